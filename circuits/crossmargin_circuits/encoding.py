@@ -1,0 +1,237 @@
+"""Canonical bytes: one writer and one strict reader (SPEC section 6).
+
+All integers are big-endian. A reader knows the exact length of what it reads before it allocates, accepts one
+encoding per value, and must be finished with `Reader.end`, which refuses trailing bytes.
+"""
+
+import json
+from typing import Any
+
+from crossmargin_circuits.errors import MalformedError
+
+__all__ = ["FORMAT_VERSION", "MAX_JSON_INTEGER", "Reader", "Writer", "dump_canonical", "load_canonical"]
+
+FORMAT_VERSION = 1
+"""The u16 that follows the magic of every file."""
+
+MAX_JSON_INTEGER = 2**53 - 1
+"""Largest magnitude of an integer in canonical JSON: what every JSON reader keeps exactly (RFC 8785, RFC 7493)."""
+
+MAX_JSON_DEPTH = 64
+"""Deepest nesting of canonical JSON; checked before parsing, since parsers recurse."""
+
+
+class Writer:
+    """Append-only canonical bytes."""
+
+    def __init__(self, magic: bytes | None = None) -> None:
+        """Start empty, or with the header of a file whose 4 ASCII bytes of magic are given."""
+        self._parts: list[bytes] = []
+        if magic is not None:
+            self.raw(magic).u16(FORMAT_VERSION)
+
+    def raw(self, data: bytes) -> "Writer":
+        """Append bytes as they are."""
+        self._parts.append(data)
+        return self
+
+    def _unsigned(self, value: int, size: int) -> "Writer":
+        return self.raw(value.to_bytes(size, "big"))
+
+    def u8(self, value: int) -> "Writer":
+        """Append an unsigned byte."""
+        return self._unsigned(value, 1)
+
+    def u16(self, value: int) -> "Writer":
+        """Append two unsigned bytes."""
+        return self._unsigned(value, 2)
+
+    def u32(self, value: int) -> "Writer":
+        """Append four unsigned bytes."""
+        return self._unsigned(value, 4)
+
+    def u64(self, value: int) -> "Writer":
+        """Append eight unsigned bytes."""
+        return self._unsigned(value, 8)
+
+    def i64(self, value: int) -> "Writer":
+        """Append eight bytes of two's complement."""
+        return self.raw(value.to_bytes(8, "big", signed=True))
+
+    def i128(self, value: int) -> "Writer":
+        """Append sixteen bytes of two's complement."""
+        return self.raw(value.to_bytes(16, "big", signed=True))
+
+    def string(self, text: str) -> "Writer":
+        """Append u16 length and UTF-8 bytes."""
+        data = text.encode("utf-8")
+        return self.u16(len(data)).raw(data)
+
+    def bytes(self) -> bytes:
+        """Return everything appended so far."""
+        return b"".join(self._parts)
+
+
+class Reader:
+    """Strict reader over bytes; every refusal names the file, the field and the offset."""
+
+    def __init__(self, data: bytes, name: str, magic: bytes | None = None) -> None:
+        """Read `data`, called `name` in errors; with `magic`, check the header first."""
+        self._data = data
+        self._name = name
+        self._at = 0
+        if magic is not None:
+            if self.raw(4, "magic") != magic:
+                raise self.refuse("magic", f"expected {magic.decode('ascii')}")
+            version = self.u16("version")
+            if version != FORMAT_VERSION:
+                raise self.refuse("version", f"expected {FORMAT_VERSION}, found {version}")
+
+    def refuse(self, field: str, reason: str) -> MalformedError:
+        """Return the error that refuses `field` at the present offset, for the caller to raise."""
+        return MalformedError(f"{self._name}: {field} (before byte {self._at}): {reason}")
+
+    @property
+    def left(self) -> int:
+        """Bytes not read yet."""
+        return len(self._data) - self._at
+
+    def raw(self, size: int, field: str) -> bytes:
+        """Read exactly `size` bytes."""
+        if size > self.left:
+            raise self.refuse(field, f"file ends early: {size} bytes needed, {self.left} left")
+        start = self._at
+        self._at += size
+        return self._data[start : self._at]
+
+    def u8(self, field: str) -> int:
+        """Read an unsigned byte."""
+        return self.raw(1, field)[0]
+
+    def u16(self, field: str) -> int:
+        """Read two unsigned bytes."""
+        return int.from_bytes(self.raw(2, field), "big")
+
+    def u32(self, field: str) -> int:
+        """Read four unsigned bytes."""
+        return int.from_bytes(self.raw(4, field), "big")
+
+    def u64(self, field: str) -> int:
+        """Read eight unsigned bytes."""
+        return int.from_bytes(self.raw(8, field), "big")
+
+    def i64(self, field: str) -> int:
+        """Read eight bytes of two's complement."""
+        return int.from_bytes(self.raw(8, field), "big", signed=True)
+
+    def i128(self, field: str) -> int:
+        """Read sixteen bytes of two's complement."""
+        return int.from_bytes(self.raw(16, field), "big", signed=True)
+
+    def string(self, field: str) -> str:
+        """Read u16 length and UTF-8 bytes."""
+        data = self.raw(self.u16(field), field)
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise self.refuse(field, "not valid UTF-8") from None
+
+    def count(self, field: str, item_bytes: int) -> int:
+        """Read a u32 count of items of at least `item_bytes` each, refusing more than the file can hold."""
+        count = self.u32(field)
+        if count * item_bytes > self.left:
+            raise self.refuse(field, f"{count} items of {item_bytes} bytes or more, {self.left} bytes left")
+        return count
+
+    def end(self) -> None:
+        """Refuse bytes after the last field."""
+        if self.left:
+            raise self.refuse("end of file", f"{self.left} bytes after the last field")
+
+
+def dump_canonical(value: Any) -> bytes:
+    """Return the RFC 8785 form of a value made of dict, list, str, bool, None and int (|int| < 2^53); no floats.
+
+    Keys are ASCII, so that code-point order is the RFC's UTF-16 order.
+
+    Raises:
+        MalformedError: a float, an integer beyond 2^53 - 1, a key that is not ASCII, or text with a lone surrogate.
+    """
+    _check_json(value, "document", 0)
+    try:
+        text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise MalformedError("text with a lone surrogate has no UTF-8 form") from None
+
+
+def load_canonical(data: bytes, name: str) -> Any:
+    """Parse canonical JSON: the bytes must be exactly what `dump_canonical` writes for the value they hold.
+
+    Duplicate keys, floats, large integers, other spacing or key order are thereby refused.
+
+    Raises:
+        MalformedError: with `name` and the reason.
+    """
+    _check_depth(data, name)
+    try:
+        value = json.loads(
+            data.decode("utf-8"), parse_float=_refuse_number, parse_constant=_refuse_number, parse_int=_integer
+        )
+        again = dump_canonical(value)
+    except (ValueError, MalformedError) as error:
+        raise MalformedError(f"{name}: not canonical JSON: {error}") from None
+    if again != data:
+        raise MalformedError(f"{name}: not canonical JSON: key order, spacing, duplicate keys or escapes differ")
+    return value
+
+
+def _refuse_number(text: str) -> Any:
+    raise ValueError(f"number {text[:32]} is not an integer")
+
+
+def _integer(text: str) -> int:
+    if len(text) > 17:
+        raise ValueError(f"integer of {len(text)} digits: at most 2^53 - 1")
+    return int(text)
+
+
+def _check_depth(data: bytes, name: str) -> None:
+    depth = 0
+    in_string = escaped = False
+    for byte in data:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            if depth > MAX_JSON_DEPTH:
+                raise MalformedError(f"{name}: nested deeper than {MAX_JSON_DEPTH} levels")
+        elif byte in b"]}":
+            depth -= 1
+
+
+def _check_json(value: Any, path: str, depth: int) -> None:
+    if depth > MAX_JSON_DEPTH:
+        raise MalformedError(f"{path}: nested deeper than {MAX_JSON_DEPTH} levels")
+    if value is None or isinstance(value, bool | str):
+        return
+    if isinstance(value, int):
+        if abs(value) > MAX_JSON_INTEGER:
+            raise MalformedError(f"{path}: integer beyond 2^53 - 1")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str) or not key.isascii():
+                raise MalformedError(f"{path}: key {key!r} is not ASCII text")
+            _check_json(item, f"{path}.{key}", depth + 1)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check_json(item, f"{path}[{index}]", depth + 1)
+    else:
+        raise MalformedError(f"{path}: {type(value).__name__} is not allowed")

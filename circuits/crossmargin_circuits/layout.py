@@ -1,0 +1,135 @@
+"""Which column of a record holds which balance, entry value or position (SPEC S3).
+
+A record is an integer vector x; column v counts units of one asset or lots of one instrument. Column 0 is `account`:
+1 for every real account and 0 for padding, so that its total is the number of real accounts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from crossmargin_circuits.digest import tagged_hash
+from crossmargin_circuits.encoding import Reader, Writer
+from crossmargin_circuits.errors import MalformedError
+
+__all__ = ["RECORD_BOUND", "Column", "ColumnKind", "RecordLayout", "check_labels", "columns_digest", "decode_columns", "encode_columns"]
+
+RECORD_BOUND = 2**62
+"""Every entry of a record satisfies |x_v| < RECORD_BOUND (SPEC S3)."""
+
+MAGIC = b"CM1C"
+
+
+class ColumnKind(StrEnum):
+    """What a column counts."""
+
+    ACCOUNT = "account"
+    """1 for a real account, 0 for padding."""
+    BALANCE = "balance"
+    """Wallet balance of an asset, negative where borrowed, in units of the asset."""
+    ENTRY = "entry"
+    """Entry value of the open positions settled in an asset, in units of the asset, rounded down: the part of
+    unrealized PnL that no price moves, minus quantity times entry price for a linear contract."""
+    POSITION = "position"
+    """Signed position in an instrument, in lots."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the record.
+
+    name: the asset or instrument; kind: what it counts; unit: one unit in words ("0.00000001 BTC");
+    limit: the largest magnitude an account may hold (units), from which the bit budget is computed.
+    """
+
+    kind: ColumnKind
+    name: str
+    unit: str
+    limit: int
+
+    @property
+    def key(self) -> str:
+        """Name of the column in expressions, tables and errors: "balance BTC", "position BTC-PERPETUAL"."""
+        return f"{self.kind} {self.name}" if self.name else str(self.kind)
+
+    @property
+    def label(self) -> str:
+        """Label in the columns file: asset or contract, and unit (SPEC S3)."""
+        return f"{self.key} [{self.unit}]"
+
+
+@dataclass(frozen=True)
+class RecordLayout:
+    """Ordered columns of a record; column 0 counts the account itself."""
+
+    columns: tuple[Column, ...]
+    _index: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check what every reader relies on: column 0, distinct keys, limits in range."""
+        if not self.columns or self.columns[0].kind is not ColumnKind.ACCOUNT:
+            raise MalformedError("layout: column 0 must be the account column")
+        for column in self.columns:
+            if not 0 < column.limit < RECORD_BOUND:
+                raise MalformedError(f"layout: {column.key}: limit must be in 1 .. 2^62 - 1")
+        index = {column.key: number for number, column in enumerate(self.columns)}
+        if len(index) != len(self.columns):
+            raise MalformedError("layout: two columns have the same kind and name")
+        object.__setattr__(self, "_index", index)
+
+    def __len__(self) -> int:
+        """Return V, the number of columns."""
+        return len(self.columns)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels in column order."""
+        return tuple(column.label for column in self.columns)
+
+    def index(self, kind: ColumnKind, name: str = "") -> int:
+        """Return the number of a column; raises KeyError with the column's key."""
+        key = f"{kind} {name}" if name else str(kind)
+        return self._index[key]
+
+    def find(self, kind: ColumnKind, name: str = "") -> int | None:
+        """Return the number of a column, or None."""
+        return self._index.get(f"{kind} {name}" if name else str(kind))
+
+
+def encode_columns(labels: Sequence[str]) -> bytes:
+    """Return the bytes of `columns.cm1`."""
+    writer = Writer(MAGIC).u32(len(labels))
+    for label in labels:
+        writer.string(label)
+    return writer.bytes()
+
+
+def decode_columns(data: bytes) -> tuple[str, ...]:
+    """Parse `columns.cm1`; labels are non-empty, distinct UTF-8 (SPEC V1).
+
+    Raises:
+        MalformedError: not the canonical encoding of a list of labels.
+    """
+    reader = Reader(data, "columns.cm1", MAGIC)
+    labels = tuple(reader.string("label") for _ in range(reader.count("number of columns", 3)))
+    reader.end()
+    if not labels:
+        raise MalformedError("columns.cm1: no column")
+    check_labels(labels, "columns.cm1: column")
+    return labels
+
+
+def check_labels(labels: Sequence[str], what: str) -> None:
+    """Refuse an empty or repeated label."""
+    seen = set()
+    for label in labels:
+        if not label:
+            raise MalformedError(f"{what}: empty label")
+        if label in seen:
+            raise MalformedError(f"{what}: label {label!r} twice")
+        seen.add(label)
+
+
+def columns_digest(labels: Sequence[str]) -> bytes:
+    """Return H_columns of the columns file."""
+    return tagged_hash("columns", encode_columns(labels))
