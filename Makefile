@@ -1,0 +1,77 @@
+# Every target sets up what it needs in .venv: a Python of 3.11 or newer and make are enough.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+RUNTIME := $(VENV)/.runtime-installed
+DEVELOPMENT := $(VENV)/.development-installed
+SCRIPTS = $(wildcard benchmarks/*.py docs/*.py examples/*.py)
+LOCK = build/lock/bin/uv pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes \
+	--no-annotate --no-header --quiet $(UPGRADE)
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint bench campaigns wheel lock clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+venv: $(DEVELOPMENT) ## set up .venv with everything that running, tests and lint need
+
+demo: $(RUNTIME) ## the whole way on the example book; writes build/demo
+	$(BIN)/crossmargin demo --out build/demo
+
+test: $(DEVELOPMENT) ## run the tests (some minutes)
+	$(BIN)/python -m pytest -q -n 2
+
+lint: $(DEVELOPMENT) ## check style, types, import contracts and the links of the docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy $(SCRIPTS)
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python docs/check_links.py
+
+bench: $(RUNTIME) ## measure proving, verifying and the margin engine; prints tables
+	$(BIN)/python benchmarks/run.py
+
+campaigns: $(DEVELOPMENT) ## the slow tests, and every property with many more examples (an hour or more)
+	$(BIN)/python -m pytest -q -n 2 -m "slow or not slow" --hypothesis-profile slow --timeout 3600
+
+wheel: $(RUNTIME) ## build the wheel into build/dist
+	$(BIN)/python -m hatchling build -t wheel -d build/dist
+
+lock: ## compile the two lock files again; UPGRADE=--upgrade takes newer versions
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip --disable-pip-version-check --quiet install 'uv>=0.9,<1'
+	$(LOCK) --group build --output-file requirements.lock
+	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@! grep -nE '://|^ *-' requirements.lock requirements-dev.lock | grep -v -- '--hash=' \
+		|| { echo 'a lock file names a host or an option' >&2; exit 1; }
+
+clean: ## remove what was built and the caches; keeps .venv
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find circuits crossmargin prover verifier tests examples docs benchmarks -name __pycache__ -prune \
+		-exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean ## clean, and remove .venv
+	rm -rf $(VENV)
+
+$(VENV)/pyvenv.cfg:
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'crossmargin needs Python 3.11 or newer; name it: make PYTHON=/path/to/python3' >&2; exit 1; }
+	'$(PYTHON)' -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# Both lock files hold the build backend, so the project itself is installed without a download of its own.
+$(RUNTIME): requirements.lock pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo 'Setting up $(VENV) from requirements.lock'
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEVELOPMENT): requirements-dev.lock pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo 'Setting up $(VENV) from requirements-dev.lock'
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(RUNTIME)
