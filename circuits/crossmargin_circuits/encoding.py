@@ -176,7 +176,10 @@ def load_canonical(data: bytes, name: str) -> Any:
     _check_depth(data, name)
     try:
         value = json.loads(
-            data.decode("utf-8"), parse_float=_refuse_number, parse_constant=_refuse_number, parse_int=_integer
+            data.decode("utf-8"),
+            parse_float=_refuse_number,
+            parse_constant=_refuse_number,
+            parse_int=_integer,
         )
         again = dump_canonical(value)
     except (ValueError, MalformedError) as error:

@@ -12,7 +12,16 @@ from crossmargin_circuits.digest import tagged_hash
 from crossmargin_circuits.encoding import Reader, Writer
 from crossmargin_circuits.errors import MalformedError
 
-__all__ = ["RECORD_BOUND", "Column", "ColumnKind", "RecordLayout", "check_labels", "columns_digest", "decode_columns", "encode_columns"]
+__all__ = [
+    "RECORD_BOUND",
+    "Column",
+    "ColumnKind",
+    "RecordLayout",
+    "check_labels",
+    "columns_digest",
+    "decode_columns",
+    "encode_columns",
+]
 
 RECORD_BOUND = 2**62
 """Every entry of a record satisfies |x_v| < RECORD_BOUND (SPEC S3)."""

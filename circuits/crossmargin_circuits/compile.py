@@ -1,0 +1,266 @@
+"""Compile a policy to its integer relation, and tell how every auxiliary follows from a record (SPEC S7).
+
+A convex expression is the maximum of finitely many affine *pieces* over the columns and earlier auxiliaries. A
+definition u >= f becomes one row u - piece >= 0 per piece; a constraint g >= 0 one row -piece >= 0 per piece of -g. A
+sum of several maxima keeps the widest one expanded and replaces each other one, max(p_1, .., p_n), by p_1 + t with a hidden
+auxiliary t and rows t + p_1 - p_k >= 0: one unsigned column for each maximum inside a sum. The rows alone force every
+auxiliary from below, so that a wrong value can only hurt the prover; the *tight* value is the least that its defining
+rows allow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crossmargin_circuits.errors import BudgetError, PolicyError
+from crossmargin_circuits.expression import (
+    Abs,
+    Expression,
+    Linear,
+    Max,
+    Min,
+    PositivePart,
+    Reference,
+    Scale,
+    Sum,
+    child_path,
+)
+from crossmargin_circuits.policy import Definition, Policy
+from crossmargin_circuits.relation import Auxiliary, Relation, Row
+
+__all__ = ["BUDGET_BITS", "CompiledPolicy", "compile_policy"]
+
+BUDGET_BITS = 63
+"""Within the column limits every row and partial sum stays below 2^63 in magnitude: one bit inside the relation's 64,
+so that signed 64-bit arithmetic evaluates every row exactly."""
+
+
+@dataclass(frozen=True)
+class _Affine:
+    """Integer combination of base columns (dense) and auxiliaries (by number)."""
+
+    base: tuple[int, ...]
+    auxiliary: tuple[tuple[int, int], ...] = ()
+
+    def plus(self, other: "_Affine", factor: int = 1) -> "_Affine":
+        """Return self + factor * other."""
+        helpers = dict(self.auxiliary)
+        for number, coefficient in other.auxiliary:
+            helpers[number] = helpers.get(number, 0) + factor * coefficient
+        return _Affine(
+            tuple(a + factor * b for a, b in zip(self.base, other.base, strict=True)),
+            tuple(sorted((number, c) for number, c in helpers.items() if c)),
+        )
+
+    @property
+    def is_zero(self) -> bool:
+        return not self.auxiliary and not any(self.base)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    affine: _Affine
+    label: str
+
+
+@dataclass(frozen=True)
+class CompiledPolicy:
+    """A relation, the rows that define each auxiliary, and the largest magnitude of each row within the limits.
+
+    defining_rows[u]: rows in which auxiliary u stands with coefficient 1 and every other auxiliary is an earlier one;
+    its tight value is max(0, max over these rows of minus the rest of the row).
+    row_bounds[k], auxiliary_bounds[u]: worst magnitude within the column limits.
+    auxiliary_of: number of the auxiliary of each auxiliary definition.
+    """
+
+    policy: Policy
+    relation: Relation
+    defining_rows: tuple[tuple[int, ...], ...]
+    row_bounds: tuple[int, ...]
+    auxiliary_bounds: tuple[int, ...]
+    auxiliary_of: dict[str, int]
+
+    def witness(self, record: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Return the tight auxiliaries (Q) and the slacks (K) of one record (V integers).
+
+        A negative slack means that the record does not satisfy the relation.
+        """
+        auxiliaries = [0] * len(self.relation.auxiliaries)
+        for number, rows in enumerate(self.defining_rows):
+            auxiliaries[number] = max(0, *(-self._row(row, record, auxiliaries) for row in rows))
+        return auxiliaries, [self._row(row, record, auxiliaries) for row in range(len(self.relation.rows))]
+
+    def _row(self, number: int, record: Sequence[int], auxiliaries: Sequence[int]) -> int:
+        row = self.relation.rows[number]
+        return sum(a * x for a, x in zip(row.base, record, strict=True)) + sum(
+            a * u for a, u in zip(row.auxiliary, auxiliaries, strict=True)
+        )
+
+
+def compile_policy(policy: Policy) -> CompiledPolicy:
+    """Compile `policy` to its relation; the same policy always gives the same bytes.
+
+    Raises:
+        PolicyError: no row results; BudgetError: a row can exceed 63 bits within the column limits.
+    """
+    return _Compiler(policy).run()
+
+
+class _Compiler:
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._auxiliaries: list[Auxiliary] = []
+        self._defining: list[list[int]] = []
+        self._rows: list[tuple[str, _Affine]] = []
+        self._numbers: dict[str, int] = {}
+        self._zero = _Affine((0,) * len(policy.layout))
+
+    def run(self) -> CompiledPolicy:
+        for definition in self._policy.definitions:
+            if definition.role.is_auxiliary:
+                self._define(definition)
+        for constraint in self._policy.constraints:
+            pieces = self._pieces(constraint.expression, -1, constraint.name)
+            for piece in pieces:
+                self._row(_label(pieces, piece, constraint.meaning), self._zero.plus(piece.affine, -1))
+        if not self._rows:
+            raise PolicyError("policy: no definition or constraint gives a row")
+        helpers = len(self._auxiliaries)
+        relation = Relation(
+            columns=self._policy.layout.labels,
+            auxiliaries=tuple(self._auxiliaries),
+            rows=tuple(Row(label, affine.base, _dense(affine.auxiliary, helpers)) for label, affine in self._rows),
+        )
+        row_bounds, auxiliary_bounds = self._bounds()
+        return CompiledPolicy(
+            self._policy,
+            relation,
+            tuple(tuple(rows) for rows in self._defining),
+            row_bounds,
+            auxiliary_bounds,
+            self._numbers,
+        )
+
+    def _define(self, definition: Definition) -> None:
+        """Add the auxiliary u of a definition u >= f and one row u - piece >= 0 per piece of f."""
+        pieces = self._pieces(definition.expression, 1, definition.name)
+        number = self._auxiliary(definition.name, definition.role.is_disclosed)
+        self._numbers[definition.name] = number
+        for piece in pieces:
+            if not piece.affine.is_zero:
+                self._bound(number, piece.affine, _label(pieces, piece, definition.meaning))
+        if not self._defining[number]:
+            raise PolicyError(f"policy: {definition.name} is zero for every record")
+
+    def _auxiliary(self, label: str, disclosed: bool) -> int:
+        taken = {auxiliary.label for auxiliary in self._auxiliaries}
+        self._auxiliaries.append(Auxiliary(_distinct(label, taken), disclosed))
+        self._defining.append([])
+        return len(self._auxiliaries) - 1
+
+    def _bound(self, number: int, least: _Affine, label: str) -> None:
+        """Add the row: auxiliary `number` - least >= 0."""
+        self._defining[number].append(len(self._rows))
+        self._row(label, _Affine(self._zero.base, ((number, 1),)).plus(least, -1))
+
+    def _row(self, label: str, affine: _Affine) -> None:
+        self._rows.append((_distinct(label, {taken for taken, _ in self._rows}), affine))
+
+    def _pieces(self, expression: Expression, sign: int, path: str) -> list[_Piece]:
+        """Return pieces whose maximum is sign * expression; the policy has checked the curvature."""
+        match expression:
+            case Linear(name):
+                array = self._policy.array(name)
+                return [_Piece(self._zero.plus(_Affine(array.coefficients), sign), array.meaning)]
+            case Reference(name):
+                definition = self._policy.definition(name)
+                if definition.role.is_auxiliary:
+                    return [_Piece(_Affine(self._zero.base, ((self._numbers[name], sign),)), name)]
+                return self._pieces(definition.expression, sign, f"{path} > {name}")
+            case Scale(by, of):
+                inner = self._pieces(of, sign if by > 0 else -sign, child_path(path, expression, 0))
+                return [_Piece(self._zero.plus(piece.affine, abs(by)), piece.label) for piece in inner]
+            case Sum(of):
+                return self._sum(expression, of, sign, path)
+            case Max(of) | Min(of):
+                found: list[_Piece] = []
+                for number, child in enumerate(of):
+                    found += self._pieces(child, sign, child_path(path, expression, number))
+                return _without_repeats(found)
+            case Abs(of):
+                inside = child_path(path, expression, 0)
+                return _without_repeats(self._pieces(of, 1, inside) + self._pieces(of, -1, inside))
+            case PositivePart(of):
+                inner = self._pieces(of, sign, child_path(path, expression, 0))
+                return _without_repeats([_Piece(self._zero, "zero"), *inner])
+
+    def _sum(self, expression: Expression, of: Sequence[Expression], sign: int, path: str) -> list[_Piece]:
+        """Keep the widest term expanded (the first of them) and replace each other maximum by one affine form."""
+        paths = [child_path(path, expression, number) for number in range(len(of))]
+        terms = [self._pieces(child, sign, where) for child, where in zip(of, paths, strict=True)]
+        widest = max(range(len(terms)), key=lambda number: len(terms[number]))
+        rest = self._zero
+        for number, pieces in enumerate(terms):
+            if number != widest:
+                rest = rest.plus(self._reduce(pieces, paths[number]))
+        return [_Piece(piece.affine.plus(rest), piece.label) for piece in terms[widest]]
+
+    def _reduce(self, pieces: list[_Piece], path: str) -> _Affine:
+        """Return an affine form that the rows force to be at least every piece, and that is tight."""
+        if len(pieces) == 1:
+            return pieces[0].affine
+        base = next((piece for piece in pieces if piece.affine.is_zero), pieces[0])
+        number = self._auxiliary(f"excess of {path}", False)
+        for piece in pieces:
+            if piece is not base:
+                self._bound(number, piece.affine.plus(base.affine, -1), f"{path}: {piece.label}")
+        return base.affine.plus(_Affine(self._zero.base, ((number, 1),)))
+
+    def _bounds(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        limits = [column.limit for column in self._policy.layout.columns]
+        bases = [sum(abs(c) * limit for c, limit in zip(row.base, limits, strict=True)) for _, row in self._rows]
+        worst: list[int] = []
+        for number, rows in enumerate(self._defining):
+            worst.append(max(bases[k] + _weigh(self._rows[k][1], worst, without=number) for k in rows))
+        bounds = tuple(base + _weigh(row, worst) for base, (_, row) in zip(bases, self._rows, strict=True))
+        for (label, _), bound in zip(self._rows, bounds, strict=True):
+            if bound >> BUDGET_BITS:
+                raise BudgetError(
+                    f"row {label!r} needs {bound.bit_length()} bits within the column limits, and {BUDGET_BITS} are "
+                    "there: lower the limits of the largest columns, or choose a coarser value quantum"
+                )
+        return bounds, tuple(worst)
+
+
+def _weigh(row: _Affine, worst: Sequence[int], without: int = -1) -> int:
+    return sum(abs(c) * worst[number] for number, c in row.auxiliary if number != without)
+
+
+def _dense(sparse: tuple[tuple[int, int], ...], length: int) -> tuple[int, ...]:
+    dense = [0] * length
+    for number, coefficient in sparse:
+        dense[number] = coefficient
+    return tuple(dense)
+
+
+def _label(pieces: list[_Piece], piece: _Piece, meaning: str) -> str:
+    """Label a row by its piece and the meaning of what it bounds; a single piece needs the meaning alone."""
+    return meaning if len(pieces) == 1 else f"{piece.label}: {meaning}"
+
+
+def _distinct(label: str, taken: set[str]) -> str:
+    if label not in taken:
+        return label
+    number = 2
+    while f"{label} ({number})" in taken:
+        number += 1
+    return f"{label} ({number})"
+
+
+def _without_repeats(pieces: list[_Piece]) -> list[_Piece]:
+    seen: set[_Affine] = set()
+    kept = []
+    for piece in pieces:
+        if piece.affine not in seen:
+            seen.add(piece.affine)
+            kept.append(piece)
+    return kept

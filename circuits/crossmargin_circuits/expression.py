@@ -1,0 +1,246 @@
+"""Margin expressions: a requirement or a collateral value as a tree over named risk arrays.
+
+Grammar (f, g expressions, k a non-zero integer):
+
+    linear "name"    sum_v a_v x_v, the linear form of the risk array `name` on the record x
+    reference "name" the definition of that name in the same policy
+    sum f g ...      scale k f      max f g ...      min f g ...      abs f      positive-part f = max(0, f)
+
+Curvature follows the rules of disciplined convex programming (Grant, Boyd, Ye 2006): a requirement must be *convex*, a
+collateral value or a constraint *concave*. With sign +1 for "must be convex" and -1 for "must be concave", max, abs and
+positive-part are allowed under +1 alone, min under -1 alone, and scaling by k < 0 turns the sign. What obeys the rules
+is a maximum (or minimum) of finitely many linear forms, hence a set of integer rows (SPEC S7).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from crossmargin_circuits.encoding import MAX_JSON_INTEGER
+from crossmargin_circuits.errors import CurvatureError, MalformedError
+
+__all__ = [
+    "Abs",
+    "Expression",
+    "Linear",
+    "Max",
+    "Min",
+    "PositivePart",
+    "Reference",
+    "Scale",
+    "Sum",
+    "check_curvature",
+    "expression_from_json",
+    "expression_to_json",
+    "format_expression",
+]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """The linear form of a risk array, by the array's name."""
+
+    array: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The value of an earlier definition, by its name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum of one or more terms."""
+
+    of: "tuple[Expression, ...]"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A non-zero integer times an expression; a negative factor turns convex into concave."""
+
+    by: int
+    of: "Expression"
+
+
+@dataclass(frozen=True)
+class Max:
+    """The greatest of one or more convex expressions: convex."""
+
+    of: "tuple[Expression, ...]"
+
+
+@dataclass(frozen=True)
+class Min:
+    """The least of one or more concave expressions: concave."""
+
+    of: "tuple[Expression, ...]"
+
+
+@dataclass(frozen=True)
+class Abs:
+    """The absolute value of an affine expression: convex."""
+
+    of: "Expression"
+
+
+@dataclass(frozen=True)
+class PositivePart:
+    """max(0, f) of a convex expression: convex."""
+
+    of: "Expression"
+
+
+Expression = Linear | Reference | Sum | Scale | Max | Min | Abs | PositivePart
+
+_MANY: dict[str, type[Sum] | type[Max] | type[Min]] = {"sum": Sum, "max": Max, "min": Min}
+_ONE: dict[str, type[Abs] | type[PositivePart]] = {"abs": Abs, "positive-part": PositivePart}
+
+
+def operator(expression: Expression) -> str:
+    """Return the operator's name as it stands in a policy file."""
+    match expression:
+        case Linear():
+            return "linear"
+        case Reference():
+            return "reference"
+        case Scale():
+            return "scale"
+        case Sum() | Max() | Min():
+            return next(name for name, kind in _MANY.items() if isinstance(expression, kind))
+        case Abs() | PositivePart():
+            return next(name for name, kind in _ONE.items() if isinstance(expression, kind))
+
+
+def children(expression: Expression) -> "tuple[Expression, ...]":
+    """Return the direct subexpressions, in order."""
+    match expression:
+        case Linear() | Reference():
+            return ()
+        case Sum(of) | Max(of) | Min(of):
+            return of
+        case Scale(_, of) | Abs(of) | PositivePart(of):
+            return (of,)
+
+
+def child_path(path: str, expression: Expression, number: int) -> str:
+    """Return the path of child `number`, such as "requirement > sum[2]"."""
+    index = f"[{number + 1}]" if len(children(expression)) > 1 else ""
+    return f"{path} > {operator(expression)}{index}"
+
+
+def check_curvature(expression: Expression, sign: int, path: str, resolve: "Callable[[str, str, int], None]") -> None:
+    """Check that `expression` is convex (sign +1) or concave (sign -1).
+
+    path: where the expression stands, for the error; resolve(name, path, sign): checks a reference.
+
+    Raises:
+        CurvatureError: names the path of the first node in the wrong place, and the convex alternative.
+    """
+    match expression:
+        case Linear():
+            return
+        case Reference(name):
+            resolve(name, path, sign)
+            return
+        case Scale(by, of):
+            check_curvature(of, sign if by > 0 else -sign, child_path(path, expression, 0), resolve)
+            return
+        case Max() | Abs() | PositivePart() if sign < 0:
+            raise CurvatureError(
+                f"{path}: {operator(expression)} is convex, but a concave expression is needed here (collateral, "
+                "or what is subtracted from a requirement). The better of two values is a disjunction, which no set of rows "
+                "states: use min(...) of the values, or one of them alone, as the safe bound from below"
+            )
+        case Min() if sign > 0:
+            raise CurvatureError(
+                f"{path}: min is concave, but a convex expression is needed here (a requirement, or what is "
+                "subtracted from collateral). The lesser of two charges is a disjunction, which no set of rows states: use max(...) "
+                "of the charges, or one of them alone, as the safe bound from above"
+            )
+        case Abs(of):
+            for each in (1, -1):
+                check_curvature(of, each, child_path(path, expression, 0), resolve)
+            return
+    for number, child in enumerate(children(expression)):
+        check_curvature(child, sign, child_path(path, expression, number), resolve)
+
+
+def format_expression(expression: Expression) -> str:
+    """Return the expression as a formula for people: `max(0, pnl 1) + 3 * |net delta|`."""
+    match expression:
+        case Linear(name) | Reference(name):
+            return name
+        case Sum(of):
+            text = format_expression(of[0])
+            for term in of[1:]:
+                shown = format_expression(term)
+                text += f" - {shown[1:]}" if shown.startswith("-") else f" + {shown}"
+            return text
+        case Scale(by, of):
+            inner = format_expression(of)
+            if isinstance(of, Sum | Scale):
+                inner = f"({inner})"
+            return f"-{inner}" if by == -1 else f"{by} * {inner}" if by != 1 else inner
+        case Max(of) | Min(of):
+            return f"{operator(expression)}({', '.join(map(format_expression, of))})"
+        case Abs(of):
+            return f"|{format_expression(of)}|"
+        case PositivePart(of):
+            return f"max(0, {format_expression(of)})"
+
+
+def expression_to_json(expression: Expression) -> dict[str, Any]:
+    """Return the tree as canonical-JSON data."""
+    match expression:
+        case Linear(array):
+            return {"op": "linear", "array": array}
+        case Reference(name):
+            return {"op": "reference", "name": name}
+        case Scale(by, of):
+            return {"op": "scale", "by": by, "of": expression_to_json(of)}
+        case Sum(of) | Max(of) | Min(of):
+            return {"op": operator(expression), "of": [expression_to_json(child) for child in of]}
+        case Abs(of) | PositivePart(of):
+            return {"op": operator(expression), "of": expression_to_json(of)}
+
+
+def expression_from_json(value: Any, path: str) -> Expression:
+    """Parse what `expression_to_json` writes; nothing else is accepted.
+
+    Raises:
+        MalformedError: with the path of the node.
+    """
+    if not isinstance(value, dict) or not isinstance(value.get("op"), str):
+        raise MalformedError(f'{path}: an expression is an object with "op"')
+    name = value["op"]
+    if name == "linear" or name == "reference":
+        key = "array" if name == "linear" else "name"
+        text = _only(value, path, key)
+        if not isinstance(text, str) or not text:
+            raise MalformedError(f"{path}: {key} must be a non-empty string")
+        return Linear(text) if name == "linear" else Reference(text)
+    if name == "scale":
+        of = _only(value, path, "of", "by")
+        by = value["by"]
+        if not isinstance(by, int) or isinstance(by, bool) or by == 0 or abs(by) > MAX_JSON_INTEGER:
+            raise MalformedError(f"{path}: scale by must be a non-zero integer of magnitude below 2^53")
+        return Scale(by, expression_from_json(of, f"{path} > scale"))
+    if name in _MANY:
+        of = _only(value, path, "of")
+        if not isinstance(of, list) or not of:
+            raise MalformedError(f"{path}: {name} needs a non-empty list")
+        return _MANY[name](
+            tuple(expression_from_json(child, f"{path} > {name}[{i + 1}]") for i, child in enumerate(of))
+        )
+    if name in _ONE:
+        return _ONE[name](expression_from_json(_only(value, path, "of"), f"{path} > {name}"))
+    raise MalformedError(f"{path}: unknown operator {name[:40]!r}")
+
+
+def _only(value: dict[str, Any], path: str, key: str, *more: str) -> Any:
+    if set(value) != {"op", key, *more}:
+        raise MalformedError(f"{path}: {value['op']} takes exactly {', '.join((key, *more))}")
+    return value[key]

@@ -1,0 +1,359 @@
+"""The policy: one statement's margin model as data, from which anybody compiles the relation (SPEC S7).
+
+A policy holds the columns of the record, the integer risk arrays (normative: the integers *are* the model), and the
+expression: an ordered list of definitions and constraints over them,
+
+    abbreviation   name := f(x)                    inlined wherever it is referred to
+    auxiliary      name >= max(0, f(x)), f convex  one unsigned 64-bit column that the rows bound from below
+    constraint     g(x) >= 0, g concave            rows
+
+and, for people and for recomputation, the inputs that the arrays were computed from. The file is canonical JSON
+(RFC 8785 restricted to integers and strings), and its tagged hash is the policy digest of the statement manifest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from crossmargin_circuits.digest import tagged_hash
+from crossmargin_circuits.encoding import MAX_JSON_INTEGER, dump_canonical, load_canonical
+from crossmargin_circuits.errors import CurvatureError, MalformedError, PolicyError
+from crossmargin_circuits.expression import (
+    Expression,
+    Linear,
+    Reference,
+    check_curvature,
+    children,
+    expression_from_json,
+    expression_to_json,
+    format_expression,
+)
+from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
+
+__all__ = ["POLICY_FILE", "Constraint", "Definition", "Policy", "RiskArray", "Role", "ValueUnit"]
+
+POLICY_FILE = "policy.json"
+
+FORMAT = "crossmargin-policy/1"
+
+
+class Role(StrEnum):
+    """What a definition is for; the last three are auxiliaries whose totals over the book are opened."""
+
+    ABBREVIATION = "abbreviation"
+    HIDDEN = "hidden"
+    REQUIREMENT = "requirement"
+    SHORTFALL = "shortfall"
+    DEBT = "debt"
+
+    @property
+    def is_auxiliary(self) -> bool:
+        """Whether the definition becomes a column of its own."""
+        return self is not Role.ABBREVIATION
+
+    @property
+    def is_disclosed(self) -> bool:
+        """Whether the column's total over the book is opened."""
+        return self in (Role.REQUIREMENT, Role.SHORTFALL, Role.DEBT)
+
+
+@dataclass(frozen=True)
+class ValueUnit:
+    """The unit of all values: `quantum` (a decimal string) of `currency`."""
+
+    currency: str
+    quantum: str
+
+
+@dataclass(frozen=True)
+class RiskArray:
+    """One integer per base column: value quanta per unit or lot; `meaning` is for people and row labels."""
+
+    name: str
+    meaning: str
+    coefficients: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A named expression; `subject` names the asset of a debt and is empty otherwise."""
+
+    name: str
+    meaning: str
+    role: Role
+    expression: Expression
+    subject: str = ""
+
+    def __str__(self) -> str:
+        """Return the formula."""
+        sign = ">=" if self.role.is_auxiliary else ":="
+        return f"{self.name} {sign} {format_expression(self.expression)}"
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A named expression that must not be negative."""
+
+    name: str
+    meaning: str
+    expression: Expression
+
+    def __str__(self) -> str:
+        """Return the formula."""
+        return f"{format_expression(self.expression)} >= 0"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A margin model with its integers; see the module's text. `inputs` is canonical-JSON data."""
+
+    venue: str
+    title: str
+    as_of: int
+    value_unit: ValueUnit
+    layout: RecordLayout
+    arrays: tuple[RiskArray, ...]
+    definitions: tuple[Definition, ...]
+    constraints: tuple[Constraint, ...]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check names, shapes, references and curvature.
+
+        Raises:
+            MalformedError: shapes or names. CurvatureError: an expression of the wrong curvature.
+            PolicyError: the rest.
+        """
+        _check_distinct("array", [array.name for array in self.arrays])
+        _check_distinct("definition", [definition.name for definition in self.definitions])
+        _check_distinct("constraint", [constraint.name for constraint in self.constraints])
+        for array in self.arrays:
+            if len(array.coefficients) != len(self.layout):
+                raise MalformedError(f"policy: array {array.name!r}: one coefficient per column is needed")
+            if any(abs(c) > MAX_JSON_INTEGER for c in array.coefficients):
+                raise MalformedError(f"policy: array {array.name!r}: a coefficient is beyond 2^53 - 1")
+        known: set[str] = set()
+        for definition in self.definitions:
+            self._check_names(definition.expression, definition.name, known)
+            if definition.role.is_auxiliary:
+                check_curvature(definition.expression, 1, definition.name, self._check_reference)
+            if (definition.role is Role.DEBT) != bool(definition.subject):
+                raise PolicyError(f"policy: {definition.name}: a debt, and only a debt, names its asset as subject")
+            known.add(definition.name)
+        for constraint in self.constraints:
+            self._check_names(constraint.expression, constraint.name, known)
+            check_curvature(constraint.expression, -1, constraint.name, self._check_reference)
+        for role in (Role.REQUIREMENT, Role.SHORTFALL):
+            if sum(definition.role is role for definition in self.definitions) > 1:
+                raise PolicyError(f"policy: more than one definition has the role {role}")
+
+    def array(self, name: str) -> RiskArray:
+        """Return a risk array by name."""
+        return self._arrays[name]
+
+    def definition(self, name: str) -> Definition:
+        """Return a definition by name."""
+        return self._definitions[name]
+
+    def with_role(self, role: Role) -> tuple[Definition, ...]:
+        """Return the definitions of one role, in order."""
+        return tuple(definition for definition in self.definitions if definition.role is role)
+
+    @cached_property
+    def _arrays(self) -> dict[str, RiskArray]:
+        return {array.name: array for array in self.arrays}
+
+    @cached_property
+    def _definitions(self) -> dict[str, Definition]:
+        return {definition.name: definition for definition in self.definitions}
+
+    def _check_names(self, expression: Expression, path: str, known: set[str]) -> None:
+        match expression:
+            case Linear(array):
+                if array not in self._arrays:
+                    raise PolicyError(f"policy: {path}: no risk array is called {array!r}")
+            case Reference(name):
+                if name not in known:
+                    raise PolicyError(f"policy: {path}: {name!r} is not defined before it is used")
+        for child in children(expression):
+            self._check_names(child, path, known)
+
+    def _check_reference(self, name: str, path: str, sign: int) -> None:
+        definition = self.definition(name)
+        if not definition.role.is_auxiliary:
+            check_curvature(definition.expression, sign, f"{path} > {name}", self._check_reference)
+        elif sign < 0:
+            raise CurvatureError(
+                f"{path}: {name} is only bounded from below, so it may be added to a requirement or subtracted from "
+                "collateral, never the other way round"
+            )
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The bytes of `policy.json`."""
+        return dump_canonical(
+            {
+                "format": FORMAT,
+                "venue": self.venue,
+                "title": self.title,
+                "as_of": self.as_of,
+                "value_unit": {"currency": self.value_unit.currency, "quantum": self.value_unit.quantum},
+                "columns": [
+                    {"kind": str(c.kind), "name": c.name, "unit": c.unit, "limit": c.limit} for c in self.layout.columns
+                ],
+                "arrays": [
+                    {"name": a.name, "meaning": a.meaning, "coefficients": list(a.coefficients)} for a in self.arrays
+                ],
+                "definitions": [
+                    {
+                        "name": d.name,
+                        "meaning": d.meaning,
+                        "role": str(d.role),
+                        "subject": d.subject,
+                        "expression": expression_to_json(d.expression),
+                    }
+                    for d in self.definitions
+                ],
+                "constraints": [
+                    {"name": c.name, "meaning": c.meaning, "expression": expression_to_json(c.expression)}
+                    for c in self.constraints
+                ],
+                "inputs": dict(self.inputs),
+            }
+        )
+
+    @cached_property
+    def digest(self) -> bytes:
+        """H_policy of the policy file."""
+        return tagged_hash("policy", self.encoded)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Policy":
+        """Parse `policy.json`: canonical bytes, known keys, right types.
+
+        Raises:
+            MalformedError: with the path of the field.
+            PolicyError, CurvatureError: a policy that describes no relation.
+        """
+        root = load_canonical(data, POLICY_FILE)
+        top = _object(
+            root,
+            "policy",
+            "format",
+            "venue",
+            "title",
+            "as_of",
+            "value_unit",
+            "columns",
+            "arrays",
+            "definitions",
+            "constraints",
+            "inputs",
+        )
+        if top["format"] != FORMAT:
+            raise MalformedError(f"policy.format: expected {FORMAT!r}")
+        unit = _object(top["value_unit"], "policy.value_unit", "currency", "quantum")
+        return cls(
+            venue=_text(top["venue"], "policy.venue"),
+            title=_text(top["title"], "policy.title"),
+            as_of=_integer(top["as_of"], "policy.as_of"),
+            value_unit=ValueUnit(
+                _text(unit["currency"], "policy.value_unit.currency"),
+                _text(unit["quantum"], "policy.value_unit.quantum"),
+            ),
+            layout=RecordLayout(tuple(_column(item, path) for item, path in _items(top["columns"], "policy.columns"))),
+            arrays=tuple(_array(item, path) for item, path in _items(top["arrays"], "policy.arrays")),
+            definitions=tuple(
+                _definition(item, path) for item, path in _items(top["definitions"], "policy.definitions")
+            ),
+            constraints=tuple(
+                _constraint(item, path) for item, path in _items(top["constraints"], "policy.constraints")
+            ),
+            inputs=_mapping(top["inputs"], "policy.inputs"),
+        )
+
+
+def _check_distinct(what: str, names: list[str]) -> None:
+    seen = set()
+    for name in names:
+        if not name or name in seen:
+            raise MalformedError(f"policy: {what} names must be distinct and not empty: {name!r}")
+        seen.add(name)
+
+
+def _column(value: Any, path: str) -> Column:
+    item = _object(value, path, "kind", "name", "unit", "limit")
+    try:
+        kind = ColumnKind(_text(item["kind"], f"{path}.kind"))
+    except ValueError:
+        raise MalformedError(f"{path}.kind: unknown kind of column") from None
+    if not isinstance(item["name"], str):
+        raise MalformedError(f"{path}.name: a string is needed")
+    return Column(kind, item["name"], _text(item["unit"], f"{path}.unit"), _integer(item["limit"], f"{path}.limit"))
+
+
+def _array(value: Any, path: str) -> RiskArray:
+    item = _object(value, path, "name", "meaning", "coefficients")
+    return RiskArray(
+        _text(item["name"], f"{path}.name"),
+        _text(item["meaning"], f"{path}.meaning"),
+        tuple(_integer(c, where) for c, where in _items(item["coefficients"], f"{path}.coefficients")),
+    )
+
+
+def _definition(value: Any, path: str) -> Definition:
+    item = _object(value, path, "name", "meaning", "role", "subject", "expression")
+    try:
+        role = Role(_text(item["role"], f"{path}.role"))
+    except ValueError:
+        raise MalformedError(f"{path}.role: unknown role") from None
+    if not isinstance(item["subject"], str):
+        raise MalformedError(f"{path}.subject: a string is needed")
+    return Definition(
+        _text(item["name"], f"{path}.name"),
+        _text(item["meaning"], f"{path}.meaning"),
+        role,
+        expression_from_json(item["expression"], f"{path}.expression"),
+        item["subject"],
+    )
+
+
+def _constraint(value: Any, path: str) -> Constraint:
+    item = _object(value, path, "name", "meaning", "expression")
+    return Constraint(
+        _text(item["name"], f"{path}.name"),
+        _text(item["meaning"], f"{path}.meaning"),
+        expression_from_json(item["expression"], f"{path}.expression"),
+    )
+
+
+def _object(value: Any, path: str, *keys: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or set(value) != set(keys):
+        raise MalformedError(f"{path}: an object with exactly {', '.join(keys)} is needed")
+    return value
+
+
+def _mapping(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise MalformedError(f"{path}: an object is needed")
+    return value
+
+
+def _items(value: Any, path: str) -> list[tuple[Any, str]]:
+    if not isinstance(value, list):
+        raise MalformedError(f"{path}: a list is needed")
+    return [(item, f"{path}[{number}]") for number, item in enumerate(value)]
+
+
+def _text(value: Any, path: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise MalformedError(f"{path}: a non-empty string is needed")
+    return value
+
+
+def _integer(value: Any, path: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise MalformedError(f"{path}: an integer is needed")
+    return value

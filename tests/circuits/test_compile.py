@@ -1,0 +1,238 @@
+"""Compilation of expressions to rows: tight auxiliaries, curvature, bit budget (SPEC S7)."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.errors import BudgetError, CurvatureError, MalformedError, PolicyError
+from crossmargin_circuits.expression import (
+    Abs,
+    Expression,
+    Linear,
+    Max,
+    Min,
+    PositivePart,
+    Reference,
+    Scale,
+    Sum,
+    expression_from_json,
+    expression_to_json,
+    format_expression,
+)
+from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
+from crossmargin_circuits.policy import Constraint, Definition, Policy, RiskArray, Role, ValueUnit
+
+LAYOUT = RecordLayout(
+    (
+        Column(ColumnKind.ACCOUNT, "", "account", 1),
+        Column(ColumnKind.BALANCE, "USD", "0.01 USD", 10**9),
+        Column(ColumnKind.POSITION, "A", "1", 10**6),
+        Column(ColumnKind.POSITION, "B", "1", 10**6),
+    )
+)
+
+
+def policy(*definitions: Definition, constraints: tuple[Constraint, ...] = (), arrays: int = 6) -> Policy:
+    """Return a policy over small fixed arrays a0 .. a5."""
+    coefficients = [(0, 1, 0, 0), (0, 0, 3, -2), (5, 0, -4, 1), (-7, 0, 2, 2), (0, 1, -1, -1), (0, 0, 1, 0)]
+    return Policy(
+        venue="test",
+        title="test",
+        as_of=0,
+        value_unit=ValueUnit("USD", "0.01"),
+        layout=LAYOUT,
+        arrays=tuple(RiskArray(f"a{i}", f"array {i}", coefficients[i]) for i in range(arrays)),
+        definitions=definitions,
+        constraints=constraints,
+    )
+
+
+def define(expression: Expression, role: Role = Role.HIDDEN, name: str = "u") -> Definition:
+    """Return a definition with a meaning."""
+    return Definition(name, f"{name} covers it", role, expression)
+
+
+def value(expression: Expression, record: list[int], source: Policy) -> int:
+    """Evaluate an expression directly: the independent reading that compilation must agree with."""
+    match expression:
+        case Linear(name):
+            return sum(a * x for a, x in zip(source.array(name).coefficients, record, strict=True))
+        case Reference(name):
+            definition = source.definition(name)
+            inner = value(definition.expression, record, source)
+            return max(0, inner) if definition.role.is_auxiliary else inner
+        case Sum(of):
+            return sum(value(child, record, source) for child in of)
+        case Scale(by, of):
+            return by * value(of, record, source)
+        case Max(of):
+            return max(value(child, record, source) for child in of)
+        case Min(of):
+            return min(value(child, record, source) for child in of)
+        case Abs(of):
+            return abs(value(of, record, source))
+        case PositivePart(of):
+            return max(0, value(of, record, source))
+
+
+leaves = st.integers(0, 5).map(lambda i: Linear(f"a{i}"))
+
+
+def affine() -> st.SearchStrategy[Expression]:
+    """Affine expressions."""
+    return st.recursive(
+        leaves,
+        lambda inner: (
+            st.lists(inner, min_size=1, max_size=3).map(lambda of: Sum(tuple(of)))
+            | st.tuples(st.sampled_from([-3, -1, 2]), inner).map(lambda pair: Scale(*pair))
+        ),
+        max_leaves=3,
+    )
+
+
+def negated(convex: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]:
+    """Convex expressions written as minus a minimum."""
+    return st.lists(convex, min_size=1, max_size=3).map(
+        lambda of: Scale(-1, Min(tuple(Scale(-2, child) for child in of)))
+    )
+
+
+convex = st.recursive(
+    affine(),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3).map(lambda of: Max(tuple(of)))
+        | st.lists(inner, min_size=1, max_size=3).map(lambda of: Sum(tuple(of)))
+        | inner.map(PositivePart)
+        | affine().map(Abs)
+        | inner.map(lambda of: Scale(3, of))
+        | negated(inner)
+    ),
+    max_leaves=6,
+)
+records = st.tuples(
+    st.just(1), st.integers(-(10**9), 10**9), st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6)
+)
+
+
+@given(convex, records)
+def test_tight_auxiliary_is_the_value(expression: Expression, record: tuple[int, ...]) -> None:
+    source = policy(define(PositivePart(Sum((expression, Linear("a5"))))), define(Linear("a0"), name="v"))
+    try:
+        compiled = compile_policy(source)
+    except PolicyError as error:
+        assert "zero for every record" in str(error)
+        return
+    auxiliaries, slacks = compiled.witness(record)
+    expected = value(source.definition("u").expression, list(record), source)
+    assert auxiliaries[compiled.auxiliary_of["u"]] == expected
+    assert min(slacks) >= 0
+    assert slacks == compiled.relation.slacks(record, auxiliaries)
+    for slack, bound in zip(slacks, compiled.row_bounds, strict=True):
+        assert abs(slack) <= bound
+
+
+@given(convex, records)
+def test_smaller_auxiliary_breaks_a_row(expression: Expression, record: tuple[int, ...]) -> None:
+    source = policy(define(Sum((expression, Linear("a0")))))
+    try:
+        compiled = compile_policy(source)
+    except PolicyError:
+        return
+    auxiliaries, _ = compiled.witness(record)
+    number = compiled.auxiliary_of["u"]
+    if auxiliaries[number]:
+        auxiliaries[number] -= 1
+        assert min(compiled.relation.slacks(record, auxiliaries)) < 0
+
+
+@given(convex, records)
+def test_constraint_holds_exactly_when_the_expression_is_not_negative(
+    expression: Expression, record: tuple[int, ...]
+) -> None:
+    constraint = Constraint("solvency", "equity covers the requirement", Sum((Linear("a0"), Scale(-1, expression))))
+    source = policy(constraints=(constraint,))
+    _, slacks = compile_policy(source).witness(record)
+    assert (min(slacks) >= 0) == (value(constraint.expression, list(record), source) >= 0)
+
+
+@given(convex)
+def test_json_round_trip(expression: Expression) -> None:
+    assert expression_from_json(expression_to_json(expression), "x") == expression
+    source = policy(define(Sum((expression, Linear("a0")))))
+    again = Policy.decode(source.encoded)
+    assert again == source
+    assert again.encoded == source.encoded
+    assert again.digest == source.digest
+
+
+@pytest.mark.parametrize(
+    ("expression", "path"),
+    [
+        (Min((Linear("a0"), Linear("a1"))), "u: min"),
+        (Sum((Linear("a0"), Min((Linear("a1"), Linear("a2"))))), "u > sum[2]: min"),
+        (Scale(-1, Max((Linear("a0"), Linear("a1")))), "u > scale: max"),
+        (Max((Linear("a0"), Scale(-2, Abs(Linear("a1"))))), "u > max[2] > scale: abs"),
+        (Abs(PositivePart(Linear("a0"))), "u > abs: positive-part"),
+        (PositivePart(Scale(-1, PositivePart(Linear("a0")))), "u > positive-part > scale: positive-part"),
+    ],
+)
+def test_non_convex_node_is_refused_with_its_path_and_an_alternative(expression: Expression, path: str) -> None:
+    with pytest.raises(CurvatureError) as error:
+        policy(define(expression))
+    assert str(error.value).startswith(path)
+    assert "disjunction" in str(error.value)
+    assert "safe bound" in str(error.value)
+
+
+def test_auxiliary_may_not_be_credited() -> None:
+    with pytest.raises(CurvatureError, match="only bounded from below"):
+        policy(define(Linear("a0")), define(Scale(-1, Reference("u")), name="v"))
+
+
+def test_abbreviation_is_checked_where_it_is_used() -> None:
+    equity = define(Min((Linear("a0"), Linear("a1"))), Role.ABBREVIATION, "equity")
+    policy(equity, define(Scale(-1, Reference("equity"))))
+    with pytest.raises(CurvatureError, match="u > equity: min"):
+        policy(equity, define(Reference("equity")))
+
+
+def test_row_beyond_the_budget_is_refused_by_its_label() -> None:
+    source = policy(define(Linear("a0")))
+    wide = dataclasses.replace(source, arrays=(RiskArray("a0", "too wide", (0, 2**52, 0, 0)), *source.arrays[1:]))
+    with pytest.raises(BudgetError, match="u covers it.*83 bits.*63"):
+        compile_policy(wide)
+
+
+def test_labels_are_for_people() -> None:
+    source = policy(define(Max((Linear("a1"), Linear("a2"))), Role.REQUIREMENT, "requirement"))
+    relation = compile_policy(source).relation
+    assert [row.label for row in relation.rows] == ["array 1: requirement covers it", "array 2: requirement covers it"]
+    assert relation.auxiliaries[0].label == "requirement"
+    assert relation.auxiliaries[0].disclosed
+
+
+def test_formula() -> None:
+    formula = Sum((Scale(2, PositivePart(Linear("a"))), Scale(-1, Min((Linear("b"), Linear("c")))), Abs(Linear("d"))))
+    assert format_expression(formula) == "2 * max(0, a) - min(b, c) + |d|"
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        [],
+        {"op": "linear"},
+        {"op": "linear", "array": ""},
+        {"op": "linear", "array": "a", "extra": 1},
+        {"op": "scale", "by": 0, "of": {"op": "linear", "array": "a"}},
+        {"op": "scale", "by": True, "of": {"op": "linear", "array": "a"}},
+        {"op": "max", "of": []},
+        {"op": "max", "of": {"op": "linear", "array": "a"}},
+        {"op": "exp", "of": {"op": "linear", "array": "a"}},
+    ],
+)
+def test_malformed_tree_is_refused(tree: object) -> None:
+    with pytest.raises(MalformedError):
+        expression_from_json(tree, "policy")
