@@ -2,10 +2,10 @@
 
 A convex expression is the maximum of finitely many affine *pieces* over the columns and earlier auxiliaries. A
 definition u >= f becomes one row u - piece >= 0 per piece; a constraint g >= 0 one row -piece >= 0 per piece of -g. A
-sum of several maxima keeps the widest one expanded and replaces each other one, max(p_1, .., p_n), by p_1 + t with a hidden
-auxiliary t and rows t + p_1 - p_k >= 0: one unsigned column for each maximum inside a sum. The rows alone force every
-auxiliary from below, so that a wrong value can only hurt the prover; the *tight* value is the least that its defining
-rows allow.
+sum of several maxima keeps the widest one expanded and replaces each other one, max(p_1, .., p_n), by p_1 + t with a
+hidden auxiliary t and rows t + p_1 - p_k >= 0: one unsigned column for each maximum inside a sum. The rows alone force
+every auxiliary from below, so that a wrong value can only hurt the prover; the *tight* value is the least that its
+defining rows allow.
 """
 
 from collections.abc import Sequence

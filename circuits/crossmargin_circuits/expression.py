@@ -150,15 +150,15 @@ def check_curvature(expression: Expression, sign: int, path: str, resolve: "Call
             return
         case Max() | Abs() | PositivePart() if sign < 0:
             raise CurvatureError(
-                f"{path}: {operator(expression)} is convex, but a concave expression is needed here (collateral, "
-                "or what is subtracted from a requirement). The better of two values is a disjunction, which no set of rows "
-                "states: use min(...) of the values, or one of them alone, as the safe bound from below"
+                f"{path}: {operator(expression)} is convex, but a concave expression is needed here (collateral, or "
+                "what is subtracted from a requirement). The better of two values is a disjunction, which no set of "
+                "rows states: use min(...) of the values, or one of them alone, as the safe bound from below"
             )
         case Min() if sign > 0:
             raise CurvatureError(
                 f"{path}: min is concave, but a convex expression is needed here (a requirement, or what is "
-                "subtracted from collateral). The lesser of two charges is a disjunction, which no set of rows states: use max(...) "
-                "of the charges, or one of them alone, as the safe bound from above"
+                "subtracted from collateral). The lesser of two charges is a disjunction, which no set of rows "
+                "states: use max(...) of the charges, or one of them alone, as the safe bound from above"
             )
         case Abs(of):
             for each in (1, -1):

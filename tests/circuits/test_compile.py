@@ -202,7 +202,7 @@ def test_abbreviation_is_checked_where_it_is_used() -> None:
 def test_row_beyond_the_budget_is_refused_by_its_label() -> None:
     source = policy(define(Linear("a0")))
     wide = dataclasses.replace(source, arrays=(RiskArray("a0", "too wide", (0, 2**52, 0, 0)), *source.arrays[1:]))
-    with pytest.raises(BudgetError, match="u covers it.*83 bits.*63"):
+    with pytest.raises(BudgetError, match=r"u covers it.*83 bits.*63"):
         compile_policy(wide)
 
 
