@@ -1,0 +1,83 @@
+"""The scalar field F = Z/r of secp256k1, as plain integers in [0, r) (SPEC section 1).
+
+Also the one batched inversion that field and group share (Montgomery's trick).
+"""
+
+from collections.abc import Iterable, Sequence
+from operator import mul
+
+from crossmargin_circuits.relation import CURVE_ORDER
+from crossmargin_verifier.errors import MalformedError
+
+__all__ = [
+    "ORDER",
+    "SCALAR_BYTES",
+    "batch_inverse",
+    "centred",
+    "decode_scalar",
+    "dot",
+    "encode_scalar",
+    "encode_scalars",
+]
+
+ORDER = CURVE_ORDER
+"""r, the prime order of the group: all scalars are modulo r."""
+
+SCALAR_BYTES = 32
+
+
+def encode_scalar(value: int) -> bytes:
+    """Return sc(value): 32 bytes of value mod r."""
+    return (value % ORDER).to_bytes(SCALAR_BYTES, "big")
+
+
+def encode_scalars(values: Iterable[int]) -> bytes:
+    """Return the concatenated sc of values."""
+    return b"".join(map(encode_scalar, values))
+
+
+def decode_scalar(data: bytes) -> int:
+    """Parse sc; the one encoding of a scalar is the integer below r.
+
+    Raises:
+        MalformedError: not 32 bytes, or not below r.
+    """
+    if len(data) != SCALAR_BYTES:
+        raise MalformedError(f"scalar of {len(data)} bytes: must be {SCALAR_BYTES}")
+    value = int.from_bytes(data, "big")
+    if value >= ORDER:
+        raise MalformedError("scalar not below the group order")
+    return value
+
+
+def centred(value: int) -> int:
+    """Return the representative of value in (-r/2, r/2)."""
+    value %= ORDER
+    return value - ORDER if value > ORDER // 2 else value
+
+
+def dot(left: Iterable[int], right: Iterable[int]) -> int:
+    """Return the inner product of two vectors, reduced once at the end."""
+    total: int = sum(map(mul, left, right))
+    return total % ORDER
+
+
+def batch_inverse(values: Sequence[int], modulus: int = ORDER) -> list[int]:
+    """Return the inverses of non-zero values modulo a prime, with one inversion.
+
+    Raises:
+        ZeroDivisionError: a value is zero modulo the modulus.
+    """
+    prefixes = []
+    product = 1
+    for value in values:
+        prefixes.append(product)
+        product = product * value % modulus
+    if not product:
+        raise ZeroDivisionError("zero has no inverse")
+    inverse = pow(product, -1, modulus)
+    results = [0] * len(prefixes)
+    for index in range(len(prefixes) - 1, -1, -1):
+        results[index] = inverse * prefixes[index] % modulus
+        inverse = inverse * values[index] % modulus
+    return results

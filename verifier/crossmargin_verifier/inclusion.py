@@ -1,0 +1,175 @@
+"""Receipts: one holder checks that his own record is committed (SPEC S4, H1 - H5).
+
+X_i = sum_v x_iv A_v + r_i H with r_i = (H_blind0(m) || H_blind1(m)) mod r and m = u16 len sid || sid || u16 len id ||
+id || nonce. No model and no proof is needed. The receipt is private: it holds the record.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from crossmargin_circuits.digest import DIGEST_BYTES, tagged_hash
+from crossmargin_circuits.encoding import Reader, Writer
+from crossmargin_circuits.layout import RECORD_BOUND, columns_digest, decode_columns
+from crossmargin_verifier.errors import RejectedError
+from crossmargin_verifier.field import ORDER
+from crossmargin_verifier.generators import blinding_generator, position_generators
+from crossmargin_verifier.group import encode_point, msm
+from crossmargin_verifier.limits import MAX_COLUMNS, MAX_PATH_LENGTH
+from crossmargin_verifier.merkle import HASH_BYTES, leaf_hash, path_length, root_of_path
+from crossmargin_verifier.statement import SnapshotManifest
+
+__all__ = [
+    "NONCE_BYTES",
+    "Receipt",
+    "VerifiedReceipt",
+    "blinding_scalar",
+    "verify_receipt",
+    "verify_same_position",
+]
+
+RECEIPT_MAGIC = b"CM1H"
+RECEIPT_NAME = "receipt"
+
+NONCE_BYTES = 32
+
+
+def blinding_scalar(sid: str, holder: str, nonce: bytes) -> int:
+    """Return r_i, the blinding of the record of one account, from snapshot id, account id and nonce (SPEC S4)."""
+    message = Writer().string(sid).string(holder).raw(nonce).bytes()
+    wide = tagged_hash("blind0", message) + tagged_hash("blind1", message)
+    return int.from_bytes(wide, "big") % ORDER
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What one holder is given: snapshot digest, global index, id, nonce, record (units of the columns), path.
+
+    Private: nonce, record and id are not shown in its repr.
+    """
+
+    snapshot_digest: bytes
+    index: int
+    holder: str = field(repr=False)
+    nonce: bytes = field(repr=False)
+    record: tuple[int, ...] = field(repr=False)
+    path: tuple[bytes, ...] = field(repr=False)
+
+    def encode(self) -> bytes:
+        """Return the bytes of the receipt file."""
+        writer = Writer(RECEIPT_MAGIC).raw(self.snapshot_digest).u64(self.index).string(self.holder)
+        writer.raw(self.nonce).u32(len(self.record))
+        for entry in self.record:
+            writer.i64(entry)
+        return writer.u8(len(self.path)).raw(b"".join(self.path)).bytes()
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Receipt":
+        """Parse a receipt file.
+
+        Raises:
+            MalformedError: not canonical, or longer than any snapshot needs.
+        """
+        reader = Reader(data, RECEIPT_NAME, RECEIPT_MAGIC)
+        digest = reader.raw(DIGEST_BYTES, "snapshot digest")
+        index = reader.u64("index")
+        holder = reader.string("id")
+        nonce = reader.raw(NONCE_BYTES, "nonce")
+        count = reader.count("number of columns", 8)
+        if count > MAX_COLUMNS:
+            raise reader.refuse("number of columns", f"at most {MAX_COLUMNS}")
+        record = tuple(reader.i64("record") for _ in range(count))
+        length = reader.u8("path length")
+        if length > MAX_PATH_LENGTH:
+            raise reader.refuse("path length", f"at most {MAX_PATH_LENGTH}")
+        path = tuple(reader.raw(HASH_BYTES, "path") for _ in range(length))
+        reader.end()
+        return cls(digest, index, holder, nonce, record, path)
+
+
+@dataclass(frozen=True)
+class VerifiedReceipt:
+    """A receipt that passed H1 - H4, with the snapshot it belongs to, its columns and the 33 bytes of its X_i."""
+
+    receipt: Receipt
+    snapshot: SnapshotManifest
+    columns: tuple[str, ...]
+    position: bytes
+
+
+def verify_receipt(
+    receipt_file: bytes,
+    snapshot_file: bytes,
+    columns_file: bytes,
+    *,
+    holder: str,
+    snapshot_digest: bytes | None = None,
+    record: Sequence[int] | None = None,
+) -> VerifiedReceipt:
+    """Check H1 - H4 on a receipt.
+
+    holder: the id that the holder knows to be his alone, compared byte for byte.
+    snapshot_digest: as published independently (bulletin board); record: what the holder knows his record to be.
+
+    Soundness: without snapshot_digest the receipt is checked against the given snapshot file alone, which may be one
+    that nobody else was shown; without record the holder must compare the returned one with his own books.
+
+    Raises:
+        MalformedError: a file is not canonical.
+        RejectedError: H1 to H4.
+    """
+    snapshot = SnapshotManifest.decode(snapshot_file)
+    columns = decode_columns(columns_file)
+    receipt = Receipt.decode(receipt_file)
+
+    # H1: the snapshot is the published one, and the record is about its columns.
+    if snapshot_digest is not None and snapshot.digest != snapshot_digest:
+        raise RejectedError("H1", "the snapshot is not the published one")
+    if receipt.snapshot_digest != snapshot.digest:
+        raise RejectedError("H1", "the receipt is about another snapshot")
+    if columns_digest(columns) != snapshot.columns_digest:
+        raise RejectedError("H1", "the columns are not those of the snapshot")
+    if len(receipt.record) != len(columns):
+        raise RejectedError("H1", f"{len(receipt.record)} entries in the record, {len(columns)} columns")
+
+    # H2: the account is the holder's own, and the record is in range.
+    if not receipt.holder:
+        raise RejectedError("H2", "the id is empty: the receipt is about a padding account")
+    if receipt.holder != holder:
+        raise RejectedError("H2", "the id in the receipt is not the holder's")
+    for label, entry in zip(columns, receipt.record, strict=True):
+        if abs(entry) >= RECORD_BOUND:
+            raise RejectedError("H2", f"column {label!r}: magnitude not below 2^62")
+    if record is not None and tuple(record) != receipt.record:
+        raise RejectedError("H2", "the record in the receipt is not the holder's")
+
+    # H3: the leaf exists, and the path has the one length.
+    if receipt.index >= snapshot.leaves:
+        raise RejectedError("H3", f"index {receipt.index}: the snapshot has {snapshot.leaves} accounts")
+    length = path_length(snapshot.accounts_per_shard, snapshot.shards)
+    if len(receipt.path) != length:
+        raise RejectedError("H3", f"path of {len(receipt.path)} siblings: must be {length}")
+
+    # H4: the commitment to the record, blinded with the id, is that leaf.
+    blinding = blinding_scalar(snapshot.sid, receipt.holder, receipt.nonce)
+    bases = [*position_generators(len(columns)), blinding_generator()]
+    point = msm([*receipt.record, blinding], bases)
+    if point is None:
+        raise RejectedError("H4", "the commitment is the identity")
+    position = encode_point(point)
+    if root_of_path(leaf_hash(position), receipt.index, receipt.path) != snapshot.position_root:
+        raise RejectedError("H4", "record, id and nonce do not lead to the position root")
+    return VerifiedReceipt(receipt, snapshot, columns, position)
+
+
+def verify_same_position(receipt: VerifiedReceipt, positions: Sequence[bytes], index: int) -> None:
+    """Check H5: account `index` of a stand-alone bounded snapshot is the account of a receipt of the book.
+
+    positions: enc(X_i) of the stand-alone snapshot. All 33 bytes must be equal.
+
+    Raises:
+        RejectedError: H5.
+    """
+    if not 0 <= index < len(positions):
+        raise RejectedError("H5", f"the stand-alone snapshot has no account {index}")
+    if positions[index] != receipt.position:
+        raise RejectedError("H5", "the stand-alone proof is about another position")

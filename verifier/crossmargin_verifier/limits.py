@@ -1,0 +1,56 @@
+"""Every limit of the verifier: a named constant with its unit and its reason (SPEC V1).
+
+Limits of the protocol bound what a statement may be; limits of this implementation bound what one process is ready
+to allocate. All of them are checked before anything of that size is allocated.
+"""
+
+__all__ = [
+    "MAX_ACCOUNTS_PER_SHARD",
+    "MAX_COLUMNS",
+    "MAX_LEAVES",
+    "MAX_LEAVES_HERE",
+    "MAX_PACKING",
+    "MAX_PATH_LENGTH",
+    "MAX_PROJECTION_BYTES",
+    "MAX_RELATION_COEFFICIENTS",
+    "MAX_SHARDS",
+    "MAX_SLACK_GENERATORS",
+    "MAX_SMALL_FILE_BYTES",
+    "TOTAL_BOUND",
+]
+
+MAX_LEAVES = 2**40
+"""Accounts of a snapshot, S N (protocol): totals of 2^62-bounded records stay far below the group order."""
+
+MAX_PACKING = 4
+"""Packing exponent gamma (protocol): 2^gamma accounts share one slack row."""
+
+TOTAL_BOUND = 2**120
+"""Magnitude of an opened total, in units of its column (protocol): keeps the size condition S10 decidable."""
+
+MAX_LEAVES_HERE = 2**26
+"""Accounts one process verifies (implementation): decoded positions take about 250 bytes each."""
+
+MAX_ACCOUNTS_PER_SHARD = 2**20
+"""Accounts of one shard (implementation): eq tables of this many field elements are held in memory."""
+
+MAX_SHARDS = 10**6
+"""Shards of one statement (implementation): shard files are numbered with six digits."""
+
+MAX_COLUMNS = 2**16
+"""Base columns V (implementation): one generator each."""
+
+MAX_SLACK_GENERATORS = 2**20
+"""64 J 2^gamma, bits in one slack row (implementation): one generator each, about 0.3 ms to derive."""
+
+MAX_RELATION_COEFFICIENTS = 2**26
+"""K (V + Q + 1), integers of a relation (implementation): decoded at about 60 bytes each."""
+
+MAX_PROJECTION_BYTES = 2**28
+"""16 N V, bytes of the projection stream of one bounded shard (implementation): held in memory whole."""
+
+MAX_SMALL_FILE_BYTES = 2**17
+"""Bytes of `snapshot.cm1` and `statement.cm1` (implementation): both are fixed fields and one label < 2^16 bytes."""
+
+MAX_PATH_LENGTH = 60
+"""Siblings in a receipt (implementation): a tree of 2^40 leaves, padded, has at most 41 levels."""
