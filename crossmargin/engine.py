@@ -1,0 +1,247 @@
+"""Evaluate a margin policy over a whole book in exact integers.
+
+The same policy is read twice. `evaluate` reads its *expression*: every risk array is one linear form over all accounts
+(a sparse-times-dense product), and sums, maxima and minima are taken element by element. `witness` reads its compiled
+*relation* y = L x + L' aux: the tight auxiliaries and the slacks that a proof is about. Both give the same figures, by
+the definition of the compilation, and tests compare them on random books.
+
+All arithmetic is numpy int64 and exact: compilation refuses a policy with a row that can reach 2^63 within the column
+limits, and `evaluate` and `witness` refuse a record beyond its limits. Values are in quanta of the policy's value unit.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from crossmargin_circuits.compile import CompiledPolicy
+from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_circuits.evaluate import scenario_leaves
+from crossmargin_circuits.expression import Abs, Expression, Linear, Max, Min, PositivePart, Reference, Scale, Sum
+from crossmargin_circuits.policy import Policy, Role
+
+__all__ = ["LimitError", "Margin", "Violation", "ViolationError", "Witness", "evaluate", "forms", "value_of", "witness"]
+
+Integers = npt.NDArray[np.int64]
+Unsigned = npt.NDArray[np.uint64]
+
+CHUNK = 1 << 16
+"""Accounts evaluated at a time: bounds memory to a few tens of megabytes and keeps the forms in cache."""
+
+
+class LimitError(CrossmarginError):
+    """A record beyond the limit of a column: the exactness of the integers is not guaranteed."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One row that one account does not satisfy; `account` is its index in the book."""
+
+    account: int
+    row: str
+    slack: int
+
+
+class ViolationError(CrossmarginError):
+    """Accounts that do not satisfy the relation, so that no proof about them exists."""
+
+    def __init__(self, violations: list[Violation], accounts: int) -> None:
+        """Keep the worst row of each of the first violating accounts; `accounts` counts all of them."""
+        super().__init__(f"{accounts} accounts do not satisfy the statement")
+        self.violations = violations
+        self.accounts = accounts
+
+
+@dataclass(frozen=True)
+class Margin:
+    """Margin of every account (n): equity, requirement, excess = equity - requirement, shortfall = max(0, -excess).
+
+    worst[i] is an index into `scenarios`: the risk array that decides the requirement of account i (that with the
+    greatest part in it, where several maxima are added); -1 where the requirement is zero.
+    """
+
+    equity: Integers
+    requirement: Integers
+    worst: npt.NDArray[np.int32]
+    scenarios: tuple[str, ...]
+
+    @property
+    def excess(self) -> Integers:
+        """Equity less requirement."""
+        return self.equity - self.requirement
+
+    @property
+    def shortfall(self) -> Integers:
+        """What is missing to the requirement."""
+        return np.maximum(-self.excess, 0)
+
+    def worst_of(self, account: int) -> str:
+        """Return the meaning of the scenario that decides an account's requirement, or "none"."""
+        number = int(self.worst[account])
+        return "none" if number < 0 else self.scenarios[number]
+
+
+@dataclass(frozen=True, repr=False)
+class Witness:
+    """Auxiliaries (n, Q) and slacks (n, K) of every account, unsigned 64-bit. Secret."""
+
+    auxiliaries: Unsigned
+    slacks: Unsigned
+
+    def __repr__(self) -> str:
+        """Return the shapes alone: the values are secret."""
+        return f"Witness(auxiliaries {self.auxiliaries.shape}, slacks {self.slacks.shape})"
+
+
+def evaluate(compiled: CompiledPolicy, records: csr_array) -> Margin:
+    """Return the margin of every account.
+
+    records: (n, V) int64.
+
+    Raises:
+        LimitError: a record is beyond a column's limit. ValueError: the policy has no requirement (coverage).
+    """
+    policy = compiled.policy
+    requirement = policy.with_role(Role.REQUIREMENT)
+    if not requirement:
+        raise ValueError(f"policy {policy.title!r} has no requirement to evaluate")
+    check_limits(policy, records)
+    accounts = _rows(records)
+    reading = _Reading(policy)
+    equity = np.empty(accounts, np.int64)
+    needed = np.empty(accounts, np.int64)
+    worst = np.empty(accounts, np.int32)
+    for start, stop in _chunks(accounts):
+        reading.load(records[start:stop])
+        equity[start:stop] = reading.value(Reference("equity"))
+        needed[start:stop] = reading.value(Reference(requirement[0].name))
+        worst[start:stop] = reading.worst(requirement[0].expression)
+    return Margin(equity, needed, worst, tuple(array.meaning for array in policy.arrays))
+
+
+def witness(compiled: CompiledPolicy, records: csr_array) -> Witness:
+    """Return the tight auxiliaries and the slacks of every account.
+
+    records: (n, V) int64.
+
+    Raises:
+        LimitError: a record is beyond a column's limit. ViolationError: an account does not satisfy a row.
+    """
+    policy, relation = compiled.policy, compiled.relation
+    check_limits(policy, records)
+    accounts, helpers = _rows(records), len(relation.auxiliaries)
+    base = np.array([row.base for row in relation.rows], dtype=np.int64).T
+    coupling = np.array([row.auxiliary for row in relation.rows], dtype=np.int64).reshape(len(relation.rows), helpers)
+    auxiliaries = np.zeros((accounts, helpers), np.int64)
+    slacks = np.empty((accounts, len(relation.rows)), np.int64)
+    violations: list[Violation] = []
+    violating = 0
+    for start, stop in _chunks(accounts):
+        rows = np.asarray(records[start:stop] @ base)
+        tight = auxiliaries[start:stop]
+        for number, defining in enumerate(compiled.defining_rows):
+            # tight[:, number] is still zero here, so a defining row holds minus the least value that it allows.
+            rest = rows[:, defining] + tight @ coupling[list(defining)].T
+            tight[:, number] = np.maximum(0, -rest.min(axis=1))
+        slacks[start:stop] = rows + tight @ coupling.T
+        below = np.flatnonzero(slacks[start:stop].min(axis=1) < 0)
+        violating += len(below)
+        for account in below[: max(0, 20 - len(violations))]:
+            row = int(slacks[start + account].argmin())
+            violations.append(
+                Violation(int(start + account), relation.rows[row].label, int(slacks[start + account, row]))
+            )
+    if violating:
+        raise ViolationError(violations, violating)
+    return Witness(auxiliaries.astype(np.uint64), slacks.astype(np.uint64))
+
+
+def forms(policy: Policy, records: csr_array) -> dict[str, Integers]:
+    """Return every risk array's linear form over the accounts: name -> (n,) int64."""
+    names = [array.name for array in policy.arrays]
+    matrix = np.array([array.coefficients for array in policy.arrays], dtype=np.int64).T
+    product = np.asarray(records @ matrix)
+    return {name: product[:, number] for number, name in enumerate(names)}
+
+
+def value_of(policy: Policy, expression: Expression, values: dict[str, Integers]) -> Integers:
+    """Return an expression's value for every account, from the forms of its risk arrays."""
+    match expression:
+        case Linear(name):
+            return values[name]
+        case Reference(name):
+            definition = policy.definition(name)
+            inner = value_of(policy, definition.expression, values)
+            return np.maximum(inner, 0) if definition.role.is_auxiliary else inner
+        case Scale(by, of):
+            return by * value_of(policy, of, values)
+        case Sum(of):
+            total = value_of(policy, of[0], values)
+            for child in of[1:]:
+                total = total + value_of(policy, child, values)
+            return total
+        case Max(of) | Min(of):
+            choose = np.maximum if isinstance(expression, Max) else np.minimum
+            best = value_of(policy, of[0], values)
+            for child in of[1:]:
+                best = choose(best, value_of(policy, child, values))
+            return best
+        case Abs(of):
+            return np.abs(value_of(policy, of, values))
+        case PositivePart(of):
+            return np.maximum(value_of(policy, of, values), 0)
+
+
+def check_limits(policy: Policy, records: csr_array) -> None:
+    """Refuse records beyond the column limits, on which the 63-bit budget rests.
+
+    Raises:
+        LimitError: names the column and the index of one account.
+    """
+    if records.shape[1] != len(policy.layout):
+        raise LimitError(f"records have {records.shape[1]} columns, the policy {len(policy.layout)}")
+    limits = np.array([column.limit for column in policy.layout.columns], dtype=np.int64)
+    beyond = np.flatnonzero(np.abs(records.data) > limits[records.indices])
+    if len(beyond):
+        account = int(np.searchsorted(records.indptr, beyond[0], side="right")) - 1
+        column = policy.layout.columns[int(records.indices[beyond[0]])]
+        raise LimitError(
+            f"account number {account}: {column.key} is beyond its limit of {column.limit} units of {column.unit}"
+        )
+
+
+class _Reading:
+    """The forms of one chunk of accounts, and the arrays that stand in the policy's maxima."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._values: dict[str, Integers] = {}
+        self._numbers = {array.name: number for number, array in enumerate(policy.arrays)}
+
+    def load(self, records: csr_array) -> None:
+        self._values = forms(self._policy, records)
+
+    def value(self, expression: Expression) -> Integers:
+        return value_of(self._policy, expression, self._values)
+
+    def worst(self, expression: Expression) -> npt.NDArray[np.int32]:
+        """Return, per account, the number of the array with the greatest part in the expression, or -1 for zero."""
+        accounts = len(next(iter(self._values.values())))
+        best = np.full(accounts, -1, np.int32)
+        greatest = np.zeros(accounts, np.int64)
+        for name, factor in scenario_leaves(self._policy, expression):
+            values = factor * self._values[name]
+            best[values > greatest] = self._numbers[name]
+            np.maximum(greatest, values, out=greatest)
+        return best
+
+
+def _rows(records: csr_array) -> int:
+    return int(records.shape[0])
+
+
+def _chunks(accounts: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, accounts, CHUNK):
+        yield start, min(accounts, start + CHUNK)

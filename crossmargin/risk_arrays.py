@@ -1,0 +1,41 @@
+"""Turn prices into integer risk arrays, once (SPEC S7): here floats end.
+
+A value in the value currency per column unit is divided by the value quantum and rounded to the nearest integer, ties
+to even. Positions are signed, so no direction of rounding is the safe one; the error is at most half a quantum per
+unit or lot, and the rounded integers, not the prices behind them, are the model that is proven.
+"""
+
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+
+from crossmargin.errors import InputError
+from crossmargin_circuits.encoding import MAX_JSON_INTEGER
+from crossmargin_circuits.layout import RecordLayout
+from crossmargin_circuits.policy import RiskArray
+
+__all__ = ["ROUNDING", "risk_array"]
+
+ROUNDING = "to the nearest quantum, ties to even"
+
+
+def risk_array(
+    name: str, meaning: str, values: npt.NDArray[np.float64], quantum: Decimal, layout: RecordLayout
+) -> RiskArray:
+    """Round `values` (V,), in the value currency per column unit, to quanta.
+
+    Raises:
+        InputError: a value is not finite, or beyond 2^53 - 1 quanta, where neither floats nor policy files are exact.
+    """
+    quanta = np.rint(values / float(quantum))
+    bad = np.flatnonzero(~(np.abs(quanta) <= MAX_JSON_INTEGER))
+    if len(bad):
+        column = layout.columns[int(bad[0])]
+        raise InputError(
+            f"{name}: the value of one unit of {column.key} is not a finite number below 2^53 quanta",
+            file="model.yaml",
+            field="value_unit.quantum",
+            mend=f"choose a coarser quantum or a smaller lot or unit than {column.unit}",
+        )
+    return RiskArray(name, meaning, tuple(int(value) for value in quanta))
