@@ -1,0 +1,111 @@
+"""Field types of the files people write: exact decimals, instants, flags and names (pydantic, strict).
+
+Files are read without type inference, every scalar as text, so each field type has one reading of its text; values
+that are already of the right Python type pass, floats never do.
+"""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from crossmargin.errors import InputError
+from crossmargin.units import parse_decimal
+
+__all__ = ["MAX_NAME_LENGTH", "ExactDecimal", "Flag", "Frozen", "Instant", "Name", "Text", "WholeNumber", "refuse"]
+
+MAX_NAME_LENGTH = 64
+"""Characters of the name of an asset or an instrument; names become labels of columns."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]*")
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+class Frozen(BaseModel):
+    """Base of the models of untrusted files: strict types, no unknown field, immutable."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def refuse(reason: str, mend: str) -> PydanticCustomError:
+    """Return the error a validator raises, which the loader turns into an InputError with file, line and field."""
+    return PydanticCustomError("crossmargin", "{reason}; {mend}", {"reason": reason, "mend": mend})
+
+
+def _decimal(value: Any) -> Decimal:
+    if isinstance(value, str):
+        try:
+            return parse_decimal(value)
+        except InputError as error:
+            raise refuse(error.reason, error.mend) from None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return value
+    raise refuse("not an exact decimal", 'write a decimal such as "0.25"')
+
+
+def _instant(value: Any) -> datetime:
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise refuse("no such date or time", "write a time such as 2025-06-27T08:00:00Z") from None
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC)
+    raise refuse("not a time with a time zone", "write a time such as 2025-06-27T08:00:00Z")
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, str) and value in ("true", "false"):
+        return value == "true"
+    if isinstance(value, bool):
+        return value
+    raise refuse("neither true nor false", "write true or false")
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise refuse("not a whole number", "write digits only")
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, str) and len(value) <= MAX_NAME_LENGTH and _NAME.fullmatch(value):
+        return value
+    raise refuse(
+        "not a name",
+        f"write 1 to {MAX_NAME_LENGTH} of the characters A-Z a-z 0-9 _ . / : - with a letter or digit first",
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str) and value.strip() and value.isprintable() and len(value) <= 500:
+        return value
+    raise refuse("not a line of text", "write 1 to 500 printable characters")
+
+
+ExactDecimal = Annotated[Decimal, BeforeValidator(_decimal)]
+"""A finite decimal, never through a float."""
+
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+"""A moment, kept in UTC."""
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+"""true or false."""
+
+WholeNumber = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
+"""A whole number, zero or more."""
+
+Name = Annotated[str, BeforeValidator(_name)]
+"""Name of an asset, an instrument or an underlying."""
+
+Text = Annotated[str, BeforeValidator(_text)]
+"""One line of text for people."""

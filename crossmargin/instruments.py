@@ -1,0 +1,257 @@
+"""Assets, instruments and the catalogue that fixes the columns of a record.
+
+Units: a balance counts multiples of `Asset.unit`; a position counts lots of `Instrument.lot` contracts. The contract
+size is units of the underlying per contract for linear contracts and for options, USD per contract for inverse futures
+and perpetuals. Limits bound what one account (or sub-account) may hold; the bit budget is computed from them.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from crossmargin.errors import InputError
+from crossmargin.fields import ExactDecimal, Flag, Frozen, Instant, Name, refuse
+from crossmargin.names import parse_name
+from crossmargin.units import floor_ratio, format_decimal
+from crossmargin_circuits.layout import RECORD_BOUND, Column, ColumnKind, RecordLayout
+
+__all__ = ["Asset", "Catalogue", "Contract", "Instrument", "Kind", "OptionType"]
+
+
+class Kind(StrEnum):
+    """What an instrument is."""
+
+    PERPETUAL = "perpetual"
+    FUTURE = "future"
+    OPTION = "option"
+
+
+class Contract(StrEnum):
+    """Whether profit is linear in the price (paid in a quote asset) or in its inverse (paid in the underlying)."""
+
+    LINEAR = "linear"
+    INVERSE = "inverse"
+
+
+class OptionType(StrEnum):
+    """Right to buy or right to sell."""
+
+    CALL = "call"
+    PUT = "put"
+
+
+def _member(of: type[StrEnum]) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if isinstance(value, str) and value in {member.value for member in of}:
+            return of(value)
+        raise refuse("not one of " + ", ".join(of), "write one of these words")
+
+    return read
+
+
+def _positive(value: Decimal) -> Decimal:
+    if value <= 0:
+        raise refuse("not positive", "write a decimal above zero")
+    return value
+
+
+def _fraction(value: Decimal) -> Decimal:
+    if not 0 <= value < 1:
+        raise refuse("not in 0 <= haircut < 1", "write the part of the value that does not count, such as 0.05")
+    return value
+
+
+_Positive = Annotated[ExactDecimal, AfterValidator(_positive)]
+
+
+def _check_limit(limit: Decimal, unit: Decimal, what: str) -> None:
+    if not 1 <= floor_ratio(Fraction(limit), unit) < RECORD_BOUND:
+        raise refuse(
+            f"the limit is not between 1 and 2^62 - 1 {what}", f"choose another limit, or a coarser {what[:-1]}"
+        )
+
+
+class Asset(Frozen):
+    """A currency or coin that accounts hold; `haircut` is the part of a positive balance that does not count."""
+
+    name: Name
+    unit: _Positive
+    haircut: Annotated[ExactDecimal, AfterValidator(_fraction)]
+    borrowable: Flag
+    limit: _Positive
+
+    @model_validator(mode="after")
+    def _check(self) -> "Asset":
+        _check_limit(self.limit, self.unit, "units")
+        return self
+
+    @property
+    def limit_units(self) -> int:
+        """Largest magnitude of one account's balance, and of its entry value, in units."""
+        return floor_ratio(Fraction(self.limit), self.unit)
+
+
+class Instrument(Frozen):
+    """A derivative contract; `expiry` for futures and options, `strike` (USD) and `option` for options."""
+
+    name: Name
+    kind: Annotated[Kind, BeforeValidator(_member(Kind))]
+    contract: Annotated[Contract, BeforeValidator(_member(Contract))]
+    underlying: Name
+    settlement: Name
+    contract_size: _Positive
+    lot: _Positive
+    limit: _Positive
+    expiry: Instant | None = None
+    strike: _Positive | None = None
+    option: Annotated[OptionType, BeforeValidator(_member(OptionType))] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "Instrument":
+        _check_limit(self.limit, self.lot, "lots")
+        needs = {
+            "expiry": self.kind is not Kind.PERPETUAL,
+            "strike": self.kind is Kind.OPTION,
+            "option": self.kind is Kind.OPTION,
+        }
+        for name, needed in needs.items():
+            if needed and getattr(self, name) is None:
+                raise refuse(f"{self.kind} {self.name} has no {name}", f"add {name}")
+            if not needed and getattr(self, name) is not None:
+                raise refuse(f"{self.kind} {self.name} has a field {name}", f"remove {name}, or correct the kind")
+        self._check_name()
+        return self
+
+    def _check_name(self) -> None:
+        """Compare the name with the stated terms where it follows a convention."""
+        try:
+            said = parse_name(self.name)
+        except InputError as error:
+            raise refuse(error.reason, error.mend) from None
+        if said is None:
+            return
+        stated = {
+            "kind": (said.kind, str(self.kind)),
+            "underlying": (said.underlying, self.underlying),
+            "settlement": (said.settlement, self.settlement),
+            "expiry": (said.expiry, self.expiry and self.expiry.date()),
+            "strike": (said.strike, self.strike),
+            "option": (said.option, self.option and str(self.option)),
+        }
+        for field, (by_name, by_field) in stated.items():
+            if by_name is not None and by_name != by_field:
+                raise refuse(
+                    f"the name {self.name} says {field} {by_name}, the field says {by_field}",
+                    "correct the name or the field",
+                )
+
+    @property
+    def limit_lots(self) -> int:
+        """Largest magnitude of one account's position, in lots."""
+        return floor_ratio(Fraction(self.limit), self.lot)
+
+    @property
+    def unit(self) -> str:
+        """One column unit in words: "1 contract of 0.001 BTC", "0.1 contract of 1 ETH"."""
+        inverse = self.contract is Contract.INVERSE and self.kind is not Kind.OPTION
+        size = f"{format_decimal(self.contract_size)} {'USD' if inverse else self.underlying}"
+        return f"{format_decimal(self.lot)} contract of {size}"
+
+
+def _distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    seen: set[str] = set()
+    for item in items:
+        if item.name in seen:
+            raise refuse(f"{item.name} twice", "keep one entry for it")
+        seen.add(item.name)
+    return items
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Catalogue(Frozen):
+    """All assets and instruments of a venue, in the order of the columns."""
+
+    assets: Annotated[tuple[Asset, ...], BeforeValidator(_tuple), AfterValidator(_distinct), Field(min_length=1)]
+    instruments: Annotated[tuple[Instrument, ...], BeforeValidator(_tuple), AfterValidator(_distinct)] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> "Catalogue":
+        names = {asset.name for asset in self.assets}
+        for instrument in self.instruments:
+            if instrument.settlement not in names:
+                raise refuse(
+                    f"{instrument.name} settles in {instrument.settlement}, which is not an asset",
+                    "add it to assets or correct the settlement",
+                )
+        return self
+
+    @cached_property
+    def _assets(self) -> dict[str, Asset]:
+        return {asset.name: asset for asset in self.assets}
+
+    @cached_property
+    def _instruments(self) -> dict[str, Instrument]:
+        return {instrument.name: instrument for instrument in self.instruments}
+
+    def asset(self, name: str) -> Asset:
+        """Return the asset of that name; raises KeyError."""
+        return self._assets[name]
+
+    def instrument(self, name: str) -> Instrument:
+        """Return the instrument of that name; raises KeyError."""
+        return self._instruments[name]
+
+    @cached_property
+    def underlyings(self) -> tuple[str, ...]:
+        """Underlyings of the instruments, in order of first appearance."""
+        return tuple(dict.fromkeys(instrument.underlying for instrument in self.instruments))
+
+    @cached_property
+    def settlements(self) -> tuple[str, ...]:
+        """Assets in which perpetuals or futures settle, in the order of the assets: those with an entry column."""
+        settling = {item.settlement for item in self.instruments if item.kind is not Kind.OPTION}
+        return tuple(asset.name for asset in self.assets if asset.name in settling)
+
+    def underlying_of_columns(self) -> tuple[str, ...]:
+        """Return, per column, the asset or underlying whose price it follows; "" for the account column.
+
+        A linear contract also follows its settlement asset where that one moves; to move exactly one underlying use
+        `Scenario.only`.
+        """
+        return self._of_columns({item.name: item.underlying for item in self.instruments})
+
+    def settlement_of_columns(self) -> tuple[str, ...]:
+        """Return, per column, the asset that its value is paid in; "" for the account column."""
+        return self._of_columns({item.name: item.settlement for item in self.instruments})
+
+    def _of_columns(self, of_instrument: dict[str, str]) -> tuple[str, ...]:
+        return tuple(
+            of_instrument[column.name] if column.kind is ColumnKind.POSITION else column.name
+            for column in self._layout.columns
+        )
+
+    def layout(self) -> RecordLayout:
+        """Return the columns: account, balances, entry values, positions, each in the order of the catalogue."""
+        return self._layout
+
+    @cached_property
+    def _layout(self) -> RecordLayout:
+        columns = [Column(ColumnKind.ACCOUNT, "", "1 account", 1)]
+        for asset in self.assets:
+            unit = f"{format_decimal(asset.unit)} {asset.name}"
+            columns.append(Column(ColumnKind.BALANCE, asset.name, unit, asset.limit_units))
+        for name in self.settlements:
+            asset = self.asset(name)
+            unit = f"{format_decimal(asset.unit)} {asset.name}"
+            columns.append(Column(ColumnKind.ENTRY, name, unit, asset.limit_units))
+        for instrument in self.instruments:
+            columns.append(Column(ColumnKind.POSITION, instrument.name, instrument.unit, instrument.limit_lots))
+        return RecordLayout(tuple(columns))

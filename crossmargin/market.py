@@ -1,0 +1,156 @@
+"""Market snapshot: index prices, marks, implied volatilities and rates at one moment, each with source and time.
+
+Index prices are USD per unit; a mark is the price of one unit of the underlying in the contract's quote currency
+(linear: the settlement asset; inverse: USD); an option's mark_price is USD per unit of the underlying.
+"""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from crossmargin.errors import InputError
+from crossmargin.fields import ExactDecimal, Frozen, Instant, Name, Text, refuse
+from crossmargin.instruments import Catalogue, Instrument, Kind
+
+__all__ = ["RATE_CURRENCY", "IndexPrice", "Mark", "Market", "OptionQuote"]
+
+RATE_CURRENCY = "USD"
+"""The rate that discounts option prices and carries a forward that is not quoted."""
+
+
+def _positive(value: Decimal) -> Decimal:
+    if value <= 0:
+        raise refuse("not positive", "write a decimal above zero; leave out a bid or ask that does not exist")
+    return value
+
+
+def _rate(value: Decimal) -> Decimal:
+    if not -1 < value < 10:
+        raise refuse("not a yearly rate", 'write 4 % a year as "0.04"')
+    return value
+
+
+Price = Annotated[ExactDecimal, AfterValidator(_positive)]
+
+
+class IndexPrice(Frozen):
+    """Price of an asset or underlying in USD."""
+
+    price: Price
+    source: Text
+    time: Instant
+
+
+class _Quoted(Frozen):
+    """What has a bid and an ask."""
+
+    bid: Price | None = None
+    ask: Price | None = None
+    source: Text
+    time: Instant
+
+    @model_validator(mode="after")
+    def _check(self) -> "_Quoted":
+        if self.bid is not None and self.ask is not None and self.bid > self.ask:
+            raise refuse("crossed: bid above ask", "take the quotes again at one moment")
+        return self
+
+
+class Mark(_Quoted):
+    """Mark price of a perpetual or future."""
+
+    price: Price
+
+
+class OptionQuote(_Quoted):
+    """Implied volatility of an option (bid and ask are volatilities); forward: USD, at the option's expiry."""
+
+    iv: Price
+    forward: Price | None = None
+    mark_price: Price | None = None
+
+
+class Market(Frozen):
+    """The whole of `market.yaml`."""
+
+    as_of: Instant
+    index: dict[Name, IndexPrice]
+    marks: dict[Name, Mark] = Field(default_factory=dict)
+    options: dict[Name, OptionQuote] = Field(default_factory=dict)
+    rates: dict[Name, Annotated[ExactDecimal, AfterValidator(_rate)]] = Field(default_factory=dict)
+
+    def expired(self, instrument: Instrument) -> bool:
+        """Return whether the instrument expires at or before as_of; an expired option is worth its intrinsic value."""
+        return instrument.expiry is not None and instrument.expiry <= self.as_of
+
+    def years(self, instrument: Instrument) -> float:
+        """Return the time to expiry in years of 365 days, zero or more."""
+        if instrument.expiry is None:
+            return 0.0
+        return max((instrument.expiry - self.as_of) / timedelta(days=365), 0.0)
+
+    def check(self, catalogue: Catalogue, staleness_limit_seconds: int) -> list[InputError]:
+        """Return what is missing, foreign, stale or dated after as_of; the field is stated, the file is not."""
+        return [*self._missing(catalogue), *self._foreign(catalogue), *self._ages(staleness_limit_seconds)]
+
+    def _missing(self, catalogue: Catalogue) -> list[InputError]:
+        problems = []
+        priced = dict.fromkeys([*(asset.name for asset in catalogue.assets), *catalogue.underlyings])
+        for name in priced:
+            if name not in self.index:
+                problems.append(_missing(f"index price for {name}", f"index.{name}"))
+        for instrument in catalogue.instruments:
+            name = instrument.name
+            if instrument.kind is not Kind.OPTION:
+                if name not in self.marks:
+                    problems.append(_missing(f"mark price for {name}", f"marks.{name}"))
+            elif not self.expired(instrument):
+                if name not in self.options:
+                    problems.append(_missing(f"implied volatility for {name}", f"options.{name}"))
+                if RATE_CURRENCY not in self.rates:
+                    problems.append(_missing(f"{RATE_CURRENCY} rate for options", f"rates.{RATE_CURRENCY}"))
+        return list({problem.field: problem for problem in problems}.values())
+
+    def _foreign(self, catalogue: Catalogue) -> list[InputError]:
+        linear = {item.name for item in catalogue.instruments if item.kind is not Kind.OPTION}
+        options = {item.name for item in catalogue.instruments if item.kind is Kind.OPTION}
+        indexed = {*(asset.name for asset in catalogue.assets), *catalogue.underlyings}
+        sections = (
+            ("index", self.index, indexed, "an asset or underlying"),
+            ("marks", self.marks, linear, "a perpetual or future"),
+            ("options", self.options, options, "an option"),
+            ("rates", self.rates, {RATE_CURRENCY}, f"{RATE_CURRENCY}, the only rate that is used"),
+        )
+        return [
+            InputError(
+                f"{name} is not {what}",
+                mend="remove it, or add it to the instruments file",
+                field=f"{section}.{name}",
+            )
+            for section, quotes, known, what in sections
+            for name in quotes
+            if name not in known
+        ]
+
+    def _ages(self, limit: int) -> list[InputError]:
+        problems = []
+        sections = (("index", self.index), ("marks", self.marks), ("options", self.options))
+        for section, quotes in sections:
+            for name, quote in quotes.items():
+                age = (self.as_of - quote.time).total_seconds()
+                field = f"{section}.{name}.time"
+                if age > limit:
+                    reason = f"{name} is stale: {age:.0f} s older than as_of, the limit is {limit} s"
+                    mend = "take the price again, or raise staleness_limit_seconds"
+                    problems.append(InputError(reason, mend=mend, field=field))
+                elif age < 0:
+                    reason = f"{name} is dated {-age:.0f} s after as_of"
+                    mend = "take a price from as_of or before, or correct the time"
+                    problems.append(InputError(reason, mend=mend, field=field))
+        return problems
+
+
+def _missing(what: str, field: str) -> InputError:
+    return InputError(f"no {what}", mend=f"add {field}", field=field)

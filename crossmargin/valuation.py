@@ -1,0 +1,162 @@
+"""Values of one column unit in USD, now and under a scenario (floats; what becomes normative is rounded once, later).
+
+Per contract: linear: contract_size * mark * index(settlement); inverse: -(contract_size / mark) * index(settlement);
+option: contract_size * Black-76 on the forward, in USD; expired option: contract_size * intrinsic value on the index.
+Per unit of a balance or an entry value: unit * index(asset). A scenario moves the index, the mark and the forward of
+each underlying by the same relative move and its volatilities by theirs; time does not pass.
+"""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
+
+from crossmargin.errors import InputError
+from crossmargin.instruments import Catalogue, Contract, Instrument, Kind, OptionType
+from crossmargin.market import RATE_CURRENCY, Market
+from crossmargin.scenarios import Scenario
+from crossmargin_circuits.layout import ColumnKind
+
+__all__ = ["black76", "check_option_marks", "scenario_pnl", "unit_values"]
+
+MARK_TOLERANCE = (0.01, 0.0005)
+"""A stated option price may differ from Black-76 by this part of itself plus this part of the forward."""
+
+Floats = NDArray[np.float64]
+
+
+def black76(
+    forward: ArrayLike,
+    strike: ArrayLike,
+    volatility: ArrayLike,
+    years: ArrayLike,
+    rate: ArrayLike,
+    call: ArrayLike,
+) -> Floats:
+    """Return exp(-rate years) (w F N(w d1) - w K N(w d2)), w = 1 for calls and -1 for puts, elementwise.
+
+    d1 = ln(F/K)/s + s/2, d2 = d1 - s, s = volatility sqrt(years); where s = 0 the discounted intrinsic value.
+    forward, strike > 0; volatility, years >= 0; rate per year, continuously compounded; call: booleans.
+    """
+    future, strikes, sigma, time, rates = (
+        np.asarray(item, dtype=np.float64) for item in (forward, strike, volatility, years, rate)
+    )
+    sign = np.where(np.asarray(call, dtype=np.bool_), 1.0, -1.0)
+    deviation = sigma * np.sqrt(time)
+    moving = deviation > 0
+    safe = np.where(moving, deviation, 1.0)
+    d1 = np.log(future / strikes) / safe + safe / 2
+    value = sign * (future * ndtr(sign * d1) - strikes * ndtr(sign * (d1 - safe)))
+    intrinsic = np.maximum(sign * (future - strikes), 0.0)
+    result: Floats = np.exp(-rates * time) * np.where(moving, np.maximum(value, 0.0), intrinsic)
+    return result
+
+
+def unit_values(catalogue: Catalogue, market: Market, scenario: Scenario | None = None) -> Floats:
+    """Return the USD value of one unit of every column, float64[V]; 0 for the account column.
+
+    `market` has passed `Market.check` for this catalogue.
+    """
+    shock = _Shock(scenario)
+    layout = catalogue.layout()
+    values = np.zeros(len(layout), dtype=np.float64)
+    index = {name: float(quote.price) * shock.price(name) for name, quote in market.index.items()}
+    for number, column in enumerate(layout.columns):
+        if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY):
+            values[number] = float(catalogue.asset(column.name).unit) * index[column.name]
+    first = len(layout) - len(catalogue.instruments)
+    options: list[tuple[int, Instrument]] = []
+    for number, item in enumerate(catalogue.instruments, start=first):
+        per_lot = float(item.lot * item.contract_size)
+        if item.kind is Kind.OPTION:
+            options.append((number, item))
+            continue
+        mark = float(market.marks[item.name].price) * shock.price(item.underlying)
+        quoted = mark if item.contract is Contract.LINEAR else -1.0 / mark
+        values[number] = per_lot * quoted * index[item.settlement]
+    if options:
+        numbers = [number for number, _ in options]
+        contracts = [item for _, item in options]
+        sizes = np.array([float(item.lot * item.contract_size) for item in contracts])
+        values[numbers] = sizes * _option_prices(contracts, market, index, shock)
+    return values
+
+
+def scenario_pnl(catalogue: Catalogue, market: Market, scenario: Scenario) -> Floats:
+    """Return covered * (value under the scenario - value now) of one unit of every column, USD, float64[V]."""
+    change = unit_values(catalogue, market, scenario) - unit_values(catalogue, market)
+    result: Floats = float(scenario.covered) * change
+    return result
+
+
+def check_option_marks(catalogue: Catalogue, market: Market) -> list[InputError]:
+    """Return the options whose stated mark_price is not Black-76 of the stated volatility, within MARK_TOLERANCE."""
+    items = [
+        item
+        for item in catalogue.instruments
+        if item.name in market.options and market.options[item.name].mark_price is not None and not market.expired(item)
+    ]
+    if not items:
+        return []
+    index = {name: float(quote.price) for name, quote in market.index.items()}
+    shock = _Shock(None)
+    prices = _option_prices(items, market, index, shock)
+    forwards = _forwards(items, market, index, shock)
+    problems = []
+    for item, price, forward in zip(items, prices, forwards, strict=True):
+        stated = float(market.options[item.name].mark_price or Decimal(0))
+        if abs(stated - price) > MARK_TOLERANCE[0] * stated + MARK_TOLERANCE[1] * forward:
+            reason = f"{item.name}: mark_price {stated:.6g} USD, Black-76 at the stated iv gives {price:.6g} USD"
+            mend = "correct iv, forward or mark_price (USD per unit of the underlying)"
+            problems.append(InputError(reason, mend=mend, field=f"options.{item.name}.mark_price"))
+    return problems
+
+
+class _Shock:
+    """Multipliers of a scenario; 1 without one."""
+
+    def __init__(self, scenario: Scenario | None) -> None:
+        self._scenario = scenario
+
+    def price(self, name: str) -> float:
+        if self._scenario is None:
+            return 1.0
+        return float(1 + self._scenario.price_moves.get(name, Fraction(0)))
+
+    def volatility(self, name: str) -> float:
+        if self._scenario is None:
+            return 1.0
+        return float(1 + self._scenario.volatility_moves.get(name, Fraction(0)))
+
+
+def _forwards(items: list[Instrument], market: Market, index: dict[str, float], shock: _Shock) -> Floats:
+    """Return the forward of each option: quoted, else index * exp(rate * years); moved with its underlying."""
+    rate = float(market.rates.get(RATE_CURRENCY, Decimal(0)))
+    forwards = []
+    for item in items:
+        quote = market.options.get(item.name)
+        if market.expired(item) or quote is None or quote.forward is None:
+            forwards.append(index[item.underlying] * float(np.exp(rate * market.years(item))))
+        else:
+            forwards.append(float(quote.forward) * shock.price(item.underlying))
+    return np.array(forwards, dtype=np.float64)
+
+
+def _option_prices(items: list[Instrument], market: Market, index: dict[str, float], shock: _Shock) -> Floats:
+    """Return USD per unit of the underlying for options."""
+    ivs = [
+        0.0 if market.expired(item) else float(market.options[item.name].iv) * shock.volatility(item.underlying)
+        for item in items
+    ]
+    strikes: list[Any] = [float(item.strike or Decimal(0)) for item in items]
+    return black76(
+        forward=_forwards(items, market, index, shock),
+        strike=strikes,
+        volatility=ivs,
+        years=[market.years(item) for item in items],
+        rate=float(market.rates.get(RATE_CURRENCY, Decimal(0))),
+        call=[item.option is OptionType.CALL for item in items],
+    )
