@@ -73,17 +73,16 @@ def _statement_name(value: str) -> str:
 
 
 class StatementConfig(Frozen):
-    """One statement: its name and the factor on the scenario loss; `coverage` is per asset and states no factor."""
+    """One statement: its name and the factor on the scenario loss; `coverage` is per asset and has no factor."""
 
     name: Annotated[str, AfterValidator(_statement_name)]
-    factor: Annotated[ExactDecimal, AfterValidator(_between("0", "100", low_in=False, high_in=True))] = Decimal(1)
+    factor: Annotated[ExactDecimal, AfterValidator(_between("0", "100", low_in=False, high_in=True))] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "StatementConfig":
-        stated = "factor" in self.model_fields_set
-        if self.name == COVERAGE and stated:
+        if self.name == COVERAGE and self.factor is not None:
             raise refuse("the coverage statement has a factor", "remove factor")
-        if self.name != COVERAGE and not stated:
+        if self.name != COVERAGE and self.factor is None:
             raise refuse(f"statement {self.name} has no factor", 'add a factor such as "1"')
         return self
 
