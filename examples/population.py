@@ -160,7 +160,7 @@ def _takers(rng: np.random.Generator, wealth: Floats, roles: Roles) -> tuple[Int
     account = np.repeat(trader, 1 + rng.poisson(1.7, len(trader)))
     popularity = np.array([instrument.popularity for instrument in INSTRUMENTS])
     instrument = rng.choice(len(INSTRUMENTS), len(account), p=popularity / popularity.sum())
-    leverage = np.minimum(rng.lognormal(np.log(0.9), 0.8, len(wealth)), 10.0)
+    leverage = np.minimum(rng.lognormal(np.log(1.4), 0.8, len(wealth)), 10.0)
     size = (wealth * leverage)[account] * rng.exponential(0.6, len(account)) / NOTIONAL[instrument]
     side = np.where(rng.random(len(account)) < 0.55, 1, -1)
     lots = np.minimum(size.astype(np.int64), LIMITS[instrument] // 20) * side
@@ -260,9 +260,10 @@ def _collateral(
     account, instrument, lots = positions
     coins = _coins(rng, wealth, roles, values)
     kept = np.array([1 - float(asset.haircut) for asset in ASSETS])
-    weighted = np.where(coins > 0, coins * kept, coins) + entry
-    cash = weighted * np.array([float(asset.unit) for asset in ASSETS])
-    equity = weighted @ values + np.bincount(account, lot_values()[instrument] * lots, minlength=accounts)
+    cash = (coins + entry) * np.array([float(asset.unit) for asset in ASSETS])
+    settled = (coins + entry) * values
+    np.add.at(settled, (account, SETTLEMENT[instrument]), lot_values()[instrument] * lots)
+    equity = np.minimum(settled, settled * kept).sum(axis=1)
     losses = requirement(Holdings(accounts, account, instrument, lots, cash))
     required = losses.sum(axis=1)
 

@@ -37,7 +37,7 @@ class Holdings:
     """Open positions and coins of n accounts.
 
     account, instrument, lots: one entry for every position; cash: (n, assets) float64, the amounts in each asset that
-    move with its price, reduced by its haircut where positive.
+    move with its price: balances and entry values.
     """
 
     accounts: int
