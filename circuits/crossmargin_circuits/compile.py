@@ -112,6 +112,8 @@ class _Compiler:
         self._defining: list[list[int]] = []
         self._rows: list[tuple[str, _Affine]] = []
         self._numbers: dict[str, int] = {}
+        self._auxiliary_labels: dict[str, int] = {}
+        self._row_labels: dict[str, int] = {}
         self._zero = _Affine((0,) * len(policy.layout))
 
     def run(self) -> CompiledPolicy:
@@ -152,8 +154,7 @@ class _Compiler:
             raise PolicyError(f"policy: {definition.name} is zero for every record")
 
     def _auxiliary(self, label: str, disclosed: bool) -> int:
-        taken = {auxiliary.label for auxiliary in self._auxiliaries}
-        self._auxiliaries.append(Auxiliary(_distinct(label, taken), disclosed))
+        self._auxiliaries.append(Auxiliary(_distinct(label, self._auxiliary_labels), disclosed))
         self._defining.append([])
         return len(self._auxiliaries) - 1
 
@@ -163,7 +164,7 @@ class _Compiler:
         self._row(label, _Affine(self._zero.base, ((number, 1),)).plus(least, -1))
 
     def _row(self, label: str, affine: _Affine) -> None:
-        self._rows.append((_distinct(label, {taken for taken, _ in self._rows}), affine))
+        self._rows.append((_distinct(label, self._row_labels), affine))
 
     def _pieces(self, expression: Expression, sign: int, path: str) -> list[_Piece]:
         """Return pieces whose maximum is sign * expression; the policy has checked the curvature."""
@@ -247,13 +248,16 @@ def _label(pieces: list[_Piece], piece: _Piece, meaning: str) -> str:
     return meaning if len(pieces) == 1 else f"{piece.label}: {meaning}"
 
 
-def _distinct(label: str, taken: set[str]) -> str:
-    if label not in taken:
-        return label
-    number = 2
-    while f"{label} ({number})" in taken:
+def _distinct(label: str, taken: dict[str, int]) -> str:
+    """Return the label, or "label (n)" where it is taken, and take it; `taken` counts the uses of each label."""
+    number = taken.get(label, 0) + 1
+    fresh = label if number == 1 else f"{label} ({number})"
+    while fresh in taken and number > 1:
         number += 1
-    return f"{label} ({number})"
+        fresh = f"{label} ({number})"
+    taken[label] = number
+    taken.setdefault(fresh, 1)
+    return fresh
 
 
 def _without_repeats(pieces: list[_Piece]) -> list[_Piece]:

@@ -38,6 +38,13 @@ POLICY_FILE = "policy.json"
 
 FORMAT = "crossmargin-policy/1"
 
+MAX_EXPANDED_COEFFICIENTS = 2**26
+"""Nodes of all expressions with abbreviations written out, times columns: bounds the work of compiling a hostile policy
+(abbreviations that double one another would otherwise grow without limit)."""
+
+MAX_EXPANDED_DEPTH = 200
+"""Deepest nesting with references written out: bounds recursion."""
+
 
 class Role(StrEnum):
     """What a definition is for; the last three are auxiliaries whose totals over the book are opened."""
@@ -135,8 +142,10 @@ class Policy:
             if any(abs(c) > MAX_JSON_INTEGER for c in array.coefficients):
                 raise MalformedError(f"policy: array {array.name!r}: a coefficient is beyond 2^53 - 1")
         known: set[str] = set()
+        sizes: dict[str, tuple[int, int]] = {}
         for definition in self.definitions:
             self._check_names(definition.expression, definition.name, known)
+            sizes[definition.name] = self._check_size(definition.expression, definition.name, sizes)
             if definition.role.is_auxiliary:
                 check_curvature(definition.expression, 1, definition.name, self._check_reference)
             if (definition.role is Role.DEBT) != bool(definition.subject):
@@ -144,6 +153,7 @@ class Policy:
             known.add(definition.name)
         for constraint in self.constraints:
             self._check_names(constraint.expression, constraint.name, known)
+            self._check_size(constraint.expression, constraint.name, sizes)
             check_curvature(constraint.expression, -1, constraint.name, self._check_reference)
         for role in (Role.REQUIREMENT, Role.SHORTFALL):
             if sum(definition.role is role for definition in self.definitions) > 1:
@@ -179,6 +189,21 @@ class Policy:
                     raise PolicyError(f"policy: {path}: {name!r} is not defined before it is used")
         for child in children(expression):
             self._check_names(child, path, known)
+
+    def _check_size(self, expression: Expression, path: str, sizes: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+        """Return the nodes and the depth of an expression with references written out."""
+        if isinstance(expression, Reference):
+            nodes, depth = sizes[expression.name]
+        else:
+            inner = [self._check_size(child, path, sizes) for child in children(expression)]
+            nodes = sum(size for size, _ in inner)
+            depth = max((level for _, level in inner), default=0)
+        if (nodes + 1) * len(self.layout) > MAX_EXPANDED_COEFFICIENTS or depth >= MAX_EXPANDED_DEPTH:
+            raise PolicyError(
+                f"policy: {path}: too large with abbreviations written out: at most {MAX_EXPANDED_COEFFICIENTS} nodes "
+                f"times columns and {MAX_EXPANDED_DEPTH} levels"
+            )
+        return nodes + 1, depth + 1
 
     def _check_reference(self, name: str, path: str, sign: int) -> None:
         definition = self.definition(name)

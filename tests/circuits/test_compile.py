@@ -236,3 +236,26 @@ def test_formula() -> None:
 def test_malformed_tree_is_refused(tree: object) -> None:
     with pytest.raises(MalformedError):
         expression_from_json(tree, "policy")
+
+
+def test_equal_labels_are_numbered() -> None:
+    terms = tuple(Scale(by, Linear("a1")) for by in (1, 2, 3))
+    source = policy(define(Max(terms)))
+    labels = [row.label for row in compile_policy(source).relation.rows]
+    assert labels == ["array 1: u covers it", "array 1: u covers it (2)", "array 1: u covers it (3)"]
+
+
+def test_doubling_abbreviations_are_refused_before_they_are_expanded() -> None:
+    bomb = [define(Linear("a0"), Role.ABBREVIATION, "d0")]
+    for level in range(1, 60):
+        both = Sum((Reference(f"d{level - 1}"), Reference(f"d{level - 1}")))
+        bomb.append(define(both, Role.ABBREVIATION, f"d{level}"))
+    with pytest.raises(PolicyError, match="too large with abbreviations written out"):
+        policy(*bomb)
+
+
+def test_long_chain_of_abbreviations_is_refused() -> None:
+    chain = [define(Linear("a0"), Role.ABBREVIATION, "d0")]
+    chain += [define(Reference(f"d{level - 1}"), Role.ABBREVIATION, f"d{level}") for level in range(1, 300)]
+    with pytest.raises(PolicyError, match="200 levels"):
+        policy(*chain)
