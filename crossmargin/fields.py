@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
 from crossmargin.errors import InputError
-from crossmargin.units import parse_decimal
+from crossmargin.units import format_decimal, parse_decimal
 
 __all__ = ["MAX_NAME_LENGTH", "ExactDecimal", "Flag", "Frozen", "Instant", "Name", "Text", "WholeNumber", "refuse"]
 
@@ -92,8 +92,8 @@ def _text(value: Any) -> str:
     raise refuse("not a line of text", "write 1 to 500 printable characters")
 
 
-ExactDecimal = Annotated[Decimal, BeforeValidator(_decimal)]
-"""A finite decimal, never through a float."""
+ExactDecimal = Annotated[Decimal, BeforeValidator(_decimal), PlainSerializer(format_decimal, when_used="json")]
+"""A finite decimal, never through a float; written as digits with a point."""
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 """A moment, kept in UTC."""
