@@ -1,0 +1,46 @@
+"""An explanation adds up: values less haircuts to equity, losses to the requirement."""
+
+import numpy as np
+import pytest
+
+from crossmargin.book import Book, Entries
+from crossmargin.explain import explain
+from crossmargin.instruments import Catalogue
+from crossmargin.market import Market
+from crossmargin.model_config import ModelConfig
+from crossmargin.models import build_policy
+from crossmargin_circuits.compile import compile_policy
+
+
+def two_sided_book(catalogue: Catalogue) -> Book:
+    """Return one account with a long and a short sub-account, and one with a single wallet."""
+    layout = catalogue.layout()
+    width = len(layout)
+    long = {1: 10**12, 2: 10**8, 6: 4000, 10: 12}
+    short = {1: 10**12, 6: -3900, 8: 7000, 11: -5}
+    single = {1: 5 * 10**9, 7: 25}
+    rows = [(row, column, value) for row, cells in enumerate((long, short, single)) for column, value in cells.items()]
+    entries = Entries(*(np.array(part, dtype=np.int64) for part in zip(*rows, strict=True)))
+    assert width > 11
+    return Book.from_entries(layout, ["a", "b"], ["long", "short", ""], np.array([0, 0, 1]), entries)
+
+
+@pytest.mark.parametrize("account", ["a", "b"])
+def test_parts_add_up(account: str, catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
+    compiled = compile_policy(build_policy("test", catalogue, market, model, "maintenance"))
+    shown = explain(compiled, two_sided_book(catalogue), account)
+    assert sum(part.value for part in shown.parts) - shown.haircut == shown.equity
+    assert sum(term.amount for term in shown.terms) == shown.requirement
+    assert -sum(part.scenario_pnl for part in shown.parts) == shown.requirement
+    assert shown.requirement > 0
+
+
+def test_pooling_saves_the_offset(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
+    compiled = compile_policy(build_policy("test", catalogue, market, model, "maintenance"))
+    book = two_sided_book(catalogue)
+    pooled = explain(compiled, book, "a")
+    assert [each.name for each in pooled.sub_accounts] == ["long", "short"]
+    assert pooled.pooling_saves > pooled.requirement
+    single = explain(compiled, book, "b")
+    assert single.pooling_saves == 0
+    assert single.sub_accounts[0].equity == single.equity
