@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Flag, Frozen, Instant, Name, refuse
 from crossmargin.names import parse_name
-from crossmargin.units import floor_ratio, format_decimal
+from crossmargin.units import decimal_places, floor_ratio, format_decimal
 from crossmargin_circuits.layout import RECORD_BOUND, Column, ColumnKind, RecordLayout
 
 __all__ = ["Asset", "Catalogue", "Contract", "Instrument", "Kind", "OptionType"]
@@ -69,6 +69,18 @@ def _fraction(value: Decimal) -> Decimal:
 _Positive = Annotated[ExactDecimal, AfterValidator(_positive)]
 
 
+def _step(value: Decimal) -> Decimal:
+    _positive(value)
+    mantissa, places = decimal_places(value)
+    if mantissa >= 10**18 or places > 18:
+        raise refuse("not between 10^-18 and 10^18", "choose a step of at most 18 digits")
+    return value
+
+
+_Step = Annotated[ExactDecimal, AfterValidator(_step)]
+"""The smallest amount or quantity: what a column counts."""
+
+
 def _check_limit(limit: Decimal, unit: Decimal, what: str) -> None:
     if not 1 <= floor_ratio(Fraction(limit), unit) < RECORD_BOUND:
         raise refuse(
@@ -80,7 +92,7 @@ class Asset(Frozen):
     """A currency or coin that accounts hold; `haircut` is the part of a positive balance that does not count."""
 
     name: Name
-    unit: _Positive
+    unit: _Step
     haircut: Annotated[ExactDecimal, AfterValidator(_fraction)]
     borrowable: Flag
     limit: _Positive
@@ -105,7 +117,7 @@ class Instrument(Frozen):
     underlying: Name
     settlement: Name
     contract_size: _Positive
-    lot: _Positive
+    lot: _Step
     limit: _Positive
     expiry: Instant | None = None
     strike: _Positive | None = None

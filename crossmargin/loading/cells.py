@@ -1,0 +1,226 @@
+"""Rows of the balances and positions tables to record entries: (sub-account, column, value in column units).
+
+A balance is amount / unit, a position quantity / lot, both exact. The entry value of a perpetual or future, the part
+of its profit that no price moves, is rounded down, so that rounding never favours an account:
+
+    linear    floor(-quantity * contract_size * entry_price / unit)
+    inverse   floor( quantity * contract_size / entry_price / unit)      unit: of the settlement asset
+
+An option's premium is part of the balance, so its entry price is not needed.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from crossmargin.book import Entries, sum_entries
+from crossmargin.instruments import Catalogue, Contract, Kind
+from crossmargin.loading.accounts import Accounts
+from crossmargin.loading.decimals import Integers, Status, Statuses, parse_digits, to_units
+from crossmargin.loading.problems import LineProblems
+from crossmargin.loading.table import Table
+from crossmargin.units import decimal_places, format_decimal
+from crossmargin_circuits.layout import RECORD_BOUND, ColumnKind
+
+__all__ = ["BALANCE_COLUMNS", "POSITION_COLUMNS", "balance_entries", "entry_values", "position_entries"]
+
+BALANCE_COLUMNS = ("account", "sub_account", "asset", "amount")
+POSITION_COLUMNS = ("account", "sub_account", "instrument", "quantity", "entry_price")
+
+_SAFE = float(2**61)
+"""Products whose floating estimate stays below this are below 2^62."""
+
+Mask = NDArray[np.bool_]
+
+
+def balance_entries(table: Table, accounts: Accounts, catalogue: Catalogue, problems: LineProblems) -> Entries:
+    """Return the balances of a table; rows with a problem are left out and reported."""
+    names = [asset.name for asset in catalogue.assets]
+    subs = accounts.locate(table, problems)
+    asset = _members(table, "asset", names, problems)
+    units = [asset.unit for asset in catalogue.assets]
+    amounts, status = _in_units(table.frame["amount"], asset, units)
+    _report(
+        table,
+        "amount",
+        status,
+        asset,
+        [f"the unit {format_decimal(a.unit)} of {a.name}" for a in catalogue.assets],
+        problems,
+    )
+    good = (asset >= 0) & (status == Status.OK)
+    limits = np.array([item.limit_units for item in catalogue.assets], dtype=np.int64)
+    beyond = good & (np.abs(amounts) > limits[asset])
+    problems.add(
+        table,
+        beyond,
+        "amount",
+        lambda row: f"beyond the limit of {format_decimal(catalogue.assets[asset[row]].limit)} {names[asset[row]]}",
+        "check the amount, or raise the asset's limit",
+    )
+    borrowable = np.array([item.borrowable for item in catalogue.assets])
+    owed = good & (amounts < 0) & ~borrowable[asset]
+    problems.add(
+        table,
+        owed,
+        "amount",
+        lambda row: f"negative balance of {names[asset[row]]}, which cannot be borrowed",
+        "correct the amount, or make the asset borrowable",
+    )
+    known = (asset >= 0) & (subs >= 0)
+    once = _once(table, subs, asset, known, "asset", problems)
+    keep = good & known & once & ~beyond & ~owed
+    layout = catalogue.layout()
+    columns = np.array([layout.index(ColumnKind.BALANCE, name) for name in names], dtype=np.int64)
+    return Entries(subs[keep], columns[asset[keep]], amounts[keep])
+
+
+def position_entries(table: Table, accounts: Accounts, catalogue: Catalogue, problems: LineProblems) -> list[Entries]:
+    """Return the positions of a table and their entry values; rows with a problem are left out and reported."""
+    names = [item.name for item in catalogue.instruments]
+    subs = accounts.locate(table, problems)
+    item = _members(table, "instrument", names, problems)
+    lots = [instrument.lot for instrument in catalogue.instruments]
+    quantity, status = _in_units(table.frame["quantity"], item, lots)
+    finer = [f"the lot {format_decimal(one.lot)} of {one.name}" for one in catalogue.instruments]
+    _report(table, "quantity", status, item, finer, problems)
+    good = (item >= 0) & (status == Status.OK)
+    if not names:
+        return []
+    limits = np.array([instrument.limit_lots for instrument in catalogue.instruments], dtype=np.int64)
+    beyond = good & (np.abs(quantity) > limits[item])
+    problems.add(
+        table,
+        beyond,
+        "quantity",
+        lambda row: f"beyond the limit of {format_decimal(catalogue.instruments[item[row]].limit)} contracts",
+        "check the quantity, or raise the instrument's limit",
+    )
+    known = (item >= 0) & (subs >= 0)
+    once = _once(table, subs, item, known, "instrument", problems)
+    values, priced = _entries(table, catalogue, item, np.where(good & ~beyond, quantity, 0), problems)
+    keep = good & known & once & ~beyond & priced
+    layout = catalogue.layout()
+    columns = np.array([layout.index(ColumnKind.POSITION, name) for name in names], dtype=np.int64)
+    found = [layout.find(ColumnKind.ENTRY, instrument.settlement) for instrument in catalogue.instruments]
+    settled = np.array([column or 0 for column in found], dtype=np.int64)
+    option = np.array([instrument.kind is Kind.OPTION for instrument in catalogue.instruments])
+    entered = keep & ~option[item]
+    return [
+        Entries(subs[keep], columns[item[keep]], quantity[keep]),
+        sum_entries(subs[entered], settled[item[entered]], values[entered], len(layout)),
+    ]
+
+
+def entry_values(lots: Integers, item: Integers, price: Integers, scale: Integers, catalogue: Catalogue) -> Integers:
+    """Return floor of the entry value in units of the settlement asset; +-2^62 where it would be larger.
+
+    lots: signed position; item: number of the instrument (a perpetual or future); price / 10^scale > 0: entry price.
+    """
+    ratios, linear = [], []
+    for instrument in catalogue.instruments:
+        unit = catalogue.asset(instrument.settlement).unit
+        ratios.append(Fraction(instrument.lot) * Fraction(instrument.contract_size) / Fraction(unit))
+        linear.append(instrument.contract is Contract.LINEAR)
+    tops = np.array([float(ratio.numerator) for ratio in ratios])[item]
+    bottoms = np.array([float(ratio.denominator) for ratio in ratios])[item]
+    by_price = np.array(linear)[item]
+    power = 10 ** np.minimum(scale, 18)
+    upper, lower = np.where(by_price, price, power), np.where(by_price, power, price)
+    fits = (np.abs(lots) * tops * upper < _SAFE) & (bottoms * lower < _SAFE) & (scale <= 18)
+    sign = np.where(by_price, -1, 1)
+    whole = [(ratio.numerator, ratio.denominator) for ratio in ratios]
+    top = np.array([n if n < RECORD_BOUND else 0 for n, _ in whole], dtype=np.int64)[item]
+    bottom = np.array([d if d < RECORD_BOUND else 1 for _, d in whole], dtype=np.int64)[item]
+    one = np.int64(1)
+    values: Integers = (sign * np.where(fits, lots * top * upper, 0)) // np.where(fits, bottom * lower, one)
+    for row in np.flatnonzero(~fits):
+        ratio = ratios[item[row]]
+        entry = Fraction(int(price[row]), 10 ** int(scale[row]))
+        exact = -int(lots[row]) * ratio * entry if by_price[row] else int(lots[row]) * ratio / entry
+        values[row] = min(max(exact.numerator // exact.denominator, -RECORD_BOUND), RECORD_BOUND)
+    return values
+
+
+def _entries(
+    table: Table, catalogue: Catalogue, item: Integers, lots: Integers, problems: LineProblems
+) -> tuple[Integers, Mask]:
+    """Return the entry values (0 for options) and which rows have a usable entry price."""
+    option = np.array([instrument.kind is Kind.OPTION for instrument in catalogue.instruments])[item]
+    needed = (item >= 0) & ~option
+    price = parse_digits(table.frame["entry_price"])
+    status = np.where(~needed & (price.status == Status.EMPTY), Status.OK, price.status)
+    _report(table, "entry_price", status, item, [], problems)
+    long = (status == Status.OK) & (price.status == Status.OK) & ~price.fits
+    problems.add(table, long, "entry_price", "more than 18 digits", "write fewer digits")
+    sane = (status == Status.OK) & ~long
+    low = sane & ((needed & (price.digits <= 0)) | (price.digits < 0))
+    problems.add(table, low, "entry_price", "not positive", "write the price at which the position was opened")
+    sane &= ~low
+    values = np.zeros(len(item), dtype=np.int64)
+    rows = np.flatnonzero(needed & sane)
+    values[rows] = entry_values(lots[rows], item[rows], price.digits[rows], price.scale[rows], catalogue)
+    limits = np.array([catalogue.asset(i.settlement).limit_units for i in catalogue.instruments], dtype=np.int64)
+    beyond = np.abs(values) > limits[item]
+    problems.add(
+        table,
+        beyond,
+        "entry_price",
+        lambda row: f"entry value beyond the limit of {catalogue.instruments[item[row]].settlement}",
+        "check quantity and entry price, or raise the asset's limit",
+    )
+    return values, sane & ~beyond
+
+
+def _members(table: Table, field: str, names: Sequence[str], problems: LineProblems) -> Integers:
+    """Return the number of the name in every row, or -1 (a problem)."""
+    column = table.frame[field]
+    found = column.cast(pl.Enum(names), strict=False).to_physical().cast(pl.Int64).fill_null(-1)
+    numbers: Integers = found.to_numpy()
+    unknown = numbers < 0
+    problems.add(
+        table,
+        unknown,
+        field,
+        lambda row: f"unknown {field} {column[row][:64]!r}" if column[row] else f"empty {field}",
+        "correct the name, or add it to instruments.yaml",
+    )
+    return numbers
+
+
+def _in_units(text: pl.Series, item: Integers, units: Sequence[Decimal]) -> tuple[Integers, Statuses]:
+    """Return a column in the unit of each row's item (1 where the item is unknown)."""
+    parts = [*(decimal_places(unit) for unit in units), (1, 0)]
+    mantissa = np.array([m for m, _ in parts], dtype=np.int64)[item]
+    places = np.array([e for _, e in parts], dtype=np.int64)[item]
+    return to_units(parse_digits(text), mantissa, places)
+
+
+def _report(
+    table: Table, field: str, status: Statuses, item: Integers, finer: Sequence[str], problems: LineProblems
+) -> None:
+    """Report the rows whose decimal is not OK; `finer` has the words for the unit of each item."""
+    for kind in Status:
+        if kind is Status.FINE:
+            bad = (status == kind) & (item >= 0)
+            problems.add(table, bad, field, lambda row: f"finer than {finer[item[row]]}", kind.mend)
+        elif kind is not Status.OK:
+            problems.add(table, status == kind, field, kind.reason, kind.mend)
+
+
+def _once(table: Table, subs: Integers, item: Integers, known: Mask, field: str, problems: LineProblems) -> Mask:
+    """Return which rows are the first of their sub-account and item; report the others."""
+    rows = np.flatnonzero(known)
+    keys = subs[rows] * np.int64(int(item.max(initial=0)) + 1) + item[rows]
+    once = np.ones(len(item), dtype=np.bool_)
+    if np.any(keys[1:] <= keys[:-1]):
+        order = np.argsort(keys, kind="stable")
+        ordered = keys[order]
+        once[rows[order[1:]][ordered[1:] == ordered[:-1]]] = False
+        reason = f"this account (or sub-account) and {field} stand on an earlier line"
+        problems.add(table, ~once, field, reason, "keep one line, with the sum")
+    return once

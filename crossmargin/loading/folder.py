@@ -1,0 +1,156 @@
+"""A book folder: parameters (venue, instruments, market, model, reserves) and the book (accounts, balances, positions).
+
+`load_parameters` reads what a statement publishes; `load_folder` reads everything. All problems of a stage are
+collected before anything is refused: first the parameters, then, since they give tables their meaning, the tables.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from crossmargin.book import Book
+from crossmargin.errors import InputError, InputErrors
+from crossmargin.fields import Frozen, Name
+from crossmargin.instruments import Catalogue
+from crossmargin.loading.accounts import ACCOUNT_COLUMNS, index_accounts
+from crossmargin.loading.assemble import assemble
+from crossmargin.loading.binance import USERS_FOLDER, load_users, user_files
+from crossmargin.loading.cells import BALANCE_COLUMNS, POSITION_COLUMNS, balance_entries, position_entries
+from crossmargin.loading.problems import LineProblems, OnBad
+from crossmargin.loading.table import Table, read_table
+from crossmargin.loading.yaml import Document, load_model
+from crossmargin.market import Market
+from crossmargin.model_config import ModelConfig
+from crossmargin.reserves import Reserves
+from crossmargin.valuation import check_option_marks
+
+__all__ = ["Inputs", "Parameters", "Venue", "load_folder", "load_parameters"]
+
+TABLES = (("accounts", ACCOUNT_COLUMNS), ("balances", BALANCE_COLUMNS), ("positions", POSITION_COLUMNS))
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Venue(Frozen):
+    """The whole of `venue.yaml`: who keeps the book, and its name."""
+
+    venue: Name
+    book: Name
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What is public about a book folder."""
+
+    venue: Venue
+    catalogue: Catalogue
+    market: Market
+    model: ModelConfig
+    reserves: Reserves
+
+    @property
+    def snapshot_id(self) -> str:
+        """ "venue/book/as_of", as_of in UTC."""
+        as_of = self.market.as_of.isoformat().replace("+00:00", "Z")
+        return f"{self.venue.venue}/{self.venue.book}/{as_of}"
+
+
+@dataclass(frozen=True, repr=False)
+class Inputs(Parameters):
+    """A whole book folder."""
+
+    book: Book
+
+
+def load_parameters(path: Path) -> Parameters:
+    """Return the parameters of a book folder, every file checked, alone and against the others.
+
+    Raises:
+        InputErrors: all problems found.
+    """
+    problems: list[InputError] = []
+    venue = _read(path / "venue.yaml", Venue, problems)
+    catalogue = _read(path / "instruments.yaml", Catalogue, problems)
+    market = _read(path / "market.yaml", Market, problems)
+    model = _read(path / "model.yaml", ModelConfig, problems)
+    reserves = _read(path / "reserves.yaml", Reserves, problems)
+    if venue is None or catalogue is None or market is None or model is None or reserves is None:
+        raise InputErrors(problems)
+    known = catalogue[0]
+    found = market[0].check(known, model[0].staleness_limit_seconds)
+    problems += _located(found or check_option_marks(known, market[0]), market[1])
+    problems += _located(model[0].check(known), model[1])
+    problems += _located(reserves[0].check(known, model[0].value_unit.quantum), reserves[1])
+    if problems:
+        raise InputErrors(problems)
+    return Parameters(venue[0], known, market[0], model[0], reserves[0])
+
+
+def load_folder(path: Path, on_bad: OnBad = "refuse") -> Inputs:
+    """Return everything in a book folder.
+
+    on_bad: "refuse" lets any bad line of a table refuse the load; "reject" leaves the accounts of bad lines out and
+    lists them in `Book.rejected`. Files that cannot be read as tables are refused either way.
+
+    Raises:
+        InputErrors: all problems found.
+    """
+    parameters = load_parameters(path)
+    book = load_book(path, parameters.catalogue, on_bad)
+    return Inputs(
+        parameters.venue, parameters.catalogue, parameters.market, parameters.model, parameters.reserves, book
+    )
+
+
+def load_book(path: Path, catalogue: Catalogue, on_bad: OnBad = "refuse") -> Book:
+    """Return the book of a folder: its three tables, or the user files in `binance_users`.
+
+    Raises:
+        InputErrors: all problems found.
+    """
+    tables = sorted(file.name for name, _ in TABLES for file in path.glob(f"{name}.*"))
+    if (path / USERS_FOLDER).is_dir():
+        if tables:
+            reason = f"a folder {USERS_FOLDER} beside {', '.join(tables)}"
+            raise InputErrors([InputError(reason, mend="keep one or the other", file=USERS_FOLDER)])
+        return load_users(user_files(path / USERS_FOLDER), catalogue, on_bad)
+    accounts_table, balances, positions = _tables(path)
+    problems = LineProblems()
+    accounts = index_accounts(accounts_table, problems)
+    parts = [
+        balance_entries(balances, accounts, catalogue, problems),
+        *position_entries(positions, accounts, catalogue, problems),
+    ]
+    return assemble(accounts, parts, catalogue.layout(), problems, on_bad)
+
+
+def _tables(path: Path) -> list[Table]:
+    """Read the three tables; report what is wrong with any of them together."""
+    tables: list[Table] = []
+    problems: list[InputError] = []
+    count = 0
+    for name, columns in TABLES:
+        try:
+            tables.append(read_table(path, name, columns))
+        except InputErrors as errors:
+            problems += errors.problems
+            count += errors.count
+    if problems:
+        raise InputErrors(problems, count)
+    return tables
+
+
+def _read(path: Path, model: type[Model], problems: list[InputError]) -> tuple[Model, Document] | None:
+    try:
+        return load_model(path, model)
+    except InputErrors as errors:
+        problems += errors.problems
+        return None
+
+
+def _located(problems: Sequence[InputError], document: Document) -> list[InputError]:
+    """Return problems that state a field with the file and the line of that field."""
+    return [problem.at(file=document.file, line=document.line(problem.field)) for problem in problems]
