@@ -1,8 +1,8 @@
 """Explain one account's margin: where equity comes from, what decides the requirement, and what pooling saves.
 
 All amounts are integers in quanta of the policy's value unit. Two identities hold exactly and are tested: the values of
-the columns less the haircuts add up to equity, and the losses of the columns in each term's worst scenario add up to the
-requirement.
+the columns less the haircuts add up to equity, and the losses of the columns in each term's worst scenario add up to
+the requirement.
 """
 
 from collections.abc import Sequence

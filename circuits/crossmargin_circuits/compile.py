@@ -176,7 +176,7 @@ class _Compiler:
                 definition = self._policy.definition(name)
                 if definition.role.is_auxiliary:
                     return [_Piece(_Affine(self._zero.base, ((self._numbers[name], sign),)), name)]
-                return self._pieces(definition.expression, sign, f"{path} > {name}")
+                return self._pieces(definition.expression, sign, name)
             case Scale(by, of):
                 inner = self._pieces(of, sign if by > 0 else -sign, child_path(path, expression, 0))
                 return [_Piece(self._zero.plus(piece.affine, abs(by)), piece.label) for piece in inner]

@@ -188,6 +188,8 @@ def format_expression(expression: Expression) -> str:
             return f"{operator(expression)}({', '.join(map(format_expression, of))})"
         case Abs(of):
             return f"|{format_expression(of)}|"
+        case PositivePart(Max(of)):
+            return f"max(0, {', '.join(map(format_expression, of))})"
         case PositivePart(of):
             return f"max(0, {format_expression(of)})"
 
