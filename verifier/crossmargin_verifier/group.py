@@ -7,6 +7,7 @@ on top of them. py_ecc supplies the curve; its arithmetic is the slow reference 
 
 import sys
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 _recursion_limit = sys.getrecursionlimit()
 from py_ecc.secp256k1 import secp256k1 as _curve  # noqa: E402
@@ -15,7 +16,7 @@ from py_ecc.secp256k1 import secp256k1 as _curve  # noqa: E402
 sys.setrecursionlimit(_recursion_limit)
 
 from crossmargin_verifier.errors import MalformedError  # noqa: E402
-from crossmargin_verifier.field import ORDER  # noqa: E402
+from crossmargin_verifier.field import ORDER, batch_inverse  # noqa: E402
 
 __all__ = [
     "BASE_POINT",
@@ -110,33 +111,57 @@ def batch_add(lefts: Sequence[Point], rights: Sequence[Point]) -> list[Point]:
     """Return the sums P_i + Q_i of two sequences of one length, with one inversion; any points, the identity too."""
     if len(lefts) != len(rights):
         raise ValueError("sequences of different lengths")
-    p = PRIME
+    # Almost every pair is of two points with different x: the common case is tried first, without looking at pairs.
+    if None not in lefts and None not in rights:
+        sums = _add_distinct(cast("Sequence[Affine]", lefts), cast("Sequence[Affine]", rights))
+        if sums is not None:
+            return sums
     results: list[Point] = []
     pending = []
-    product = 1
+    denominators = []
     for left, right in zip(lefts, rights, strict=True):
         if left is None or right is None:
             results.append(right if left is None else left)
             continue
-        x, y = left
-        denominator = right[0] - x
-        numerator = right[1] - y
-        if not denominator:
-            if numerator:
-                results.append(None)
-                continue
-            numerator = 3 * x * x
-            denominator = 2 * y
-        pending.append((len(results), left, right[0], numerator, denominator, product))
-        product = product * denominator % p
+        if left[0] != right[0]:
+            numerator, denominator = right[1] - left[1], right[0] - left[0]
+        elif left[1] == right[1]:
+            numerator, denominator = 3 * left[0] * left[0], 2 * left[1]
+        else:
+            results.append(None)
+            continue
+        pending.append((len(results), left, right[0], numerator))
+        denominators.append(denominator)
         results.append(None)
-    inverse = pow(product, -1, p)
-    for index, (x, y), other, numerator, denominator, prefix in reversed(pending):
-        slope = numerator * (inverse * prefix % p) % p
-        inverse = inverse * denominator % p
-        sum_x = (slope * slope - x - other) % p
-        results[index] = (sum_x, (slope * (x - sum_x) - y) % p)
+    for (index, (x, y), other, numerator), inverse in zip(pending, batch_inverse(denominators, PRIME), strict=True):
+        slope = numerator * inverse % PRIME
+        sum_x = (slope * slope - x - other) % PRIME
+        results[index] = (sum_x, (slope * (x - sum_x) - y) % PRIME)
     return results
+
+
+def _add_distinct(lefts: Sequence[Affine], rights: Sequence[Affine]) -> list[Point] | None:
+    """Return the sums of pairs, or None where the two x of some pair are equal."""
+    p = PRIME
+    differences = [right[0] - left[0] for left, right in zip(lefts, rights, strict=True)]
+    prefixes = []
+    product = 1
+    for difference in differences:
+        prefixes.append(product)
+        product = product * difference % p
+    if not product:
+        return None
+    inverse = pow(product, -1, p)
+    sums: list[Point] = []
+    for (x, y), (other_x, other_y), difference, prefix in zip(
+        reversed(lefts), reversed(rights), reversed(differences), reversed(prefixes), strict=True
+    ):
+        slope = inverse * prefix % p * (other_y - y) % p
+        inverse = inverse * difference % p
+        sum_x = (slope * slope - x - other_x) % p
+        sums.append((sum_x, (slope * (x - sum_x) - y) % p))
+    sums.reverse()
+    return sums
 
 
 def sum_points_batch(lists: Sequence[Sequence[Point]]) -> list[Point]:
