@@ -44,13 +44,17 @@ class Entries:
         result: NDArray[np.bool_] = np.abs(self.values) > limits[self.columns]
         return result
 
-    def matrix(self, height: int, width: int) -> csr_array:
-        """Return the matrix, int64 CSR with sorted indices and no explicit zeros."""
-        filled = self.values != 0
+    def records(self, height: int, width: int) -> csr_array:
+        """Return the matrix with 1 in column 0 of every row, int64 CSR with sorted indices and no explicit zeros."""
+        filled = (self.values != 0) & (self.columns != 0)
         rows, columns, values = self.rows[filled], self.columns[filled], self.values[filled]
         starts = np.zeros(height + 1, dtype=np.int64)
-        np.cumsum(np.bincount(rows, minlength=height), out=starts[1:])
-        return csr_array((values, columns.astype(np.int32), starts), shape=(height, width), dtype=np.int64)
+        np.cumsum(np.bincount(rows, minlength=height) + 1, out=starts[1:])
+        data = np.ones(len(values) + height, dtype=np.int64)
+        indices = np.zeros(len(values) + height, dtype=np.int32)
+        places = np.arange(1, len(values) + 1) + rows
+        data[places], indices[places] = values, columns
+        return csr_array((data, indices, starts), shape=(height, width), dtype=np.int64)
 
 
 def sum_entries(rows: Integers, columns: Integers, values: Integers, width: int) -> Entries:
@@ -63,17 +67,16 @@ def sum_entries(rows: Integers, columns: Integers, values: Integers, width: int)
     keys = rows * np.int64(width) + columns
     if np.any(keys[1:] < keys[:-1]):
         order = np.argsort(keys, kind="stable")
-        keys, values = keys[order], values[order]
-    first = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-    cells = keys[first]
-    if len(first) == len(keys):
-        sums = values
-    else:
-        low = np.add.reduceat(values & np.int64(2**31 - 1), first)
-        high = np.add.reduceat(values >> np.int64(31), first) + (low >> np.int64(31))
-        sums = (high << np.int64(31)) + (low & np.int64(2**31 - 1))
-        sums = np.where(high >= 2**31, RECORD_BOUND, np.where(high < -(2**31), -RECORD_BOUND, sums))
-    return Entries(cells // width, cells % width, sums)
+        keys, rows, columns, values = keys[order], rows[order], columns[order], values[order]
+    new = np.concatenate(([True], keys[1:] != keys[:-1]))
+    if new.all():
+        return Entries(rows, columns, values)
+    first = np.flatnonzero(new)
+    low = np.add.reduceat(values & np.int64(2**31 - 1), first)
+    high = np.add.reduceat(values >> np.int64(31), first) + (low >> np.int64(31))
+    sums = (high << np.int64(31)) + (low & np.int64(2**31 - 1))
+    sums = np.where(high >= 2**31, RECORD_BOUND, np.where(high < -(2**31), -RECORD_BOUND, sums))
+    return Entries(rows[first], columns[first], sums)
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,22 +121,25 @@ class Book:
         """
         if not accounts:
             raise InputError("no account", mend="a book has at least one account")
-        if len(np.unique(owners)) != len(accounts) or len(sub_accounts) != len(owners):
+        held = np.bincount(owners, minlength=len(accounts))
+        if len(held) != len(accounts) or len(owners) != len(sub_accounts) or not held.all():
             raise InputError("an account without a sub-account row", mend="give every account at least one")
         limits = column_limits(layout)
         pooled = pool(entries, owners, len(layout))
-        for part in (entries, pooled):
+        parts = (entries,) if pooled is entries else (entries, pooled)
+        for part in parts:
             beyond = np.flatnonzero(part.over(limits))
             if len(beyond):
                 key = layout.columns[int(part.columns[beyond[0]])].key
                 raise InputError(f"{key} beyond its limit", mend="raise the limit in the instruments file")
+        sub_records = entries.records(len(sub_accounts), len(layout))
         return cls(
             layout=layout,
             accounts=tuple(accounts),
-            records=_with_account_column(pooled, len(accounts), len(layout)),
+            records=sub_records if pooled is entries else pooled.records(len(accounts), len(layout)),
             sub_accounts=tuple(sub_accounts),
             owners=owners,
-            sub_records=_with_account_column(entries, len(sub_accounts), len(layout)),
+            sub_records=sub_records,
             rejected=tuple(rejected),
         )
 
@@ -166,14 +172,7 @@ def column_limits(layout: RecordLayout) -> Integers:
 
 
 def pool(entries: Entries, owners: Integers, width: int) -> Entries:
-    """Add the entries of each account's sub-accounts."""
+    """Add the entries of each account's sub-accounts; the same object where every account has one, in order."""
+    if np.array_equal(owners, np.arange(len(owners))):
+        return entries
     return sum_entries(owners[entries.rows], entries.columns, entries.values, width)
-
-
-def _with_account_column(entries: Entries, height: int, width: int) -> csr_array:
-    """Return the matrix of the entries with 1 in column 0 of every row."""
-    every = np.arange(height, dtype=np.int64)
-    rows = np.concatenate((every, entries.rows))
-    columns = np.concatenate((np.zeros(height, dtype=np.int64), entries.columns))
-    values = np.concatenate((np.ones(height, dtype=np.int64), entries.values))
-    return sum_entries(rows, columns, values, width).matrix(height, width)

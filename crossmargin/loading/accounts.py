@@ -42,9 +42,16 @@ class Accounts:
 
     def locate(self, table: Table, problems: LineProblems) -> Rows:
         """Return the number of the sub-account of every row of a table, or -1 where there is none (a problem)."""
-        keys = list(ACCOUNT_COLUMNS)
-        found = table.frame.select(keys).join(self._keys, on=keys, how="left", maintain_order="left")
-        subs = found["sub"].fill_null(-1).to_numpy()
+        keys = table.frame.select(ACCOUNT_COLUMNS)
+        if not len(keys):
+            return np.zeros(0, dtype=np.int64)
+        # Rows of one account mostly stand together: only the first row of each run is looked up.
+        moved = keys.select(
+            pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in ACCOUNT_COLUMNS).fill_null(True)
+        ).to_series()
+        heads = keys.filter(moved).join(self._keys, on=ACCOUNT_COLUMNS, how="left", maintain_order="left")
+        found = heads["sub"].fill_null(-1).to_numpy()
+        subs: Rows = found[np.cumsum(moved.to_numpy()) - 1]
         unknown = subs < 0
         if unknown.any():
             known = table.frame["account"].is_in(pl.Series(self.names).implode()).to_numpy()
