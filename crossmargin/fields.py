@@ -32,9 +32,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-def refuse(reason: str, mend: str) -> PydanticCustomError:
-    """Return the error a validator raises, which the loader turns into an InputError with file, line and field."""
-    return PydanticCustomError("crossmargin", "{reason}; {mend}", {"reason": reason, "mend": mend})
+def refuse(reason: str, mend: str, field: str = "") -> PydanticCustomError:
+    """Return the error a validator raises, which the loader turns into an InputError with file, line and field.
+
+    field: which part of the validated value is wrong ("strike", "instruments[2].settlement"); empty for all of it.
+    """
+    return PydanticCustomError("crossmargin", "{reason}; {mend}", {"reason": reason, "mend": mend, "field": field})
 
 
 def _decimal(value: Any) -> Decimal:

@@ -84,7 +84,9 @@ _Step = Annotated[ExactDecimal, AfterValidator(_step)]
 def _check_limit(limit: Decimal, unit: Decimal, what: str) -> None:
     if not 1 <= floor_ratio(Fraction(limit), unit) < RECORD_BOUND:
         raise refuse(
-            f"the limit is not between 1 and 2^62 - 1 {what}", f"choose another limit, or a coarser {what[:-1]}"
+            f"the limit is not between 1 and 2^62 - 1 {what}",
+            f"choose another limit, or a coarser {what[:-1]}",
+            "limit",
         )
 
 
@@ -133,9 +135,9 @@ class Instrument(Frozen):
         }
         for name, needed in needs.items():
             if needed and getattr(self, name) is None:
-                raise refuse(f"{self.kind} {self.name} has no {name}", f"add {name}")
+                raise refuse(f"{self.kind} {self.name} has no {name}", f"add {name}", name)
             if not needed and getattr(self, name) is not None:
-                raise refuse(f"{self.kind} {self.name} has a field {name}", f"remove {name}, or correct the kind")
+                raise refuse(f"{self.kind} {self.name} has a field {name}", f"remove {name}, or correct the kind", name)
         self._check_name()
         return self
 
@@ -144,7 +146,7 @@ class Instrument(Frozen):
         try:
             said = parse_name(self.name)
         except InputError as error:
-            raise refuse(error.reason, error.mend) from None
+            raise refuse(error.reason, error.mend, "name") from None
         if said is None:
             return
         stated = {
@@ -160,6 +162,7 @@ class Instrument(Frozen):
                 raise refuse(
                     f"the name {self.name} says {field} {by_name}, the field says {by_field}",
                     "correct the name or the field",
+                    field,
                 )
 
     @property
@@ -177,9 +180,9 @@ class Instrument(Frozen):
 
 def _distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
     seen: set[str] = set()
-    for item in items:
+    for number, item in enumerate(items):
         if item.name in seen:
-            raise refuse(f"{item.name} twice", "keep one entry for it")
+            raise refuse(f"{item.name} twice", "keep one entry for it", f"[{number}].name")
         seen.add(item.name)
     return items
 
@@ -197,11 +200,12 @@ class Catalogue(Frozen):
     @model_validator(mode="after")
     def _check(self) -> "Catalogue":
         names = {asset.name for asset in self.assets}
-        for instrument in self.instruments:
+        for number, instrument in enumerate(self.instruments):
             if instrument.settlement not in names:
                 raise refuse(
                     f"{instrument.name} settles in {instrument.settlement}, which is not an asset",
                     "add it to assets or correct the settlement",
+                    f"instruments[{number}].settlement",
                 )
         return self
 

@@ -54,7 +54,7 @@ class _Quoted(Frozen):
     @model_validator(mode="after")
     def _check(self) -> "_Quoted":
         if self.bid is not None and self.ask is not None and self.bid > self.ask:
-            raise refuse("crossed: bid above ask", "take the quotes again at one moment")
+            raise refuse("crossed: bid above ask", "take the quotes again at one moment", "bid")
         return self
 
 

@@ -81,9 +81,9 @@ class StatementConfig(Frozen):
     @model_validator(mode="after")
     def _check(self) -> "StatementConfig":
         if self.name == COVERAGE and self.factor is not None:
-            raise refuse("the coverage statement has a factor", "remove factor")
+            raise refuse("the coverage statement has a factor", "remove factor", "factor")
         if self.name != COVERAGE and self.factor is None:
-            raise refuse(f"statement {self.name} has no factor", 'add a factor such as "1"')
+            raise refuse(f"statement {self.name} has no factor", 'add a factor such as "1"', "factor")
         return self
 
 
@@ -115,10 +115,12 @@ class ModelConfig(Frozen):
                 raise refuse(
                     f"the extreme move of {name}, price_range times multiple, reaches a price of zero",
                     "lower price_range or multiple so that the product is below 1",
+                    f"scan.{name}.price_range",
                 )
         names = [statement.name for statement in self.statements]
-        if len(set(names)) != len(names):
-            raise refuse("two statements have the same name", "rename or remove one")
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise refuse(f"a second statement {name}", "rename or remove it", f"statements[{number}].name")
         return self
 
     def check(self, catalogue: Catalogue) -> list[InputError]:

@@ -31,10 +31,10 @@ from crossmargin.loading.table import Source, Table
 from crossmargin.units import decimal_places, format_decimal
 from crossmargin_circuits.layout import ColumnKind
 
-__all__ = ["USERS_FOLDER", "load_users", "user_assets", "user_files"]
+__all__ = ["BINANCE_FOLDER", "binance_assets", "binance_files", "load_binance"]
 
-USERS_FOLDER = "binance_users"
-"""Folder of user files inside a book folder, in place of the accounts, balances and positions tables."""
+BINANCE_FOLDER = "binance"
+"""Folder of these files inside a book folder, in place of the accounts, balances and positions tables."""
 
 _HEAD = ["rn", "id"]
 _TOTAL = "total_net_balance_usdt"
@@ -43,7 +43,7 @@ _ID = r"^[0-9a-fA-F]{64}$"
 _EXPONENT = re.compile(r"-?[0-9]+(\.[0-9]+)?[eE][+-]?[0-9]{1,2}")
 
 
-def user_files(folder: Path) -> list[Path]:
+def binance_files(folder: Path) -> list[Path]:
     """Return the user files of a folder, in the order of their names.
 
     Raises:
@@ -55,7 +55,7 @@ def user_files(folder: Path) -> list[Path]:
     return found
 
 
-def user_assets(header: Sequence[str], file: str) -> list[str]:
+def binance_assets(header: Sequence[str], file: str) -> list[str]:
     """Return the assets that a header names, in lower case as there.
 
     Raises:
@@ -73,7 +73,7 @@ def user_assets(header: Sequence[str], file: str) -> list[str]:
     raise InputErrors([InputError(reason, mend=mend, file=file, line=1)])
 
 
-def load_users(files: Sequence[Path], catalogue: Catalogue, on_bad: OnBad = "refuse") -> Book:
+def load_binance(files: Sequence[Path], catalogue: Catalogue, on_bad: OnBad = "refuse") -> Book:
     """Return the book of user files: one account per line, no sub-accounts, no positions.
 
     Asset X is the catalogue's asset of that name in upper case; assets of the catalogue that the files do not have
@@ -112,7 +112,7 @@ def _read(files: Sequence[Path]) -> tuple[Table, list[str]]:
         data = read_bytes(path)
         check_bytes(data, path.name)
         header = header_of(data)
-        names = user_assets(header, path.name)
+        names = binance_assets(header, path.name)
         if first and header != first:
             reason, mend = f"another header than {files[0].name}", "write all user files with one header"
             raise InputErrors([InputError(reason, mend=mend, file=path.name, line=1)])
@@ -122,7 +122,7 @@ def _read(files: Sequence[Path]) -> tuple[Table, list[str]]:
         frames.append(frame.with_columns(sub_account=pl.lit("")))
         sources.append(Source(path.name, first=2, start=start))
         start += len(frame)
-    return Table(pl.concat(frames), tuple(sources)), user_assets(first, files[0].name)
+    return Table(pl.concat(frames), tuple(sources)), binance_assets(first, files[0].name)
 
 
 def _assets(names: Sequence[str], catalogue: Catalogue, file: str) -> list[Asset]:

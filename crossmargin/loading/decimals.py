@@ -51,7 +51,7 @@ class Status(IntEnum):
         """What to do about it."""
         return {
             Status.OK: "",
-            Status.EMPTY: 'write a decimal; "0" for nothing',
+            Status.EMPTY: "write a decimal",
             Status.MALFORMED: 'write digits with a point, such as "-0.25" (no exponent, no thousands separator)',
             Status.LONG: "write fewer digits",
             Status.FINE: "write a multiple of it",

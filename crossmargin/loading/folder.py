@@ -17,7 +17,7 @@ from crossmargin.fields import Frozen, Name
 from crossmargin.instruments import Catalogue
 from crossmargin.loading.accounts import ACCOUNT_COLUMNS, index_accounts
 from crossmargin.loading.assemble import assemble
-from crossmargin.loading.binance import USERS_FOLDER, load_users, user_files
+from crossmargin.loading.binance import BINANCE_FOLDER, binance_files, load_binance
 from crossmargin.loading.cells import BALANCE_COLUMNS, POSITION_COLUMNS, balance_entries, position_entries
 from crossmargin.loading.problems import LineProblems, OnBad
 from crossmargin.loading.table import Table, read_table
@@ -106,17 +106,17 @@ def load_folder(path: Path, on_bad: OnBad = "refuse") -> Inputs:
 
 
 def load_book(path: Path, catalogue: Catalogue, on_bad: OnBad = "refuse") -> Book:
-    """Return the book of a folder: its three tables, or the user files in `binance_users`.
+    """Return the book of a folder: its three tables, or the files in its folder `binance`.
 
     Raises:
         InputErrors: all problems found.
     """
     tables = sorted(file.name for name, _ in TABLES for file in path.glob(f"{name}.*"))
-    if (path / USERS_FOLDER).is_dir():
+    if (path / BINANCE_FOLDER).is_dir():
         if tables:
-            reason = f"a folder {USERS_FOLDER} beside {', '.join(tables)}"
-            raise InputErrors([InputError(reason, mend="keep one or the other", file=USERS_FOLDER)])
-        return load_users(user_files(path / USERS_FOLDER), catalogue, on_bad)
+            reason = f"a folder {BINANCE_FOLDER} beside {', '.join(tables)}"
+            raise InputErrors([InputError(reason, mend="keep one or the other", file=BINANCE_FOLDER)])
+        return load_binance(binance_files(path / BINANCE_FOLDER), catalogue, on_bad)
     accounts_table, balances, positions = _tables(path)
     problems = LineProblems()
     accounts = index_accounts(accounts_table, problems)

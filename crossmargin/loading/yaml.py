@@ -190,6 +190,8 @@ def _problem(detail: Any, document: Document) -> InputError:
         reason, mend = "unknown field", "remove it or correct its spelling"
     elif kind == "crossmargin":
         reason, mend = context["reason"], context["mend"]
+        part = context["field"]
+        field += f".{part}" if field and part and not part.startswith("[") else part
     else:
         reason, mend = detail["msg"], "follow the documented format"
     return InputError(reason, mend=mend, file=document.file, line=document.line(field), field=field)
