@@ -1,0 +1,166 @@
+"""`crossmargin demo`: the main job on the example book, seen from the venue's, the auditor's and a holder's side."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+
+from crossmargin.engine import evaluate
+from crossmargin.explain import explain
+from crossmargin.loading import Inputs, load_folder
+from crossmargin.models import build_policy
+from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_prover.backend import select_backend
+from crossmargin_prover.cli.margin import print_book, print_explanation
+from crossmargin_prover.cli.output import book_option, reporting, stage_progress
+from crossmargin_prover.receipts import receipt_name
+from crossmargin_prover.vault import Vault
+from crossmargin_prover.workflow import InsolventError, commit, prove, publish, write_receipts
+from crossmargin_verifier.inclusion import Receipt
+
+__all__ = ["demo"]
+
+HEADING = "\n=== {} " + "=" * 20
+
+
+@click.command()
+@book_option
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder for the demo; an old one is replaced."
+)
+@reporting
+def demo(book: Path, out: Path) -> None:
+    """Show the whole way on an example book: margin, proof, verdict, receipt, and what tampering gets.
+
+    \b
+    Example:
+      crossmargin demo --book examples/book --out build/demo
+    """
+    if out.exists():
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    inputs = load_folder(book)
+    _say("1. The venue computes the margin of its book")
+    account = _show_margin(inputs)
+
+    _say(
+        "2. It commits every account and proves each statement (in plain Python; a proof is verified before it is kept)"
+    )
+    vault = Vault.create(out / "vault")
+    backend = select_backend()
+    with stage_progress() as progress:
+        snapshot, _ = commit(inputs, vault, backend, progress=progress)
+    click.echo(f"snapshot digest {snapshot.manifest.digest.hex()} (a venue publishes it first, elsewhere)")
+    _strict_is_refused(vault, inputs)
+    for statement in inputs.model.statements:
+        click.echo(f"proving {statement.name}")
+        with stage_progress() as progress:
+            prove(vault, inputs, statement.name, backend, progress=progress)
+
+    _say("3. It publishes the bundle, and writes a private receipt for each holder")
+    bundle, receipts = out / "bundle", out / "receipts"
+    publish(vault, inputs, (), bundle)
+    with stage_progress() as progress:
+        write_receipts(vault, receipts, (), progress)
+
+    _say("4. An auditor verifies the bundle with the stand-alone verifier, and the published digest")
+    digest = snapshot.manifest.digest.hex()
+    _verify(0, "bundle", str(bundle), "--snapshot", digest)
+
+    _say("5. A holder checks his receipt")
+    receipt = receipts / f"{receipt_name(account)}.json"
+    _verify(0, "receipt", str(receipt), "--bundle", str(bundle), "--id", account, "--snapshot", digest)
+
+    _say("6. Tampering is rejected")
+    _verify(1, "bundle", str(_tampered_bundle(bundle, out / "tampered" / "bundle")))
+    _verify(
+        1,
+        "receipt",
+        str(_tampered_receipt(receipts, account, out / "tampered")),
+        "--bundle",
+        str(bundle),
+        "--id",
+        account,
+    )
+
+    _say("Done")
+    click.echo(f"public bundle      {bundle}  ({_size(bundle):,} bytes)")
+    click.echo(f"private receipts   {receipts}  ({len(inputs.book)} accounts)")
+    click.echo(f"private vault      {out / 'vault'}")
+    click.echo(f"tampered copies    {out / 'tampered'}")
+
+
+def _show_margin(inputs: Inputs) -> str:
+    """Print the book's margin, and explain the account whose pooling saves most; return its id."""
+    policy = build_policy(inputs.venue.venue, inputs.catalogue, inputs.market, inputs.model, _first_margin(inputs))
+    compiled = compile_policy(policy)
+    book = inputs.book
+    print_book(book, evaluate(compiled, book.records), policy, top=8)
+    several = np.flatnonzero(np.bincount(book.owners, minlength=len(book)) > 1).tolist() or [0]
+    explained = [explain(compiled, book, book.accounts[number]) for number in several]
+    best = max(explained, key=lambda each: each.pooling_saves)
+    click.echo()
+    print_explanation(best, policy)
+    return best.account
+
+
+def _first_margin(inputs: Inputs) -> str:
+    return next(each.name for each in inputs.model.statements if each.factor is not None)
+
+
+def _strict_is_refused(vault: Vault, inputs: Inputs) -> None:
+    """Show that a strict statement about a book with an under-water account cannot be made."""
+    strict = Inputs(
+        inputs.venue,
+        inputs.catalogue,
+        inputs.market,
+        inputs.model.model_copy(update={"strict": True}),
+        inputs.reserves,
+        inputs.book,
+    )
+    try:
+        prove(vault, strict, _first_margin(inputs), select_backend())
+    except InsolventError as error:
+        click.echo("a strict statement, without a shortfall column, cannot be proven about this book:")
+        click.echo("\n".join(f"  {line}" for line in str(error).splitlines()))
+
+
+def _verify(expected: int, *arguments: str) -> None:
+    """Run the stand-alone verifier in a process of its own and require its exit code."""
+    click.echo(f"$ crossmargin-verify {' '.join(arguments)}")
+    done = subprocess.run([sys.executable, "-m", "crossmargin_verifier.cli", *arguments], check=False)
+    if done.returncode != expected:
+        raise CrossmarginError(f"the verifier ended with exit code {done.returncode}, expected {expected}")
+    click.echo(f"[exit code {done.returncode}]")
+
+
+def _tampered_bundle(bundle: Path, copy: Path) -> Path:
+    """Copy a bundle and change one bit in the middle of a shard proof."""
+    shutil.copytree(bundle, copy)
+    shard = sorted(copy.glob("*/shard-*.cm1"))[-1]
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    return copy
+
+
+def _tampered_receipt(receipts: Path, account: str, folder: Path) -> Path:
+    """Copy a receipt and add one unit to one entry of its record."""
+    receipt = Receipt.decode((receipts / f"{receipt_name(account)}.cm1").read_bytes())
+    record = (*receipt.record[:-1], receipt.record[-1] + 1)
+    path = folder / "receipt.cm1"
+    path.write_bytes(replace(receipt, record=record).encode())
+    return path
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _say(text: str) -> None:
+    click.echo(HEADING.format(text))

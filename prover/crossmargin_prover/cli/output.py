@@ -1,0 +1,140 @@
+"""What a person sees: money, tables, progress, errors without tracebacks."""
+
+import functools
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import ROUND_FLOOR, Decimal
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from crossmargin.loading import Inputs, load_folder
+from crossmargin.loading.problems import OnBad
+from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_circuits.policy import ValueUnit
+
+__all__ = [
+    "REFUSED",
+    "book_option",
+    "console",
+    "load",
+    "money",
+    "plain",
+    "print_json",
+    "reject_option",
+    "reporting",
+    "stage_progress",
+    "table",
+]
+
+REFUSED = 1
+
+Arguments = ParamSpec("Arguments")
+Returned = TypeVar("Returned")
+
+book_option = click.option(
+    "--book",
+    "book",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Book folder: venue, instruments, market, model, reserves, accounts, balances, positions.",
+)
+reject_option = click.option(
+    "--reject-bad-accounts",
+    is_flag=True,
+    help="Leave accounts with bad lines out and report them, instead of refusing.",
+)
+
+
+def console() -> Console:
+    """Return the terminal for results."""
+    return Console(highlight=False, soft_wrap=False)
+
+
+def load(book: Path, reject_bad_accounts: bool) -> Inputs:
+    """Load a book folder and say what was rejected.
+
+    Raises:
+        InputErrors: bad input.
+    """
+    on_bad: OnBad = "reject" if reject_bad_accounts else "refuse"
+    inputs = load_folder(book, on_bad=on_bad)
+    for each in inputs.book.rejected:
+        where = f"{each.file}, line {each.line}" if each.line is not None else each.file
+        click.echo(f"rejected account {plain(each.account)}: {where}: {each.reason}", err=True)
+    return inputs
+
+
+def money(quanta: int, unit: ValueUnit, places: int = 2) -> str:
+    """Return an amount of money with thousands separators, rounded down to `places` decimals for reading."""
+    step = Decimal(1).scaleb(-places)
+    amount = (Decimal(quanta) * Decimal(unit.quantum)).quantize(step, rounding=ROUND_FLOOR)
+    return f"{amount:,}"
+
+
+def plain(text: str) -> str:
+    """Return text without control characters and without markup."""
+    return "".join(c if c.isprintable() else "?" for c in text).replace("[", "\\[")
+
+
+def table(title: str, *columns: tuple[str, bool]) -> Table:
+    """Return an empty table; each column is (heading, whether it holds numbers)."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading, is_number in columns:
+        made.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number)
+    return made
+
+
+def print_json(data: Any) -> None:
+    """Print data for programs."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def stage_progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a progress callback (stage, done, total): a bar per stage on a terminal, one line per stage elsewhere."""
+    if quiet:
+        yield lambda stage, done, total: None
+    elif not sys.stderr.isatty():
+        started: dict[str, float] = {}
+
+        def line(stage: str, done: int, total: int) -> None:
+            started.setdefault(stage, time.monotonic())
+            if done == total:
+                click.echo(f"  {stage}: {total} done in {time.monotonic() - started.pop(stage):.1f} s", err=True)
+
+        yield line
+    else:
+        columns = (TextColumn("  {task.description:20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bars:
+            tasks: dict[str, Any] = {}
+
+            def bar(stage: str, done: int, total: int) -> None:
+                if stage not in tasks or done == 0:
+                    tasks[stage] = bars.add_task(stage, total=total)
+                bars.update(tasks[stage], completed=done)
+
+            yield bar
+
+
+def reporting(command: Callable[Arguments, Returned]) -> Callable[Arguments, Returned]:
+    """Turn expected errors of a command into one message and exit code 1."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
+        try:
+            return command(*args, **kwargs)
+        except CrossmarginError as error:
+            click.echo(f"refused: {error}", err=True)
+        except OSError as error:
+            click.echo(f"refused: {error.filename or ''}: {error.strerror or error}", err=True)
+        sys.exit(REFUSED)
+
+    return wrapped

@@ -1,0 +1,143 @@
+"""`crossmargin policy show` and `check`: read a policy as formulas, compute its risk arrays again."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from crossmargin.loading import load_parameters
+from crossmargin.models import build_policy, rebuild_policy
+from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.policy import Constraint, Definition, Policy
+from crossmargin_prover.cli.output import REFUSED, console, plain, print_json, reporting, table
+from crossmargin_verifier.amounts import format_time
+
+__all__ = ["policy"]
+
+file_argument = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+
+
+@click.group()
+def policy() -> None:
+    """Read a statement's policy as formulas, or compute its risk arrays again."""
+
+
+@policy.command()
+@file_argument
+@click.option("--arrays", is_flag=True, help="Also print every risk array.")
+@click.option("--rows", is_flag=True, help="Also print the rows that it compiles to, with the bits each may need.")
+@click.option("--json", "as_json", is_flag=True, help="Print formulas, digests and sizes as JSON.")
+@reporting
+def show(file: Path, arrays: bool, rows: bool, as_json: bool) -> None:
+    """Print the model in FILE (policy.json) as formulas.
+
+    \b
+    Example:
+      crossmargin policy show build/demo/bundle/maintenance/policy.json
+    """
+    shown = Policy.decode(file.read_bytes())
+    compiled = compile_policy(shown)
+    relation = compiled.relation
+    if as_json:
+        print_json(
+            {
+                "title": shown.title,
+                "venue": shown.venue,
+                "as_of": format_time(shown.as_of),
+                "policy": shown.digest.hex(),
+                "relation": relation.digest.hex(),
+                "formulas": [str(each) for each in (*shown.definitions, *shown.constraints)],
+                "rows": [
+                    {"row": row.label, "bits": bound.bit_length()}
+                    for row, bound in zip(relation.rows, compiled.row_bounds, strict=True)
+                ],
+                "auxiliaries": [{"name": each.label, "disclosed": each.disclosed} for each in relation.auxiliaries],
+            }
+        )
+        return
+    out = console()
+    unit = shown.value_unit
+    out.print(f"[bold]{plain(shown.title)}[/bold] of {plain(shown.venue)}, prices of {format_time(shown.as_of)}")
+    out.print(
+        f"values in {unit.quantum} {plain(unit.currency)}; {len(shown.layout)} columns, {len(shown.arrays)} risk arrays"
+    )
+    out.print(f"compiles to {len(relation.rows)} rows and {len(relation.auxiliaries)} auxiliaries\n")
+    formulas: list[Definition | Constraint] = [*shown.definitions, *shown.constraints]
+    for each in formulas:
+        out.print(f"  {plain(str(each))}")
+        out.print(f"      {plain(each.meaning)}\n")
+    out.print(f"policy digest    {shown.digest.hex()}\nrelation digest  {relation.digest.hex()}")
+    if rows:
+        listing = table("\nrows", ("row", False), ("bits", True))
+        for row, bound in zip(relation.rows, compiled.row_bounds, strict=True):
+            listing.add_row(plain(row.label), str(bound.bit_length()))
+        out.print(listing)
+    if arrays:
+        for array in shown.arrays:
+            listing = table(f"\n{plain(array.name)}: {plain(array.meaning)}", ("column", False), ("quanta", True))
+            for column, coefficient in zip(shown.layout.columns, array.coefficients, strict=True):
+                if coefficient:
+                    listing.add_row(plain(f"{column.key}, per {column.unit}"), f"{coefficient:,}")
+            out.print(listing)
+
+
+@policy.command()
+@file_argument
+@click.option(
+    "--book",
+    "book",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Take instruments, market and model from this folder instead of from the policy.",
+)
+@click.option(
+    "--tolerance", default=0, show_default=True, help="Largest difference of a coefficient that is accepted, in quanta."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
+@reporting
+def check(file: Path, book: Path | None, tolerance: int, as_json: bool) -> None:
+    """Compute the risk arrays of FILE again from prices and volatilities, and compare every coefficient.
+
+    Without --book the inputs are those in the policy: this checks the arithmetic. With --book they are your own market
+    data: this checks the prices too (allow a tolerance for quotes of other sources).
+
+    \b
+    Examples:
+      crossmargin policy check build/demo/bundle/maintenance/policy.json
+      crossmargin policy check policy.json --book my-market --tolerance 1000
+    """
+    given = Policy.decode(file.read_bytes())
+    if book is None:
+        again = rebuild_policy(given)
+    else:
+        mine = load_parameters(book)
+        again = build_policy(given.venue, mine.catalogue, mine.market, mine.model, str(given.inputs.get("statement")))
+    problems = _differences(given, again, tolerance)
+    if as_json:
+        print_json({"equal": not problems, "differences": problems})
+    elif problems:
+        click.echo("\n".join(plain(problem) for problem in problems[:20]))
+        click.echo(f"{len(problems)} differences")
+    else:
+        count = len(given.arrays) * len(given.layout)
+        click.echo(f"equal: {count} coefficients in {len(given.arrays)} risk arrays, all formulas, all columns")
+    sys.exit(REFUSED if problems else 0)
+
+
+def _differences(given: Policy, again: Policy, tolerance: int) -> list[str]:
+    """Return what differs between two policies, coefficient by coefficient."""
+    if given.layout != again.layout:
+        return ["the columns differ"]
+    problems = []
+    if (given.definitions, given.constraints) != (again.definitions, again.constraints):
+        problems.append("the formulas differ")
+    if given.value_unit != again.value_unit:
+        problems.append("the value unit differs")
+    arrays = {array.name: array for array in again.arrays}
+    if set(arrays) != {array.name for array in given.arrays}:
+        return [*problems, "the risk arrays have other names"]
+    for array in given.arrays:
+        pairs = zip(given.layout.columns, array.coefficients, arrays[array.name].coefficients, strict=True)
+        for column, old, new in pairs:
+            if abs(old - new) > tolerance:
+                problems.append(f"{array.name}, {column.key}: {old} in the policy, {new} computed")
+    return problems

@@ -1,0 +1,180 @@
+"""Check a bundle or a receipt on disk: read with limits, verify every proof, judge every claim.
+
+The only module that touches files; whatever it reads is treated as hostile.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.policy import POLICY_FILE, Policy
+from crossmargin_verifier.bundle import (
+    BUNDLE_FILE,
+    RESERVES_FILE,
+    SUMMARY_FILE,
+    SUMMARY_TEXT_FILE,
+    BundleManifest,
+    DeclaredReserves,
+)
+from crossmargin_verifier.errors import MalformedError, RejectedError
+from crossmargin_verifier.holder import TWIN_FORMAT, describe, twin_differences
+from crossmargin_verifier.inclusion import verify_receipt
+from crossmargin_verifier.limits import MAX_DECLARATION_BYTES, MAX_POLICY_BYTES, MAX_RECEIPT_BYTES
+from crossmargin_verifier.signature import receipt_digest, verify_signature
+from crossmargin_verifier.statement import COLUMNS_FILE, SNAPSHOT_FILE
+from crossmargin_verifier.verdict import JudgedStatement, Verdict, judge
+from crossmargin_verifier.verify import VerifiedSnapshot, read_statement, verify_snapshot, verify_statement
+
+__all__ = ["CannotCheckError", "CheckedReceipt", "check_bundle", "check_receipt"]
+
+Progress = Callable[[str], None]
+
+
+class CannotCheckError(Exception):
+    """A file that is needed is not there or cannot be read: neither verified nor rejected."""
+
+
+@dataclass(frozen=True)
+class CheckedReceipt:
+    """A receipt that passed H1 - H4 and whose signature, if there is one, holds; `view` is private."""
+
+    view: Mapping[str, Any]
+    signed: bool
+    snapshot_compared: bool
+    key_compared: bool
+
+
+def check_bundle(
+    folder: Path,
+    expected: Mapping[str, bytes] | None = None,
+    *,
+    allow_offsets: bool = False,
+    progress: Progress = lambda _: None,
+) -> Verdict:
+    """Verify every statement of a bundle and judge its claims.
+
+    expected: digests from an independent publication, by the names that the verdict prints.
+
+    Raises:
+        CannotCheckError: a file is missing or unreadable.
+        MalformedError: a file is not canonical. RejectedError: a step does not hold.
+    """
+    manifest, reserves = _declarations(folder)
+    snapshot: VerifiedSnapshot | None = None
+    judged = []
+    for name in manifest.statements:
+        progress(f"statement {name}: reading and compiling the policy")
+        policy = _policy(folder / name)
+        relation = compile_policy(policy).relation
+        files = _read_statement(folder / name)
+        if snapshot is None:
+            progress("snapshot: tree and totals")
+            snapshot = verify_snapshot(files)
+        progress(f"statement {name}: proof")
+        verified = verify_statement(files, relation, policy.digest, snapshot=snapshot, allow_offsets=allow_offsets)
+        judged.append(JudgedStatement(name, policy, verified))
+    verdict = judge(manifest, reserves, judged, expected or {})
+    _check_summaries(folder, judge(manifest, reserves, judged, {}))
+    return verdict
+
+
+def check_receipt(
+    path: Path,
+    folder: Path,
+    holder: str,
+    *,
+    snapshot_digest: bytes | None = None,
+    key: bytes | None = None,
+) -> CheckedReceipt:
+    """Check a receipt against the snapshot of a bundle, and compute the holder's margin under its statements.
+
+    path: the receipt file, or its readable twin, which is computed again and compared.
+
+    Raises:
+        CannotCheckError, MalformedError, RejectedError: as in `check_bundle`; H1 - H4 and "signature".
+    """
+    manifest, _ = _declarations(folder)
+    data = _read(path, MAX_RECEIPT_BYTES)
+    twin: dict[str, Any] | None = None
+    signature = None
+    if path.suffix == ".json":
+        twin = _twin(data)
+        data, signature = bytes.fromhex(twin["receipt"]), bytes.fromhex(twin["signature"])
+    first = folder / manifest.statements[0]
+    verified = verify_receipt(
+        data,
+        _read(first / SNAPSHOT_FILE, MAX_DECLARATION_BYTES),
+        _read(first / COLUMNS_FILE, MAX_POLICY_BYTES),
+        holder=holder,
+        snapshot_digest=snapshot_digest,
+    )
+    if verified.snapshot.digest != manifest.snapshot_digest:
+        raise RejectedError("H1", "the bundle's statements are about another snapshot than its bundle.json")
+    if key is not None and key != manifest.receipt_key:
+        raise RejectedError("signature", "the bundle names another receipt key than the one expected")
+    if signature is not None:
+        verify_signature(manifest.receipt_key, receipt_digest(data), signature)
+    policies = {name: _policy(folder / name) for name in manifest.statements}
+    view = describe(verified, data, signature or b"", manifest.receipt_key, policies)
+    if twin is not None:
+        different = twin_differences(twin, view)
+        if different:
+            raise RejectedError("H2", f"the readable receipt differs from the signed one in: {', '.join(different)}")
+    return CheckedReceipt(view, signature is not None, snapshot_digest is not None, key is not None)
+
+
+def _declarations(folder: Path) -> tuple[BundleManifest, DeclaredReserves]:
+    if not folder.is_dir():
+        raise CannotCheckError(f"{folder}: no such folder")
+    manifest = BundleManifest.decode(_read(folder / BUNDLE_FILE, MAX_DECLARATION_BYTES))
+    return manifest, DeclaredReserves.decode(_read(folder / RESERVES_FILE, MAX_DECLARATION_BYTES))
+
+
+def _policy(folder: Path) -> Policy:
+    return Policy.decode(_read(folder / POLICY_FILE, MAX_POLICY_BYTES))
+
+
+def _read_statement(folder: Path) -> Mapping[str, bytes]:
+    try:
+        return read_statement(folder)
+    except OSError as error:
+        raise CannotCheckError(f"{folder}: {error.strerror}") from None
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(limit + 1)
+    except OSError as error:
+        raise CannotCheckError(f"{path}: {error.strerror}") from None
+    if len(data) > limit:
+        raise MalformedError(f"{path.name}: more than {limit} bytes")
+    return data
+
+
+def _twin(data: bytes) -> dict[str, Any]:
+    """Parse a readable receipt as far as its bytes are needed; the rest is compared, not trusted."""
+    try:
+        twin = json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates)
+        if twin["format"] != TWIN_FORMAT:
+            raise MalformedError(f"receipt: format: expected {TWIN_FORMAT!r}")
+        bytes.fromhex(twin["receipt"]), bytes.fromhex(twin["signature"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise MalformedError("receipt: not a readable receipt (JSON with format, receipt and signature)") from None
+    return dict(twin)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ValueError("duplicate key")
+    return dict(pairs)
+
+
+def _check_summaries(folder: Path, verdict: Verdict) -> None:
+    """Refuse summaries in the bundle that are not the verdict on it."""
+    for name, expected in ((SUMMARY_FILE, verdict.encoded), (SUMMARY_TEXT_FILE, verdict.text.encode("utf-8"))):
+        if (folder / name).exists() and _read(folder / name, MAX_DECLARATION_BYTES) != expected:
+            raise RejectedError("V10", f"{name} is not the verdict on this bundle")

@@ -1,0 +1,165 @@
+"""Command line of the stand-alone verifier: exit code 0 verified, 1 rejected, 2 could not check."""
+
+import json
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_verifier.check import CannotCheckError, CheckedReceipt, check_bundle, check_receipt
+
+__all__ = ["main"]
+
+REJECTED = 1
+CANNOT_CHECK = 2
+
+
+class _Digest(click.ParamType):
+    """32 or 33 bytes in hexadecimal, possibly with NAME= in front."""
+
+    name = "HEX"
+
+    def __init__(self, size: int = 32) -> None:
+        self._size = size
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        try:
+            data = bytes.fromhex(value)
+        except ValueError:
+            data = b""
+        if len(data) != self._size:
+            self.fail(f"{self._size} bytes in hexadecimal are needed", param, ctx)
+        return data
+
+
+class _NamedDigest(click.ParamType):
+    """STATEMENT=HEX."""
+
+    name = "STATEMENT=HEX"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, bytes]:
+        name, _, digest = value.partition("=")
+        return name, _Digest().convert(digest, param, ctx)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="crossmargin", message="crossmargin-verify %(version)s, protocol crossmargin/1")
+def main() -> None:
+    """Verify a margin solvency bundle, or one holder's receipt, with no position and no prover code.
+
+    Exit code: 0 verified, 1 rejected, 2 could not check.
+    """
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--snapshot", type=_Digest(), help="Snapshot digest from an independent publication.")
+@click.option(
+    "--statement", "statements", type=_NamedDigest(), multiple=True, help="Expected statement digest; may be repeated."
+)
+@click.option(
+    "--policy", "policies", type=_NamedDigest(), multiple=True, help="Expected policy digest; may be repeated."
+)
+@click.option("--allow-offsets", is_flag=True, help="Accept rows with a constant term; each weakens its row.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+def bundle(
+    folder: Path,
+    snapshot: bytes | None,
+    statements: tuple[tuple[str, bytes], ...],
+    policies: tuple[tuple[str, bytes], ...],
+    allow_offsets: bool,
+    as_json: bool,
+) -> None:
+    """Verify the bundle in FOLDER and print the verdict, claim by claim.
+
+    \b
+    Examples:
+      crossmargin-verify bundle build/demo/bundle
+      crossmargin-verify bundle build/demo/bundle --snapshot 5c2f... --policy maintenance=9a01...
+    """
+    expected = {"snapshot": snapshot} if snapshot is not None else {}
+    expected |= {f"{name} statement": digest for name, digest in statements}
+    expected |= {f"{name} policy": digest for name, digest in policies}
+    show = (lambda _: None) if as_json or not sys.stderr.isatty() else _progress
+    try:
+        verdict = check_bundle(folder, expected, allow_offsets=allow_offsets, progress=show)
+    except CannotCheckError as error:
+        _stop("could not check", error, CANNOT_CHECK, as_json)
+    except CrossmarginError as error:
+        _stop("rejected", error, REJECTED, as_json)
+    click.echo(json.dumps(verdict.data, indent=2, ensure_ascii=False) if as_json else verdict.text, nl=as_json)
+    sys.exit(0 if verdict.verified else REJECTED)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--bundle", "folder", type=click.Path(path_type=Path), required=True, help="Folder of the public bundle.")
+@click.option("--id", "holder", required=True, help="Your account id as you know it, not as the receipt says it.")
+@click.option("--snapshot", type=_Digest(), help="Snapshot digest from an independent publication.")
+@click.option("--key", type=_Digest(33), help="The venue's receipt key from an independent publication.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def receipt(file: Path, folder: Path, holder: str, snapshot: bytes | None, key: bytes | None, as_json: bool) -> None:
+    """Check that your own record is in the snapshot, and see your margin.
+
+    FILE is the receipt (.cm1) or its readable twin (.json), which also carries the venue's signature.
+
+    \b
+    Example:
+      crossmargin-verify receipt receipts/3f2a....json --bundle build/demo/bundle --id acct-0042
+    """
+    try:
+        checked = check_receipt(file, folder, holder, snapshot_digest=snapshot, key=key)
+    except CannotCheckError as error:
+        _stop("could not check", error, CANNOT_CHECK, as_json)
+    except CrossmarginError as error:
+        _stop("rejected", error, REJECTED, as_json)
+    if as_json:
+        result = {"verified": True, "signed": checked.signed, "receipt": checked.view}
+        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        _show_receipt(checked)
+
+
+def _show_receipt(checked: CheckedReceipt) -> None:
+    view = checked.view
+    click.echo(f"VERIFIED: this record of {_plain(view['account'])} is leaf {view['leaf']} of snapshot")
+    click.echo(f"  {_plain(view['snapshot']['id'])} of {view['snapshot']['as_of']}")
+    compared = "equal to the one you gave" if checked.snapshot_compared else "compare it with the publication"
+    click.echo(f"  digest {view['snapshot']['digest']} ({compared})")
+    signature = "holds" if checked.signed else "none: a complaint with this file alone proves nothing"
+    known = "" if checked.key_compared or not checked.signed else " (by the key in the bundle: compare it too)"
+    click.echo(f"  signature of the venue: {signature}{known}")
+    click.echo("\nYour record: compare it with your own books")
+    for line in view["record"]:
+        click.echo(f"  {_plain(line['column']):60} {_plain(line['amount'])}")
+    for margin in view["margin"]:
+        click.echo(f"\n{_plain(margin['title'])}")
+        for name in ("equity", "requirement", "excess", "shortfall", "worst scenario"):
+            if name in margin:
+                click.echo(f"  {name:15} {_plain(margin[name])}")
+        for asset, units in margin.get("debts in units", {}).items():
+            click.echo(f"  debt {_plain(asset):10} {units} units")
+    click.echo("\nThis file shows your positions: keep it private.")
+
+
+def _progress(text: str) -> None:
+    click.echo(f"  {text} ...", err=True)
+
+
+def _stop(word: str, error: Exception, code: int, as_json: bool) -> NoReturn:
+    if as_json:
+        click.echo(json.dumps({"verified": False, word: str(error)}, ensure_ascii=False))
+    else:
+        click.echo(f"{word.upper()}: {_plain(str(error))}", err=True)
+    sys.exit(code)
+
+
+def _plain(text: str) -> str:
+    """Return text without control characters: files come from strangers, terminals obey them."""
+    return "".join(character if character.isprintable() else "?" for character in str(text))
+
+
+if __name__ == "__main__":
+    main()

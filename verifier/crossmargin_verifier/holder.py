@@ -1,0 +1,108 @@
+"""A holder's view of his receipt: his record in human units and his own margin under every statement of a bundle.
+
+`describe` is a pure function of the receipt, its signature and the policies. The readable twin that a venue delivers
+with the receipt is exactly this, so that a verifier given the twin computes it again and compares.
+"""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from crossmargin_circuits.errors import MalformedError
+from crossmargin_circuits.evaluate import evaluate_expression, worst_scenario
+from crossmargin_circuits.expression import Reference
+from crossmargin_circuits.layout import RecordLayout
+from crossmargin_circuits.policy import Policy, Role
+from crossmargin_verifier.amounts import format_amount, format_time, format_units
+from crossmargin_verifier.errors import RejectedError
+from crossmargin_verifier.inclusion import VerifiedReceipt
+
+__all__ = ["PRIVATE", "TWIN_FORMAT", "describe", "twin_differences"]
+
+TWIN_FORMAT = "crossmargin-receipt/1"
+
+PRIVATE = (
+    "PRIVATE. This file shows your balances and positions and what hides them from others. "
+    "Keep it; do not post it or send it on."
+)
+
+
+COMPARE = "Compare the snapshot digest with the venue's independent publication, and the record with your own books."
+
+
+def describe(
+    verified: VerifiedReceipt, receipt_file: bytes, signature: bytes, key: bytes, policies: Mapping[str, Policy]
+) -> dict[str, Any]:
+    """Return the readable twin of a verified receipt.
+
+    policies: statement name -> policy, each over the columns of the snapshot.
+
+    Raises:
+        RejectedError: H1, a policy is about other columns.
+    """
+    receipt, snapshot = verified.receipt, verified.snapshot
+    layout: RecordLayout | None = None
+    for name, policy in policies.items():
+        layout = policy.layout
+        if layout.labels != verified.columns:
+            raise RejectedError("H1", f"the policy of {name} is about other columns than the snapshot")
+    return {
+        "format": TWIN_FORMAT,
+        "notice": PRIVATE,
+        "account": receipt.holder,
+        "snapshot": {"id": snapshot.sid, "as_of": format_time(snapshot.as_of), "digest": snapshot.digest.hex()},
+        "compare": COMPARE,
+        "record": _record(verified, layout),
+        "margin": [_margin(name, policy, receipt.record) for name, policy in policies.items()],
+        "leaf": receipt.index,
+        "path": [sibling.hex() for sibling in receipt.path],
+        "receipt": receipt_file.hex(),
+        "signature": signature.hex(),
+        "key": key.hex(),
+    }
+
+
+def _record(verified: VerifiedReceipt, layout: RecordLayout | None) -> list[dict[str, Any]]:
+    """Return the non-zero entries; amounts in words where a policy tells the units."""
+    lines = []
+    for number, (label, units) in enumerate(zip(verified.columns, verified.receipt.record, strict=True)):
+        if units:
+            amount = f"{units} x {label}" if layout is None else format_units(units, layout.columns[number])
+            lines.append({"column": label, "units": str(units), "amount": amount})
+    return lines
+
+
+def _margin(name: str, policy: Policy, record: tuple[int, ...]) -> dict[str, Any]:
+    """Return what one statement says of the record: its margin, or its debts."""
+    quantum = Fraction(policy.value_unit.quantum)
+    currency = policy.value_unit.currency
+
+    def money(quanta: int) -> str:
+        return f"{format_amount(quanta * quantum)} {currency}"
+
+    shown: dict[str, Any] = {"statement": name, "title": policy.title, "policy": policy.digest.hex()}
+    values = {each.name: evaluate_expression(policy, Reference(each.name), record) for each in policy.definitions}
+    for requirement in policy.with_role(Role.REQUIREMENT):
+        worst = worst_scenario(policy, requirement.expression, record)
+        shown["requirement"] = money(values[requirement.name])
+        shown["worst scenario"] = "none" if worst is None else policy.array(worst).meaning
+        if "equity" in values:
+            shown["equity"] = money(values["equity"])
+            shown["excess"] = money(values["equity"] - values[requirement.name])
+    for shortfall in policy.with_role(Role.SHORTFALL):
+        shown["shortfall"] = money(values[shortfall.name])
+    debts = {each.subject: str(values[each.name]) for each in policy.with_role(Role.DEBT) if values[each.name]}
+    if policy.with_role(Role.DEBT):
+        shown["debts in units"] = debts
+    return shown
+
+
+def twin_differences(found: Any, expected: Mapping[str, Any]) -> list[str]:
+    """Return the fields in which a delivered twin differs from the computed one.
+
+    Raises:
+        MalformedError: the twin is not an object.
+    """
+    if not isinstance(found, dict):
+        raise MalformedError("receipt: an object is needed")
+    return sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
