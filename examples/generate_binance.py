@@ -1,17 +1,19 @@
-"""Write a small file of spot accounts with debts in the layout of Binance's zkmerkle-proof-of-solvency.
+"""Write a book whose accounts come in the layout of Binance's zkmerkle-proof-of-solvency: spot accounts with debts.
 
-`python examples/generate_binance.py --out examples/binance` writes `users.csv` and `cex_assets_info.csv`. Only the
-layout is that of the published tool, as its sample generator writes it: a running number, an identifier of 64
-hexadecimal digits, six columns for every asset (e_ equity, d_ debt, the net of both, and the part of the equity that is
-collateral of a loan, of a margin account and of a portfolio margin account: vl_, m_, pm_), and the net worth in USDT.
-The figures are ours.
+`python -m examples.generate_binance` writes `binance/`: the YAML files of a book folder, and in its folder `binance`
+the accounts in one file. Only the layout is that of the published tool, as its sample generator writes it: a running
+number, an identifier of 64 hexadecimal digits, six columns for every asset (e_ equity, d_ debt, the net of both, and
+the part of the equity that is collateral of a loan, of a margin account and of a portfolio margin account: vl_, m_,
+pm_), and the net worth in USDT. The figures are ours.
 """
 
 import argparse
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 
 SEED = 20250329
 ACCOUNTS = 12
@@ -22,24 +24,28 @@ PRICES = {
     "bnb": Decimal("627.35"),
     "usdt": Decimal("1"),
 }
+HAIRCUTS = {"btc": "0.05", "eth": "0.08", "bnb": "0.12", "usdt": "0"}
+LIMITS = {"btc": "10000", "eth": "400000", "bnb": "1000000", "usdt": "1000000000"}
+RANGES = {"btc": "0.15", "eth": "0.18", "bnb": "0.24"}
 STEP = Decimal("0.00000001")
-LOANS, MARGIN, PORTFOLIO = (
-    "[0-1000000:95,1000000-5000000:85,5000000-20000000:60]",
-    "[0-2000000:90,2000000-10000000:75]",
-    "[0-5000000:100,5000000-50000000:80]",
-)
-"""Tiers of collateral value in USDT, each with the percentage of it that counts."""
+AS_OF = "2025-03-28T08:00:00Z"
+SOURCE = "generate_binance.py"
 
 
 def main() -> None:
-    """Read the options and write the two files."""
-    parser = argparse.ArgumentParser(description="Write a sample in the zkmerkle-proof-of-solvency layout.")
+    """Read the options and write the folder."""
+    parser = argparse.ArgumentParser(description="Write a book of accounts in the zkmerkle-proof-of-solvency layout.")
     parser.add_argument("--seed", type=int, default=SEED, help="seed of the generator (default %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write to")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "users.csv").write_text("\n".join([_header(), *_users(options.seed), ""]), encoding="utf-8")
-    (options.out / "cex_assets_info.csv").write_text("\n".join([*_assets(), ""]), encoding="utf-8")
+    folder: Path = options.out / "binance"
+    (folder / "binance").mkdir(parents=True, exist_ok=True)
+    lines, totals = _accounts(options.seed)
+    (folder / "binance" / "sample_users0.csv").write_text("\n".join([_header(), *lines, ""]), encoding="utf-8")
+    for name, document in _documents(totals).items():
+        text = yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=10_000)
+        head = f"# Made by examples/generate_binance.py --seed {options.seed}\n"
+        (folder / f"{name}.yaml").write_text(head + text, encoding="utf-8")
 
 
 def _header() -> str:
@@ -48,38 +54,35 @@ def _header() -> str:
     return ",".join(["rn", "id", *each, "total_net_balance_usdt"])
 
 
-def _users(seed: int) -> list[str]:
-    """Return one line for every account: some without debts, some with a loan against coins, one empty."""
+def _accounts(seed: int) -> tuple[list[str], list[Decimal]]:
+    """Return a line for every account and the net totals by asset: some accounts have a loan, the last is empty."""
     rng = np.random.Generator(np.random.PCG64(seed))
+    prices = list(PRICES.values())
     lines = []
+    totals = [Decimal(0)] * len(prices)
     for number in range(ACCOUNTS):
         fields = [str(number), rng.bytes(32).hex()]
-        equity = [_amount(_worth(rng), price) for price in PRICES.values()]
+        equity = [(_worth(rng) / price).quantize(STEP) for price in prices]
         if number == ACCOUNTS - 1:
-            equity = [Decimal(0)] * len(PRICES)
+            equity = [Decimal(0)] * len(prices)
         pledged = [[(part * amount).quantize(STEP) for part in _parts(rng)] for amount in equity]
-        backing = sum(sum(parts) * price for parts, price in zip(pledged, PRICES.values(), strict=True))
-        debts = [Decimal(0)] * len(PRICES)
+        backing = sum(sum(parts) * price for parts, price in zip(pledged, prices, strict=True))
+        debts = [Decimal(0)] * len(prices)
         if number % 3 == 1:
             owed = int(rng.choice((0, 1, 3)))
-            price = list(PRICES.values())[owed]
-            debts[owed] = (Decimal(f"{rng.uniform(0.2, 0.6):.4f}") * backing / price).quantize(STEP)
-        net = Decimal(0)
-        for amount, debt, parts, price in zip(equity, debts, pledged, PRICES.values(), strict=True):
-            fields += [_text(value) for value in (amount, debt, amount - debt, *parts)]
-            net += (amount - debt) * price
-        lines.append(",".join([*fields, f"{_text(net.quantize(STEP))}"]))
-    return lines
+            debts[owed] = (Decimal(f"{rng.uniform(0.2, 0.6):.4f}") * backing / prices[owed]).quantize(STEP)
+        net = [amount - debt for amount, debt in zip(equity, debts, strict=True)]
+        for amount, debt, rest, parts in zip(equity, debts, net, pledged, strict=True):
+            fields += [_text(value) for value in (amount, debt, rest, *parts)]
+        worth = sum((rest * price for rest, price in zip(net, prices, strict=True)), Decimal(0))
+        lines.append(",".join([*fields, _text(worth.quantize(STEP))]))
+        totals = [total + rest for total, rest in zip(totals, net, strict=True)]
+    return lines, totals
 
 
 def _worth(rng: np.random.Generator) -> Decimal:
     """Return the worth of a holding in USDT; every third is zero."""
     return Decimal(f"{rng.lognormal(8.0, 1.5):.2f}") * int(rng.random() < 2 / 3)
-
-
-def _amount(worth: Decimal, price: Decimal) -> Decimal:
-    """Return how much of an asset that is worth."""
-    return (worth / price).quantize(STEP)
 
 
 def _parts(rng: np.random.Generator) -> list[Decimal]:
@@ -88,16 +91,54 @@ def _parts(rng: np.random.Generator) -> list[Decimal]:
 
 
 def _text(value: Decimal) -> str:
-    """Return an amount as the layout writes it: at least one decimal place."""
+    """Return an amount as the layout writes it: with at least one decimal place."""
     whole, _, fraction = f"{value:f}".partition(".")
     return f"{whole}.{fraction.rstrip('0') or '0'}"
 
 
-def _assets() -> list[str]:
-    """Return the file of prices and collateral tiers that goes with the accounts."""
-    tiers = ",".join(f'"{text}"' for text in (LOANS, MARGIN, PORTFOLIO))
-    head = "symbol,usdt_price,loan_tiers_ratio,margin_tiers_ratio,portfolio_tiers_ratio"
-    return [head, *(f"{name},{price:.8f},{tiers}" for name, price in PRICES.items())]
+def _documents(totals: list[Decimal]) -> dict[str, Any]:
+    """Return the YAML files: the same assets in upper case, their prices, and reserves a little above the totals."""
+    return {
+        "venue": {"venue": "example-exchange", "book": "spot-with-debts"},
+        "instruments": {
+            "assets": [
+                {
+                    "name": name.upper(),
+                    "unit": f"{STEP:f}",
+                    "haircut": HAIRCUTS[name],
+                    "borrowable": True,
+                    "limit": LIMITS[name],
+                }
+                for name in PRICES
+            ]
+        },
+        "market": {
+            "as_of": AS_OF,
+            "index": {
+                name.upper(): {"price": str(price), "source": SOURCE, "time": AS_OF} for name, price in PRICES.items()
+            },
+        },
+        "model": {
+            "model": "scenario_portfolio_margin",
+            "value_unit": {"currency": "USD", "quantum": "0.00000001"},
+            "staleness_limit_seconds": 600,
+            "scan": {
+                name.upper(): {"price_range": reach, "volatility_up": "0", "volatility_down": "0"}
+                for name, reach in RANGES.items()
+            },
+            "extreme": {"multiple": "2", "covered": "0.35"},
+            "statements": [{"name": "maintenance", "factor": "0.8"}, {"name": "coverage"}],
+            "strict": False,
+        },
+        "reserves": {
+            "assets": {
+                name.upper(): _text((total * Decimal("1.01")).quantize(STEP))
+                for name, total in zip(PRICES, totals, strict=True)
+            },
+            "insurance_fund": "10000",
+            "source": SOURCE,
+        },
+    }
 
 
 if __name__ == "__main__":

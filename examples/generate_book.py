@@ -1,4 +1,4 @@
-"""Write a book folder of a made-up exchange: `python examples/generate_book.py --out build/book`.
+"""Write a book folder of a made-up exchange: `python -m examples.generate_book --out build/book`.
 
 The same number of accounts, seed and format give the same files, byte for byte. What is in the book is told in
 examples/README.md, the file formats in docs.
