@@ -98,3 +98,16 @@ def test_code_cites_steps_that_exist(root: Path) -> None:
                 assert step in steps, f"{file}: SPEC {step}"
             for section in re.findall(r"SPEC section (\d+(?:\.\d+)?)", source):
                 assert section in sections, f"{file}: SPEC section {section}"
+
+
+def test_hash_labels_are_specified(root: Path) -> None:
+    """The table of S1 lists every label that code hashes with."""
+    text = (root / "docs" / "SPEC.md").read_text(encoding="utf-8")
+    table = text[text.index("### S1 ") : text.index("### S2 ")]
+    used = set()
+    for folder in ("circuits", "prover", "verifier"):
+        for file in (root / folder).rglob("*.py"):
+            used |= set(re.findall(r"tag(?:ged_hash|_prefix)\(\"([\w-]+)\"", file.read_text(encoding="utf-8")))
+    assert used
+    for label in used:
+        assert f"`{label}`" in table, label
