@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from crossmargin_verifier.field import ORDER
 
-__all__ = ["eq_table", "evaluate"]
+__all__ = ["eq_table", "evaluate", "powers"]
 
 
 def eq_table(point: Sequence[int]) -> list[int]:
@@ -25,3 +25,13 @@ def evaluate(coefficients: Sequence[int], at: int) -> int:
     for coefficient in reversed(coefficients):
         value = (value * at + coefficient) % ORDER
     return value
+
+
+def powers(base: int, count: int) -> list[int]:
+    """Return base^0 .. base^(count - 1) in F."""
+    values = []
+    power = 1
+    for _ in range(count):
+        values.append(power)
+        power = power * base % ORDER
+    return values

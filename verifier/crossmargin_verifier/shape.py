@@ -11,7 +11,6 @@ from crossmargin_verifier.group import POINT_BYTES
 from crossmargin_verifier.limits import (
     MAX_COLUMNS,
     MAX_PROJECTION_BYTES,
-    MAX_RELATION_COEFFICIENTS,
     MAX_SLACK_GENERATORS,
 )
 from crossmargin_verifier.statement import BOUNDED, SnapshotManifest, StatementManifest
@@ -58,8 +57,6 @@ class Shape:
             raise MalformedError(f"packing exponent {self.packing}: a shard has only 2^{self.account_bits} accounts")
         if self.columns > MAX_COLUMNS:
             raise MalformedError(f"{self.columns} columns: this verifier handles {MAX_COLUMNS}")
-        if self.rows * (self.columns + self.auxiliaries + 1) > MAX_RELATION_COEFFICIENTS:
-            raise MalformedError(f"relation: this verifier handles {MAX_RELATION_COEFFICIENTS} coefficients")
         if self.slack_length > MAX_SLACK_GENERATORS:
             raise MalformedError(
                 f"{self.slack_length} bits in a slack row: this verifier handles {MAX_SLACK_GENERATORS}"

@@ -1,0 +1,100 @@
+"""Weights of the linear forms that are opened (SPEC P6, V5, P10, section 5).
+
+The form of a shard says, by powers of mu: b_hat(rho) = beta (power 0), g(rho) = phi (power 1), row k at rho_acc
+(power k + 2) and, in bounded mode, the reduced projections (power K + 2).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crossmargin_circuits.relation import VALUE_BITS, Relation
+from crossmargin_verifier.field import ORDER
+from crossmargin_verifier.polynomial import eq_table, powers
+from crossmargin_verifier.shape import Shape
+
+__all__ = ["ProjectionForm", "auxiliary_weights", "shard_claim", "shard_weights"]
+
+_BIT_VARIABLES = VALUE_BITS.bit_length() - 1
+_HALF = pow(2, -1, ORDER)
+
+
+@dataclass(frozen=True)
+class ProjectionForm:
+    """What bounded mode adds: sum_i eq(rho_acc, i) R_lambda(i, v) per column v, and lambda^0 .. lambda^127."""
+
+    columns: Sequence[int]
+    powers: Sequence[int]
+
+
+def shard_weights(
+    relation: Relation,
+    shape: Shape,
+    tau: Sequence[int],
+    rho: Sequence[int],
+    mu: int,
+    projection: ProjectionForm | None = None,
+) -> list[int]:
+    """Return w for the opening of a shard, l_0 weights in the order (x | b | o_M | H).
+
+    tau, rho: n challenges each; projection: in bounded mode.
+    """
+    count = len(relation.rows)
+    powers_of_mu = powers(mu, count + 3)
+    row_weights = powers_of_mu[2 : count + 2]
+    projection_weight = powers_of_mu[count + 2]
+    first = shape.first_account_variable
+
+    base = [0] * shape.columns
+    helper = [0] * shape.auxiliaries
+    for weight, row in zip(row_weights, relation.rows, strict=True):
+        for column, coefficient in enumerate(row.base):
+            if coefficient:
+                base[column] -= weight * coefficient
+        for number, coefficient in enumerate(row.auxiliary):
+            if coefficient:
+                helper[number] -= weight * coefficient
+    if projection is not None:
+        base = [entry + projection_weight * part for entry, part in zip(base, projection.columns, strict=True)]
+    weights = [entry % ORDER for entry in base]
+
+    # b_{a,j,t}: eq(rho_a, a) (eq(rho_val, j) eq(rho_bit, t) + theta_j 2^t), theta_j the weight of value j in the rows.
+    bits = eq_table(rho[:_BIT_VARIABLES])
+    values = eq_table(rho[_BIT_VARIABLES:first])
+    thetas = [*row_weights, *helper]
+    for account in eq_table(rho[first : first + shape.packing]):
+        for value, theta in zip(values, thetas, strict=False):
+            digit = account * value % ORDER
+            place = account * theta % ORDER
+            for power, bit in enumerate(bits):
+                weights.append((digit * bit + (place << power)) % ORDER)
+
+    # o_M: a, then g_{d,e}, then in bounded mode g'_{d,e} and y_l.
+    weights.append(rho[0] * (1 - rho[0]) % ORDER)
+    for degree, at, shift in zip(shape.degrees, rho, tau, strict=True):
+        weights += [mu * (power - shift) % ORDER for power in powers(at, degree + 1)[1:]]
+    if projection is not None:
+        for at in rho[first:]:
+            weights += [projection_weight * (power - _HALF) % ORDER for power in (at, at * at)]
+        share = projection_weight * pow(shape.accounts_per_shard, -1, ORDER)
+        weights += [share * power % ORDER for power in projection.powers]
+    weights.append(0)
+    return weights
+
+
+def shard_claim(relation: Relation, mu: int, beta: int, phi: int, projection_value: int | None = None) -> int:
+    """Return what the form of a shard must come to; projection_value: f'_nu of bounded mode."""
+    weights = powers(mu, len(relation.rows) + 3)
+    claim = beta + mu * phi
+    claim += sum(weight * row.offset for weight, row in zip(weights[2:-1], relation.rows, strict=True))
+    if projection_value is not None:
+        claim += weights[-1] * projection_value
+    return claim % ORDER
+
+
+def auxiliary_weights(relation: Relation, packing: int, zeta: int) -> list[int]:
+    """Return w for the opening of the auxiliary totals: zeta^e 2^t on the bits of the e-th disclosed one, else 0."""
+    one_account = [0] * (VALUE_BITS * relation.values)
+    for weight, number in zip(powers(zeta, len(relation.disclosed)), relation.disclosed, strict=True):
+        start = VALUE_BITS * (len(relation.rows) + number)
+        one_account[start : start + VALUE_BITS] = [(weight << bit) % ORDER for bit in range(VALUE_BITS)]
+    return one_account * (1 << packing) + [0]

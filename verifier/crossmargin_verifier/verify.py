@@ -1,0 +1,305 @@
+"""Verification of a whole statement (SPEC V1 - V9).
+
+A snapshot is verified once (`verify_snapshot`) and can carry any number of statements (`verify_statement`). The
+relation is the verifier's own, compiled from the policy; nothing but commitments and proofs is taken from the files.
+Verifying is a pure function of the files but for the weights of V9, drawn when every byte has been received.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from stat import S_ISREG
+
+from crossmargin_circuits.errors import BudgetError
+from crossmargin_circuits.layout import columns_digest, decode_columns
+from crossmargin_circuits.relation import Relation
+from crossmargin_verifier.equation import Block, Draw, check_equations, draw_weight
+from crossmargin_verifier.errors import MalformedError, RejectedError
+from crossmargin_verifier.generators import (
+    blinding_generator,
+    mask_generators,
+    position_generators,
+    slack_generators,
+    value_generator,
+)
+from crossmargin_verifier.group import Affine, decode_points
+from crossmargin_verifier.limits import (
+    MAX_COLUMNS_BYTES,
+    MAX_MANIFEST_BYTES,
+    MAX_PROOF_BYTES,
+    MAX_RELATION_BYTES,
+)
+from crossmargin_verifier.merkle import ShardedTree
+from crossmargin_verifier.proof import AuxiliaryTotals, BaseTotals, ShardProof
+from crossmargin_verifier.shape import Shape
+from crossmargin_verifier.shard import PublicShard, check_bounded_size, verify_shard
+from crossmargin_verifier.statement import (
+    AUXILIARY_TOTALS_FILE,
+    BOOK,
+    COLUMNS_FILE,
+    POSITIONS_FILE,
+    RELATION_FILE,
+    SLACK_FILE,
+    SNAPSHOT_FILE,
+    STATEMENT_FILE,
+    TOTALS_FILE,
+    SnapshotManifest,
+    StatementManifest,
+    decode_point_file,
+    encode_positions,
+    point_file_size,
+    shard_file,
+)
+from crossmargin_verifier.totals import verify_auxiliary_totals, verify_base_totals
+
+__all__ = ["VerifiedSnapshot", "VerifiedStatement", "read_statement", "verify_snapshot", "verify_statement"]
+
+
+@dataclass(frozen=True)
+class VerifiedSnapshot:
+    """A snapshot whose files agree with each other: manifest, column labels, and committed positions in their tree."""
+
+    manifest: SnapshotManifest
+    columns: tuple[str, ...]
+    positions: tuple[bytes, ...] = field(repr=False)
+    points: tuple[Affine, ...] = field(repr=False)
+    shard_roots: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def digest(self) -> bytes:
+        """The snapshot digest, to be compared with the published one."""
+        return self.manifest.digest
+
+
+@dataclass(frozen=True)
+class VerifiedStatement:
+    """What a verified statement shows, and about what.
+
+    totals: of the base columns, in their units, or None where they stay closed (bounded mode); auxiliary_totals: of
+    the disclosed auxiliaries in order, or None; offsets: (row label, S N c_k) of every row with c_k > 0, by which the
+    row is weaker over the book.
+
+    The caller still has to compare the digests of snapshot and statement with an independent publication, and the
+    policy digest with a policy that he has read (SPEC V10).
+    """
+
+    snapshot: SnapshotManifest
+    statement: StatementManifest
+    relation: Relation = field(repr=False)
+    totals: tuple[int, ...] | None
+    auxiliary_totals: tuple[int, ...] | None
+    offsets: tuple[tuple[str, int], ...]
+
+    @property
+    def mode(self) -> int:
+        """BOOK or BOUNDED."""
+        return self.statement.mode
+
+    @property
+    def leaves(self) -> int:
+        """Accounts, with padding."""
+        return self.snapshot.leaves
+
+    @property
+    def book_statement_shown(self) -> bool:
+        """Whether totals were opened, without which nothing follows about the book as a whole (SPEC 8.3)."""
+        return self.totals is not None
+
+
+def read_statement(folder: Path) -> dict[str, bytes]:
+    """Read the files of one statement, sizes first; other files of the folder are ignored, links are not followed.
+
+    Raises:
+        OSError: a file that every statement has is missing or unreadable.
+        MalformedError: a manifest is not canonical, or a file is no plain file or has a size that it cannot have.
+    """
+    files = {
+        SNAPSHOT_FILE: _read(folder / SNAPSHOT_FILE, MAX_MANIFEST_BYTES),
+        STATEMENT_FILE: _read(folder / STATEMENT_FILE, MAX_MANIFEST_BYTES),
+        COLUMNS_FILE: _read(folder / COLUMNS_FILE, MAX_COLUMNS_BYTES),
+        RELATION_FILE: _read(folder / RELATION_FILE, MAX_RELATION_BYTES),
+    }
+    snapshot = SnapshotManifest.decode(files[SNAPSHOT_FILE])
+    statement = StatementManifest.decode(files[STATEMENT_FILE])
+    files[POSITIONS_FILE] = _read(folder / POSITIONS_FILE, point_file_size(snapshot.leaves))
+    files[SLACK_FILE] = _read(folder / SLACK_FILE, point_file_size(snapshot.leaves >> statement.packing))
+    for shard in range(snapshot.shards):
+        files[shard_file(shard)] = _read(folder / shard_file(shard), MAX_PROOF_BYTES)
+    for name in (TOTALS_FILE, AUXILIARY_TOTALS_FILE):
+        if (folder / name).exists():
+            files[name] = _read(folder / name, MAX_PROOF_BYTES)
+    return files
+
+
+def verify_snapshot(files: Mapping[str, bytes], *, snapshot_digest: bytes | None = None) -> VerifiedSnapshot:
+    """Check that columns, manifest and positions agree (V1 - V3); snapshot_digest: as published independently.
+
+    Raises:
+        MalformedError: a file is missing or not canonical.
+        RejectedError: V2, V3; V10 where the snapshot is not the published one.
+    """
+    # V1
+    manifest = SnapshotManifest.decode(_file(files, SNAPSHOT_FILE))
+    columns = decode_columns(_file(files, COLUMNS_FILE))
+    positions = decode_point_file(_file(files, POSITIONS_FILE), POSITIONS_FILE, manifest.leaves)
+    points = decode_points(positions, POSITIONS_FILE)
+    if snapshot_digest is not None and manifest.digest != snapshot_digest:
+        raise RejectedError("V10", "the snapshot is not the published one")
+    # V2
+    if columns_digest(columns) != manifest.columns_digest:
+        raise RejectedError("V2", "the columns are not those of the snapshot")
+    # V3
+    tree = ShardedTree(positions, manifest.accounts_per_shard)
+    if tree.root != manifest.position_root:
+        raise RejectedError("V3", "the positions do not lead to the position root of the snapshot")
+    return VerifiedSnapshot(manifest, columns, tuple(positions), tuple(points), tree.shard_roots)
+
+
+def verify_statement(
+    files: Mapping[str, bytes],
+    relation: Relation,
+    policy_digest: bytes,
+    *,
+    snapshot: VerifiedSnapshot | None = None,
+    snapshot_digest: bytes | None = None,
+    statement_digest: bytes | None = None,
+    allow_offsets: bool = False,
+    draw: Draw = draw_weight,
+) -> VerifiedStatement:
+    """Verify a statement (V1 - V9): every committed account satisfies the relation.
+
+    files: name to bytes, as `read_statement` returns; relation: the verifier's own, compiled from the policy with
+    policy_digest; snapshot: verified before, when several statements share one; snapshot_digest, statement_digest: as
+    published independently; allow_offsets: accept rows with c_k > 0, which weaken the statement about the book; draw:
+    source of the weights of V9, for tests alone.
+
+    Soundness: the weights must be unpredictable to whoever made the files.
+
+    Raises:
+        MalformedError: a file is missing, superfluous or not canonical.
+        RejectedError: V2 - V9 with step and shard; V10 where a digest is not the published one.
+    """
+    snapshot = _shared_snapshot(files, snapshot, snapshot_digest)
+    manifest = snapshot.manifest
+
+    # V1
+    statement = StatementManifest.decode(_file(files, STATEMENT_FILE))
+    if statement_digest is not None and statement.digest != statement_digest:
+        raise RejectedError("V10", "the statement is not the published one")
+    stated = Relation.decode(_file(files, RELATION_FILE), snapshot.columns)
+    # V2 before the rest of V1, since the lengths of the other files follow from the verifier's own relation.
+    _check_digests(snapshot, statement, stated, relation, policy_digest)
+    shape = Shape.of(manifest, statement, relation)
+    offsets = tuple((row.label, manifest.leaves * row.offset) for row in relation.rows if row.offset > 0)
+    if offsets and not allow_offsets:
+        raise RejectedError("V9", f"row {offsets[0][0]!r} has a positive offset, which weakens the statement")
+    # V1
+    slack_rows = decode_point_file(_file(files, SLACK_FILE), SLACK_FILE, shape.slack_rows)
+    slack_points = decode_points(slack_rows, SLACK_FILE)
+    proofs = [ShardProof.decode(_file(files, shard_file(shard)), shape, shard) for shard in range(manifest.shards)]
+    totals, auxiliary_totals = _decode_totals(files, shape)
+    # V3
+    tree = ShardedTree(slack_rows, shape.slack_rows_per_shard)
+    if tree.root != statement.slack_root:
+        raise RejectedError("V3", "the slack rows do not lead to the slack root of the statement")
+    bases = {
+        Block.A: position_generators(shape.columns),
+        Block.B: slack_generators(shape.values, shape.packing),
+        Block.M: mask_generators(shape.masks),
+        Block.H: [blinding_generator()],
+        Block.U: [value_generator()],
+        Block.X: snapshot.points,
+        Block.R: slack_points,
+    }
+    # V4 - V9
+    if shape.bounded:
+        check_bounded_size(relation, shape)
+    public = [
+        PublicShard(statement.digest, relation, shape, shard, position_root, slack_root)
+        for shard, (position_root, slack_root) in enumerate(zip(snapshot.shard_roots, tree.shard_roots, strict=True))
+    ]
+    equations = [partial(verify_shard, *pair) for pair in zip(public, proofs, strict=True)]
+    if totals is not None:
+        equations.append(partial(verify_base_totals, manifest.digest, shape, totals))
+    if auxiliary_totals is not None:
+        equations.append(partial(verify_auxiliary_totals, statement.digest, relation, shape, auxiliary_totals))
+    check_equations(equations, bases, draw)
+    return VerifiedStatement(
+        snapshot=manifest,
+        statement=statement,
+        relation=relation,
+        totals=None if totals is None else totals.totals,
+        auxiliary_totals=None if auxiliary_totals is None else auxiliary_totals.totals,
+        offsets=offsets,
+    )
+
+
+def _shared_snapshot(
+    files: Mapping[str, bytes], snapshot: VerifiedSnapshot | None, snapshot_digest: bytes | None
+) -> VerifiedSnapshot:
+    """Return the snapshot of the files: verified now, or found to be the one that was verified before."""
+    if snapshot is None:
+        return verify_snapshot(files, snapshot_digest=snapshot_digest)
+    if snapshot_digest is not None and snapshot.digest != snapshot_digest:
+        raise RejectedError("V10", "the snapshot is not the published one")
+    if SnapshotManifest.decode(_file(files, SNAPSHOT_FILE)) != snapshot.manifest:
+        raise RejectedError("V2", "the statement comes with another snapshot")
+    if decode_columns(_file(files, COLUMNS_FILE)) != snapshot.columns:
+        raise RejectedError("V2", "the columns are not those of the snapshot")
+    if _file(files, POSITIONS_FILE) != encode_positions(snapshot.positions):
+        raise RejectedError("V3", "the positions are not those of the snapshot")
+    return snapshot
+
+
+def _check_digests(
+    snapshot: VerifiedSnapshot,
+    statement: StatementManifest,
+    stated: Relation,
+    relation: Relation,
+    policy_digest: bytes,
+) -> None:
+    """Check V2 and S10."""
+    if columns_digest(relation.columns) != snapshot.manifest.columns_digest:
+        raise RejectedError("V2", "the relation of the policy is about other columns than the snapshot")
+    if stated.digest != relation.digest or statement.relation_digest != relation.digest:
+        raise RejectedError("V2", "the relation is not that of the policy")
+    if statement.policy_digest != policy_digest:
+        raise RejectedError("V2", "the statement is about another policy")
+    if statement.snapshot_digest != snapshot.digest:
+        raise RejectedError("V2", "the statement is about another snapshot")
+    try:
+        relation.check_size(snapshot.manifest.leaves)
+    except BudgetError as error:
+        raise RejectedError("V2", str(error)) from None
+
+
+def _decode_totals(files: Mapping[str, bytes], shape: Shape) -> tuple[BaseTotals | None, AuxiliaryTotals | None]:
+    """Parse both totals; bounded mode may omit them, both or neither."""
+    if not shape.disclosed and AUXILIARY_TOTALS_FILE in files:
+        raise MalformedError(f"{AUXILIARY_TOTALS_FILE}: the relation discloses no auxiliary")
+    if shape.mode != BOOK and TOTALS_FILE not in files and AUXILIARY_TOTALS_FILE not in files:
+        return None, None
+    totals = BaseTotals.decode(_file(files, TOTALS_FILE), shape)
+    if not shape.disclosed:
+        return totals, None
+    return totals, AuxiliaryTotals.decode(_file(files, AUXILIARY_TOTALS_FILE), shape)
+
+
+def _file(files: Mapping[str, bytes], name: str) -> bytes:
+    if name not in files:
+        raise MalformedError(f"{name}: missing")
+    return files[name]
+
+
+def _read(path: Path, limit: int) -> bytes:
+    status = path.lstat()
+    if not S_ISREG(status.st_mode):
+        raise MalformedError(f"{path.name}: not a plain file")
+    if status.st_size > limit:
+        raise MalformedError(f"{path.name}: {status.st_size} bytes: at most {limit}")
+    with path.open("rb") as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise MalformedError(f"{path.name}: grew while it was read")
+    return data
