@@ -30,10 +30,13 @@ from crossmargin_prover.statement import prove_statement
 from crossmargin_prover.vault import Report, Vault
 from crossmargin_verifier.verdict import Verdict
 
-__all__ = ["DEFAULT_SHARD", "InsolventError", "commit", "prove", "publish", "write_receipts"]
+__all__ = ["DEFAULT_PACKING", "DEFAULT_SHARD", "InsolventError", "commit", "prove", "publish", "write_receipts"]
 
 DEFAULT_SHARD = 4096
 """Largest shard unless asked otherwise: beyond it the opening no longer dominates a proof in plain Python."""
+
+DEFAULT_PACKING = 2
+"""gamma: beyond it the longer opening costs more than the bytes of fewer slack rows are worth (SPEC section 9)."""
 
 
 class InsolventError(CrossmarginError):
@@ -77,10 +80,13 @@ def prove(
     name: str,
     backend: Backend,
     *,
+    packing: int = DEFAULT_PACKING,
     executor: Executor | None = None,
     progress: Progress = no_progress,
 ) -> Path:
     """Prove one statement about the committed snapshot and keep it in the vault; returns its public folder.
+
+    packing: gamma, 2^gamma accounts share one slack row.
 
     Raises:
         InsolventError: a strict statement about a book with an under-water account.
@@ -111,6 +117,7 @@ def prove(
         values.slacks,
         vault.randomness,
         backend,
+        packing=packing,
         executor=executor,
         progress=progress,
         name_account=lambda number: f"account {by_number[number]}",
@@ -125,7 +132,9 @@ def publish(vault: Vault, parameters: Parameters, names: Sequence[str], out: Pat
     missing = [name for name in names if name not in proven]
     if missing:
         raise CrossmarginError(f"not proven yet: {', '.join(missing)}; run `crossmargin prove --statement NAME`")
-    chosen = {name: proven[name] for name in (names or proven)}
+    order = [each.name for each in parameters.model.statements]
+    every = sorted(proven, key=lambda name: order.index(name) if name in order else len(order))
+    chosen = {name: proven[name] for name in (names or every)}
     return publish_bundle(out, snapshot.manifest.digest, chosen, report, vault.signing_key.public, parameters)
 
 

@@ -16,7 +16,7 @@ REJECTED = 1
 CANNOT_CHECK = 2
 
 
-class _Digest(click.ParamType):
+class _Digest(click.ParamType[bytes]):
     """32 or 33 bytes in hexadecimal, possibly with NAME= in front."""
 
     name = "HEX"
@@ -34,7 +34,7 @@ class _Digest(click.ParamType):
         return data
 
 
-class _NamedDigest(click.ParamType):
+class _NamedDigest(click.ParamType[tuple[str, bytes]]):
     """STATEMENT=HEX."""
 
     name = "STATEMENT=HEX"

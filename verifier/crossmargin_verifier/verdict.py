@@ -191,8 +191,8 @@ def _statement_claims(each: JudgedStatement, reserves: DeclaredReserves) -> list
             each.name,
             Result.PASS,
             f"{policy.title}: {len(relation.rows)} rows, {len(relation.auxiliaries)} auxiliaries, "
-            f"{verified.snapshot.shards} shards, prices of {format_time(policy.as_of)}",
-            "every committed account satisfies every row of the policy; no position was seen",
+            f"{verified.snapshot.shards} shard{'s' * (verified.snapshot.shards > 1)}, prices of {format_time(policy.as_of)}",
+            "every row holds for each account whose holder checks it, and for all others together; no position was seen",
         )
     ]
     for row, weight in verified.offsets:

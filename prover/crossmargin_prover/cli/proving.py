@@ -22,10 +22,10 @@ from crossmargin_prover.cli.output import (
     stage_progress,
 )
 from crossmargin_prover.vault import Vault
+from crossmargin_prover.workflow import DEFAULT_PACKING, write_receipts
 from crossmargin_prover.workflow import commit as commit_book
 from crossmargin_prover.workflow import prove as prove_one
 from crossmargin_prover.workflow import publish as publish_statements
-from crossmargin_prover.workflow import write_receipts
 
 __all__ = ["commit", "prove", "publish", "receipts", "run"]
 
@@ -47,6 +47,13 @@ backend_option = click.option(
     default=available()[0],
     show_default=True,
     help="Who does the arithmetic.",
+)
+packing_option = click.option(
+    "--packing",
+    type=click.IntRange(0, 4),
+    default=DEFAULT_PACKING,
+    show_default=True,
+    help="2^PACKING accounts share a slack row: fewer published bytes, slower proofs.",
 )
 processes_option = click.option(
     "--processes",
@@ -107,10 +114,11 @@ def commit(book: Path, vault: Path, shard: int | None, reject_bad_accounts: bool
 @click.option(
     "--statement", "statements", multiple=True, help="Statement of model.yaml; may be repeated. [default: all]"
 )
+@packing_option
 @backend_option
 @processes_option
 @reporting
-def prove(book: Path, vault: Path, statements: tuple[str, ...], backend: str, processes: int) -> None:
+def prove(book: Path, vault: Path, statements: tuple[str, ...], packing: int, backend: str, processes: int) -> None:
     """Prove statements about the committed snapshot, at the prices and under the model of the book folder.
 
     The accounts come from the vault; a change of prices or model needs no new snapshot and no new receipts.
@@ -127,7 +135,13 @@ def prove(book: Path, vault: Path, statements: tuple[str, ...], backend: str, pr
             click.echo(f"statement {name}", err=True)
             with stage_progress() as progress:
                 folder = prove_one(
-                    opened, parameters, name, select_backend(backend), executor=executor, progress=progress
+                    opened,
+                    parameters,
+                    name,
+                    select_backend(backend),
+                    packing=packing,
+                    executor=executor,
+                    progress=progress,
                 )
             click.echo(f"{name}: proven and verified, in {folder}")
 
@@ -183,6 +197,7 @@ def receipts(vault: Path, out: Path, accounts: tuple[str, ...]) -> None:
     "--receipts", "out", type=click.Path(path_type=Path), required=True, help="Private folder for the receipts."
 )
 @shard_option
+@packing_option
 @reject_option
 @backend_option
 @processes_option
@@ -194,6 +209,7 @@ def run(
     bundle: Path,
     out: Path,
     shard: int | None,
+    packing: int,
     reject_bad_accounts: bool,
     backend: str,
     processes: int,
@@ -213,6 +229,6 @@ def run(
         backend=backend,
         processes=processes,
     )
-    context.invoke(prove, book=book, vault=vault, statements=(), backend=backend, processes=processes)
+    context.invoke(prove, book=book, vault=vault, statements=(), packing=packing, backend=backend, processes=processes)
     context.invoke(receipts, vault=vault, out=out, accounts=())
     context.invoke(publish, book=book, vault=vault, statements=(), out=bundle, as_json=False)
