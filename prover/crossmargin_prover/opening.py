@@ -1,0 +1,110 @@
+"""Opening of a linear form of committed vectors, folded to four scalars (SPEC P7, P8).
+
+Shown: o with <o, bases> = P_0 and <o, w> = claim. With a nonce q, s = q + eta o is a Schnorr response; instead of s
+the prover sends log2(l) - 2 pairs of points, each fold halving s, w and the bases:
+
+    s <- s_lo + x s_hi,   bases <- x bases_lo + bases_hi,   w <- x w_lo + w_hi.
+"""
+
+from collections.abc import Sequence
+
+from crossmargin_prover.backend import Backend, finite
+from crossmargin_verifier.field import ORDER, dot, encode_scalar
+from crossmargin_verifier.generators import value_generator
+from crossmargin_verifier.group import Affine, Point, encode_point
+from crossmargin_verifier.proof import Opening
+from crossmargin_verifier.shape import LAST_LENGTH, folds
+from crossmargin_verifier.transcript import ETA, FOLD, FOLD_CHALLENGE, OPEN, XI, Transcript
+
+__all__ = ["prove_opening"]
+
+FOLDS_BEFORE_MERGE = 4
+"""Folds done by multiplying scalars, before the bases are multiplied out once: a short fold on original bases costs as
+much as a long one, while multiplying them out costs about 70 additions for each base and 256 for each sum."""
+
+
+class _Bases:
+    """Folded bases, multiplied out only when it pays: base p is the sum of c_k points_k over k = p modulo length."""
+
+    def __init__(self, points: Sequence[Point], coefficients: Sequence[int], length: int, backend: Backend) -> None:
+        self._points = list(points)
+        self._coefficients = list(coefficients)
+        self._length = length
+        self._backend = backend
+
+    def cross_terms(self, s: list[int]) -> tuple[Point, Point]:
+        """Return <s_lo, bases_hi> and <s_hi, bases_lo>."""
+        half = self._length // 2
+        scalars: tuple[list[int], list[int]] = ([], [])
+        points: tuple[list[Point], list[Point]] = ([], [])
+        for index, (point, coefficient) in enumerate(zip(self._points, self._coefficients, strict=True)):
+            position = index & (self._length - 1)
+            low = position < half
+            scalars[low].append(s[position ^ half] * coefficient % ORDER)
+            points[low].append(point)
+        return self._backend.msm(scalars[0], points[0]), self._backend.msm(scalars[1], points[1])
+
+    def fold(self, challenge: int) -> None:
+        """Replace the bases by x bases_lo + bases_hi."""
+        half = self._length // 2
+        for index in range(len(self._coefficients)):
+            if index & half == 0:
+                self._coefficients[index] = self._coefficients[index] * challenge % ORDER
+        self._length = half
+
+    def merge(self) -> None:
+        """Multiply the bases out, so that every position has one point again."""
+        rows: dict[tuple[int, int], list[Point]] = {}
+        for index, (point, coefficient) in enumerate(zip(self._points, self._coefficients, strict=True)):
+            row = rows.setdefault((index // self._length, coefficient), [None] * self._length)
+            row[index % self._length] = point
+        self._points = self._backend.fold_points(list(rows.values()), [coefficient for _, coefficient in rows])
+        self._coefficients = [1] * self._length
+
+
+def prove_opening(
+    transcript: Transcript,
+    points: Sequence[Affine],
+    factors: Sequence[int],
+    secret: Sequence[int],
+    weights: Sequence[int],
+    nonces: Sequence[int],
+    backend: Backend,
+) -> Opening:
+    """Open <o, w> for o = secret committed over the bases factors_i points_i; all sequences have one length l_0.
+
+    Precondition: nonces (q) are uniform, secret and never used again.
+    """
+    # P7: nonce commitment, then the response s, which is folded and never sent.
+    scalars = [q * factor % ORDER for q, factor in zip(nonces, factors, strict=True)]
+    commitment = finite(backend.msm(scalars, points))
+    value = dot(nonces, weights)
+    transcript.absorb(OPEN, encode_point(commitment) + encode_scalar(value))
+    eta = transcript.challenge(ETA)
+    xi = transcript.challenge(XI)
+
+    # P8: pad to a power of two, then fold to four scalars.
+    rounds = folds(len(points))
+    length = LAST_LENGTH << rounds
+    padding = [0] * (length - len(points))
+    s = [(q + eta * entry) % ORDER for q, entry in zip(nonces, secret, strict=True)] + padding
+    w = [*weights, *padding]
+    bases = _Bases(points, factors, length, backend)
+    pairs = []
+    for fold in range(rounds):
+        if fold == FOLDS_BEFORE_MERGE:
+            bases.merge()
+        half = length >> (fold + 1)
+        s_low, s_high, w_low, w_high = s[:half], s[half:], w[:half], w[half:]
+        low, high = bases.cross_terms(s)
+        pair = (
+            finite(backend.msm([1, xi * dot(s_low, w_high)], [low, value_generator()])),
+            finite(backend.msm([1, xi * dot(s_high, w_low)], [high, value_generator()])),
+        )
+        pairs.append(pair)
+        transcript.absorb(FOLD, encode_point(pair[0]) + encode_point(pair[1]))
+        x = transcript.challenge(FOLD_CHALLENGE)
+        s = [(a + x * b) % ORDER for a, b in zip(s_low, s_high, strict=True)]
+        w = [(x * a + b) % ORDER for a, b in zip(w_low, w_high, strict=True)]
+        bases.fold(x)
+    return Opening(commitment, value, tuple(pairs), tuple(s))

@@ -1,0 +1,64 @@
+"""The zero-knowledge sum-check over the bits, and beside it the one over the projections (SPEC P3, P4, section 5).
+
+Claim: 0 = sum_z eq(tau, z) Phi(z), Phi = b_hat^2 - b_hat + g. Round d sends the coefficients 1 .. D_d of
+
+    t_d(Z) = sum_{z'} eq(tau_{>d}, z') Phi(rho_{<d}, Z, z');
+
+the mask g adds g_{d,e} to coefficient e and nothing else, since the sum of eq over the cube is one.
+"""
+
+from dataclasses import dataclass
+
+from crossmargin_prover.backend import Backend, UInt64Array
+from crossmargin_prover.masks import Masks
+from crossmargin_prover.projection import ProjectionSumcheck
+from crossmargin_verifier.field import ORDER, encode_scalars
+from crossmargin_verifier.shape import Shape
+from crossmargin_verifier.transcript import RHO, ROUND, TAU, Transcript
+
+__all__ = ["SumcheckProof", "prove_sumcheck"]
+
+
+@dataclass(frozen=True)
+class SumcheckProof:
+    """What the sum-check sends, the points of its challenges, and the value b_hat(rho) (not yet absorbed)."""
+
+    tau: list[int]
+    rho: list[int]
+    rounds: tuple[tuple[int, ...], ...]
+    projection_rounds: tuple[tuple[int, int], ...]
+    beta: int
+
+
+def prove_sumcheck(
+    transcript: Transcript,
+    shape: Shape,
+    values: UInt64Array,
+    masks: Masks,
+    projection: ProjectionSumcheck | None,
+    backend: Backend,
+) -> SumcheckProof:
+    """Prove that the bits of values (N, J) are bits; in bounded mode also that the projections are those sent."""
+    tau = [transcript.challenge(TAU) for _ in range(shape.variables)]
+    state = backend.bit_sumcheck(values, tau, masks.cube)
+    rho: list[int] = []
+    rounds = []
+    projection_rounds = []
+    for variable, mask in enumerate(masks.rounds):
+        coefficients = tuple((t + g) % ORDER for t, g in zip(state.round(), mask, strict=True))
+        rounds.append(coefficients)
+        message = coefficients
+        projected = projection is not None and variable >= shape.first_account_variable
+        if projection is not None and projected:
+            pair = projection.round()
+            projection_rounds.append(pair)
+            message += pair
+        transcript.absorb(ROUND, encode_scalars(message))
+        challenge = transcript.challenge(RHO)
+        while variable == 0 and challenge in (0, 1):
+            challenge = transcript.challenge(RHO)
+        rho.append(challenge)
+        state.bind(challenge)
+        if projection is not None and projected:
+            projection.bind(challenge)
+    return SumcheckProof(tau, rho, tuple(rounds), tuple(projection_rounds), state.value)

@@ -1,0 +1,218 @@
+"""What only the prover knows: records, auxiliaries, slacks and blindings, and whether they satisfy the relation.
+
+Everything here is secret: no repr and no error shows an amount, a blinding or an id. Ranges are checked where values
+enter: |x_v| < 2^62 (SPEC S3), auxiliaries and slacks in [0, 2^64), y = L x + L' aux + c exactly (SPEC S7).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_circuits.layout import RECORD_BOUND
+from crossmargin_circuits.relation import VALUE_BITS, Relation
+from crossmargin_prover.backend import Int64Array, UInt64Array
+
+__all__ = ["CsrMatrix", "Records", "ShardWitness", "WitnessError", "check_rows", "unsigned_values"]
+
+
+class WitnessError(CrossmarginError):
+    """Private input that cannot be committed or does not satisfy the relation; names account and column or row."""
+
+
+class CsrMatrix(Protocol):
+    """What is read of a sparse matrix by rows, such as scipy's `csr_array`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+
+    @property
+    def indptr(self) -> npt.NDArray[Any]:
+        """Where each row starts in `indices` and `data`; rows + 1 entries."""
+
+    @property
+    def indices(self) -> npt.NDArray[Any]:
+        """Column of each entry."""
+
+    @property
+    def data(self) -> npt.NDArray[Any]:
+        """Entries."""
+
+
+@dataclass(frozen=True, repr=False)
+class Records:
+    """Integer records of accounts (rows) over V columns, CSR, int64, |x| < 2^62, in units of the columns."""
+
+    indptr: Int64Array
+    indices: Int64Array
+    data: Int64Array
+    columns: int
+
+    @classmethod
+    def of(cls, matrix: CsrMatrix, name_account: Callable[[int], str]) -> "Records":
+        """Take the records of a sparse integer matrix, one row an account.
+
+        Raises:
+            WitnessError: an entry that is no integer or not below 2^62 in magnitude, a column out of range or twice.
+        """
+        if not np.issubdtype(matrix.data.dtype, np.signedinteger):
+            raise WitnessError(f"records of type {matrix.data.dtype}: must be signed integers")
+        indptr, indices, data = (
+            np.asarray(part, dtype=np.int64) for part in (matrix.indptr, matrix.indices, matrix.data)
+        )
+        accounts, columns = matrix.shape
+        steps = np.diff(indptr)
+        if len(indptr) != accounts + 1 or indptr[0] or (steps < 0).any() or not indptr[-1] == len(indices) == len(data):
+            raise WitnessError("records: not a sparse matrix by rows")
+        owners = np.repeat(np.arange(accounts), steps)
+        for wrong, what in (
+            ((indices < 0) | (indices >= columns), "a column that does not exist"),
+            # Not np.abs, which leaves -2^63 as it is.
+            ((data <= -RECORD_BOUND) | (data >= RECORD_BOUND), "magnitude not below 2^62"),
+        ):
+            if wrong.any():
+                at = int(np.argmax(wrong))
+                raise WitnessError(f"{name_account(int(owners[at]))}: column {int(indices[at])}: {what}")
+        by_column = np.lexsort((indices, owners))
+        indices, data = indices[by_column], data[by_column]
+        twice = (owners[1:] == owners[:-1]) & (indices[1:] == indices[:-1])
+        if twice.any():
+            at = int(np.argmax(twice))
+            raise WitnessError(f"{name_account(int(owners[at]))}: column {int(indices[at])}: entered twice")
+        used = data != 0
+        counts = np.bincount(owners[used], minlength=accounts)
+        return cls(_starts(counts), indices[used], data[used], columns)
+
+    def __len__(self) -> int:
+        """Return the number of accounts."""
+        return len(self.indptr) - 1
+
+    def __repr__(self) -> str:
+        """Return a text without the records."""
+        return f"Records({len(self)} accounts, {self.columns} columns, redacted)"
+
+    def slice(self, start: int, stop: int) -> "Records":
+        """Return the records of accounts start .. stop - 1."""
+        low, high = int(self.indptr[start]), int(self.indptr[stop])
+        return Records(self.indptr[start : stop + 1] - low, self.indices[low:high], self.data[low:high], self.columns)
+
+    def take(self, order: Sequence[int]) -> "Records":
+        """Return the records of these accounts in this order; -1 is an account without entries."""
+        rows = [(int(self.indptr[row]), int(self.indptr[row + 1])) if row >= 0 else (0, 0) for row in order]
+        counts = np.array([high - low for low, high in rows], dtype=np.int64)
+        entries = np.concatenate([np.arange(0), *(np.arange(low, high) for low, high in rows)]).astype(np.int64)
+        return Records(_starts(counts), self.indices[entries], self.data[entries], self.columns)
+
+    def row(self, account: int) -> tuple[int, ...]:
+        """Return the whole record of one account, V integers."""
+        record = [0] * self.columns
+        for entry in range(int(self.indptr[account]), int(self.indptr[account + 1])):
+            record[int(self.indices[entry])] = int(self.data[entry])
+        return tuple(record)
+
+    def totals(self) -> tuple[int, ...]:
+        """Return the exact sum of every column."""
+        sums = [0] * self.columns
+        for column, value in zip(self.indices.tolist(), self.data.tolist(), strict=True):
+            sums[column] += value
+        return tuple(sums)
+
+
+@dataclass(frozen=True, repr=False)
+class ShardWitness:
+    """The secrets of one shard.
+
+    records: N accounts; values: uint64 (N, J), the slacks of an account, then its auxiliaries;
+    position_blindings: r_i (N); slack_blindings: s_h (N / G).
+    """
+
+    records: Records
+    values: UInt64Array
+    position_blindings: list[int]
+    slack_blindings: list[int]
+
+    def __repr__(self) -> str:
+        """Return a text without the secrets."""
+        return f"ShardWitness({len(self.records)} accounts, redacted)"
+
+    def encode(self) -> bytes:
+        """Return bytes that determine the witness, to bind random draws to it; secret."""
+        parts = [self.records.indptr, self.records.indices, self.records.data, self.values]
+        scalars = [*self.position_blindings, *self.slack_blindings]
+        return b"".join(part.tobytes() for part in parts) + b"".join(value.to_bytes(32, "big") for value in scalars)
+
+
+def unsigned_values(
+    values: npt.ArrayLike, accounts: int, labels: Sequence[str], what: str, name_account: Callable[[int], str]
+) -> UInt64Array:
+    """Return values as uint64 (accounts, labels), refusing whatever is not an integer in [0, 2^64).
+
+    what: "row" or "auxiliary", for errors.
+
+    Raises:
+        WitnessError: wrong shape or type, or a value out of range.
+    """
+    array = np.asarray(values)
+    if array.size == 0:
+        array = array.reshape(accounts, len(labels)) if accounts * len(labels) == 0 else array
+    if array.shape != (accounts, len(labels)):
+        raise WitnessError(f"{what} values of shape {array.shape}: must be {(accounts, len(labels))}")
+    if array.size == 0 or array.dtype == np.uint64:
+        return array.astype(np.uint64)
+    if array.dtype == object:
+        good = np.array([[isinstance(v, int | np.integer) and 0 <= v < 1 << VALUE_BITS for v in row] for row in array])
+    elif np.issubdtype(array.dtype, np.integer):
+        good = array >= 0
+    else:
+        raise WitnessError(f"{what} values of type {array.dtype}: must be integers")
+    if not good.all():
+        account, label = (int(part) for part in np.argwhere(~good)[0])
+        raise WitnessError(f"{name_account(account)}: {what} {labels[label]!r}: not in [0, 2^64)")
+    return array.astype(np.uint64)
+
+
+def check_rows(
+    relation: Relation,
+    records: Records,
+    auxiliaries: UInt64Array,
+    slacks: UInt64Array,
+    name_account: Callable[[int], str],
+) -> None:
+    """Check y = L x + L' aux + c for every account and row, in exact integers (SPEC S7).
+
+    Raises:
+        WitnessError: names account and row; says whether the row is negative, too large or merely computed wrong.
+    """
+    base = [[(k, row.base[v]) for k, row in enumerate(relation.rows) if row.base[v]] for v in range(records.columns)]
+    helpers = [
+        [(k, row.auxiliary[u]) for k, row in enumerate(relation.rows) if row.auxiliary[u]]
+        for u in range(len(relation.auxiliaries))
+    ]
+    offsets = [row.offset for row in relation.rows]
+    starts, columns, entries = records.indptr.tolist(), records.indices.tolist(), records.data.tolist()
+    for account, (given, aux) in enumerate(zip(slacks.tolist(), auxiliaries.tolist(), strict=True)):
+        exact = offsets.copy()
+        for entry in range(starts[account], starts[account + 1]):
+            for k, coefficient in base[columns[entry]]:
+                exact[k] += coefficient * entries[entry]
+        for value, terms in zip(aux, helpers, strict=True):
+            for k, coefficient in terms:
+                exact[k] += coefficient * value
+        if exact != given:
+            row = next(k for k in range(len(exact)) if exact[k] != given[k])
+            reason = "the slack is not L x + L' aux + c"
+            if exact[row] < 0:
+                reason = "the account does not satisfy the row: L x + L' aux + c is negative"
+            elif exact[row] >= 1 << VALUE_BITS:
+                reason = "L x + L' aux + c is not below 2^64"
+            raise WitnessError(f"{name_account(account)}: row {relation.rows[row].label!r}: {reason}")
+
+
+def _starts(counts: Int64Array) -> Int64Array:
+    starts = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=starts[1:])
+    return starts
