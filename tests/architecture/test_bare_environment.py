@@ -49,3 +49,44 @@ def test_every_module_loads(bare, source: Path) -> None:
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
     finished = bare.run("-W", "error", "-c", code, *names, path=[source])
     assert finished.returncode == 0, finished.stderr
+
+
+VERIFY = """
+import json, sys
+from crossmargin_circuits.relation import Relation
+from crossmargin_verifier.errors import MalformedError, RejectedError
+from crossmargin_verifier.inclusion import verify_receipt
+from crossmargin_verifier.verify import verify_statement
+
+with open(sys.argv[1], encoding="utf-8") as stream:
+    vectors = json.load(stream)
+for name in ("tiny", "tiny_bounded"):
+    files = {file: bytes.fromhex(data) for file, data in vectors[name]["files"].items()}
+    relation = Relation.decode(files["relation.cm1"], ("usd", "btc", "perp"))
+    print(name, verify_statement(files, relation, bytes(32)).totals)
+    files["shard-000000.cm1"] = files["shard-000000.cm1"][:-1] + bytes([files["shard-000000.cm1"][-1] ^ 1])
+    try:
+        verify_statement(files, relation, bytes(32))
+    except (MalformedError, RejectedError) as error:
+        print("refused", type(error).__name__)
+files = {file: bytes.fromhex(data) for file, data in vectors["tiny"]["files"].items()}
+receipt = bytes.fromhex(vectors["tiny"]["receipt0"])
+checked = verify_receipt(receipt, files["snapshot.cm1"], files["columns.cm1"], holder="user0@example.org")
+print(*checked.receipt.record)
+"""
+
+
+@pytest.mark.parametrize("optimised", [False, True])
+def test_complete_proofs_verify(bare, source: Path, root: Path, optimised: bool) -> None:
+    """Also under -O, which would delete a check made with assert."""
+    options = ["-O"] if optimised else []
+    vectors = root / "tests" / "vectors" / "protocol.json"
+    finished = bare.run(*options, "-c", VERIFY, vectors, path=[source])
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines() == [
+        "tiny (1025, 75, 9)",
+        "refused RejectedError",
+        "tiny_bounded None",
+        "refused RejectedError",
+        "1000 5 -3",
+    ]

@@ -58,7 +58,9 @@ def bound_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.lineno, node.name
         elif isinstance(node, ast.arg):
-            yield node.lineno, node.arg
+            # Where click calls a method by keyword, click chose the name.
+            if not (node.annotation and "click." in ast.unparse(node.annotation)):
+                yield node.lineno, node.arg
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.lineno, node.id
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
