@@ -20,7 +20,7 @@ from crossmargin_verifier.bundle import (
     DeclaredReserves,
 )
 from crossmargin_verifier.errors import MalformedError, RejectedError
-from crossmargin_verifier.holder import TWIN_FORMAT, describe, twin_differences
+from crossmargin_verifier.holder import TWIN_FORMAT, describe, twin_differences, unknown_margins
 from crossmargin_verifier.inclusion import verify_receipt
 from crossmargin_verifier.limits import MAX_DECLARATION_BYTES, MAX_POLICY_BYTES, MAX_RECEIPT_BYTES
 from crossmargin_verifier.signature import receipt_digest, verify_signature
@@ -39,9 +39,13 @@ class CannotCheckError(Exception):
 
 @dataclass(frozen=True)
 class CheckedReceipt:
-    """A receipt that passed H1 - H4 and whose signature, if there is one, holds; `view` is private."""
+    """A receipt that passed H1 - H4 and whose signature, if there is one, holds; `view` is private.
+
+    unchecked: policy digests of margins in the readable twin that the bundle does not let one compute.
+    """
 
     view: Mapping[str, Any]
+    unchecked: tuple[str, ...]
     signed: bool
     snapshot_compared: bool
     key_compared: bool
@@ -119,11 +123,13 @@ def check_receipt(
         verify_signature(manifest.receipt_key, receipt_digest(data), signature)
     policies = {name: _policy(folder / name) for name in manifest.statements}
     view = describe(verified, data, signature or b"", manifest.receipt_key, policies)
+    unchecked: list[str] = []
     if twin is not None:
+        unchecked = unknown_margins(twin, view)
         different = twin_differences(twin, view)
         if different:
             raise RejectedError("H2", f"the readable receipt differs from the signed one in: {', '.join(different)}")
-    return CheckedReceipt(view, signature is not None, snapshot_digest is not None, key is not None)
+    return CheckedReceipt(view, tuple(unchecked), signature is not None, snapshot_digest is not None, key is not None)
 
 
 def _declarations(folder: Path) -> tuple[BundleManifest, DeclaredReserves]:

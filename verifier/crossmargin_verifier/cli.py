@@ -116,7 +116,12 @@ def receipt(file: Path, folder: Path, holder: str, snapshot: bytes | None, key: 
     except CrossmarginError as error:
         _stop("rejected", error, REJECTED, as_json)
     if as_json:
-        result = {"verified": True, "signed": checked.signed, "receipt": checked.view}
+        result = {
+            "verified": True,
+            "signed": checked.signed,
+            "unchecked policies": list(checked.unchecked),
+            "receipt": checked.view,
+        }
         click.echo(json.dumps(result, indent=2, ensure_ascii=False))
     else:
         _show_receipt(checked)
@@ -141,6 +146,10 @@ def _show_receipt(checked: CheckedReceipt) -> None:
                 click.echo(f"  {name:15} {_plain(margin[name])}")
         for asset, units in margin.get("debts in units", {}).items():
             click.echo(f"  debt {_plain(asset):10} {units} units")
+    for digest in checked.unchecked:
+        click.echo(
+            f"\nnot checked: a margin in the file under policy {_plain(digest)}, which this bundle does not have"
+        )
     click.echo("\nThis file shows your positions: keep it private.")
 
 

@@ -17,7 +17,7 @@ from crossmargin_verifier.amounts import format_amount, format_time, format_unit
 from crossmargin_verifier.errors import RejectedError
 from crossmargin_verifier.inclusion import VerifiedReceipt
 
-__all__ = ["PRIVATE", "TWIN_FORMAT", "describe", "twin_differences"]
+__all__ = ["PRIVATE", "TWIN_FORMAT", "describe", "twin_differences", "unknown_margins"]
 
 TWIN_FORMAT = "crossmargin-receipt/1"
 
@@ -53,7 +53,7 @@ def describe(
         "snapshot": {"id": snapshot.sid, "as_of": format_time(snapshot.as_of), "digest": snapshot.digest.hex()},
         "compare": COMPARE,
         "record": _record(verified, layout),
-        "margin": [_margin(name, policy, receipt.record) for name, policy in policies.items()],
+        "margin": [_margin(name, policies[name], receipt.record) for name in sorted(policies)],
         "leaf": receipt.index,
         "path": [sibling.hex() for sibling in receipt.path],
         "receipt": receipt_file.hex(),
@@ -97,12 +97,37 @@ def _margin(name: str, policy: Policy, record: tuple[int, ...]) -> dict[str, Any
     return shown
 
 
-def twin_differences(found: Any, expected: Mapping[str, Any]) -> list[str]:
+def twin_differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
     """Return the fields in which a delivered twin differs from the computed one.
 
-    Raises:
-        MalformedError: the twin is not an object.
+    A margin in the twin under a policy that the bundle does not have (of an earlier bundle, say) is left out of the
+    comparison: `unknown_margins` names it.
     """
-    if not isinstance(found, dict):
-        raise MalformedError("receipt: an object is needed")
-    return sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+    names = {*found, *expected} - {"margin"}
+    different = {name for name in names if found.get(name) != expected.get(name)}
+    computed = {each["policy"]: each for each in expected["margin"]}
+    for each in _margins(found):
+        if computed.get(each["policy"], each) != each:
+            different.add("margin")
+    return sorted(different)
+
+
+def unknown_margins(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """Return the policy digests of margins in the twin that cannot be computed from the bundle."""
+    computed = {each["policy"] for each in expected["margin"]}
+    return sorted({each["policy"] for each in _margins(found)} - computed)
+
+
+def _margins(twin: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the margins of a delivered twin.
+
+    Raises:
+        MalformedError: not a list of objects, each with the digest of its policy.
+    """
+    margins = twin.get("margin")
+    if not isinstance(margins, list):
+        raise MalformedError("receipt: margin: a list is needed")
+    for each in margins:
+        if not isinstance(each, dict) or not isinstance(each.get("policy"), str):
+            raise MalformedError("receipt: margin: objects with a policy digest are needed")
+    return margins

@@ -55,7 +55,7 @@ reject_option = click.option(
 
 def console() -> Console:
     """Return the terminal for results."""
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
 def load(book: Path, reject_bad_accounts: bool) -> Inputs:

@@ -1,0 +1,1 @@
+"""Benchmarks: measurements for people, never tests."""
