@@ -81,7 +81,7 @@ def prove_statement(
 
     # S8, S9: slack rows, blinded for this statement alone, and the manifest.
     witness_digest = hashlib.sha256(values.tobytes() + snapshot.nonces).digest()
-    context = snapshot.manifest.digest + relation.digest + witness_digest
+    context = snapshot.manifest.digest + relation.digest + policy_digest + bytes([packing, mode]) + witness_digest
     rows = commit_slack_rows(values, accounts, packing, randomness, context, backend, executor, progress)
     statement = StatementManifest(
         snapshot_digest=snapshot.manifest.digest,

@@ -1,0 +1,92 @@
+"""Makes small statements: records and a relation in, a committed snapshot and verified files out."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from crossmargin_circuits.relation import Auxiliary, Relation, Row
+from crossmargin_prover.backend import select_backend
+from crossmargin_prover.commitments import commit_snapshot
+from crossmargin_prover.jobs import Progress, no_progress
+from crossmargin_prover.randomness import SystemRandomness
+from crossmargin_prover.snapshot import CommittedSnapshot
+from crossmargin_prover.statement import prove_statement
+
+BACKEND = select_backend("reference")
+RANDOMNESS = SystemRandomness()
+POLICY = bytes(range(32))
+
+Record = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Venue:
+    """Commits and proves with fresh randomness."""
+
+    policy_digest: bytes = POLICY
+
+    def relation(self, rows: Sequence[tuple[Record, Record, int]], disclosed: Sequence[bool] = ()) -> Relation:
+        """Return a relation of rows (L, L', c); disclosed has one flag for every auxiliary."""
+        return Relation(
+            tuple(f"column {number}" for number in range(len(rows[0][0]))),
+            tuple(Auxiliary(f"auxiliary {number}", flag) for number, flag in enumerate(disclosed)),
+            tuple(
+                Row(f"row {number}", tuple(base), tuple(helper), offset)
+                for number, (base, helper, offset) in enumerate(rows)
+            ),
+        )
+
+    def commit(
+        self, relation: Relation, records: Sequence[Record], per_shard: int, *, open_totals: bool = True
+    ) -> CommittedSnapshot:
+        """Commit records under the ids holder-0, holder-1, ..."""
+        matrix = np.array(records, dtype=np.int64).reshape(len(records), len(relation.columns))
+        return commit_snapshot(
+            "venue/book/2025",
+            1735689600,
+            relation.columns,
+            csr_array(matrix),
+            [f"holder-{number}" for number in range(len(records))],
+            per_shard,
+            RANDOMNESS,
+            BACKEND,
+            open_totals=open_totals,
+        )
+
+    def prove(
+        self,
+        snapshot: CommittedSnapshot,
+        relation: Relation,
+        auxiliaries: Callable[[Record], Record] = lambda record: (),
+        *,
+        packing: int = 0,
+        mode: int = 0,
+        executor: Executor | None = None,
+        progress: Progress = no_progress,
+    ) -> dict[str, bytes]:
+        """Prove the relation; auxiliaries gives those of a record."""
+        records = [snapshot.records.row(leaf) for leaf in range(snapshot.manifest.leaves)]
+        helpers = [list(auxiliaries(record)) for record in records]
+        slacks = [relation.slacks(record, helper) for record, helper in zip(records, helpers, strict=True)]
+        return prove_statement(
+            snapshot,
+            relation,
+            self.policy_digest,
+            np.array(helpers, dtype=object),
+            np.array(slacks, dtype=object),
+            RANDOMNESS,
+            BACKEND,
+            packing=packing,
+            mode=mode,
+            executor=executor,
+            progress=progress,
+        )
+
+
+@pytest.fixture(scope="session")
+def venue() -> Venue:
+    return Venue()
