@@ -4,12 +4,14 @@ The only module that touches files; whatever it reads is treated as hostile.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.errors import PolicyError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_verifier.bundle import (
     BUNDLE_FILE,
@@ -70,16 +72,17 @@ def check_bundle(
     snapshot: VerifiedSnapshot | None = None
     judged = []
     for name in manifest.statements:
-        progress(f"statement {name}: reading and compiling the policy")
-        policy = _policy(folder / name)
-        relation = compile_policy(policy).relation
-        files = _read_statement(folder / name)
-        if snapshot is None:
-            progress("snapshot: tree and totals")
-            snapshot = verify_snapshot(files)
-        progress(f"statement {name}: proof")
-        verified = verify_statement(files, relation, policy.digest, snapshot=snapshot, allow_offsets=allow_offsets)
-        judged.append(JudgedStatement(name, policy, verified))
+        with _naming(name):
+            progress(f"statement {name}: compiling the policy")
+            policy = _policy(folder / name)
+            relation = compile_policy(policy).relation
+            files = _read_statement(folder / name)
+            if snapshot is None:
+                progress("snapshot: positions and their tree")
+                snapshot = verify_snapshot(files)
+            progress(f"statement {name}: proof")
+            verified = verify_statement(files, relation, policy.digest, snapshot=snapshot, allow_offsets=allow_offsets)
+            judged.append(JudgedStatement(name, policy, verified))
     verdict = judge(manifest, reserves, judged, expected or {})
     _check_summaries(folder, judge(manifest, reserves, judged, {}))
     return verdict
@@ -137,6 +140,17 @@ def _declarations(folder: Path) -> tuple[BundleManifest, DeclaredReserves]:
         raise CannotCheckError(f"{folder}: no such folder")
     manifest = BundleManifest.decode(_read(folder / BUNDLE_FILE, MAX_DECLARATION_BYTES))
     return manifest, DeclaredReserves.decode(_read(folder / RESERVES_FILE, MAX_DECLARATION_BYTES))
+
+
+@contextmanager
+def _naming(statement: str) -> Iterator[None]:
+    """Add the name of the statement to errors about it."""
+    try:
+        yield
+    except RejectedError as error:
+        raise RejectedError(error.step, f"statement {statement}: {error.reason}", error.shard, error.round) from None
+    except (MalformedError, PolicyError) as error:
+        raise type(error)(f"statement {statement}: {error}") from None
 
 
 def _policy(folder: Path) -> Policy:

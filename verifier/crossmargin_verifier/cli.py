@@ -144,8 +144,9 @@ def _show_receipt(checked: CheckedReceipt) -> None:
         for name in ("equity", "requirement", "excess", "shortfall", "worst scenario"):
             if name in margin:
                 click.echo(f"  {name:15} {_plain(margin[name])}")
-        for asset, units in margin.get("debts in units", {}).items():
-            click.echo(f"  debt {_plain(asset):10} {units} units")
+        if "debts" in margin:
+            debts = ", ".join(margin["debts"].values()) or "none"
+            click.echo(f"  {'debts':15} {_plain(debts)}")
     for digest in checked.unchecked:
         click.echo(
             f"\nnot checked: a margin in the file under policy {_plain(digest)}, which this bundle does not have"

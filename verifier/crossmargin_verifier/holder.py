@@ -11,7 +11,7 @@ from typing import Any
 from crossmargin_circuits.errors import MalformedError
 from crossmargin_circuits.evaluate import evaluate_expression, worst_scenario
 from crossmargin_circuits.expression import Reference
-from crossmargin_circuits.layout import RecordLayout
+from crossmargin_circuits.layout import ColumnKind, RecordLayout
 from crossmargin_circuits.policy import Policy, Role
 from crossmargin_verifier.amounts import format_amount, format_time, format_units
 from crossmargin_verifier.errors import RejectedError
@@ -91,9 +91,12 @@ def _margin(name: str, policy: Policy, record: tuple[int, ...]) -> dict[str, Any
             shown["excess"] = money(values["equity"] - values[requirement.name])
     for shortfall in policy.with_role(Role.SHORTFALL):
         shown["shortfall"] = money(values[shortfall.name])
-    debts = {each.subject: str(values[each.name]) for each in policy.with_role(Role.DEBT) if values[each.name]}
     if policy.with_role(Role.DEBT):
-        shown["debts in units"] = debts
+        shown["debts"] = {
+            each.subject: format_units(values[each.name], policy.layout.columns[number])
+            for each in policy.with_role(Role.DEBT)
+            if values[each.name] and (number := policy.layout.find(ColumnKind.BALANCE, each.subject)) is not None
+        }
     return shown
 
 

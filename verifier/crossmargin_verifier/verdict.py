@@ -186,13 +186,14 @@ def _formulas(policy: Policy) -> tuple[str, ...]:
 def _statement_claims(each: JudgedStatement, reserves: DeclaredReserves) -> list[Claim]:
     verified, policy = each.verified, each.policy
     relation = verified.relation
+    shards = verified.snapshot.shards
     claims = [
         Claim(
             each.name,
             Result.PASS,
             f"{policy.title}: {len(relation.rows)} rows, {len(relation.auxiliaries)} auxiliaries, "
-            f"{verified.snapshot.shards} shard{'s' * (verified.snapshot.shards > 1)}, prices of {format_time(policy.as_of)}",
-            "every row holds for each account whose holder checks it, and for all others together; no position was seen",
+            f"{shards} shard{'s' if shards > 1 else ''}, prices of {format_time(policy.as_of)}",
+            "every row holds for each account whose holder checks it, and for all others together; no position is seen",
         )
     ]
     for row, weight in verified.offsets:
