@@ -1,0 +1,23 @@
+import pytest
+
+from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_verifier.errors import MalformedError, RejectedError
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (RejectedError("V3", "other root"), "V3: other root"),
+        (RejectedError("V6", "no", shard=0), "V6, shard 0: no"),
+        (RejectedError("V4", "no", shard=2, round=7), "V4, shard 2, round 7: no"),
+    ],
+)
+def test_text_names_step_shard_and_round(error: RejectedError, text: str) -> None:
+    assert str(error) == text
+
+
+def test_families_are_apart() -> None:
+    assert issubclass(RejectedError, CrossmarginError)
+    assert issubclass(MalformedError, CrossmarginError)
+    assert not issubclass(RejectedError, MalformedError)
+    assert not issubclass(MalformedError, RejectedError)

@@ -1,0 +1,79 @@
+"""Trees against a naive recursion over the definition."""
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossmargin_verifier.merkle import EMPTY_SUBTREE, ShardedTree, leaf_hash, path_length, root_of_path
+
+
+def sha(*parts: bytes) -> bytes:
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def naive_root(leaves: list[bytes]) -> bytes:
+    if len(leaves) == 1:
+        return leaves[0]
+    middle = len(leaves) // 2
+    return sha(b"\x01", naive_root(leaves[:middle]), naive_root(leaves[middle:]))
+
+
+def naive(encodings: list[bytes], depth: int) -> tuple[list[bytes], bytes]:
+    leaves = [sha(b"\x00", encoding) for encoding in encodings]
+    size = 1 << depth
+    roots = [naive_root(leaves[start : start + size]) for start in range(0, len(leaves), size)]
+    top = roots + [bytes(32)] * ((1 << (len(roots) - 1).bit_length()) - len(roots))
+    return roots, naive_root(top)
+
+
+def encodings(count: int) -> list[bytes]:
+    return [bytes([2]) + number.to_bytes(32, "big") for number in range(count)]
+
+
+trees = st.tuples(st.integers(0, 4), st.integers(1, 9))
+
+
+@given(trees)
+def test_roots(shape: tuple[int, int]) -> None:
+    depth, shards = shape
+    leaves = encodings(shards << depth)
+    tree = ShardedTree(leaves, 1 << depth)
+    assert (list(tree.shard_roots), tree.root) == naive(leaves, depth)
+
+
+@given(trees)
+def test_every_path_leads_to_the_root(shape: tuple[int, int]) -> None:
+    depth, shards = shape
+    leaves = encodings(shards << depth)
+    tree = ShardedTree(leaves, 1 << depth)
+    for index, leaf in enumerate(leaves):
+        path = tree.path(index)
+        assert len(path) == path_length(1 << depth, shards) == depth + (shards - 1).bit_length()
+        assert root_of_path(leaf_hash(leaf), index, path) == tree.root
+        if path:
+            assert root_of_path(leaf_hash(leaf), index ^ 1, path) != tree.root
+
+
+def test_padding_of_the_top_tree_is_visible() -> None:
+    tree = ShardedTree(encodings(3), 1)
+    assert EMPTY_SUBTREE in tree.path(2)
+    assert EMPTY_SUBTREE not in tree.path(0)
+
+
+def test_leaves_and_nodes_are_told_apart() -> None:
+    left, right = encodings(2)
+    assert leaf_hash(left + right) != ShardedTree([left, right], 2).root
+
+
+@pytest.mark.parametrize(("count", "per_shard"), [(0, 1), (3, 2), (4, 3), (4, 0), (4, -4)])
+def test_shards_are_whole(count: int, per_shard: int) -> None:
+    with pytest.raises(ValueError, match="must"):
+        ShardedTree(encodings(count), per_shard)
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+def test_no_path_to_a_leaf_that_is_not_there(index: int) -> None:
+    with pytest.raises(ValueError, match="leaf"):
+        ShardedTree(encodings(4), 2).path(index)

@@ -1,0 +1,141 @@
+"""Manifests and point files: exact round trips, and hostile bytes."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossmargin_verifier.errors import MalformedError
+from crossmargin_verifier.statement import (
+    POSITIONS_FILE,
+    SLACK_FILE,
+    SnapshotManifest,
+    StatementManifest,
+    decode_point_file,
+    encode_positions,
+    encode_slack_rows,
+    point_file_size,
+    shard_file,
+)
+
+digests = st.binary(min_size=32, max_size=32)
+snapshots = st.builds(
+    SnapshotManifest,
+    sid=st.text(st.characters(codec="utf-8"), max_size=20),
+    as_of=st.integers(0, 2**64 - 1),
+    columns_digest=digests,
+    accounts_per_shard=st.integers(0, 12).map(lambda exponent: 1 << exponent),
+    shards=st.integers(1, 1000),
+    position_root=digests,
+)
+statements = st.builds(
+    StatementManifest,
+    snapshot_digest=digests,
+    relation_digest=digests,
+    policy_digest=digests,
+    packing=st.integers(0, 4),
+    mode=st.integers(0, 1),
+    slack_root=digests,
+)
+SNAPSHOT = SnapshotManifest("venue/2025", 1735689600, b"c" * 32, 4, 3, b"r" * 32)
+STATEMENT = StatementManifest(b"a" * 32, b"b" * 32, b"c" * 32, 2, 1, b"d" * 32)
+
+
+@given(snapshots)
+def test_snapshot_round_trip(manifest: SnapshotManifest) -> None:
+    assert SnapshotManifest.decode(manifest.encoded) == manifest
+
+
+@given(statements)
+def test_statement_round_trip(manifest: StatementManifest) -> None:
+    assert StatementManifest.decode(manifest.encoded) == manifest
+
+
+@given(snapshots, snapshots)
+def test_digest_binds_every_field(one: SnapshotManifest, other: SnapshotManifest) -> None:
+    assert (one.digest == other.digest) == (one == other)
+
+
+@pytest.mark.parametrize("data", [SNAPSHOT.encoded, STATEMENT.encoded])
+def test_manifests_have_one_length(data: bytes) -> None:
+    decode = SnapshotManifest.decode if data is SNAPSHOT.encoded else StatementManifest.decode
+    for size in range(len(data)):
+        with pytest.raises(MalformedError):
+            decode(data[:size])
+    with pytest.raises(MalformedError, match="after the last field"):
+        decode(data + b"\x00")
+
+
+@pytest.mark.parametrize(
+    ("accounts", "shards", "reason"),
+    [
+        (0, 1, "power of two"),
+        (3, 1, "power of two"),
+        (4, 0, "at least one shard"),
+        (2**40, 2, "at most"),
+        (2**63, 2**63, "at most"),
+        (2**63, 1, "at most"),
+        (1, 2**40, "this verifier handles"),
+        (2**40, 1, "this verifier handles"),
+        (2**21, 1, "this verifier handles"),
+        (2**20, 128, "this verifier handles"),
+    ],
+)
+def test_counts_out_of_range(accounts: int, shards: int, reason: str) -> None:
+    at = len(SNAPSHOT.encoded) - 48
+    data = SNAPSHOT.encoded[:at] + accounts.to_bytes(8, "big") + shards.to_bytes(8, "big") + b"r" * 32
+    with pytest.raises(MalformedError, match=reason):
+        SnapshotManifest.decode(data)
+
+
+@pytest.mark.parametrize(("field", "value"), [("packing", 5), ("packing", 255), ("mode", 2), ("mode", 255)])
+def test_statement_out_of_range(field: str, value: int) -> None:
+    at = 6 + 96 + (field == "mode")
+    data = STATEMENT.encoded[:at] + bytes([value]) + STATEMENT.encoded[at + 1 :]
+    with pytest.raises(MalformedError, match=field):
+        StatementManifest.decode(data)
+    with pytest.raises(MalformedError, match=field):
+        replace(STATEMENT, **{field: value})
+
+
+def test_sid_is_utf8() -> None:
+    data = bytearray(SNAPSHOT.encoded)
+    data[8] = 0xFF
+    with pytest.raises(MalformedError, match="UTF-8"):
+        SnapshotManifest.decode(bytes(data))
+
+
+ENCODINGS = [bytes([2]) + number.to_bytes(32, "big") for number in range(3)]
+
+
+@pytest.mark.parametrize(("name", "encode"), [(POSITIONS_FILE, encode_positions), (SLACK_FILE, encode_slack_rows)])
+def test_point_files(name: str, encode: object) -> None:
+    data = encode_positions(ENCODINGS) if encode is encode_positions else encode_slack_rows(ENCODINGS)
+    assert len(data) == point_file_size(3)
+    assert decode_point_file(data, name, 3) == ENCODINGS
+    for size in range(len(data)):
+        with pytest.raises(MalformedError, match="bytes"):
+            decode_point_file(data[:size], name, 3)
+    with pytest.raises(MalformedError, match="bytes"):
+        decode_point_file(data + b"\x00", name, 3)
+    with pytest.raises(MalformedError, match="bytes"):
+        decode_point_file(data, name, 2)
+
+
+@pytest.mark.parametrize("count", [0, 2, 4, 2**63, 2**64 - 1])
+def test_count_in_the_file_is_the_expected_one(count: int) -> None:
+    data = bytearray(encode_positions(ENCODINGS))
+    data[6:14] = count.to_bytes(8, "big")
+    with pytest.raises(MalformedError, match="must be 3"):
+        decode_point_file(bytes(data), POSITIONS_FILE, 3)
+
+
+def test_point_files_are_not_exchanged() -> None:
+    with pytest.raises(MalformedError, match="CM1R"):
+        decode_point_file(encode_positions(ENCODINGS), SLACK_FILE, 3)
+
+
+def test_shard_names() -> None:
+    assert shard_file(0) == "shard-000000.cm1"
+    assert shard_file(123456) == "shard-123456.cm1"

@@ -1,0 +1,60 @@
+import hashlib
+from typing import Any
+
+import pytest
+
+from crossmargin_verifier.field import ORDER
+from crossmargin_verifier.transcript import Transcript
+
+
+def tagged(label: str, data: bytes) -> bytes:
+    tag = b"crossmargin/1/" + label.encode()
+    return hashlib.sha256(bytes([len(tag)]) + tag + data).digest()
+
+
+def test_vector(vectors: dict[str, Any]) -> None:
+    vector = vectors["transcript"]
+    transcript = Transcript("shard")
+    label, data = vector["absorb"]
+    transcript.absorb(label, data.encode())
+    assert transcript.state.hex() == vector["state_after_absorb"]
+    assert [f"{transcript.challenge('tau'):064x}" for _ in range(2)] == vector["challenges_tau"]
+    assert transcript.seed("proj").hex() == vector["seed_proj"]
+
+
+def test_definition() -> None:
+    state = tagged("transcript", b"\x06totals")
+    transcript = Transcript("totals")
+    assert transcript.state == state
+    transcript.absorb("Q", b"data")
+    state = tagged("absorb", state + b"\x01Q" + (4).to_bytes(8, "big") + b"data")
+    assert transcript.state == state
+    message = state + b"\x02mu"
+    wide = tagged("challenge0", message) + tagged("challenge1", message)
+    assert transcript.challenge("mu") == int.from_bytes(wide, "big") % ORDER
+    assert transcript.state == tagged("challenge2", message)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [[("ab", b"c")], [("a", b"bc")], [("a", b"b"), ("a", b"c")], [("a", b"")], []],
+)
+def test_what_is_absorbed_is_bound_with_its_label(other: list[tuple[str, bytes]]) -> None:
+    def challenge(absorbed: list[tuple[str, bytes]]) -> int:
+        transcript = Transcript("shard")
+        for label, data in absorbed:
+            transcript.absorb(label, data)
+        return transcript.challenge("x")
+
+    assert challenge([("a", b"b")]) != challenge(other)
+
+
+def test_kinds_differ() -> None:
+    assert Transcript("shard").challenge("c") != Transcript("totals").challenge("c")
+
+
+def test_challenges_differ_by_label_and_place() -> None:
+    transcript = Transcript("shard")
+    first = transcript.challenge("x")
+    assert first != transcript.challenge("x")
+    assert first != Transcript("shard").challenge("y")
