@@ -7,13 +7,13 @@ collected before anything is refused: first the parameters, then, since they giv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from crossmargin.book import Book
 from crossmargin.errors import InputError, InputErrors
-from crossmargin.fields import Frozen, Name
+from crossmargin.fields import Frozen, Name, refuse
 from crossmargin.instruments import Catalogue
 from crossmargin.loading.accounts import ACCOUNT_COLUMNS, index_accounts
 from crossmargin.loading.assemble import assemble
@@ -34,11 +34,17 @@ TABLES = (("accounts", ACCOUNT_COLUMNS), ("balances", BALANCE_COLUMNS), ("positi
 Model = TypeVar("Model", bound=BaseModel)
 
 
+def _part(value: str) -> str:
+    if "/" in value:
+        raise refuse("not a name: it has a slash", "leave it out; slashes separate the parts of the snapshot id")
+    return value
+
+
 class Venue(Frozen):
     """The whole of `venue.yaml`: who keeps the book, and its name."""
 
-    venue: Name
-    book: Name
+    venue: Annotated[Name, AfterValidator(_part)]
+    book: Annotated[Name, AfterValidator(_part)]
 
 
 @dataclass(frozen=True)

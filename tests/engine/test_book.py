@@ -1,0 +1,89 @@
+"""Records are sums of sub-account records, exactly, and nothing wraps."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossmargin.book import Book, Entries, sum_entries
+from crossmargin.errors import InputError
+from crossmargin_circuits.layout import RECORD_BOUND, Column, ColumnKind, RecordLayout
+
+WIDTH = 4
+cells = st.tuples(st.integers(0, 3), st.integers(0, WIDTH - 1), st.integers(-RECORD_BOUND, RECORD_BOUND))
+
+
+def layout(limit: int = 1000) -> RecordLayout:
+    names = ["USDC", "BTC", "ETH"]
+    columns = [Column(ColumnKind.ACCOUNT, "", "1 account", 1)]
+    return RecordLayout((*columns, *(Column(ColumnKind.BALANCE, name, "1", limit) for name in names)))
+
+
+def entries(rows: list[tuple[int, int, int]]) -> Entries:
+    table = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    return sum_entries(table[:, 0], table[:, 1], table[:, 2], WIDTH)
+
+
+@given(st.lists(cells, max_size=60))
+def test_sums_are_exact_and_saturate(rows: list[tuple[int, int, int]]) -> None:
+    totals: dict[tuple[int, int], int] = {}
+    for row, column, value in rows:
+        totals[row, column] = totals.get((row, column), 0) + value
+    found = entries(rows)
+    pairs = list(zip(found.rows.tolist(), found.columns.tolist(), strict=True))
+    assert pairs == sorted(totals)
+    for pair, value in zip(pairs, found.values.tolist(), strict=True):
+        assert value == min(max(totals[pair], -RECORD_BOUND), RECORD_BOUND)
+
+
+def test_records_pool_sub_accounts() -> None:
+    owners = np.array([0, 0, 1])
+    book = Book.from_entries(
+        layout(), ["ann", "bob"], ["", "hedge", ""], owners, entries([(0, 1, 5), (1, 1, -7), (1, 2, 3), (2, 3, 4)])
+    )
+    assert book.records.toarray().tolist() == [[1, -2, 3, 0], [1, 0, 0, 4]]
+    assert book.sub_records.toarray().tolist() == [[1, 5, 0, 0], [1, -7, 3, 0], [1, 0, 0, 4]]
+    assert book.record("ann") == [1, -2, 3, 0]
+    assert book.sub_rows("ann") == [0, 1]
+    assert book.sub_rows("bob") == [2]
+    assert (len(book), book.number("bob"), book.records.dtype) == (2, 1, np.int64)
+    with pytest.raises(InputError, match="no account 'eve'"):
+        book.record("eve")
+
+
+def test_sub_accounts_need_not_stand_together() -> None:
+    rows = entries([(0, 1, 5), (1, 2, 6), (2, 1, 7)])
+    book = Book.from_entries(layout(), ["ann", "bob"], ["", "", "x"], np.array([0, 1, 0]), rows)
+    assert book.records.toarray().tolist() == [[1, 12, 0, 0], [1, 0, 6, 0]]
+
+
+def test_cancelled_entries_leave_no_trace() -> None:
+    book = Book.from_entries(layout(), ["ann"], ["", "x"], np.array([0, 0]), entries([(0, 1, 5), (1, 1, -5)]))
+    assert book.records.nnz == 1
+    assert book.sub_records.nnz == 4
+
+
+def test_repr_shows_no_position() -> None:
+    book = Book.from_entries(layout(), ["ann"], [""], np.array([0]), entries([(0, 1, 737)]))
+    assert "737" not in repr(book)
+    assert "737" not in repr(entries([(0, 1, 737)]))
+
+
+@pytest.mark.parametrize("rows", [[(0, 1, 1001)], [(0, 1, -1001)], [(0, 1, 600), (1, 1, 600)]])
+def test_limits_hold_for_accounts_and_sub_accounts(rows: list[tuple[int, int, int]]) -> None:
+    with pytest.raises(InputError, match="balance USDC beyond its limit"):
+        Book.from_entries(layout(), ["ann"], ["", "x"], np.array([0, 0]), entries(rows))
+
+
+def test_a_sum_that_would_wrap_is_beyond_the_limit() -> None:
+    top = RECORD_BOUND - 1
+    rows = entries([(number, 1, top) for number in range(4)])
+    with pytest.raises(InputError, match="beyond its limit"):
+        Book.from_entries(layout(top), ["ann"], ["", "a", "b", "c"], np.array([0, 0, 0, 0]), rows)
+
+
+def test_every_account_has_a_sub_account() -> None:
+    with pytest.raises(InputError, match="without a sub-account"):
+        Book.from_entries(layout(), ["ann", "bob"], [""], np.array([0]), entries([]))
+    with pytest.raises(InputError, match="no account"):
+        Book.from_entries(layout(), [], [], np.array([], dtype=np.int64), entries([]))
