@@ -48,8 +48,12 @@ def format_amount(amount: Fraction) -> str:
 
 
 def format_units(units: int, column: Column) -> str:
-    """Return units of a column in words: "1.5 BTC", "-20 contract of 10 USD"."""
-    return f"{format_amount(units * unit_size(column))} {column.unit.partition(' ')[2]}"
+    """Return units of a column in words: "1.5 BTC", "-20 contracts of 10 USD"."""
+    amount = units * unit_size(column)
+    noun = column.unit.partition(" ")[2]
+    if noun.startswith("contract ") and amount != 1:
+        noun = noun.replace("contract", "contracts", 1)
+    return f"{format_amount(amount)} {noun}"
 
 
 def format_time(seconds: int) -> str:

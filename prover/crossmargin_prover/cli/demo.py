@@ -28,7 +28,7 @@ __all__ = ["demo"]
 HEADING = "\n=== {} " + "=" * 20
 
 
-@click.command()
+@click.command(short_help="Show the whole way on an example book.")
 @book_option
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder for the demo; an old one is replaced."

@@ -27,7 +27,7 @@ from crossmargin_verifier.amounts import format_units
 __all__ = ["margin", "print_book", "print_explanation"]
 
 
-@click.command()
+@click.command(short_help="Compute the margin of every account.")
 @book_option
 @click.option("--statement", default="maintenance", show_default=True, help="Statement of model.yaml to evaluate.")
 @click.option("--account", help="Explain this account: parts, worst scenario, sub-accounts alone, what pooling saves.")

@@ -17,12 +17,12 @@ __all__ = ["policy"]
 file_argument = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 
 
-@click.group()
+@click.group(short_help="Show a policy as formulas, or compute it again.")
 def policy() -> None:
     """Read a statement's policy as formulas, or compute its risk arrays again."""
 
 
-@policy.command()
+@policy.command(short_help="Print the model as formulas.")
 @file_argument
 @click.option("--arrays", is_flag=True, help="Also print every risk array.")
 @click.option("--rows", is_flag=True, help="Also print the rows that it compiles to, with the bits each may need.")
@@ -81,7 +81,7 @@ def show(file: Path, arrays: bool, rows: bool, as_json: bool) -> None:
             out.print(listing)
 
 
-@policy.command()
+@policy.command(short_help="Compute the risk arrays again and compare.")
 @file_argument
 @click.option(
     "--book",

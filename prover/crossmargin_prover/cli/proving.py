@@ -79,7 +79,7 @@ def _check_shard(size: int | None) -> None:
         raise click.BadParameter(f"{size} is not a power of two", param_hint="--shard")
 
 
-@click.command()
+@click.command(short_help="Commit the book, once per snapshot.")
 @book_option
 @vault_option
 @shard_option
@@ -108,7 +108,7 @@ def commit(book: Path, vault: Path, shard: int | None, reject_bad_accounts: bool
     click.echo(f"snapshot digest {snapshot.manifest.digest.hex()}: publish it now")
 
 
-@click.command()
+@click.command(short_help="Prove statements about the snapshot.")
 @book_option
 @vault_option
 @click.option(
@@ -146,7 +146,7 @@ def prove(book: Path, vault: Path, statements: tuple[str, ...], packing: int, ba
             click.echo(f"{name}: proven and verified, in {folder}")
 
 
-@click.command()
+@click.command(short_help="Publish the bundle, with its verdict.")
 @book_option
 @vault_option
 @click.option(
@@ -170,7 +170,7 @@ def publish(book: Path, vault: Path, statements: tuple[str, ...], out: Path, as_
     sys.exit(0 if verdict.verified else REFUSED)
 
 
-@click.command()
+@click.command(short_help="Write the private receipts.")
 @vault_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Private folder for the receipts.")
 @click.option("--account", "accounts", multiple=True, help="Account id; may be repeated. [default: all accounts]")
@@ -189,7 +189,7 @@ def receipts(vault: Path, out: Path, accounts: tuple[str, ...]) -> None:
     click.echo(f"{count} receipts in {out} (index.json says whose; private)")
 
 
-@click.command()
+@click.command(short_help="The whole way in one command.")
 @book_option
 @vault_option
 @click.option("--bundle", type=click.Path(path_type=Path), required=True, help="Folder of the public bundle.")
