@@ -57,8 +57,8 @@ class Vault:
     path: Path
 
     @classmethod
-    def create(cls, path: Path) -> "Vault":
-        """Make an empty vault with fresh keys.
+    def create(cls, path: Path, signing_key: SigningKey | None = None) -> "Vault":
+        """Make an empty vault with a fresh key for randomness; signing_key: the venue's own, or else a fresh one.
 
         Raises:
             VaultError: the folder exists and is not empty.
@@ -69,7 +69,7 @@ class Vault:
         path.chmod(stat.S_IRWXU)
         vault = cls(path)
         _write_private(vault._randomness_key, secrets.token_bytes(KEY_BYTES))
-        _write_private(vault._signing_key, SigningKey.generate().secret_bytes())
+        _write_private(vault._signing_key, (signing_key or SigningKey.generate()).secret_bytes())
         return vault
 
     @classmethod

@@ -120,6 +120,8 @@ def check_receipt(
     )
     if verified.snapshot.digest != manifest.snapshot_digest:
         raise RejectedError("H1", "the bundle's statements are about another snapshot than its bundle.json")
+    if verified.receipt.record[0] != 1:
+        raise RejectedError("H2", "the account column of the record is not 1: the account is not counted in the totals")
     if key is not None and key != manifest.receipt_key:
         raise RejectedError("signature", "the bundle names another receipt key than the one expected")
     if signature is not None:

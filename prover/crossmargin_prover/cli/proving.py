@@ -21,6 +21,7 @@ from crossmargin_prover.cli.output import (
     reporting,
     stage_progress,
 )
+from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.vault import Vault
 from crossmargin_prover.workflow import DEFAULT_PACKING, write_receipts
 from crossmargin_prover.workflow import commit as commit_book
@@ -40,6 +41,11 @@ shard_option = click.option(
     "--shard",
     type=click.IntRange(min=1),
     help="Accounts per shard, a power of two. [default: fits the book, at most 4096]",
+)
+signing_option = click.option(
+    "--signing-key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The venue's key that signs receipts, 32 bytes in hexadecimal. [default: a fresh key for this vault]",
 )
 backend_option = click.option(
     "--backend",
@@ -98,7 +104,7 @@ def commit(book: Path, vault: Path, shard: int | None, reject_bad_accounts: bool
     """
     _check_shard(shard)
     inputs = load(book, reject_bad_accounts)
-    target = Vault.create(vault)
+    target = Vault.create(vault, None if signing_key is None else SigningKey.read(signing_key))
     click.echo(f"backend: {backend}", err=True)
     with stage_progress() as progress, _executor(processes) as executor:
         snapshot, report = commit_book(
@@ -198,6 +204,7 @@ def receipts(vault: Path, out: Path, accounts: tuple[str, ...]) -> None:
 )
 @shard_option
 @packing_option
+@signing_option
 @reject_option
 @backend_option
 @processes_option
@@ -210,6 +217,7 @@ def run(
     out: Path,
     shard: int | None,
     packing: int,
+    signing_key: Path | None,
     reject_bad_accounts: bool,
     backend: str,
     processes: int,
@@ -225,6 +233,7 @@ def run(
         book=book,
         vault=vault,
         shard=shard,
+        signing_key=signing_key,
         reject_bad_accounts=reject_bad_accounts,
         backend=backend,
         processes=processes,
