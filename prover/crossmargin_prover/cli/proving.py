@@ -89,11 +89,20 @@ def _check_shard(size: int | None) -> None:
 @book_option
 @vault_option
 @shard_option
+@signing_option
 @reject_option
 @backend_option
 @processes_option
 @reporting
-def commit(book: Path, vault: Path, shard: int | None, reject_bad_accounts: bool, backend: str, processes: int) -> None:
+def commit(
+    book: Path,
+    vault: Path,
+    shard: int | None,
+    signing_key: Path | None,
+    reject_bad_accounts: bool,
+    backend: str,
+    processes: int,
+) -> None:
     """Commit every account's balances and positions, once per snapshot.
 
     Publish the printed digest (transparency log, chain, newspaper) before anything else.
