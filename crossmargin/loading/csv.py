@@ -1,8 +1,8 @@
 """CSV tables in one strict dialect, so that a row is a line and a line is a row.
 
-UTF-8 without byte-order mark, lines that end with a line feed (the last one too), commas, no quoting: no field has a
-comma, a quote or a control character. The whole file is checked for this with a few passes over its bytes; only a file
-that fails is read line by line, to name every bad line.
+UTF-8 without byte-order mark, lines that end with a line feed (the last one too), commas. A field may stand in double
+quotes, as some tools write empty text, but has no comma, quote or line end inside. The whole file is checked for this
+with a few passes over its bytes; only a file that fails is read line by line, to name every bad line.
 """
 
 import io
@@ -17,7 +17,6 @@ __all__ = ["check_bytes", "frame_of", "header_of", "read_bytes", "read_csv"]
 
 _REPLACEMENTS = (
     (b"\r", "a carriage return", "write line ends as a single line feed (LF), not CRLF"),
-    (b'"', "a quote", "write fields without quotes; no field needs them"),
     (b"\x00", "a zero byte", "write the file as UTF-8 text"),
 )
 
@@ -81,14 +80,15 @@ def check_bytes(data: bytes, file: str) -> None:
 
 def header_of(data: bytes) -> list[str]:
     """Return the names in the first line."""
-    return data[: data.index(b"\n")].decode("utf-8").split(",")
+    names = data[: data.index(b"\n")].decode("utf-8").split(",")
+    return [name[1:-1] if name.startswith('"') and name.endswith('"') else name for name in names]
 
 
 def frame_of(data: bytes, file: str, header: Sequence[str]) -> pl.DataFrame:
     """Return the rows below the header as text columns; the bytes have passed `check_bytes`.
 
     Raises:
-        InputErrors: lines with too few or too many fields.
+        InputErrors: lines with too few or too many fields, or a quote that does not enclose a field.
     """
     if data.count(b",") != (len(header) - 1) * data.count(b"\n"):
         raise _wrong_counts(data, file, len(header))
@@ -96,12 +96,30 @@ def frame_of(data: bytes, file: str, header: Sequence[str]) -> pl.DataFrame:
     if data.count(b"\n") == 1:
         return pl.DataFrame(schema=schema)
     try:
-        frame = pl.read_csv(io.BytesIO(data), schema=schema, infer_schema=False, quote_char=None)
+        frame = pl.read_csv(
+            io.BytesIO(data), has_header=False, skip_rows=1, schema=schema, infer_schema=False, quote_char=None
+        )
     except pl.exceptions.PolarsError:
         raise _wrong_counts(data, file, len(header)) from None
     if len(frame) != data.count(b"\n") - 1:
         raise _wrong_counts(data, file, len(header))
-    return frame.fill_null("")
+    frame = frame.fill_null("")
+    return _unquoted(frame, file) if b'"' in data else frame
+
+
+def _unquoted(frame: pl.DataFrame, file: str) -> pl.DataFrame:
+    """Return the fields without the quotes that enclose them."""
+    problems = []
+    for name in frame.columns:
+        quoted = pl.col(name).str.contains('"', literal=True)
+        whole = pl.col(name).str.contains('^"[^"]*"$')
+        for row in frame.select((quoted & ~whole).arg_true()).to_series().to_list():
+            reason, mend = "a quote that does not enclose the field", "leave quotes out; no field needs them"
+            problems.append(InputError(reason, mend=mend, file=file, line=row + 2, field=name))
+        frame = frame.with_columns(pl.col(name).str.strip_chars('"'))
+    if problems:
+        raise InputErrors(problems[:KEPT_PROBLEMS], len(problems))
+    return frame
 
 
 def _wrong_header(file: str, header: Sequence[str], columns: Sequence[str]) -> InputError:

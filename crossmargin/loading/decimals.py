@@ -21,6 +21,9 @@ __all__ = ["Digits", "Integers", "Status", "Statuses", "parse_digits", "to_units
 Integers = NDArray[np.int64]
 Statuses = NDArray[np.int8]
 
+_TOO_MANY = 10**18
+"""Digits from here on are left to Python's integers."""
+
 _POWERS = 10 ** np.arange(19, dtype=np.int64)
 
 
@@ -76,22 +79,20 @@ def parse_digits(text: pl.Series) -> Digits:
     parts = frame.select(
         length=pl.col("text").str.len_bytes(),
         good=pl.col("text").str.contains(DECIMAL_PATTERN),
-        negative=pl.col("text").str.starts_with("-"),
         point=pl.col("text").str.find(".", literal=True),
-        digits=pl.col("text").str.strip_prefix("-").str.replace(".", "", literal=True).cast(pl.Int64, strict=False),
+        digits=pl.col("text").str.replace(".", "", literal=True).cast(pl.Int64, strict=False),
     )
     length = parts["length"].to_numpy().astype(np.int64)
     good = parts["good"].to_numpy()
     point = parts["point"].cast(pl.Int64).fill_null(-1).to_numpy()
-    digits = parts["digits"].fill_null(-1).to_numpy()
+    digits = parts["digits"].fill_null(_TOO_MANY).to_numpy()
     status = np.full(len(text), Status.OK, dtype=np.int8)
     status[~good] = Status.MALFORMED
     status[length == 0] = Status.EMPTY
     status[length > MAX_DECIMAL_LENGTH] = Status.LONG
-    fits = (digits >= 0) & (digits < 10**18) & (status == Status.OK)
-    signed = np.where(parts["negative"].to_numpy(), -digits, digits)
+    fits = (np.abs(digits) < _TOO_MANY) & (status == Status.OK)
     scale = np.where(point < 0, 0, length - point - 1)
-    return Digits(text, np.where(fits, signed, 0), scale, fits, status)
+    return Digits(text, np.where(fits, digits, 0), scale, fits, status)
 
 
 def to_units(parsed: Digits, mantissa: Integers, places: Integers) -> tuple[Integers, Statuses]:
@@ -103,10 +104,13 @@ def to_units(parsed: Digits, mantissa: Integers, places: Integers) -> tuple[Inte
     down = _POWERS[np.clip(-shift, 0, 18)]
     small &= np.abs(parsed.digits) <= (RECORD_BOUND - 1) // up
     digits = np.where(small, parsed.digits, 0)
-    scaled, rest = np.divmod(digits * up, down)
-    units, remainder = np.divmod(scaled, mantissa)
+    scaled = digits * up
     status = parsed.status.copy()
-    status[small & ((rest != 0) | (remainder != 0))] = Status.FINE
+    units = scaled
+    for divisor in (down, mantissa):
+        if np.any(divisor > 1):
+            units, rest = np.divmod(units, divisor)
+            status[small & (rest != 0)] = Status.FINE
     for row in np.flatnonzero(ok & ~small):
         units[row], status[row] = _exactly(parsed.text[int(row)], int(mantissa[row]), int(places[row]))
     units[status != Status.OK] = 0

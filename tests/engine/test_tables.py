@@ -83,6 +83,18 @@ def test_one_account_and_empty_accounts_are_legal(write_folder: WriteFolder, fil
     assert book.accounts == ("ann",)
 
 
+def test_fields_may_stand_in_quotes(write_folder: WriteFolder, files: Files) -> None:
+    def quoted(text: str) -> str:
+        return "".join(",".join(f'"{field}"' for field in line.split(",")) + "\n" for line in text.splitlines())
+
+    there = load_folder(write_folder()).book
+    book = load_folder(
+        write_folder({name: quoted(files[name]) for name in (ACCOUNTS, BALANCES, POSITIONS)}, name="q")
+    ).book
+    assert book.accounts == there.accounts
+    assert (book.sub_records != there.sub_records).nnz == 0
+
+
 def test_rows_may_stand_in_any_order(write_folder: WriteFolder, files: Files) -> None:
     def reverse(text: str) -> str:
         head, *rows = text.splitlines()
@@ -193,7 +205,10 @@ STRUCTURE = [
     (BALANCES, "account,sub_account,asset,amount\n".encode("utf-16"), 1, "UTF-16"),
     (BALANCES, b"account,sub_account,asset,amount\r\nann,,USDC,1\r\n", 1, "carriage return"),
     (BALANCES, b"account,sub_account,asset,amount\nann,,USDC,1\nbob,,\xff,1\n", 3, "not UTF-8"),
-    (BALANCES, b'account,sub_account,asset,amount\nann,,"USDC",1\n', 2, "quote"),
+    (BALANCES, b'account,sub_account,asset,amount\nann,,"US"DC",1\n', 2, "quote"),
+    (BALANCES, b'account,sub_account,asset,amount\nann,,USDC,"1\n', 2, "quote"),
+    (BALANCES, b'account,sub_account,asset,amount\nann,,"USDC,1"\n', 2, "quote"),
+    (BALANCES, b'account,sub_account,asset,amount\nann,,USDC,"\n', 2, "quote"),
     (BALANCES, b"account,sub_account,asset,amount\nann,,USDC,1\x00\n", 2, "zero byte"),
     (BALANCES, b"account,sub_account,asset,amount\nann,,USDC,1", 2, "cut off"),
     (BALANCES, b"account,sub_account,asset,amount\nann,,USDC\n", 2, "3 fields where 4"),
