@@ -20,7 +20,7 @@ help: ## list the targets
 venv: $(DEVELOPMENT) ## set up .venv with everything that running, tests and lint need
 
 demo: $(RUNTIME) ## the whole way on the example book; writes build/demo
-	$(BIN)/crossmargin demo --out build/demo
+	$(BIN)/crossmargin demo --book examples/book --out build/demo
 
 test: $(DEVELOPMENT) ## run the tests (some minutes)
 	$(BIN)/python -m pytest -q -n 2
@@ -34,7 +34,7 @@ lint: $(DEVELOPMENT) ## check style, types, import contracts and the links of th
 	$(BIN)/python docs/check_links.py
 
 bench: $(RUNTIME) ## measure proving, verifying and the margin engine; prints tables
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
 campaigns: $(DEVELOPMENT) ## the slow tests, and every property with many more examples (an hour or more)
 	$(BIN)/python -m pytest -q -n 2 -m "slow or not slow" --hypothesis-profile slow --timeout 3600
