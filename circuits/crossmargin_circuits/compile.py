@@ -34,6 +34,10 @@ BUDGET_BITS = 63
 so that signed 64-bit arithmetic evaluates every row exactly."""
 
 
+MAX_RELATION_COEFFICIENTS = 2**23
+"""Coefficients of a relation, K (V + Q + 1): 2^27 bytes of `relation.cm1`; bounds what a hostile policy allocates."""
+
+
 @dataclass(frozen=True)
 class _Affine:
     """Integer combination of base columns (dense) and auxiliaries (by number)."""
@@ -164,6 +168,9 @@ class _Compiler:
         self._row(label, _Affine(self._zero.base, ((number, 1),)).plus(least, -1))
 
     def _row(self, label: str, affine: _Affine) -> None:
+        width = len(self._policy.layout) + len(self._auxiliaries) + 1
+        if (len(self._rows) + 1) * width > MAX_RELATION_COEFFICIENTS:
+            raise BudgetError(f"row {label!r}: more than {MAX_RELATION_COEFFICIENTS} coefficients in the relation")
         self._rows.append((_distinct(label, self._row_labels), affine))
 
     def _pieces(self, expression: Expression, sign: int, path: str) -> list[_Piece]:

@@ -14,6 +14,9 @@ __all__ = ["FORMAT_VERSION", "MAX_JSON_INTEGER", "Reader", "Writer", "dump_canon
 FORMAT_VERSION = 1
 """The u16 that follows the magic of every file."""
 
+MAX_STRING_BYTES = 2**16 - 1
+"""Longest label or id: its length is a u16."""
+
 MAX_JSON_INTEGER = 2**53 - 1
 """Largest magnitude of an integer in canonical JSON: what every JSON reader keeps exactly (RFC 8785, RFC 7493)."""
 
@@ -63,8 +66,17 @@ class Writer:
         return self.raw(value.to_bytes(16, "big", signed=True))
 
     def string(self, text: str) -> "Writer":
-        """Append u16 length and UTF-8 bytes."""
-        data = text.encode("utf-8")
+        """Append u16 length and UTF-8 bytes.
+
+        Raises:
+            MalformedError: longer than 65,535 bytes, or a lone surrogate, which has no UTF-8 form.
+        """
+        try:
+            data = text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise MalformedError("text with a lone surrogate has no UTF-8 form") from None
+        if len(data) > MAX_STRING_BYTES:
+            raise MalformedError(f"text of {len(data)} bytes: at most {MAX_STRING_BYTES}")
         return self.u16(len(data)).raw(data)
 
     def bytes(self) -> bytes:

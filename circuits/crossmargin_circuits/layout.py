@@ -75,9 +75,10 @@ class RecordLayout:
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check what every reader relies on: column 0, distinct keys, limits in range."""
-        if not self.columns or self.columns[0].kind is not ColumnKind.ACCOUNT:
-            raise MalformedError("layout: column 0 must be the account column")
+        """Check what every reader relies on: column 0 alone counts accounts, distinct keys, limits in range."""
+        kinds = [column.kind for column in self.columns]
+        if not kinds or kinds[0] is not ColumnKind.ACCOUNT or kinds.count(ColumnKind.ACCOUNT) > 1:
+            raise MalformedError("layout: column 0, and no other, must be the account column")
         for column in self.columns:
             if not 0 < column.limit < RECORD_BOUND:
                 raise MalformedError(f"layout: {column.key}: limit must be in 1 .. 2^62 - 1")

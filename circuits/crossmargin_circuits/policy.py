@@ -11,6 +11,7 @@ and, for people and for recomputation, the inputs that the arrays were computed 
 (RFC 8785 restricted to integers and strings), and its tagged hash is the policy digest of the statement manifest.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -38,12 +39,20 @@ POLICY_FILE = "policy.json"
 
 FORMAT = "crossmargin-policy/1"
 
-MAX_EXPANDED_COEFFICIENTS = 2**26
-"""Nodes of all expressions with abbreviations written out, times columns: bounds the work of compiling a hostile policy
-(abbreviations that double one another would otherwise grow without limit)."""
+MAX_EXPANDED_WORK = 2**25
+"""Nodes of all expressions with abbreviations written out, times columns and NODE_WORK: bounds the work of compiling a
+hostile policy to some seconds (abbreviations that double one another would otherwise grow without limit)."""
+
+NODE_WORK = 255
+"""What a node costs besides its coefficients, in coefficients."""
 
 MAX_EXPANDED_DEPTH = 200
 """Deepest nesting with references written out: bounds recursion."""
+
+MAX_TEXT = 1000
+"""Characters of a name, a meaning or a unit: they are repeated in the labels of rows."""
+
+_DECIMAL = re.compile(r"(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?")
 
 
 class Role(StrEnum):
@@ -133,6 +142,7 @@ class Policy:
             MalformedError: shapes or names. CurvatureError: an expression of the wrong curvature.
             PolicyError: the rest.
         """
+        self._check_texts()
         _check_distinct("array", [array.name for array in self.arrays])
         _check_distinct("definition", [definition.name for definition in self.definitions])
         _check_distinct("constraint", [constraint.name for constraint in self.constraints])
@@ -143,9 +153,11 @@ class Policy:
                 raise MalformedError(f"policy: array {array.name!r}: a coefficient is beyond 2^53 - 1")
         known: set[str] = set()
         sizes: dict[str, tuple[int, int]] = {}
+        nodes = 0
         for definition in self.definitions:
             self._check_names(definition.expression, definition.name, known)
-            sizes[definition.name] = self._check_size(definition.expression, definition.name, sizes)
+            sizes[definition.name] = self._check_size(definition.expression, definition.name, sizes, nodes)
+            nodes += sizes[definition.name][0]
             if definition.role.is_auxiliary:
                 check_curvature(definition.expression, 1, definition.name, self._check_reference)
             if (definition.role is Role.DEBT) != bool(definition.subject):
@@ -153,7 +165,7 @@ class Policy:
             known.add(definition.name)
         for constraint in self.constraints:
             self._check_names(constraint.expression, constraint.name, known)
-            self._check_size(constraint.expression, constraint.name, sizes)
+            nodes += self._check_size(constraint.expression, constraint.name, sizes, nodes)[0]
             check_curvature(constraint.expression, -1, constraint.name, self._check_reference)
         for role in (Role.REQUIREMENT, Role.SHORTFALL):
             if sum(definition.role is role for definition in self.definitions) > 1:
@@ -179,6 +191,18 @@ class Policy:
     def _definitions(self) -> dict[str, Definition]:
         return {definition.name: definition for definition in self.definitions}
 
+    def _check_texts(self) -> None:
+        """Check lengths, and that the quantum is a number."""
+        texts = [self.venue, self.title, self.value_unit.currency]
+        texts += [text for column in self.layout.columns for text in (column.name, column.unit)]
+        texts += [text for array in self.arrays for text in (array.name, array.meaning)]
+        texts += [text for each in self.definitions for text in (each.name, each.meaning, each.subject)]
+        texts += [text for each in self.constraints for text in (each.name, each.meaning)]
+        if max(map(len, texts)) > MAX_TEXT:
+            raise MalformedError(f"policy: a text of more than {MAX_TEXT} characters")
+        if not _DECIMAL.fullmatch(self.value_unit.quantum) or not self.value_unit.quantum.strip("0."):
+            raise MalformedError('policy: value_unit.quantum: a decimal above zero such as "0.01" is needed')
+
     def _check_names(self, expression: Expression, path: str, known: set[str]) -> None:
         match expression:
             case Linear(array):
@@ -190,18 +214,21 @@ class Policy:
         for child in children(expression):
             self._check_names(child, path, known)
 
-    def _check_size(self, expression: Expression, path: str, sizes: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
-        """Return the nodes and the depth of an expression with references written out."""
+    def _check_size(
+        self, expression: Expression, path: str, sizes: Mapping[str, tuple[int, int]], before: int
+    ) -> tuple[int, int]:
+        """Return the nodes and the depth of an expression with references written out, after `before` other nodes."""
         if isinstance(expression, Reference):
             nodes, depth = sizes[expression.name]
         else:
-            inner = [self._check_size(child, path, sizes) for child in children(expression)]
+            inner = [self._check_size(child, path, sizes, before) for child in children(expression)]
             nodes = sum(size for size, _ in inner)
             depth = max((level for _, level in inner), default=0)
-        if (nodes + 1) * len(self.layout) > MAX_EXPANDED_COEFFICIENTS or depth >= MAX_EXPANDED_DEPTH:
+        width = len(self.layout) + NODE_WORK
+        if (before + nodes + 1) * width > MAX_EXPANDED_WORK or depth >= MAX_EXPANDED_DEPTH:
             raise PolicyError(
-                f"policy: {path}: too large with abbreviations written out: at most {MAX_EXPANDED_COEFFICIENTS} nodes "
-                f"times columns and {MAX_EXPANDED_DEPTH} levels"
+                f"policy: {path}: too large with abbreviations written out: at most {MAX_EXPANDED_WORK // width} nodes "
+                f"in all and {MAX_EXPANDED_DEPTH} levels"
             )
         return nodes + 1, depth + 1
 
