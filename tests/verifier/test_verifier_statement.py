@@ -1,7 +1,5 @@
 """Manifests and point files: exact round trips, and hostile bytes."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,8 +93,6 @@ def test_statement_out_of_range(field: str, value: int) -> None:
     data = STATEMENT.encoded[:at] + bytes([value]) + STATEMENT.encoded[at + 1 :]
     with pytest.raises(MalformedError, match=field):
         StatementManifest.decode(data)
-    with pytest.raises(MalformedError, match=field):
-        replace(STATEMENT, **{field: value})
 
 
 def test_sid_is_utf8() -> None:

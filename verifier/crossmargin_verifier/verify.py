@@ -6,6 +6,7 @@ Verifying is a pure function of the files but for the weights of V9, drawn when 
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -127,7 +128,7 @@ def read_statement(folder: Path) -> dict[str, bytes]:
     for shard in range(snapshot.shards):
         files[shard_file(shard)] = _read(folder / shard_file(shard), MAX_PROOF_BYTES)
     for name in (TOTALS_FILE, AUXILIARY_TOTALS_FILE):
-        if (folder / name).exists():
+        with suppress(FileNotFoundError):
             files[name] = _read(folder / name, MAX_PROOF_BYTES)
     return files
 

@@ -1,0 +1,123 @@
+"""The opened form against what it is meant to say, on random witnesses and random challenges (SPEC P6, section 5)."""
+
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from crossmargin_circuits.relation import Auxiliary, Relation, Row
+from crossmargin_verifier.field import ORDER, dot
+from crossmargin_verifier.linear_form import ProjectionForm, auxiliary_weights, shard_claim, shard_weights
+from crossmargin_verifier.polynomial import eq_table, powers
+from crossmargin_verifier.projection import combined_columns
+from crossmargin_verifier.shape import PROJECTIONS, Shape
+
+RELATION = Relation(
+    ("usd", "btc"),
+    (Auxiliary("long", False), Auxiliary("shortfall", True), Auxiliary("requirement", True)),
+    (
+        Row("long covers", (0, -1), (1, 0, 0), 3),
+        Row("solvent", (100, 90), (-20, 1, 0), -2),
+    ),
+)
+
+
+@dataclass
+class Witness:
+    records: list[list[int]]
+    values: list[list[int]]
+
+
+def witness(generator: random.Random, accounts: int) -> Witness:
+    records = [[generator.randrange(2**40), generator.randrange(-(2**20), 2**20)] for _ in range(accounts)]
+    values = []
+    for record in records:
+        auxiliaries = [2**21 + generator.randrange(99), generator.randrange(2**33), generator.randrange(2**64)]
+        auxiliaries[1] += max(0, -RELATION.slacks(record, auxiliaries)[1])
+        values.append([*RELATION.slacks(record, auxiliaries), *auxiliaries])
+        assert all(0 <= value < 2**64 for value in values[-1])
+    return Witness(records, values)
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+@pytest.mark.parametrize(("accounts", "packing"), [(1, 0), (2, 0), (2, 1), (8, 2)])
+def test_form_of_a_shard(accounts: int, packing: int, mode: int) -> None:
+    """For a true witness the form comes to the claim; for one with a single wrong entry it does not."""
+    generator = random.Random(accounts * 10 + packing + mode)
+
+    def scalar() -> int:
+        return generator.randrange(ORDER)
+
+    shape = Shape(accounts, 1, 2, 3, 2, 2, packing, mode)
+    tau, rho = [[scalar() for _ in range(shape.variables)] for _ in range(2)]
+    mu = scalar()
+    first = shape.first_account_variable
+    at_accounts = eq_table(rho[first:])
+    at_rows = eq_table(rho[first + packing :])
+    given = witness(generator, accounts)
+
+    record = [dot(at_accounts, [row[column] for row in given.records]) for column in range(2)]
+    bits = [
+        dot(at_rows, [given.values[row * shape.group + a][j] >> t & 1 for row in range(shape.slack_rows)])
+        for a in range(shape.group)
+        for j in range(shape.values)
+        for t in range(64)
+    ]
+    a, g = scalar(), [[scalar() for _ in range(degree)] for degree in shape.degrees]
+    masks = [a, *(entry for row in g for entry in row)]
+    cube = [
+        value >> t & 1
+        for row in given.values
+        for value in (*row, *[0] * ((1 << shape.value_variables) - shape.values))
+        for t in range(64)
+    ]
+    # z_1 .. z_6 number the bit, then come the values, then the accounts: the order of `cube`, low bit first.
+    beta = (dot(eq_table(rho), cube) + a * rho[0] * (1 - rho[0])) % ORDER
+    phi = sum(
+        entry * (pow(at, e, ORDER) - shift)
+        for row, at, shift in zip(g, rho, tau, strict=True)
+        for e, entry in enumerate(row, 1)
+    )
+
+    form, projected = None, None
+    if mode:
+        challenge, half = scalar(), pow(2, -1, ORDER)
+        weights_of_lambda = powers(challenge, PROJECTIONS)
+        stream = generator.randbytes(16 * accounts * 2)
+        columns = combined_columns(stream, shape, weights_of_lambda, at_accounts)
+        form = ProjectionForm(columns, weights_of_lambda)
+        offsets = [generator.randrange(2**shape.mask_bits) for _ in range(PROJECTIONS)]
+        extra = [[scalar(), scalar()] for _ in range(shape.account_bits)]
+        masks += [*(entry for row in extra for entry in row), *offsets]
+        projected = dot(record, columns) + pow(accounts, -1, ORDER) * dot(weights_of_lambda, offsets)
+        for row, at in zip(extra, rho[first:], strict=True):
+            projected += row[0] * (at - half) + row[1] * (at * at - half)
+
+    weights = shard_weights(RELATION, shape, tau, rho, mu, form)
+    claim = shard_claim(RELATION, mu, beta, phi, projected)
+    opened = [*record, *bits, *masks, scalar()]
+    assert len(weights) == len(opened) == shape.opening_length
+    assert dot(weights, opened) == claim
+    assert weights[-1] == 0
+    for index in generator.sample(range(len(opened) - 1), 12):
+        wrong = list(opened)
+        wrong[index] += 1
+        assert dot(weights, wrong) != claim
+
+
+def test_form_of_the_auxiliary_totals() -> None:
+    generator = random.Random(5)
+    accounts, packing = 8, 2
+    given = witness(generator, accounts)
+    zeta = generator.randrange(ORDER)
+    values = RELATION.values
+    sums = [
+        sum(given.values[row * 4 + a][j] >> t & 1 for row in range(accounts >> packing))
+        for a in range(4)
+        for j in range(values)
+        for t in range(64)
+    ]
+    totals = [sum(row[3] for row in given.values), sum(row[4] for row in given.values)]
+    weights = auxiliary_weights(RELATION, packing, zeta)
+    assert len(weights) == len(sums) + 1
+    assert dot(weights, [*sums, 99]) == (totals[0] + zeta * totals[1]) % ORDER

@@ -1,0 +1,285 @@
+"""Whole statements: what the caller chooses, what may be missing, and what is read from disk."""
+
+import os
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crossmargin_circuits.layout import columns_digest, decode_columns, encode_columns
+from crossmargin_circuits.relation import Auxiliary, Relation, Row
+from crossmargin_verifier.errors import MalformedError, RejectedError
+from crossmargin_verifier.statement import BOOK, BOUNDED, SnapshotManifest, StatementManifest
+from crossmargin_verifier.verify import VerifiedStatement, read_statement, verify_snapshot, verify_statement
+
+POLICY = bytes(32)
+SHARD = "shard-000000.cm1"
+Files = dict[str, bytes]
+
+
+def relation_of(files: Files) -> Relation:
+    return Relation.decode(files["relation.cm1"], decode_columns(files["columns.cm1"]))
+
+
+def verify(files: Files, **options: Any) -> VerifiedStatement:
+    return verify_statement(files, relation_of(files), POLICY, **options)
+
+
+def with_relation(files: Files, relation: Relation) -> Files:
+    """Return the files with another relation, and the statement manifest that goes with it."""
+    statement = replace(StatementManifest.decode(files["statement.cm1"]), relation_digest=relation.digest)
+    return {**files, "relation.cm1": relation.encoded, "statement.cm1": statement.encoded}
+
+
+def refused(step: str, run: Callable[[], object], reason: str | None = None) -> None:
+    with pytest.raises(RejectedError, match=reason) as caught:
+        run()
+    assert caught.value.step == step
+
+
+def test_book_statement(tiny: Files) -> None:
+    verified = verify(tiny)
+    assert verified.totals == (1025, 75, 9)
+    assert verified.auxiliary_totals == (12,)
+    assert verified.offsets == ()
+    assert verified.mode == BOOK
+    assert verified.leaves == 4
+    assert verified.book_statement_shown
+    assert verified.snapshot == SnapshotManifest.decode(tiny["snapshot.cm1"])
+    assert verified.statement == StatementManifest.decode(tiny["statement.cm1"])
+    with pytest.raises(FrozenInstanceError):
+        verified.totals = None  # type: ignore[misc]
+
+
+def test_bounded_statement_without_totals(bounded: Files) -> None:
+    verified = verify(bounded)
+    assert verified.totals is None
+    assert verified.auxiliary_totals is None
+    assert verified.mode == BOUNDED
+    assert not verified.book_statement_shown
+
+
+def test_other_files_are_ignored(tiny: Files) -> None:
+    verify({**tiny, "shard-000001.cm1": b"?", "notes.txt": b"?"})
+
+
+def test_published_digests(tiny: Files) -> None:
+    snapshot = SnapshotManifest.decode(tiny["snapshot.cm1"]).digest
+    statement = StatementManifest.decode(tiny["statement.cm1"]).digest
+    verify(tiny, snapshot_digest=snapshot, statement_digest=statement)
+    refused("V10", lambda: verify(tiny, snapshot_digest=bytes(32)), "snapshot")
+    refused("V10", lambda: verify(tiny, statement_digest=bytes(32)), "statement")
+    refused("V10", lambda: verify(tiny, snapshot=verify_snapshot(tiny), snapshot_digest=bytes(32)), "snapshot")
+
+
+def test_policy_and_relation_are_the_verifiers_own(tiny: Files) -> None:
+    relation = relation_of(tiny)
+    refused("V2", lambda: verify_statement(tiny, relation, b"\x01" + bytes(31)), "policy")
+    cheaper = replace(relation, rows=(*relation.rows[:2], replace(relation.rows[2], base=(100, 110, 116))))
+    refused("V2", lambda: verify_statement(tiny, cheaper, POLICY), "policy")
+    # A prover who ships the relation he likes, with a manifest to match, is not believed either.
+    refused("V2", lambda: verify_statement(with_relation(tiny, cheaper), relation, POLICY), "policy")
+    relabelled = replace(relation, columns=("usd", "btc", "future"))
+    refused("V2", lambda: verify_statement(tiny, relabelled, POLICY), "columns")
+
+
+def test_statement_about_another_snapshot(tiny: Files) -> None:
+    statement = replace(StatementManifest.decode(tiny["statement.cm1"]), snapshot_digest=bytes(32))
+    refused("V2", lambda: verify({**tiny, "statement.cm1": statement.encoded}), "another snapshot")
+    later = replace(SnapshotManifest.decode(tiny["snapshot.cm1"]), as_of=1735689601)
+    refused("V2", lambda: verify({**tiny, "snapshot.cm1": later.encoded}), "another snapshot")
+
+
+def test_size_condition(tiny: Files) -> None:
+    """Coefficients of 128 bits wrap modulo r from some 256 columns on."""
+    labels = tuple(f"column {number}" for number in range(300))
+    snapshot = replace(SnapshotManifest.decode(tiny["snapshot.cm1"]), columns_digest=columns_digest(labels))
+    for coefficient, step in ((2**127 - 1, "V2"), (2**126, None)):
+        relation = Relation(labels, (), (Row("wide", (coefficient,) * 300, ()),))
+        statement = replace(
+            StatementManifest.decode(tiny["statement.cm1"]),
+            snapshot_digest=snapshot.digest,
+            relation_digest=relation.digest,
+        )
+        files = {
+            **tiny,
+            "columns.cm1": encode_columns(labels),
+            "snapshot.cm1": snapshot.encoded,
+            "statement.cm1": statement.encoded,
+            "relation.cm1": relation.encoded,
+        }
+        if step:
+            refused(step, lambda files=files: verify(files), "S10: row 'wide'")  # type: ignore[misc]
+        else:
+            with pytest.raises(MalformedError, match=SHARD):
+                verify(files)
+
+
+def test_bounded_size_condition(bounded: Files) -> None:
+    relation = relation_of(bounded)
+    large = replace(relation, rows=(replace(relation.rows[0], base=(2**110, 0, -1)), *relation.rows[1:]))
+    refused("V4", lambda: verify(with_relation(bounded, large)), "bounded mode")
+    large = replace(relation, rows=(replace(relation.rows[0], offset=-(2**127)), *relation.rows[1:]))
+    refused("V4", lambda: verify(with_relation(bounded, large)), "another statement")
+
+
+def test_offsets(tiny: Files) -> None:
+    relation = relation_of(tiny)
+    rows = (*relation.rows[:2], replace(relation.rows[2], offset=7))
+    files = with_relation(tiny, replace(relation, rows=rows))
+    refused("V9", lambda: verify(files), "'equity_up' has a positive offset")
+    # Allowed, the offset is no reason any more; the proof, which is about another statement, is.
+    refused("V4", lambda: verify(files, allow_offsets=True))
+    rows = (*relation.rows[:2], replace(relation.rows[2], offset=-7))
+    refused("V4", lambda: verify(with_relation(tiny, replace(relation, rows=rows))))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "columns.cm1",
+        "relation.cm1",
+        "snapshot.cm1",
+        "positions.cm1",
+        "totals.cm1",
+        "statement.cm1",
+        "slack.cm1",
+        SHARD,
+        "auxtotals.cm1",
+    ],
+)
+def test_missing_files(tiny: Files, name: str) -> None:
+    relation = relation_of(tiny)
+    files = {other: data for other, data in tiny.items() if other != name}
+    with pytest.raises(MalformedError, match=f"{name}: missing"):
+        verify_statement(files, relation, POLICY)
+
+
+def test_bounded_mode_omits_both_totals_or_neither(tiny: Files, bounded: Files) -> None:
+    with pytest.raises(MalformedError, match=r"auxtotals\.cm1: missing"):
+        verify({**bounded, "totals.cm1": tiny["totals.cm1"]})
+    with pytest.raises(MalformedError, match=r"totals\.cm1: missing"):
+        verify({**bounded, "auxtotals.cm1": tiny["auxtotals.cm1"]})
+    refused("V7", lambda: verify({**bounded, **{name: tiny[name] for name in ("totals.cm1", "auxtotals.cm1")}}))
+
+
+@pytest.mark.parametrize("mode", ["tiny", "bounded"])
+def test_auxiliary_totals_without_a_disclosed_auxiliary(tiny: Files, bounded: Files, mode: str) -> None:
+    files = {"tiny": tiny, "bounded": bounded}[mode]
+    relation = replace(relation_of(files), auxiliaries=(Auxiliary("perp_long", False),))
+    superfluous = {**with_relation(files, relation), "auxtotals.cm1": tiny["auxtotals.cm1"]}
+    with pytest.raises(MalformedError, match="discloses no auxiliary"):
+        verify(superfluous)
+
+
+def test_weights_are_drawn_when_every_byte_was_read(tiny: Files) -> None:
+    def draw() -> int:
+        raise AssertionError("drawn too early")
+
+    for name in ("totals.cm1", "auxtotals.cm1", SHARD, "slack.cm1", "positions.cm1"):
+        with pytest.raises(MalformedError):
+            verify({**tiny, name: tiny[name][:-1]}, draw=draw)
+
+
+def test_verification_is_deterministic_but_for_the_weights(tiny: Files) -> None:
+    assert verify(tiny) == verify(tiny, draw=lambda: 1)
+
+
+def test_one_snapshot_for_several_statements(tiny: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = verify_snapshot(tiny)
+    assert snapshot.digest == SnapshotManifest.decode(tiny["snapshot.cm1"]).digest
+    assert snapshot.columns == ("usd", "btc", "perp")
+    assert len(snapshot.positions) == len(snapshot.points) == 4
+    monkeypatch.setattr("crossmargin_verifier.verify.verify_snapshot", None)
+    assert verify(tiny, snapshot=snapshot) == verify(tiny, snapshot=snapshot)
+
+
+def test_a_statement_cannot_bring_another_snapshot(tiny: Files, bounded: Files) -> None:
+    snapshot = verify_snapshot(tiny)
+    other = replace(SnapshotManifest.decode(tiny["snapshot.cm1"]), as_of=1)
+    refused("V2", lambda: verify({**tiny, "snapshot.cm1": other.encoded}, snapshot=snapshot), "another snapshot")
+    refused("V2", lambda: verify(bounded, snapshot=snapshot), "another snapshot")
+    columns = {**tiny, "columns.cm1": encode_columns(("usd", "btc", "future"))}
+    relation = relation_of(tiny)
+    refused("V2", lambda: verify_statement(columns, relation, POLICY, snapshot=snapshot), "columns")
+    data = tiny["positions.cm1"]
+    exchanged = data[:14] + data[47:80] + data[14:47] + data[80:]
+    refused("V3", lambda: verify({**tiny, "positions.cm1": exchanged}, snapshot=snapshot), "positions")
+    with pytest.raises(MalformedError, match="missing"):
+        verify({name: data for name, data in tiny.items() if name != "positions.cm1"}, snapshot=snapshot)
+
+
+@pytest.fixture
+def folder(tiny: Files, tmp_path: Path) -> Path:
+    for name, data in tiny.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "notes.txt").write_text("ignored")
+    (tmp_path / "shard-000001.cm1").write_bytes(b"ignored")
+    return tmp_path
+
+
+def test_read(folder: Path, tiny: Files) -> None:
+    assert read_statement(folder) == tiny
+    assert read_statement(Path(os.fsdecode(folder))) == tiny
+
+
+def test_read_bounded(bounded: Files, tmp_path: Path) -> None:
+    for name, data in bounded.items():
+        (tmp_path / name).write_bytes(data)
+    assert read_statement(tmp_path) == bounded
+
+
+@pytest.mark.parametrize("name", ["snapshot.cm1", "positions.cm1", "relation.cm1", SHARD])
+def test_read_missing(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError):
+        read_statement(folder)
+
+
+@pytest.mark.parametrize("name", ["snapshot.cm1", "totals.cm1", SHARD])
+def test_read_only_plain_files(folder: Path, name: str) -> None:
+    """A link could lead anywhere, and a pipe would wait for ever."""
+    moved = folder / "moved"
+    (folder / name).rename(moved)
+    (folder / name).symlink_to(moved)
+    with pytest.raises(MalformedError, match="plain file"):
+        read_statement(folder)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(MalformedError, match="plain file"):
+        read_statement(folder)
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(MalformedError, match="plain file"):
+        read_statement(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("snapshot.cm1", 2**17 + 1),
+        ("statement.cm1", 2**17 + 1),
+        ("columns.cm1", 2**24 + 1),
+        ("relation.cm1", 2**27 + 1),
+        ("positions.cm1", 147),
+        ("slack.cm1", 81),
+        ("totals.cm1", 2**21 + 1),
+        ("auxtotals.cm1", 2**40),
+        (SHARD, 2**40),
+    ],
+)
+def test_read_checks_sizes_first(folder: Path, name: str, size: int) -> None:
+    """The files are sparse: nothing of them is on the disk, and nothing must be read into memory."""
+    with (folder / name).open("r+b") as stream:
+        stream.truncate(size)
+    with pytest.raises(MalformedError, match=f"{name}: {size} bytes"):
+        read_statement(folder)
+
+
+def test_dangling_link_is_not_a_missing_file(folder: Path) -> None:
+    (folder / "totals.cm1").unlink()
+    (folder / "totals.cm1").symlink_to(folder / "nowhere")
+    with pytest.raises(MalformedError, match="plain file"):
+        read_statement(folder)
