@@ -57,7 +57,7 @@ def format_units(units: int, column: Column) -> str:
 
 
 def format_time(seconds: int) -> str:
-    """Return Unix seconds as an ISO 8601 time in UTC, or the plain number where no calendar reaches."""
-    if seconds >= 253402300800:
+    """Return Unix seconds as an ISO 8601 time in UTC, or the plain number outside the years 1970 - 9999."""
+    if not 0 <= seconds < 253402300800:
         return f"{seconds} s after 1970"
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

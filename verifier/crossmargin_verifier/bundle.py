@@ -20,6 +20,7 @@ from typing import Any
 from crossmargin_circuits.encoding import dump_canonical, load_canonical
 from crossmargin_circuits.errors import MalformedError
 from crossmargin_verifier.amounts import parse_amount
+from crossmargin_verifier.group import POINT_BYTES, decode_point
 
 __all__ = [
     "BUNDLE_FILE",
@@ -73,7 +74,8 @@ class BundleManifest:
         """Parse `bundle.json`.
 
         Raises:
-            MalformedError: not canonical, other keys, or a statement name that could leave the folder.
+            MalformedError: not canonical, other keys, a statement name that could leave the folder, or a key that is no
+                point.
         """
         root = _object(
             load_canonical(data, BUNDLE_FILE),
@@ -93,6 +95,8 @@ class BundleManifest:
             if not isinstance(name, str) or not _STATEMENT.fullmatch(name):
                 raise MalformedError(f"{BUNDLE_FILE}: statements: a name is 1 to 32 of a-z 0-9 _ -, a letter first")
         counts = _object(root["accounts"], f"{BUNDLE_FILE}: accounts", "loaded", "rejected", "padding")
+        receipt_key = _bytes(root, BUNDLE_FILE, "receipt_key", POINT_BYTES)
+        decode_point(receipt_key)
         for key, count in counts.items():
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise MalformedError(f"{BUNDLE_FILE}: accounts.{key}: a count is needed")
@@ -100,7 +104,7 @@ class BundleManifest:
             venue=_text(root, BUNDLE_FILE, "venue"),
             snapshot_digest=_bytes(root, BUNDLE_FILE, "snapshot", 32),
             statements=tuple(names),
-            receipt_key=_bytes(root, BUNDLE_FILE, "receipt_key", 33),
+            receipt_key=receipt_key,
             **counts,
         )
 

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.errors import PolicyError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
+from crossmargin_circuits.relation import Relation
 from crossmargin_verifier.bundle import (
     BUNDLE_FILE,
     RESERVES_FILE,
@@ -24,9 +26,23 @@ from crossmargin_verifier.bundle import (
 from crossmargin_verifier.errors import MalformedError, RejectedError
 from crossmargin_verifier.holder import TWIN_FORMAT, describe, twin_differences, unknown_margins
 from crossmargin_verifier.inclusion import verify_receipt
-from crossmargin_verifier.limits import MAX_DECLARATION_BYTES, MAX_POLICY_BYTES, MAX_RECEIPT_BYTES
+from crossmargin_verifier.limits import (
+    MAX_COLUMNS_BYTES,
+    MAX_DECLARATION_BYTES,
+    MAX_MANIFEST_BYTES,
+    MAX_POLICY_BYTES,
+    MAX_RECEIPT_BYTES,
+)
 from crossmargin_verifier.signature import receipt_digest, verify_signature
-from crossmargin_verifier.statement import COLUMNS_FILE, SNAPSHOT_FILE
+from crossmargin_verifier.statement import (
+    AUXILIARY_TOTALS_FILE,
+    BOOK,
+    COLUMNS_FILE,
+    SNAPSHOT_FILE,
+    STATEMENT_FILE,
+    TOTALS_FILE,
+    StatementManifest,
+)
 from crossmargin_verifier.verdict import JudgedStatement, Verdict, judge
 from crossmargin_verifier.verify import VerifiedSnapshot, read_statement, verify_snapshot, verify_statement
 
@@ -76,7 +92,7 @@ def check_bundle(
             progress(f"statement {name}: compiling the policy")
             policy = _policy(folder / name)
             relation = compile_policy(policy).relation
-            files = _read_statement(folder / name)
+            files = _read_statement(folder / name, relation)
             if snapshot is None:
                 progress("snapshot: positions and their tree")
                 snapshot = verify_snapshot(files)
@@ -113,8 +129,8 @@ def check_receipt(
     first = folder / manifest.statements[0]
     verified = verify_receipt(
         data,
-        _read(first / SNAPSHOT_FILE, MAX_DECLARATION_BYTES),
-        _read(first / COLUMNS_FILE, MAX_POLICY_BYTES),
+        _read_public(first / SNAPSHOT_FILE, MAX_MANIFEST_BYTES),
+        _read_public(first / COLUMNS_FILE, MAX_COLUMNS_BYTES),
         holder=holder,
         snapshot_digest=snapshot_digest,
     )
@@ -140,8 +156,8 @@ def check_receipt(
 def _declarations(folder: Path) -> tuple[BundleManifest, DeclaredReserves]:
     if not folder.is_dir():
         raise CannotCheckError(f"{folder}: no such folder")
-    manifest = BundleManifest.decode(_read(folder / BUNDLE_FILE, MAX_DECLARATION_BYTES))
-    return manifest, DeclaredReserves.decode(_read(folder / RESERVES_FILE, MAX_DECLARATION_BYTES))
+    manifest = BundleManifest.decode(_read_public(folder / BUNDLE_FILE, MAX_DECLARATION_BYTES))
+    return manifest, DeclaredReserves.decode(_read_public(folder / RESERVES_FILE, MAX_DECLARATION_BYTES))
 
 
 @contextmanager
@@ -156,14 +172,32 @@ def _naming(statement: str) -> Iterator[None]:
 
 
 def _policy(folder: Path) -> Policy:
-    return Policy.decode(_read(folder / POLICY_FILE, MAX_POLICY_BYTES))
+    if folder.is_symlink():
+        raise MalformedError(f"{folder.name}: a link, not a folder")
+    return Policy.decode(_read_public(folder / POLICY_FILE, MAX_POLICY_BYTES))
 
 
-def _read_statement(folder: Path) -> Mapping[str, bytes]:
+def _read_statement(folder: Path, relation: Relation) -> Mapping[str, bytes]:
     try:
-        return read_statement(folder)
+        files = read_statement(folder)
     except OSError as error:
-        raise CannotCheckError(f"{folder}: {error.strerror}") from None
+        raise CannotCheckError(f"{error.filename or folder}: {error.strerror}") from None
+    if StatementManifest.decode(files[STATEMENT_FILE]).mode == BOOK:
+        for name in (TOTALS_FILE, AUXILIARY_TOTALS_FILE)[: 2 if relation.disclosed else 1]:
+            if name not in files:
+                raise CannotCheckError(f"{folder / name}: No such file or directory")
+    return files
+
+
+def _read_public(path: Path, limit: int) -> bytes:
+    """Read a file of the bundle, which must be a plain one: a link or a pipe of a stranger is not followed."""
+    try:
+        plain = S_ISREG(path.lstat().st_mode)
+    except OSError as error:
+        raise CannotCheckError(f"{path}: {error.strerror}") from None
+    if not plain:
+        raise MalformedError(f"{path.name}: not a plain file")
+    return _read(path, limit)
 
 
 def _read(path: Path, limit: int) -> bytes:
@@ -198,5 +232,6 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _check_summaries(folder: Path, verdict: Verdict) -> None:
     """Refuse summaries in the bundle that are not the verdict on it."""
     for name, expected in ((SUMMARY_FILE, verdict.encoded), (SUMMARY_TEXT_FILE, verdict.text.encode("utf-8"))):
-        if (folder / name).exists() and _read(folder / name, MAX_DECLARATION_BYTES) != expected:
+        path = folder / name
+        if (path.exists() or path.is_symlink()) and _read_public(path, MAX_DECLARATION_BYTES) != expected:
             raise RejectedError("V10", f"{name} is not the verdict on this bundle")

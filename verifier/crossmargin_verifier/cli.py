@@ -62,6 +62,7 @@ def main() -> None:
 @click.option(
     "--policy", "policies", type=_NamedDigest(), multiple=True, help="Expected policy digest; may be repeated."
 )
+@click.option("--key", type=_Digest(33), help="The venue's receipt key from an independent publication.")
 @click.option("--allow-offsets", is_flag=True, help="Accept rows with a constant term; each weakens its row.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 def bundle(
@@ -69,6 +70,7 @@ def bundle(
     snapshot: bytes | None,
     statements: tuple[tuple[str, bytes], ...],
     policies: tuple[tuple[str, bytes], ...],
+    key: bytes | None,
     allow_offsets: bool,
     as_json: bool,
 ) -> None:
@@ -82,6 +84,7 @@ def bundle(
     expected = {"snapshot": snapshot} if snapshot is not None else {}
     expected |= {f"{name} statement": digest for name, digest in statements}
     expected |= {f"{name} policy": digest for name, digest in policies}
+    expected |= {"receipt key": key} if key is not None else {}
     show = (lambda _: None) if as_json or not sys.stderr.isatty() else _progress
     try:
         verdict = check_bundle(folder, expected, allow_offsets=allow_offsets, progress=show)
@@ -89,7 +92,7 @@ def bundle(
         _stop("could not check", error, CANNOT_CHECK, as_json)
     except CrossmarginError as error:
         _stop("rejected", error, REJECTED, as_json)
-    click.echo(json.dumps(verdict.data, indent=2, ensure_ascii=False) if as_json else verdict.text, nl=as_json)
+    click.echo(json.dumps(verdict.data, indent=2) if as_json else verdict.text, nl=as_json)
     sys.exit(0 if verdict.verified else REJECTED)
 
 
@@ -122,7 +125,7 @@ def receipt(file: Path, folder: Path, holder: str, snapshot: bytes | None, key: 
             "unchecked policies": list(checked.unchecked),
             "receipt": checked.view,
         }
-        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(result, indent=2))
     else:
         _show_receipt(checked)
 
@@ -160,7 +163,7 @@ def _progress(text: str) -> None:
 
 def _stop(word: str, error: Exception, code: int, as_json: bool) -> NoReturn:
     if as_json:
-        click.echo(json.dumps({"verified": False, word: str(error)}, ensure_ascii=False))
+        click.echo(json.dumps({"verified": False, word: str(error)}))
     else:
         click.echo(f"{word.upper()}: {_plain(str(error))}", err=True)
     sys.exit(code)

@@ -107,10 +107,10 @@ def twin_differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> l
     comparison: `unknown_margins` names it.
     """
     names = {*found, *expected} - {"margin"}
-    different = {name for name in names if found.get(name) != expected.get(name)}
+    different = {name for name in names if not (name in found and _same(found[name], expected.get(name)))}
     computed = {each["policy"]: each for each in expected["margin"]}
     for each in _margins(found):
-        if computed.get(each["policy"], each) != each:
+        if not _same(each, computed.get(each["policy"], each)):
             different.add("margin")
     return sorted(different)
 
@@ -119,6 +119,17 @@ def unknown_margins(found: Mapping[str, Any], expected: Mapping[str, Any]) -> li
     """Return the policy digests of margins in the twin that cannot be computed from the bundle."""
     computed = {each["policy"] for each in expected["margin"]}
     return sorted({each["policy"] for each in _margins(found)} - computed)
+
+
+def _same(found: Any, expected: Any) -> bool:
+    """Return whether two JSON values are the same, 1 and true and 1.0 being different."""
+    if type(found) is not type(expected):
+        return False
+    if isinstance(found, dict):
+        return found.keys() == expected.keys() and all(_same(found[key], expected[key]) for key in found)
+    if isinstance(found, list):
+        return len(found) == len(expected) and all(map(_same, found, expected))
+    return bool(found == expected)
 
 
 def _margins(twin: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -113,15 +113,14 @@ class Verdict:
             lines += ["", f"Model of {name} (policy.json has the risk arrays)"]
             for formula in formulas:
                 lines += wrap(formula, 110, initial_indent="  ", subsequent_indent="      ")
-        lines += ["", "Digests (compare with an independent publication)"]
+        lines += ["", "Digests and key (compare with an independent publication)"]
         width = max(len(name) for name in self.digests)
         for name, digest in self.digests.items():
             lines.append(f"  {name:{width}}  {digest}{'  compared: equal' if name in self.compared else ''}")
         left = [name for name in self.digests if name not in self.compared]
         if left:
-            lines.append(
-                "  Not compared: a verdict without the comparison says only that the bundle agrees with itself."
-            )
+            lines += wrap(f"Not compared: {', '.join(left)}.", 110, initial_indent="  ", subsequent_indent="      ")
+            lines.append("  A verdict without the comparison says only that the bundle agrees with itself.")
         lines += ["", "What this does not show"]
         lines += [f"  - {text}" for text in NOT_SHOWN]
         lines += ["", f"Verdict: {'VERIFIED' if self.verified else 'REJECTED'}"]
@@ -137,7 +136,7 @@ def judge(
     """Judge verified statements about one snapshot against the declarations.
 
     statements: at least one, all about the same snapshot. expected: digests from an independent publication, by the
-    names that the verdict prints ("snapshot", "maintenance statement", ...).
+    names that the verdict prints ("snapshot", "maintenance statement", ..., "receipt key").
 
     Raises:
         RejectedError: V10, the parts of the bundle are about different snapshots or venues, or an expected digest
@@ -153,21 +152,20 @@ def judge(
     for each in statements:
         digests[f"{each.name} statement"] = each.verified.statement.digest
         digests[f"{each.name} policy"] = each.policy.digest
+    digests["receipt key"] = manifest.receipt_key
     for name, digest in expected.items():
         if name not in digests:
             raise RejectedError("V10", f"the bundle has no {name} to compare the expected digest with")
         if digests[name] != digest:
-            raise RejectedError("V10", f"{name} digest: expected {digest.hex()}, found {digests[name].hex()}")
+            raise RejectedError("V10", f"{name}: expected {digest.hex()}, found {digests[name].hex()}")
 
     claims: list[Claim] = []
     for each in statements:
         claims += _statement_claims(each, reserves)
+    claims.append(_declaration_claim(reserves))
     first = statements[0]
-    totals = first.verified.totals
-    if totals is None:
-        claims.append(Claim("totals", Result.FAIL, "not in the bundle", "no claim about the book as a whole is shown"))
-    else:
-        claims += _book_claims(manifest, reserves, first.policy.layout.columns, totals, snapshot.leaves)
+    if first.verified.totals is not None:
+        claims += _book_claims(manifest, reserves, first.policy.layout.columns, first.verified.totals, snapshot.leaves)
     return Verdict(
         venue=manifest.venue,
         snapshot_id=snapshot.sid,
@@ -212,6 +210,15 @@ def _statement_claims(each: JudgedStatement, reserves: DeclaredReserves) -> list
                 Result.FAIL,
                 "no shortfall is opened and no constraint is stated",
                 "the policy computes a requirement and does not say that equity covers it",
+            )
+        )
+    if not verified.book_statement_shown:
+        claims.append(
+            Claim(
+                f"{each.name}: totals",
+                Result.FAIL,
+                "not in the bundle",
+                "nothing is shown about the book as a whole, nor the totals that this statement would open",
             )
         )
     totals = verified.auxiliary_totals or ()
@@ -262,7 +269,7 @@ def _book_claims(
     totals: Sequence[int],
     leaves: int,
 ) -> list[Claim]:
-    held = {column.key: (column, total) for column, total in zip(columns, totals, strict=True)}
+    held = list(zip(columns, totals, strict=True))
     accounts = totals[0]
     counted = manifest.loaded == accounts and manifest.loaded + manifest.padding == leaves
     claims = [
@@ -274,11 +281,12 @@ def _book_claims(
             "the opened number of accounts is the one the venue reports",
         )
     ]
-    for column, balance in held.values():
-        if column.kind is ColumnKind.BALANCE:
-            entry = held.get(f"{ColumnKind.ENTRY} {column.name}", (column, 0))[1]
-            claims.append(_liability_claim(column, balance, entry, reserves))
-    positions = [(column, total) for column, total in held.values() if column.kind is ColumnKind.POSITION]
+    owed: dict[str, Fraction] = {}
+    for column, total in held:
+        if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY):
+            owed[column.name] = owed.get(column.name, Fraction(0)) + total * unit_size(column)
+    claims += [_liability_claim(asset, amount, reserves) for asset, amount in owed.items()]
+    positions = [(column, total) for column, total in held if column.kind is ColumnKind.POSITION]
     open_ones = [(column, total) for column, total in positions if total]
     for column, total in open_ones:
         claims.append(
@@ -301,15 +309,24 @@ def _book_claims(
     return claims
 
 
-def _liability_claim(column: Column, balance: int, entry: int, reserves: DeclaredReserves) -> Claim:
-    owed = balance + entry
-    declared = reserves.amount(column.name)
-    shown = "none declared" if declared is None else f"{format_amount(declared)} {column.name}"
-    covered = owed <= 0 or (declared is not None and owed * unit_size(column) <= declared)
+def _declaration_claim(reserves: DeclaredReserves) -> Claim:
+    fund = f"{format_amount(Fraction(reserves.insurance_fund))} {reserves.currency}"
     return Claim(
-        f"liabilities {column.name}",
+        "reserves",
+        Result.INFO,
+        f"declared for {len(reserves.assets)} assets, insurance fund {fund}, source: {reserves.source}",
+        "what the venue declares; nothing here shows that it has it",
+    )
+
+
+def _liability_claim(asset: str, owed: Fraction, reserves: DeclaredReserves) -> Claim:
+    declared = reserves.amount(asset)
+    shown = "none declared" if declared is None else f"{format_amount(declared)} {asset}"
+    covered = owed <= 0 or (declared is not None and owed <= declared)
+    return Claim(
+        f"liabilities {asset}",
         Result.PASS if covered else Result.FAIL,
-        f"owed {format_units(owed, column)}, reserves {shown}",
+        f"owed {format_amount(owed)} {asset}, reserves {shown}",
         "balances net of debts plus entry values (unrealized PnL, as open interest cancels) are within reserves",
     )
 
