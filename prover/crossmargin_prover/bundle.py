@@ -11,7 +11,7 @@ from pathlib import Path
 
 from crossmargin.loading import Parameters
 from crossmargin.units import format_decimal
-from crossmargin_prover.vault import Report
+from crossmargin_prover.vault import Report, check_replaceable
 from crossmargin_verifier.bundle import (
     BUNDLE_FILE,
     RESERVES_FILE,
@@ -40,6 +40,7 @@ def publish(
 
     Raises:
         RejectedError, MalformedError: the verifier refuses a proof; nothing is published then.
+        VaultError: `out` holds something else than a bundle.
     """
     manifest = BundleManifest(
         venue=report.venue,
@@ -57,6 +58,8 @@ def publish(
         currency=parameters.model.value_unit.currency,
         insurance_fund=format_decimal(parameters.reserves.insurance_fund),
     )
+    out = out.resolve()
+    check_replaceable(out, BUNDLE_FILE)
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(8)}")
     temporary.mkdir(parents=True)
     try:

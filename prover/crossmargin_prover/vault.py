@@ -26,7 +26,7 @@ from crossmargin_prover.randomness import KEY_BYTES, SystemRandomness
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import CommittedSnapshot
 
-__all__ = ["Report", "Vault", "VaultError", "write_folder"]
+__all__ = ["Report", "Vault", "VaultError", "check_replaceable", "write_folder"]
 
 OWNER_ONLY = stat.S_IRUSR | stat.S_IWUSR
 
@@ -165,6 +165,16 @@ class Vault:
         if len(key) != KEY_BYTES:
             raise VaultError(f"{path}: {KEY_BYTES} bytes are needed: the vault is damaged")
         return key
+
+
+def check_replaceable(folder: Path, mark: str) -> None:
+    """Refuse to write in place of anything but an empty folder or an earlier result, which holds `mark`.
+
+    Raises:
+        VaultError: there is something else.
+    """
+    if folder.exists() and not (folder / mark).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise VaultError(f"{folder} holds something else, which would be lost: choose another folder")
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -24,10 +24,10 @@ from crossmargin_prover.backend import Backend
 from crossmargin_prover.bundle import publish as publish_bundle
 from crossmargin_prover.commitments import commit_snapshot
 from crossmargin_prover.jobs import Progress, no_progress
-from crossmargin_prover.receipts import find_leaf, make_receipts
+from crossmargin_prover.receipts import find_leaf, make_receipts, receipt_name
 from crossmargin_prover.snapshot import PADDING, CommittedSnapshot
 from crossmargin_prover.statement import prove_statement
-from crossmargin_prover.vault import Report, Vault
+from crossmargin_prover.vault import Report, Vault, check_replaceable
 from crossmargin_verifier.verdict import Verdict
 
 __all__ = ["DEFAULT_PACKING", "DEFAULT_SHARD", "InsolventError", "commit", "prove", "publish", "write_receipts"]
@@ -37,6 +37,10 @@ DEFAULT_SHARD = 4096
 
 DEFAULT_PACKING = 2
 """gamma: beyond it the longer opening costs more than the bytes of fewer slack rows are worth (SPEC section 9)."""
+
+
+INDEX_FILE = "index.json"
+"""Which receipt is whose."""
 
 
 class InsolventError(CrossmarginError):
@@ -144,7 +148,7 @@ def write_receipts(
     """Write the receipts of these accounts (all, where none is named) into a private folder; returns their number.
 
     Raises:
-        CrossmarginError: an account that is not in the snapshot.
+        CrossmarginError: an account that is not in the snapshot, or a folder that holds something else.
     """
     snapshot, _ = vault.load()
     policies = {name: Policy.decode((folder / POLICY_FILE).read_bytes()) for name, folder in vault.statements().items()}
@@ -156,16 +160,16 @@ def write_receipts(
         leaves.append(leaf)
     if not accounts:
         leaves = [leaf for leaf, number in enumerate(snapshot.order) if number != PADDING]
+    check_replaceable(out, INDEX_FILE)
     out.mkdir(parents=True, exist_ok=True)
     out.chmod(0o700)
-    index: dict[str, str] = {}
+    index = {snapshot.ids[leaf]: receipt_name(snapshot.ids[leaf]) for leaf in leaves}
+    _write_owner_only(out / INDEX_FILE, json.dumps(index, indent=2, ensure_ascii=False).encode("utf-8"))
     progress("receipts", 0, len(leaves))
-    for receipt in make_receipts(snapshot, leaves, policies, vault.signing_key):
+    for done, receipt in enumerate(make_receipts(snapshot, leaves, policies, vault.signing_key), 1):
         for name, data in receipt.files.items():
             _write_owner_only(out / name, data)
-        index[receipt.account] = receipt.name
-        progress("receipts", len(index), len(leaves))
-    _write_owner_only(out / "index.json", json.dumps(index, indent=2, ensure_ascii=False).encode("utf-8"))
+        progress("receipts", done, len(leaves))
     return len(index)
 
 
@@ -183,4 +187,5 @@ def _insolvent(error: ViolationError, snapshot: CommittedSnapshot, policy: Polic
 def _write_owner_only(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
+        os.fchmod(stream.fileno(), 0o600)
         stream.write(data)

@@ -19,7 +19,7 @@ from crossmargin_prover.backend import select_backend
 from crossmargin_prover.cli.margin import print_book, print_explanation
 from crossmargin_prover.cli.output import book_option, reporting, stage_progress
 from crossmargin_prover.receipts import receipt_name
-from crossmargin_prover.vault import Vault
+from crossmargin_prover.vault import Vault, check_replaceable
 from crossmargin_prover.workflow import InsolventError, commit, prove, publish, write_receipts
 from crossmargin_verifier.inclusion import Receipt
 
@@ -41,6 +41,7 @@ def demo(book: Path, out: Path) -> None:
     Example:
       crossmargin demo --book examples/book --out build/demo
     """
+    check_replaceable(out, "vault")
     if out.exists():
         shutil.rmtree(out)
     out.mkdir(parents=True)

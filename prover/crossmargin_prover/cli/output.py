@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -28,6 +29,7 @@ __all__ = [
     "money",
     "plain",
     "print_json",
+    "printable",
     "reject_option",
     "reporting",
     "stage_progress",
@@ -68,7 +70,7 @@ def load(book: Path, reject_bad_accounts: bool) -> Inputs:
     inputs = load_folder(book, on_bad=on_bad)
     for each in inputs.book.rejected:
         where = f"{each.file}, line {each.line}" if each.line is not None else each.file
-        click.echo(f"rejected account {plain(each.account)}: {where}: {each.reason}", err=True)
+        click.echo(printable(f"rejected account {each.account}: {where}: {each.reason}"), err=True)
     return inputs
 
 
@@ -79,9 +81,14 @@ def money(quanta: int, unit: ValueUnit, places: int = 2) -> str:
     return f"{amount:,}"
 
 
+def printable(text: str) -> str:
+    """Return text without control characters: files come from strangers, terminals obey them."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def plain(text: str) -> str:
-    """Return text without control characters and without markup."""
-    return "".join(c if c.isprintable() else "?" for c in text).replace("[", "\\[")
+    """Return text without control characters and without markup, for a rich console."""
+    return escape(printable(text))
 
 
 def table(title: str, *columns: tuple[str, bool]) -> Table:
@@ -93,8 +100,8 @@ def table(title: str, *columns: tuple[str, bool]) -> Table:
 
 
 def print_json(data: Any) -> None:
-    """Print data for programs."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    """Print data for programs, in ASCII, which any terminal and any locale takes."""
+    click.echo(json.dumps(data, indent=2))
 
 
 @contextmanager
@@ -132,9 +139,9 @@ def reporting(command: Callable[Arguments, Returned]) -> Callable[Arguments, Ret
         try:
             return command(*args, **kwargs)
         except CrossmarginError as error:
-            click.echo(f"refused: {error}", err=True)
+            click.echo("\n".join(map(printable, f"refused: {error}".split("\n"))), err=True)
         except OSError as error:
-            click.echo(f"refused: {error.filename or ''}: {error.strerror or error}", err=True)
+            click.echo(printable(f"refused: {error.filename or ''}: {error.strerror or error}"), err=True)
         sys.exit(REFUSED)
 
     return wrapped

@@ -9,7 +9,7 @@ from crossmargin.loading import load_parameters
 from crossmargin.models import build_policy, rebuild_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.policy import Constraint, Definition, Policy
-from crossmargin_prover.cli.output import REFUSED, console, plain, print_json, reporting, table
+from crossmargin_prover.cli.output import REFUSED, console, plain, print_json, printable, reporting, table
 from crossmargin_verifier.amounts import format_time
 
 __all__ = ["policy"]
@@ -115,7 +115,7 @@ def check(file: Path, book: Path | None, tolerance: int, as_json: bool) -> None:
     if as_json:
         print_json({"equal": not problems, "differences": problems})
     elif problems:
-        click.echo("\n".join(plain(problem) for problem in problems[:20]))
+        click.echo("\n".join(map(printable, problems[:20])))
         click.echo(f"{len(problems)} differences")
     else:
         count = len(given.arrays) * len(given.layout)
