@@ -57,21 +57,6 @@ def test_honest_receipts(index: int) -> None:
     assert verified.position == POSITIONS[index]
 
 
-def test_vector_receipt(tiny: dict[str, bytes], vectors: dict[str, Any]) -> None:
-    data = bytes.fromhex(vectors["tiny"]["receipt0"])
-    verified = verify_receipt(data, tiny["snapshot.cm1"], tiny["columns.cm1"], holder="user0@example.org")
-    assert verified.receipt.record == (1000, 5, -3)
-    assert verified.receipt.encode() == data
-    positions = decode_point_file(tiny["positions.cm1"], "positions.cm1", 4)
-    assert verified.position == positions[verified.receipt.index]
-
-
-def test_vector_blinding(vectors: dict[str, Any]) -> None:
-    vector = vectors["blinding"]
-    blinding = blinding_scalar(vector["snapshot_id"], vector["id"], bytes.fromhex(vector["nonce"]))
-    assert f"{blinding:064x}" == vector["r"]
-
-
 @given(st.text(max_size=4), st.text(max_size=4), st.text(max_size=4), st.text(max_size=4))
 def test_blinding_binds_sid_and_id_apart(sid: str, holder: str, other_sid: str, other: str) -> None:
     same = blinding_scalar(sid, holder, bytes(32)) == blinding_scalar(other_sid, other, bytes(32))

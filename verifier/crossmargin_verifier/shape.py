@@ -13,7 +13,7 @@ from crossmargin_verifier.limits import (
     MAX_PROJECTION_BYTES,
     MAX_SLACK_GENERATORS,
 )
-from crossmargin_verifier.statement import BOUNDED, SnapshotManifest, StatementManifest
+from crossmargin_verifier.statement import BOUNDED, STATEMENT_FILE, SnapshotManifest, StatementManifest
 
 __all__ = ["LAST_LENGTH", "PROJECTIONS", "Shape", "folds", "opening_size"]
 
@@ -54,7 +54,9 @@ class Shape:
     def __post_init__(self) -> None:
         """Check what the counts must satisfy together (SPEC V1), and what this verifier is ready to allocate."""
         if self.packing > self.account_bits:
-            raise MalformedError(f"packing exponent {self.packing}: a shard has only 2^{self.account_bits} accounts")
+            raise MalformedError(
+                f"{STATEMENT_FILE}: packing exponent {self.packing}: a shard has only 2^{self.account_bits} accounts"
+            )
         if self.columns > MAX_COLUMNS:
             raise MalformedError(f"{self.columns} columns: this verifier handles {MAX_COLUMNS}")
         if self.slack_length > MAX_SLACK_GENERATORS:

@@ -83,7 +83,9 @@ def verify_shard(public: PublicShard, proof: ShardProof) -> PointEquation:
         limit = 1 << shape.mask_bits + 1
         for number, projection in enumerate(proof.projections):
             if abs(centred(projection)) >= limit:
-                raise RejectedError("V4", f"projection z_{number} is too large: a record may be", shard)
+                raise RejectedError(
+                    "V4", f"projection z_{number} out of range: records are not shown to be small", shard
+                )
         stream = projection_stream(transcript.seed(PROJECTION_SEED), shape)
         transcript.absorb(PROJECTIONS, encode_scalars(proof.projections))
         powers_of_lambda = powers(transcript.challenge(LAMBDA), len(proof.projections))
