@@ -32,7 +32,13 @@ CHUNK = 1 << 16
 
 
 class LimitError(CrossmarginError):
-    """A record beyond the limit of a column: the exactness of the integers is not guaranteed."""
+    """A record beyond the limit of a column, so that the integers may not be exact; `account` is its row."""
+
+    def __init__(self, account: int, reason: str) -> None:
+        """Name the account by its row in the records."""
+        super().__init__(f"account number {account}: {reason}")
+        self.account = account
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -198,18 +204,16 @@ def check_limits(policy: Policy, records: csr_array) -> None:
     """Refuse records beyond the column limits, on which the 63-bit budget rests.
 
     Raises:
-        LimitError: names the column and the index of one account.
+        LimitError: names the column and the row of one account. ValueError: another number of columns.
     """
     if records.shape[1] != len(policy.layout):
-        raise LimitError(f"records have {records.shape[1]} columns, the policy {len(policy.layout)}")
+        raise ValueError(f"records have {records.shape[1]} columns, the policy {len(policy.layout)}")
     limits = np.array([column.limit for column in policy.layout.columns], dtype=np.int64)
     beyond = np.flatnonzero(np.abs(records.data) > limits[records.indices])
     if len(beyond):
         account = int(np.searchsorted(records.indptr, beyond[0], side="right")) - 1
         column = policy.layout.columns[int(records.indices[beyond[0]])]
-        raise LimitError(
-            f"account number {account}: {column.key} is beyond its limit of {column.limit} units of {column.unit}"
-        )
+        raise LimitError(account, f"{column.key} is beyond its limit of {column.limit} units of {column.unit}")
 
 
 class _Reading:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scipy.sparse import csr_array
 
-from crossmargin.engine import ViolationError, witness
+from crossmargin.engine import LimitError, ViolationError, witness
 from crossmargin.loading import Inputs, Parameters
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
@@ -109,6 +109,8 @@ def prove(
     )
     try:
         values = witness(compiled, matrix)
+    except LimitError as error:
+        raise CrossmarginError(f"account {snapshot.ids[error.account]}: {error.reason}") from None
     except ViolationError as error:
         raise InsolventError(_insolvent(error, snapshot, policy)) from None
     accounts = [holder for leaf, holder in enumerate(snapshot.ids) if snapshot.order[leaf] != PADDING]
