@@ -16,7 +16,7 @@ from crossmargin_verifier.proof import Opening
 from crossmargin_verifier.shape import LAST_LENGTH, folds
 from crossmargin_verifier.transcript import ETA, FOLD, FOLD_CHALLENGE, OPEN, XI, Transcript
 
-__all__ = ["prove_opening"]
+__all__ = ["fold_response", "prove_opening"]
 
 FOLDS_BEFORE_MERGE = 4
 """Folds done by multiplying scalars, before the bases are multiplied out once: a short fold on original bases costs as
@@ -32,17 +32,17 @@ class _Bases:
         self._length = length
         self._backend = backend
 
-    def cross_terms(self, s: list[int]) -> tuple[Point, Point]:
-        """Return <s_lo, bases_hi> and <s_hi, bases_lo>."""
+    def cross_terms(self, s: list[int], values: tuple[int, int]) -> tuple[Affine, Affine]:
+        """Return <s_lo, bases_hi> and <s_hi, bases_lo>, plus a multiple of U each."""
         half = self._length // 2
-        scalars: tuple[list[int], list[int]] = ([], [])
-        points: tuple[list[Point], list[Point]] = ([], [])
+        scalars = ([values[0]], [values[1]])
+        points: tuple[list[Point], list[Point]] = ([value_generator()], [value_generator()])
         for index, (point, coefficient) in enumerate(zip(self._points, self._coefficients, strict=True)):
             position = index & (self._length - 1)
             low = position < half
             scalars[low].append(s[position ^ half] * coefficient % ORDER)
             points[low].append(point)
-        return self._backend.msm(scalars[0], points[0]), self._backend.msm(scalars[1], points[1])
+        return finite(self._backend.msm(scalars[0], points[0])), finite(self._backend.msm(scalars[1], points[1]))
 
     def fold(self, challenge: int) -> None:
         """Replace the bases by x bases_lo + bases_hi."""
@@ -75,19 +75,32 @@ def prove_opening(
 
     Precondition: nonces (q) are uniform, secret and never used again.
     """
-    # P7: nonce commitment, then the response s, which is folded and never sent.
+    # P7: the response s = q + eta o is folded and never sent.
     scalars = [q * factor % ORDER for q, factor in zip(nonces, factors, strict=True)]
     commitment = finite(backend.msm(scalars, points))
     value = dot(nonces, weights)
     transcript.absorb(OPEN, encode_point(commitment) + encode_scalar(value))
     eta = transcript.challenge(ETA)
-    xi = transcript.challenge(XI)
+    response = [(q + eta * entry) % ORDER for q, entry in zip(nonces, secret, strict=True)]
+    return fold_response(transcript, points, factors, response, weights, commitment, value, backend)
 
-    # P8: pad to a power of two, then fold to four scalars.
+
+def fold_response(
+    transcript: Transcript,
+    points: Sequence[Affine],
+    factors: Sequence[int],
+    response: Sequence[int],
+    weights: Sequence[int],
+    commitment: Affine,
+    value: int,
+    backend: Backend,
+) -> Opening:
+    """Fold a response s to Gamma = commitment and u = value, a public function of them (SPEC P8)."""
+    xi = transcript.challenge(XI)
     rounds = folds(len(points))
     length = LAST_LENGTH << rounds
     padding = [0] * (length - len(points))
-    s = [(q + eta * entry) % ORDER for q, entry in zip(nonces, secret, strict=True)] + padding
+    s = [*response, *padding]
     w = [*weights, *padding]
     bases = _Bases(points, factors, length, backend)
     pairs = []
@@ -96,11 +109,7 @@ def prove_opening(
             bases.merge()
         half = length >> (fold + 1)
         s_low, s_high, w_low, w_high = s[:half], s[half:], w[:half], w[half:]
-        low, high = bases.cross_terms(s)
-        pair = (
-            finite(backend.msm([1, xi * dot(s_low, w_high)], [low, value_generator()])),
-            finite(backend.msm([1, xi * dot(s_high, w_low)], [high, value_generator()])),
-        )
+        pair = bases.cross_terms(s, (xi * dot(s_low, w_high), xi * dot(s_high, w_low)))
         pairs.append(pair)
         transcript.absorb(FOLD, encode_point(pair[0]) + encode_point(pair[1]))
         x = transcript.challenge(FOLD_CHALLENGE)

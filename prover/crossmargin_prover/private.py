@@ -65,11 +65,12 @@ def load_private(path: Path) -> CommittedSnapshot:
         MalformedError: not such a file, truncated, or of another version.
         OSError: the file cannot be read.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as stream:
+        try:
+            archive = np.load(stream, allow_pickle=False)
             arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise MalformedError(f"{path}: not a private snapshot: {type(error).__name__}") from None
+        except (AttributeError, ValueError, EOFError, OSError, RuntimeError, zipfile.BadZipFile) as error:
+            raise MalformedError(f"{path}: not a private snapshot: {type(error).__name__}") from None
     try:
         if int(arrays["format"]) != FORMAT:
             raise MalformedError(f"{path}: format {int(arrays['format'])}, expected {FORMAT}")

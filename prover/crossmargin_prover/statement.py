@@ -7,10 +7,12 @@ before they are returned.
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from crossmargin_circuits.digest import DIGEST_BYTES
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.relation import Relation
 from crossmargin_prover.backend import Backend, UInt64Array
@@ -75,27 +77,28 @@ def prove_statement(
     """
     if mode == BOOK and not snapshot.opens_totals:
         raise StatementError("a statement about the book needs the totals of the snapshot, which stay closed")
-    values = _checked_values(snapshot, relation, auxiliaries, slacks, name_account)
     accounts = snapshot.manifest.accounts_per_shard
     packing = min(packing, accounts.bit_length() - 1)
-
-    # S8, S9: slack rows, blinded for this statement alone, and the manifest.
-    witness_digest = hashlib.sha256(values.tobytes() + snapshot.nonces).digest()
-    context = snapshot.manifest.digest + relation.digest + policy_digest + bytes([packing, mode]) + witness_digest
-    rows = commit_slack_rows(values, accounts, packing, randomness, context, backend, executor, progress)
-    statement = StatementManifest(
+    draft = StatementManifest(
         snapshot_digest=snapshot.manifest.digest,
         relation_digest=relation.digest,
         policy_digest=policy_digest,
         packing=packing,
         mode=mode,
-        slack_root=rows.tree.root,
+        slack_root=bytes(DIGEST_BYTES),
     )
-
-    # P1 - P8: every shard by itself.
-    shape = Shape.of(snapshot.manifest, statement, relation)
+    shape = Shape.of(snapshot.manifest, draft, relation)
     if shape.bounded:
         check_bounded_size(relation, shape)
+    values = _checked_values(snapshot, relation, auxiliaries, slacks, name_account)
+
+    # S8, S9: slack rows, blinded for this statement alone, and the manifest.
+    witness_digest = hashlib.sha256(values.tobytes() + snapshot.nonces).digest()
+    context = draft.encoded + witness_digest
+    rows = commit_slack_rows(values, accounts, packing, randomness, context, backend, executor, progress)
+    statement = replace(draft, slack_root=rows.tree.root)
+
+    # P1 - P8: every shard by itself.
     jobs = [
         (*_shard_job(snapshot, relation, shape, statement, rows, shard), randomness, backend)
         for shard in range(snapshot.manifest.shards)

@@ -1,0 +1,124 @@
+"""Statements that are refused before anything is proven, and faults that the verifier finds before publication."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from crossmargin_circuits.errors import BudgetError
+from crossmargin_circuits.relation import Auxiliary, Relation, Row
+from crossmargin_prover import statement
+from crossmargin_prover.backend import finite, select_backend
+from crossmargin_prover.commitments import commit_snapshot
+from crossmargin_prover.jobs import no_progress, run_jobs
+from crossmargin_prover.randomness import SystemRandomness
+from crossmargin_prover.snapshot import CommittedSnapshot
+from crossmargin_prover.statement import StatementError, prove_statement
+from crossmargin_prover.witness import WitnessError
+from crossmargin_verifier.errors import RejectedError
+from crossmargin_verifier.statement import BOUNDED
+
+BACKEND = select_backend()
+RANDOMNESS = SystemRandomness()
+RELATION = Relation(("usd",), (Auxiliary("debt", False),), (Row("covered", (1,), (1,)),))
+
+
+def commit(relation: Relation = RELATION, **options: Any) -> CommittedSnapshot:
+    records = csr_array(np.array([[5] + [0] * (len(relation.columns) - 1)]))
+    return commit_snapshot("book", 1, relation.columns, records, ["ann"], 1, RANDOMNESS, BACKEND, **options)
+
+
+def prove(snapshot: CommittedSnapshot, relation: Relation = RELATION, **options: Any) -> dict[str, bytes]:
+    given = {"auxiliaries": [[0]], "slacks": [[5]], **options}
+    auxiliaries, slacks = given.pop("auxiliaries"), given.pop("slacks")
+    return prove_statement(snapshot, relation, bytes(32), auxiliaries, slacks, RANDOMNESS, BACKEND, **given)
+
+
+@pytest.fixture
+def nothing_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: Any) -> None:
+        raise AssertionError("proven")
+
+    monkeypatch.setattr(statement, "commit_slack_rows", fail)
+
+
+@pytest.mark.usefixtures("nothing_is_proven")
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"slacks": [[-1]]}, r"account 0: row 'covered': not in \[0, 2\^64\)"),
+        ({"slacks": np.array([[2**64]], dtype=object)}, r"account 0: row 'covered': not in \[0, 2\^64\)"),
+        ({"auxiliaries": [[-1]]}, r"account 0: auxiliary 'debt': not in \[0, 2\^64\)"),
+        ({"slacks": [[6]]}, "account 0: row 'covered': the slack is not"),
+        ({"slacks": [[5], [5]]}, r"must be \(1, 1\)"),
+        ({"auxiliaries": [[0.5]]}, "must be integers"),
+    ],
+)
+def test_witness_is_checked_first(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(WitnessError, match=reason):
+        prove(commit(), **options)
+
+
+@pytest.mark.usefixtures("nothing_is_proven")
+def test_padding_is_named_as_such() -> None:
+    relation = Relation(("usd",), (), (Row("covered", (1,), (), -5),))
+    records = csr_array(np.array([[5]]))
+    snapshot = commit_snapshot("book", 1, ("usd",), records, ["ann"], 2, RANDOMNESS, BACKEND)
+    with pytest.raises(WitnessError, match="a padding account: row 'covered': the account does not satisfy"):
+        prove(snapshot, relation, auxiliaries=[[], []], slacks=[[0], [0]])
+
+
+@pytest.mark.usefixtures("nothing_is_proven")
+def test_statements_that_do_not_fit_the_snapshot() -> None:
+    other = Relation(("btc",), RELATION.auxiliaries, RELATION.rows)
+    with pytest.raises(StatementError, match="other columns"):
+        prove(commit(), other)
+    with pytest.raises(StatementError, match="totals"):
+        prove(commit(open_totals=False))
+    columns = tuple(f"column {number}" for number in range(300))
+    large = Relation(columns, RELATION.auxiliaries, (Row("covered", (2**127 - 1,) * 300, (0,)),))
+    with pytest.raises(BudgetError, match="S10: row 'covered'"):
+        prove(commit(large), large)
+
+
+@pytest.mark.usefixtures("nothing_is_proven")
+def test_coefficients_too_large_for_bounded_mode() -> None:
+    relation = Relation(("usd",), RELATION.auxiliaries, (Row("covered", (2**102,), (1,)),))
+    records = csr_array((1, 1), dtype=np.int64)
+    snapshot = commit_snapshot("book", 1, ("usd",), records, ["ann"], 1, RANDOMNESS, BACKEND)
+    with pytest.raises(RejectedError, match="V4: row 'covered'"):
+        prove(snapshot, relation, slacks=[[0]], mode=BOUNDED)
+
+
+def test_own_output_is_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the prover is found before anything is returned."""
+    proven = statement.prove_shard
+
+    def faulty(*given: Any) -> bytes:
+        proof = bytearray(proven(*given))
+        proof[-1] ^= 1
+        return bytes(proof)
+
+    monkeypatch.setattr(statement, "prove_shard", faulty)
+    with pytest.raises(RejectedError, match="V6"):
+        prove(commit())
+
+
+def test_jobs_stop_at_the_first_error() -> None:
+    done = []
+
+    def job(number: int) -> int:
+        if number == 2:
+            raise ValueError("second")
+        done.append(number)
+        return number
+
+    with pytest.raises(ValueError, match="second"):
+        run_jobs(job, [(1,), (2,), (3,)], None, no_progress, "count")
+    assert done == [1]
+
+
+def test_identity_is_no_commitment() -> None:
+    with pytest.raises(ArithmeticError, match="identity"):
+        finite(None)

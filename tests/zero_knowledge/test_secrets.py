@@ -1,0 +1,114 @@
+"""Ids, records, nonces, blindings and masks appear in no public file, no repr and no error."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from crossmargin_circuits.relation import Auxiliary, Relation, Row
+from crossmargin_prover.backend import select_backend
+from crossmargin_prover.commitments import commit_snapshot
+from crossmargin_prover.masks import Masks
+from crossmargin_prover.projection import ProjectionSumcheck
+from crossmargin_prover.randomness import SystemRandomness
+from crossmargin_prover.slack import SlackRows
+from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, receipt_for
+from crossmargin_prover.statement import prove_statement
+from crossmargin_prover.witness import WitnessError
+from crossmargin_verifier.inclusion import Receipt
+from crossmargin_verifier.shape import Shape
+
+BACKEND = select_backend()
+RELATION = Relation(("usd",), (Auxiliary("debt", False),), (Row("covered", (1,), (1,)),))
+AMOUNTS = (7777777777, -8888888888)
+IDS = ("alice@example.org", "bob@example.org")
+
+
+def commit(ids: tuple[str, ...] = IDS, amounts: tuple[int, ...] = AMOUNTS, per_shard: int = 4) -> CommittedSnapshot:
+    records = csr_array(np.array([[amount] for amount in amounts]))
+    return commit_snapshot("book", 1, RELATION.columns, records, ids, per_shard, SystemRandomness(), BACKEND)
+
+
+def prove(snapshot: CommittedSnapshot, shortfall: int = 0) -> dict[str, bytes]:
+    amounts = [snapshot.records.row(leaf)[0] for leaf in range(snapshot.manifest.leaves)]
+    auxiliaries = [[max(-amount, 0)] for amount in amounts]
+    slacks = [[max(amount, 0) + shortfall * (amount > 0)] for amount in amounts]
+    return prove_statement(
+        snapshot,
+        RELATION,
+        bytes(32),
+        auxiliaries,
+        slacks,
+        SystemRandomness(),
+        BACKEND,
+        name_account=lambda number: f"account #{number}",
+    )
+
+
+def secrets_of(snapshot: CommittedSnapshot) -> Iterator[bytes]:
+    yield from (holder.encode() for holder in IDS)
+    for leaf in range(snapshot.manifest.leaves):
+        yield snapshot.nonce(leaf)
+        yield snapshot.blindings[leaf].to_bytes(32, "big")
+    for amount in AMOUNTS:
+        for size in (5, 8):
+            yield amount.to_bytes(size, "big", signed=True)
+            yield amount.to_bytes(size, "little", signed=True)
+        yield str(abs(amount)).encode()
+
+
+def test_public_files_hold_no_secret() -> None:
+    snapshot = commit()
+    # The totals are public; here they are no amount of one account.
+    for name, data in prove(snapshot).items():
+        for secret in secrets_of(snapshot):
+            assert secret not in data, name
+
+
+def test_reprs_hold_no_secret() -> None:
+    snapshot = commit()
+    shape = Shape(4, 1, 1, 1, 0, 1, 0, 1)
+    masks = Masks.draw(shape, 0, SystemRandomness(), b"")
+    values = np.array([[7777777777, 0]], dtype=np.uint64)
+    receipt = Receipt.decode(receipt_for(snapshot, next(n for n, i in enumerate(snapshot.order) if i != PADDING)))
+    shown = [
+        snapshot,
+        snapshot.records,
+        masks,
+        receipt,
+        SlackRows(values, [snapshot.blindings[0]], [bytes(33)], 1, 0),
+        BACKEND.bit_sumcheck(values, [1] * 7, masks.cube),
+        ProjectionSumcheck(bytes(16 * 4), snapshot.records, masks, list(range(128))),
+    ]
+    hidden = [*IDS, "7777777777", "8888888888", *map(str, masks.vector), str(masks.blinding), str(values[0, 0])]
+    hidden += [str(blinding) for blinding in snapshot.blindings]
+    hidden += [snapshot.nonce(leaf).hex() for leaf in range(4)] + [repr(snapshot.nonce(leaf)) for leaf in range(4)]
+    for thing in shown:
+        for text in hidden:
+            assert text not in f"{thing!r} {thing}"
+
+
+def test_errors_name_an_account_only_as_the_caller_does() -> None:
+    snapshot = commit()
+    with pytest.raises(WitnessError) as refused:
+        prove(snapshot, shortfall=1)
+    assert str(refused.value) == "account #0: row 'covered': the slack is not L x + L' aux + c"
+    with pytest.raises(WitnessError) as twice:
+        commit(ids=("alice@example.org", "alice@example.org"))
+    assert str(twice.value) == "account 1: id used by an earlier account"
+
+
+def test_equal_accounts_and_padding_look_alike() -> None:
+    """Equal records have different commitments, and nothing tells an empty account from padding."""
+    snapshot = commit(amounts=(5, 5), per_shard=8)
+    assert len(set(snapshot.encodings)) == 8
+    assert commit(amounts=(5, 5), per_shard=8).encodings != snapshot.encodings
+
+
+def test_accounts_stand_in_a_fresh_random_order() -> None:
+    ids = tuple(f"holder-{number}" for number in range(12))
+    orders = {commit(ids, tuple(range(12)), 16).order for _ in range(4)}
+    assert len(orders) == 4
+    for order in orders:
+        assert sorted(order) == [PADDING] * 4 + list(range(12))

@@ -1,0 +1,214 @@
+"""A statement can be simulated without any witness once eta is known beforehand (SPEC 8.1), hence reveals none.
+
+The simulator sees the commitments and the totals alone, here even commitments to accounts that do not satisfy the
+relation, and its files verify. The challenge eta is programmed, as in the proof; every other one comes from the
+transcript.
+"""
+
+import secrets
+
+import pytest
+
+from crossmargin_circuits.layout import columns_digest, encode_columns
+from crossmargin_circuits.relation import Auxiliary, Relation, Row
+from crossmargin_prover.backend.reference import ReferenceBackend
+from crossmargin_prover.opening import fold_response
+from crossmargin_verifier.errors import RejectedError
+from crossmargin_verifier.field import ORDER, dot, encode_scalar
+from crossmargin_verifier.generators import (
+    blinding_generator,
+    generator,
+    mask_generators,
+    position_generators,
+    slack_generators,
+)
+from crossmargin_verifier.group import Affine, encode_point, msm
+from crossmargin_verifier.linear_form import auxiliary_weights, shard_claim, shard_weights
+from crossmargin_verifier.merkle import ShardedTree
+from crossmargin_verifier.polynomial import eq_table, powers
+from crossmargin_verifier.proof import AuxiliaryTotals, BaseTotals, Opening, ShardProof, encode_total_list
+from crossmargin_verifier.shape import Shape
+from crossmargin_verifier.statement import (
+    AUXILIARY_TOTALS_FILE,
+    COLUMNS_FILE,
+    POSITIONS_FILE,
+    RELATION_FILE,
+    SLACK_FILE,
+    SNAPSHOT_FILE,
+    STATEMENT_FILE,
+    TOTALS_FILE,
+    SnapshotManifest,
+    StatementManifest,
+    encode_positions,
+    encode_slack_rows,
+    shard_file,
+)
+from crossmargin_verifier.sumcheck import verify_sumcheck
+from crossmargin_verifier.transcript import (
+    AUXILIARY_TOTALS,
+    BETA,
+    CHI,
+    ETA,
+    MASK,
+    MU,
+    OPEN,
+    SHARD,
+    SHARD_ROOTS,
+    SNAPSHOT,
+    STATEMENT,
+    TOTALS,
+    TOTALS_NONCE,
+    TOTALS_VALUES,
+    ZETA,
+    Transcript,
+)
+from crossmargin_verifier.verify import verify_statement
+
+BACKEND = ReferenceBackend()
+POLICY = bytes(32)
+RELATION = Relation(
+    ("usd", "btc"), (Auxiliary("debt", True),), (Row("equity", (1, 10), (1,)), Row("covered", (1, 0), (1,)))
+)
+TOTALS_SHOWN = (-(10**15), 4)
+AUXILIARY_SHOWN = (10**6,)
+ACCOUNTS, PACKING = 4, 1
+
+
+def uniform(count: int) -> list[int]:
+    return [secrets.randbelow(ORDER) for _ in range(count)]
+
+
+def points(kind: bytes, count: int) -> list[Affine]:
+    """Return points that nobody can open, in place of commitments."""
+    return [generator(b"simulated " + kind + bytes([number])) for number in range(count)]
+
+
+class Simulator:
+    """Writes a statement about commitments that it cannot open."""
+
+    def __init__(self) -> None:
+        self.x = points(b"X", ACCOUNTS)
+        self.r = points(b"R", ACCOUNTS >> PACKING)
+        positions, rows = [encode_point(point) for point in self.x], [encode_point(point) for point in self.r]
+        self.tree, self.slack_tree = ShardedTree(positions, ACCOUNTS), ShardedTree(rows, ACCOUNTS >> PACKING)
+        self.snapshot = SnapshotManifest("simulated", 1, columns_digest(RELATION.columns), ACCOUNTS, 1, self.tree.root)
+        self.statement = StatementManifest(
+            self.snapshot.digest, RELATION.digest, POLICY, PACKING, 0, self.slack_tree.root
+        )
+        self.shape = Shape.of(self.snapshot, self.statement, RELATION)
+        self.files = {
+            COLUMNS_FILE: encode_columns(RELATION.columns),
+            SNAPSHOT_FILE: self.snapshot.encoded,
+            POSITIONS_FILE: encode_positions(positions),
+            RELATION_FILE: RELATION.encoded,
+            STATEMENT_FILE: self.statement.encoded,
+            SLACK_FILE: encode_slack_rows(rows),
+            shard_file(0): self.shard(),
+            TOTALS_FILE: self.totals(),
+            AUXILIARY_TOTALS_FILE: self.auxiliary_totals(),
+        }
+
+    def opening(
+        self,
+        transcript: Transcript,
+        bases: list[Affine],
+        factors: list[int],
+        weights: list[int],
+        claim: int,
+        committed: tuple[list[int], list[Affine]],
+    ) -> Opening:
+        """Choose s, then Gamma = <s, bases> - eta P_0 and u = <s, w> - eta claim."""
+        eta = ProgrammedCopy(transcript).challenge(ETA)
+        s = uniform(len(bases))
+        scaled = [entry * factor for entry, factor in zip(s, factors, strict=True)]
+        coefficients, committed_points = committed
+        nonce = msm([*scaled, *(-eta * entry for entry in coefficients)], [*bases, *committed_points])
+        assert nonce is not None
+        value = (dot(s, weights) - eta * claim) % ORDER
+        transcript.absorb(OPEN, encode_point(nonce) + encode_scalar(value))
+        transcript.challenge(ETA)
+        return fold_response(transcript, bases, factors, s, weights, nonce, value, BACKEND)
+
+    def shard(self) -> bytes:
+        shape = self.shape
+        transcript = Transcript(SHARD)
+        transcript.absorb(STATEMENT, self.statement.digest)
+        roots = self.tree.shard_roots[0] + self.slack_tree.shard_roots[0]
+        transcript.absorb(SHARD_ROOTS, bytes(8) + roots)
+        (mask,) = points(b"C", 1)
+        transcript.absorb(MASK, encode_point(mask))
+        rounds = tuple(tuple(uniform(degree)) for degree in shape.degrees)
+        (beta,) = uniform(1)
+        proof = ShardProof(self.statement.digest, 0, mask, (), rounds, (), beta, Opening(mask, 0, (), ()))
+        reduced = verify_sumcheck(transcript, shape, proof, None)
+        transcript.absorb(BETA, encode_scalar(beta))
+        mu, chi = transcript.challenge(MU), transcript.challenge(CHI)
+        weights = shard_weights(RELATION, shape, reduced.tau, reduced.rho, mu)
+        claim = shard_claim(RELATION, mu, beta, reduced.value - beta * beta + beta)
+        bases = [
+            *position_generators(shape.columns),
+            *slack_generators(shape.values, PACKING),
+            *mask_generators(shape.masks),
+            blinding_generator(),
+        ]
+        factors = [1] * shape.columns + [chi] * shape.slack_length + [chi * chi] * shape.masks + [1]
+        accounts = eq_table(reduced.rho[shape.first_account_variable :])
+        rows = eq_table(reduced.rho[shape.first_account_variable + PACKING :])
+        committed = [*accounts, *(chi * weight for weight in rows), chi * chi], [*self.x, *self.r, mask]
+        opening = self.opening(transcript, bases, factors, weights, claim, committed)
+        return ShardProof(self.statement.digest, 0, mask, (), rounds, (), beta, opening).encode()
+
+    def totals(self) -> bytes:
+        transcript = Transcript(TOTALS)
+        transcript.absorb(SNAPSHOT, self.snapshot.digest)
+        transcript.absorb(TOTALS_VALUES, encode_total_list(TOTALS_SHOWN))
+        eta = ProgrammedCopy(transcript).challenge(ETA)
+        (response,) = uniform(1)
+        opened = [eta * total for total in TOTALS_SHOWN]
+        nonce = msm([response, *[-eta] * ACCOUNTS, *opened], [blinding_generator(), *self.x, *position_generators(2)])
+        assert nonce is not None
+        transcript.absorb(TOTALS_NONCE, encode_point(nonce))
+        return BaseTotals(self.snapshot.digest, TOTALS_SHOWN, nonce, response).encode()
+
+    def auxiliary_totals(self) -> bytes:
+        transcript = Transcript(AUXILIARY_TOTALS)
+        transcript.absorb(STATEMENT, self.statement.digest)
+        transcript.absorb(TOTALS_VALUES, encode_total_list(AUXILIARY_SHOWN))
+        zeta = transcript.challenge(ZETA)
+        bases = [*slack_generators(self.shape.values, PACKING), blinding_generator()]
+        weights = auxiliary_weights(RELATION, PACKING, zeta)
+        claim = dot(powers(zeta, 1), AUXILIARY_SHOWN)
+        committed = [1] * len(self.r), self.r
+        opening = self.opening(transcript, bases, [1] * len(bases), weights, claim, committed)
+        return AuxiliaryTotals(self.statement.digest, AUXILIARY_SHOWN, opening).encode()
+
+
+class ProgrammedCopy(Transcript):
+    """Asks for a challenge without moving the transcript on."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        self.state = transcript.state
+
+
+@pytest.fixture
+def programmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    challenge = Transcript.challenge
+
+    def answer(self: Transcript, label: str) -> int:
+        value = challenge(self, label)
+        return 0x5EED if label == ETA else value
+
+    monkeypatch.setattr(Transcript, "challenge", answer)
+
+
+@pytest.mark.usefixtures("programmed")
+def test_simulated_statement_verifies() -> None:
+    shown = verify_statement(Simulator().files, RELATION, POLICY)
+    assert shown.totals == TOTALS_SHOWN
+    assert shown.auxiliary_totals == AUXILIARY_SHOWN
+
+
+def test_simulated_statement_needs_the_programmed_challenge() -> None:
+    """Nothing but eta stands between the simulator and a forgery."""
+    with pytest.raises(RejectedError):
+        verify_statement(Simulator().files, RELATION, POLICY)
