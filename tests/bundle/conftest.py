@@ -1,14 +1,35 @@
-"""One proven bundle of the small example book, made by the command line as a venue would."""
+"""One proven bundle of the small example book, made by the command line as a venue would, and ways to change it."""
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from scipy.sparse import csr_array
 
+from crossmargin.engine import witness
+from crossmargin.loading import Inputs, load_folder
+from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.encoding import dump_canonical
+from crossmargin_circuits.policy import POLICY_FILE, Policy
+from crossmargin_prover.backend import select_backend
 from crossmargin_prover.cli import main
+from crossmargin_prover.commitments import commit_snapshot
+from crossmargin_prover.randomness import SystemRandomness
+from crossmargin_prover.signing import SigningKey
+from crossmargin_prover.snapshot import CommittedSnapshot
+from crossmargin_prover.statement import prove_statement
+from crossmargin_prover.vault import Vault
+from crossmargin_prover.workflow import publish
+from crossmargin_verifier import check
+from crossmargin_verifier.bundle import BUNDLE_FILE, RESERVES_FILE, BundleManifest, DeclaredReserves
+from crossmargin_verifier.statement import BOOK
 
 SMALL = Path(__file__).parents[2] / "examples" / "small"
 
@@ -25,6 +46,11 @@ class Venue:
     def files(self) -> list[str]:
         """Every file of the bundle, relative."""
         return sorted(str(path.relative_to(self.bundle)) for path in self.bundle.rglob("*") if path.is_file())
+
+    def receipt(self, account: str, ending: str = ".json") -> Path:
+        """Path of an account's receipt."""
+        index = json.loads((self.receipts / "index.json").read_text(encoding="utf-8"))
+        return self.receipts / f"{index[account]}{ending}"
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +69,132 @@ def venue(tmp_path_factory: pytest.TempPathFactory) -> Venue:
     return made
 
 
+@pytest.fixture(scope="session")
+def small() -> Inputs:
+    """The book that the bundle is about."""
+    return load_folder(SMALL)
+
+
 @pytest.fixture
-def bundle(venue: Venue, tmp_path: Path) -> Iterator[Path]:
+def bundle(venue: Venue, tmp_path: Path) -> Path:
     """Return a copy of the bundle that a test may change."""
-    copy = tmp_path / "bundle"
-    shutil.copytree(venue.bundle, copy)
-    yield copy
+    return Path(shutil.copytree(venue.bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def coverage_bundle(venue: Venue, small: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of the coverage statement alone, which verifies in a tenth of a second; not to be changed."""
+    out = tmp_path_factory.mktemp("coverage") / "bundle"
+    publish(Vault.open(venue.vault), small, ("coverage",), out)
+    return out
+
+
+@pytest.fixture
+def coverage(coverage_bundle: Path, tmp_path: Path) -> Path:
+    """Return a copy of the coverage bundle that a test may change."""
+    return Path(shutil.copytree(coverage_bundle, tmp_path / "coverage"))
+
+
+VERIFIED: dict[tuple[Any, ...], Any] = {}
+
+
+@pytest.fixture
+def proofs_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify files that were verified before only once: for tests that change what stands beside the proofs."""
+    verify = check.verify_statement
+
+    def remembered(files: Mapping[str, bytes], relation: Any, policy_digest: bytes, **options: Any) -> Any:
+        digests = tuple((name, sha256(data).digest()) for name, data in sorted(files.items()))
+        key = (digests, relation.digest, policy_digest, options["snapshot"].digest, options["allow_offsets"])
+        if key not in VERIFIED:
+            VERIFIED[key] = verify(files, relation, policy_digest, **options)
+        return VERIFIED[key]
+
+    monkeypatch.setattr(check, "verify_statement", remembered)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Makes bundles about small books by the prover's own functions."""
+
+    key: SigningKey
+    randomness: SystemRandomness
+
+    def commit(self, policy: Policy, records: Sequence[Sequence[int]], *, open_totals: bool = True) -> CommittedSnapshot:
+        """Commit records of accounts holder-0, holder-1, ..."""
+        size = 1 << (len(records) - 1).bit_length()
+        return commit_snapshot(
+            f"{policy.venue}/book/1970",
+            0,
+            policy.layout.labels,
+            csr_array(np.array(records, dtype=np.int64)),
+            [f"holder-{number}" for number in range(len(records))],
+            size,
+            self.randomness,
+            select_backend("reference"),
+            open_totals=open_totals,
+        )
+
+    def prove(self, snapshot: CommittedSnapshot, policy: Policy, mode: int = BOOK) -> dict[str, bytes]:
+        """Prove the policy about the snapshot, packing 0; returns the files of the statement's folder."""
+        compiled = compile_policy(policy)
+        rows = [snapshot.records.row(leaf) for leaf in range(snapshot.manifest.leaves)]
+        values = witness(compiled, csr_array(np.array(rows, dtype=np.int64)))
+        files = prove_statement(
+            snapshot,
+            compiled.relation,
+            policy.digest,
+            values.auxiliaries,
+            values.slacks,
+            self.randomness,
+            select_backend("reference"),
+            packing=0,
+            mode=mode,
+        )
+        return {**files, POLICY_FILE: policy.encoded}
+
+    def write(
+        self,
+        folder: Path,
+        snapshot: CommittedSnapshot,
+        statements: Mapping[str, Mapping[str, bytes]],
+        assets: Mapping[str, str],
+        fund: str,
+        venue: str,
+    ) -> Path:
+        """Write a bundle without summaries."""
+        accounts = sum(1 for holder in snapshot.ids if holder)
+        manifest = BundleManifest(
+            venue=venue,
+            snapshot_digest=snapshot.manifest.digest,
+            statements=tuple(statements),
+            receipt_key=self.key.public,
+            loaded=accounts,
+            rejected=0,
+            padding=snapshot.manifest.leaves - accounts,
+        )
+        reserves = DeclaredReserves(snapshot.manifest.digest, "test", assets, "USD", fund)
+        for name, files in statements.items():
+            (folder / name).mkdir(parents=True)
+            for file, data in files.items():
+                (folder / name / file).write_bytes(data)
+        (folder / BUNDLE_FILE).write_bytes(manifest.encoded)
+        (folder / RESERVES_FILE).write_bytes(reserves.encoded)
+        return folder
+
+
+@pytest.fixture(scope="session")
+def workshop() -> Workshop:
+    return Workshop(SigningKey.generate(), SystemRandomness())
+
+
+@pytest.fixture
+def rewrite() -> Callable[[Path, Callable[[Any], None]], None]:
+    """Return a function that changes a JSON file in place and writes it canonically again."""
+
+    def change(path: Path, edit: Callable[[Any], None]) -> None:
+        value = json.loads(path.read_bytes())
+        edit(value)
+        path.write_bytes(dump_canonical(value))
+
+    return change
