@@ -20,7 +20,7 @@ from crossmargin_verifier.inclusion import (
     verify_same_position,
 )
 from crossmargin_verifier.merkle import ShardedTree
-from crossmargin_verifier.statement import SnapshotManifest, decode_point_file
+from crossmargin_verifier.statement import SnapshotManifest
 
 HOLDERS = ["alice@example.org", "bob@example.org", "carol/sub 1", "dave", "erin", ""]
 RECORDS = [(1000, 5, -3), (-(2**62) + 1, 2**62 - 1, 0), (0, 0, 0), (1, 2, 3), (4, 5, 6), (0, 0, 0)]
