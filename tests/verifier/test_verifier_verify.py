@@ -262,7 +262,7 @@ def test_read_only_plain_files(folder: Path, name: str) -> None:
         ("snapshot.cm1", 2**17 + 1),
         ("statement.cm1", 2**17 + 1),
         ("columns.cm1", 2**24 + 1),
-        ("relation.cm1", 2**27 + 1),
+        ("relation.cm1", 2**26 + 1),
         ("positions.cm1", 147),
         ("slack.cm1", 81),
         ("totals.cm1", 2**21 + 1),

@@ -33,7 +33,7 @@ MAX_PACKING = 4
 TOTAL_BOUND = 2**120
 """Magnitude of an opened total, in units of its column (protocol): keeps the size condition S10 decidable."""
 
-MAX_LEAVES_HERE = 2**26
+MAX_LEAVES_HERE = 2**24
 """Accounts one process verifies (implementation): decoded positions take about 250 bytes each."""
 
 MAX_ACCOUNTS_PER_SHARD = 2**20
@@ -48,7 +48,7 @@ MAX_COLUMNS = 2**16
 MAX_SLACK_GENERATORS = 2**20
 """64 J 2^gamma, bits in one slack row (implementation): one generator each, about 0.3 ms to derive."""
 
-MAX_RELATION_BYTES = 2**27
+MAX_RELATION_BYTES = 2**26
 """Bytes of `relation.cm1` (implementation): 16 for each of K (V + Q + 1) coefficients, decoded at about 60."""
 
 MAX_COLUMNS_BYTES = 2**24
