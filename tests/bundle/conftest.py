@@ -120,7 +120,9 @@ class Workshop:
     key: SigningKey
     randomness: SystemRandomness
 
-    def commit(self, policy: Policy, records: Sequence[Sequence[int]], *, open_totals: bool = True) -> CommittedSnapshot:
+    def commit(
+        self, policy: Policy, records: Sequence[Sequence[int]], *, open_totals: bool = True
+    ) -> CommittedSnapshot:
         """Commit records of accounts holder-0, holder-1, ..."""
         size = 1 << (len(records) - 1).bit_length()
         return commit_snapshot(
