@@ -134,7 +134,6 @@ class Workshop:
             size,
             self.randomness,
             select_backend("reference"),
-            open_totals=open_totals,
         )
 
     def prove(self, snapshot: CommittedSnapshot, policy: Policy, mode: int = BOOK) -> dict[str, bytes]:

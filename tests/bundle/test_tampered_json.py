@@ -47,24 +47,14 @@ RESERVES = {
     "insurance_fund.amount": {SUMMARY},
     "insurance_fund.currency": {SUMMARY},
 }
-SUMMARY_FIELDS = dict.fromkeys(
-    (
-        "format",
-        "venue",
-        "verified",
-        "snapshot.id",
-        "snapshot.as_of",
-        "claims[].claim",
-        "claims[].result",
-        "claims[].figures",
-        "claims[].meaning",
-        "formulas.*[]",
-        "digests.*",
-        "compared",
-        "not shown[]",
-    ),
-    {SUMMARY},
-)
+SUMMARY_FIELDS = {
+    name: {SUMMARY}
+    for name in (
+        *("format", "venue", "verified", "snapshot.id", "snapshot.as_of"),
+        *(f"claims[].{name}" for name in ("claim", "result", "figures", "meaning")),
+        *("formulas.*[]", "digests.*", "compared", "not shown[]"),
+    )
+}
 # What the arrays were computed from: only the digest of the policy knows these, and it stands in the statement.
 INPUTS = (
     "inputs.statement",
@@ -108,7 +98,7 @@ POLICY_FIELDS = {
     "definitions[].role": {STATEMENT, POLICY},
     "definitions[].subject": {STATEMENT, POLICY},
     "constraints": {MALFORMED},
-    **dict.fromkeys(INPUTS, {STATEMENT}),
+    **{name: {STATEMENT} for name in INPUTS},
 }
 NODES = {
     "op": {STATEMENT, POLICY, MALFORMED},
@@ -265,7 +255,7 @@ DECLARED = [(file, field) for file in ("bundle.json", "reserves.json") for field
 
 @pytest.mark.parametrize(("file", "field"), [each for each in DECLARED if MANIFESTS[each[0]][each[1]] == {SUMMARY}])
 def test_changed_declaration_without_summaries_shows_in_the_verdict(bundle: Path, file: str, field: str) -> None:
-    """Whoever changes a declaration can take the summaries away, or write new ones; the verdict differs all the same."""
+    """Whoever changes a declaration can take the summaries away, or write new ones; the verdict still differs."""
     for name in ("summary.json", "summary.txt"):
         (bundle / name).unlink()
     before = check_bundle(bundle)
