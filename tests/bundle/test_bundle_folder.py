@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("proofs_once")
 Rewrite = Callable[[Path, Callable[[Any], None]], None]
 
 STATEMENT_FILES = ("columns", "relation", "snapshot", "positions", "totals", "statement", "slack", "shard-000000")
-FOLDER = tuple(f"{name}.cm1" for name in (*STATEMENT_FILES, "auxtotals")) + ("policy.json",)
+FOLDER = (*(f"{name}.cm1" for name in (*STATEMENT_FILES, "auxtotals")), "policy.json")
 
 
 def test_manifest_of_files_is_complete(venue: Any) -> None:
@@ -68,8 +68,10 @@ def test_additional_files_are_ignored(bundle: Path, venue: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["..", ".", "../initial", "initial/", "/tmp", "a/b", "a\\b", "", "Initial", "1st", "a" * 33, "a\u0000", "é", "a.b"]  # noqa: S108
-    + ["-initial", "initial ", "~", "a\nb"],
+    [
+        *("..", ".", "../initial", "initial/", "/initial", "a/b", "a\\b", "~", "", "a" * 33),
+        *("Initial", "1st", "-initial", "initial ", "a.b", "a\u0000", "a\nb", "\u00e9"),
+    ],
 )
 def test_name_that_could_leave_the_folder_is_malformed(bundle: Path, rewrite: Rewrite, name: str) -> None:
     rewrite(bundle / "bundle.json", lambda root: root["statements"].append(name))
@@ -100,7 +102,7 @@ def test_exchanged_statement_folders_are_refused(bundle: Path) -> None:
         (bundle / name).unlink()
     exchanged = check_bundle(bundle).digests
     assert exchanged["initial statement"] == honest["maintenance statement"]
-    with pytest.raises(RejectedError, match="^V10: initial statement"):
+    with pytest.raises(RejectedError, match=r"^V10: initial statement"):
         check_bundle(bundle, {"initial statement": bytes.fromhex(honest["initial statement"])})
 
 
