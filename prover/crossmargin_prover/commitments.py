@@ -6,9 +6,11 @@ The snapshot is published before any statement, and serves all of them.
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from itertools import chain
 
-from crossmargin_circuits.layout import columns_digest, encode_columns
+from crossmargin_circuits.digest import DIGEST_BYTES
+from crossmargin_circuits.layout import check_labels, columns_digest, encode_columns
 from crossmargin_prover.backend import Backend, Int64Array
 from crossmargin_prover.jobs import Progress, no_progress, run_jobs
 from crossmargin_prover.randomness import Draw, Randomness
@@ -58,13 +60,22 @@ def commit_snapshot(
 
     Raises:
         WitnessError: a record out of range, or an id that is empty, repeated or too long.
+        MalformedError: labels that are empty or repeated, or a size that is no power of two or beyond the limits.
     """
     rows = Records.of(records, name_account)
     _check_ids(ids, len(rows), name_account)
     if rows.columns != len(columns):
         raise WitnessError(f"records with {rows.columns} columns, {len(columns)} labels")
-    shards = max(1, -(-len(rows) // accounts_per_shard))
-    leaves = shards * accounts_per_shard
+    check_labels(columns, "column")
+    draft = SnapshotManifest(
+        sid=sid,
+        as_of=as_of,
+        columns_digest=columns_digest(columns),
+        accounts_per_shard=accounts_per_shard,
+        shards=max(1, -(-len(rows) // max(1, accounts_per_shard))),
+        position_root=bytes(DIGEST_BYTES),
+    )
+    leaves = draft.leaves
     context = hashlib.sha256(b"".join(part.tobytes() for part in (rows.indptr, rows.indices, rows.data))).digest()
     context += sid.encode("utf-8")
     order = [number if number < len(rows) else PADDING for number in randomness.order(leaves, context)]
@@ -83,14 +94,7 @@ def commit_snapshot(
     committed = run_jobs(_commit_positions, jobs, executor, progress, "commit positions")
     encodings = list(chain.from_iterable(committed))
 
-    manifest = SnapshotManifest(
-        sid=sid,
-        as_of=as_of,
-        columns_digest=columns_digest(columns),
-        accounts_per_shard=accounts_per_shard,
-        shards=shards,
-        position_root=ShardedTree(encodings, accounts_per_shard).root,
-    )
+    manifest = replace(draft, position_root=ShardedTree(encodings, accounts_per_shard).root)
     files = _files(manifest, columns, encodings)
     if open_totals:
         nonce = randomness.scalars(Draw.TOTALS, 0, 0, 1, context + manifest.digest)[0]

@@ -19,8 +19,11 @@ from crossmargin_verifier.transcript import ETA, FOLD, FOLD_CHALLENGE, OPEN, XI,
 __all__ = ["fold_response", "prove_opening"]
 
 FOLDS_BEFORE_MERGE = 4
-"""Folds done by multiplying scalars, before the bases are multiplied out once: a short fold on original bases costs as
-much as a long one, while multiplying them out costs about 70 additions for each base and 256 for each sum."""
+"""Folds done by multiplying scalars, before the bases are multiplied out once: a fold on the original bases costs as
+much at every length, while multiplying them out costs about 70 additions for each base and 256 for each sum."""
+
+FOLDS_AFTER_MERGE = 3
+"""Least folds that must be left for multiplying the bases out to pay."""
 
 
 class _Bases:
@@ -105,7 +108,7 @@ def fold_response(
     bases = _Bases(points, factors, length, backend)
     pairs = []
     for fold in range(rounds):
-        if fold == FOLDS_BEFORE_MERGE:
+        if fold == FOLDS_BEFORE_MERGE and rounds - fold >= FOLDS_AFTER_MERGE:
             bases.merge()
         half = length >> (fold + 1)
         s_low, s_high, w_low, w_high = s[:half], s[half:], w[:half], w[half:]

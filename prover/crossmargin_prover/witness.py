@@ -19,6 +19,10 @@ from crossmargin_prover.backend import Int64Array, UInt64Array
 __all__ = ["CsrMatrix", "Records", "ShardWitness", "WitnessError", "check_rows", "unsigned_values"]
 
 
+HALF_BITS = 31
+"""Records are summed in halves, so that int64 cannot wrap."""
+
+
 class WitnessError(CrossmarginError):
     """Private input that cannot be committed or does not satisfy the relation; names account and column or row."""
 
@@ -102,10 +106,12 @@ class Records:
 
     def take(self, order: Sequence[int]) -> "Records":
         """Return the records of these accounts in this order; -1 is an account without entries."""
-        rows = [(int(self.indptr[row]), int(self.indptr[row + 1])) if row >= 0 else (0, 0) for row in order]
-        counts = np.array([high - low for low, high in rows], dtype=np.int64)
-        entries = np.concatenate([np.arange(0), *(np.arange(low, high) for low, high in rows)]).astype(np.int64)
-        return Records(_starts(counts), self.indices[entries], self.data[entries], self.columns)
+        rows = np.asarray(order, dtype=np.int64)
+        lows = np.where(rows >= 0, self.indptr[rows], 0)
+        counts = np.where(rows >= 0, self.indptr[rows + 1], 0) - lows
+        starts = _starts(counts)
+        entries = np.arange(starts[-1]) - np.repeat(starts[:-1] - lows, counts)
+        return Records(starts, self.indices[entries], self.data[entries], self.columns)
 
     def row(self, account: int) -> tuple[int, ...]:
         """Return the whole record of one account, V integers."""
@@ -116,10 +122,13 @@ class Records:
 
     def totals(self) -> tuple[int, ...]:
         """Return the exact sum of every column."""
-        sums = [0] * self.columns
-        for column, value in zip(self.indices.tolist(), self.data.tolist(), strict=True):
-            sums[column] += value
-        return tuple(sums)
+        # Sums of fewer than 2^32 halves of 31 bits stay inside int64.
+        sums = []
+        for half in np.divmod(self.data, 1 << HALF_BITS):
+            part = np.zeros(self.columns, dtype=np.int64)
+            np.add.at(part, self.indices, half)
+            sums.append(part.tolist())
+        return tuple((high << HALF_BITS) + low for high, low in zip(*sums, strict=True))
 
 
 @dataclass(frozen=True, repr=False)
@@ -193,13 +202,14 @@ def check_rows(
         for u in range(len(relation.auxiliaries))
     ]
     offsets = [row.offset for row in relation.rows]
-    starts, columns, entries = records.indptr.tolist(), records.indices.tolist(), records.data.tolist()
-    for account, (given, aux) in enumerate(zip(slacks.tolist(), auxiliaries.tolist(), strict=True)):
+    for account in range(len(records)):
+        low, high = int(records.indptr[account]), int(records.indptr[account + 1])
+        given = slacks[account].tolist()
         exact = offsets.copy()
-        for entry in range(starts[account], starts[account + 1]):
-            for k, coefficient in base[columns[entry]]:
-                exact[k] += coefficient * entries[entry]
-        for value, terms in zip(aux, helpers, strict=True):
+        for column, entry in zip(records.indices[low:high].tolist(), records.data[low:high].tolist(), strict=True):
+            for k, coefficient in base[column]:
+                exact[k] += coefficient * entry
+        for value, terms in zip(auxiliaries[account].tolist(), helpers, strict=True):
             for k, coefficient in terms:
                 exact[k] += coefficient * value
         if exact != given:

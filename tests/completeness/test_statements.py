@@ -210,7 +210,7 @@ def books(draw: st.DrawFn) -> tuple[Any, list[Any], int, int, int]:
     )
 
 
-@settings(max_examples=5)
+@settings(max_examples=4)
 @given(case=books())
 def test_random_books(venue: Any, case: tuple[Any, list[Any], int, int, int]) -> None:
     """Relations with auxiliaries that are set far above what the rows need."""

@@ -1,4 +1,4 @@
-"""Every operation of the reference backend against a naive computation with py_ecc or plain integers."""
+"""Every operation of every backend against a naive computation with py_ecc or plain integers."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from py_ecc.secp256k1 import secp256k1 as curve
 
-from crossmargin_prover.backend import BackendError, available, select_backend
+from crossmargin_prover.backend import Backend, BackendError, available, select_backend
 from crossmargin_prover.backend.bits import byte_columns
 from crossmargin_prover.backend.tables import best_window, signed_digits, subset_tables, window_tables
 from crossmargin_verifier.field import ORDER
@@ -14,11 +14,14 @@ from crossmargin_verifier.generators import blinding_generator, position_generat
 from crossmargin_verifier.group import Point
 from crossmargin_verifier.polynomial import eq_table
 
-BACKEND = select_backend()
-
 scalars = st.integers(0, ORDER - 1) | st.sampled_from([0, 1, ORDER - 1])
 records = st.integers(-(2**62) + 1, 2**62 - 1) | st.sampled_from([1, -1, 2**62 - 1, 1 - 2**62])
 words = st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 2**64 - 1, 2**63])
+
+
+@pytest.fixture(scope="module", params=available())
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return select_backend(request.param)
 
 
 def naive(scalars: list[int], points: list[Point]) -> Point:
@@ -56,19 +59,19 @@ def bit(value: int, position: int) -> int:
 
 @settings(max_examples=15)
 @given(sparse_rows())
-def test_commit_sparse(case: tuple[list[dict[int, int]], list[int]]) -> None:
+def test_commit_sparse(backend: Backend, case: tuple[list[dict[int, int]], list[int]]) -> None:
     rows, blindings = case
     bases = [*position_generators(7), blinding_generator()]
     expected = [
         naive([*(row.get(v, 0) for v in range(7)), blinding], bases)
         for row, blinding in zip(rows, blindings, strict=True)
     ]
-    assert BACKEND.commit_sparse(*csr(rows), blindings) == expected
+    assert backend.commit_sparse(*csr(rows), blindings) == expected
 
 
-def test_commit_sparse_of_many_equal_rows_shares_tables() -> None:
+def test_commit_sparse_of_many_equal_rows_shares_tables(backend: Backend) -> None:
     rows = [{0: 5, 3: -(2**61) - 12345}] * 300
-    points = BACKEND.commit_sparse(*csr(rows), list(range(300)))
+    points = backend.commit_sparse(*csr(rows), list(range(300)))
     bases = [*position_generators(4), blinding_generator()]
     assert points[299] == naive([5, 0, 0, rows[0][3], 299], bases)
     assert len(set(points)) == 300
@@ -76,7 +79,7 @@ def test_commit_sparse_of_many_equal_rows_shares_tables() -> None:
 
 @settings(max_examples=10)
 @given(value_arrays(st.sampled_from([2, 4])), st.sampled_from([0, 1]), st.data())
-def test_commit_bits(values: np.ndarray, packing: int, data: st.DataObject) -> None:
+def test_commit_bits(backend: Backend, values: np.ndarray, packing: int, data: st.DataObject) -> None:
     accounts, per_account = values.shape
     rows = accounts >> packing
     blindings = [data.draw(scalars) for _ in range(rows)]
@@ -85,18 +88,18 @@ def test_commit_bits(values: np.ndarray, packing: int, data: st.DataObject) -> N
     for row, blinding in zip(values.reshape(rows, -1).tolist(), blindings, strict=True):
         used = [base for place, base in enumerate(bases) if bit(row[place // 64], place % 64)]
         expected.append(naive([*[1] * len(used), blinding], [*used, blinding_generator()]))
-    assert BACKEND.commit_bits(values, packing, blindings) == expected
+    assert backend.commit_bits(values, packing, blindings) == expected
 
 
 @pytest.mark.parametrize("rows", [1, 3, 40, 300])
-def test_commit_bits_with_every_table_width(rows: int) -> None:
+def test_commit_bits_with_every_table_width(backend: Backend, rows: int) -> None:
     """The cheapest width of the tables grows with the number of rows."""
     values = np.arange(rows, dtype=np.uint64).reshape(rows, 1) * np.uint64(0x0103_0507_090B_0D0F)
     blindings = list(range(rows))
     bases = slack_generators(1, 0)
     last = int(values[-1, 0])
     expected = naive([*(bit(last, place) for place in range(64)), rows - 1], [*bases, blinding_generator()])
-    assert BACKEND.commit_bits(values, 0, blindings)[-1] == expected
+    assert backend.commit_bits(values, 0, blindings)[-1] == expected
 
 
 def naive_rounds(values: np.ndarray, tau: list[int], mask: int, rho: list[int]) -> tuple[list[list[int]], int]:
@@ -149,59 +152,59 @@ def interpolate(values: list[int]) -> list[int]:
 
 @settings(max_examples=15)
 @given(value_arrays(st.sampled_from([1, 2, 4])), scalars, st.data())
-def test_sumcheck_rounds(values: np.ndarray, mask: int, data: st.DataObject) -> None:
+def test_sumcheck_rounds(backend: Backend, values: np.ndarray, mask: int, data: st.DataObject) -> None:
     accounts, per_account = values.shape
     variables = 6 + (per_account - 1).bit_length() + (accounts - 1).bit_length()
     tau = [data.draw(scalars) for _ in range(variables)]
     rho = [data.draw(scalars) for _ in range(variables)]
     expected, value = naive_rounds(values, tau, mask, rho)
-    state = BACKEND.bit_sumcheck(values, tau, mask)
+    state = backend.bit_sumcheck(values, tau, mask)
     for challenge, coefficients in zip(rho, expected, strict=True):
         assert state.round() == coefficients
         state.bind(challenge)
     assert state.value == value
 
 
-def test_sumcheck_wants_a_point_of_the_right_length() -> None:
+def test_sumcheck_wants_a_point_of_the_right_length(backend: Backend) -> None:
     with pytest.raises(ValueError, match="tau"):
-        BACKEND.bit_sumcheck(np.zeros((2, 1), dtype=np.uint64), [1] * 6, 0)
+        backend.bit_sumcheck(np.zeros((2, 1), dtype=np.uint64), [1] * 6, 0)
     with pytest.raises(ValueError, match="bound"):
-        _ = BACKEND.bit_sumcheck(np.zeros((2, 1), dtype=np.uint64), [1] * 7, 0).value
+        _ = backend.bit_sumcheck(np.zeros((2, 1), dtype=np.uint64), [1] * 7, 0).value
 
 
 @given(sparse_rows(), st.data())
-def test_fold_sparse(case: tuple[list[dict[int, int]], list[int]], data: st.DataObject) -> None:
+def test_fold_sparse(backend: Backend, case: tuple[list[dict[int, int]], list[int]], data: st.DataObject) -> None:
     rows, weights = case
     expected = [sum(w * row.get(v, 0) for w, row in zip(weights, rows, strict=True)) % ORDER for v in range(9)]
-    assert BACKEND.fold_sparse(*csr(rows), 9, weights) == expected
+    assert backend.fold_sparse(*csr(rows), 9, weights) == expected
 
 
 @given(value_arrays(st.sampled_from([2, 4])), st.sampled_from([0, 1]), st.data())
-def test_fold_bits(values: np.ndarray, packing: int, data: st.DataObject) -> None:
+def test_fold_bits(backend: Backend, values: np.ndarray, packing: int, data: st.DataObject) -> None:
     rows = values.reshape(len(values) >> packing, -1).tolist()
     weights = [data.draw(scalars) for _ in rows]
     expected = [
         sum(weight * bit(row[place // 64], place % 64) for weight, row in zip(weights, rows, strict=True)) % ORDER
         for place in range(64 * len(rows[0]))
     ]
-    assert BACKEND.fold_bits(values, packing, weights) == expected
+    assert backend.fold_bits(values, packing, weights) == expected
 
 
 @settings(max_examples=5)
 @given(st.lists(scalars, min_size=1, max_size=4), st.integers(1, 3))
-def test_fold_points(weights: list[int], length: int) -> None:
+def test_fold_points(backend: Backend, weights: list[int], length: int) -> None:
     generators = position_generators(len(weights) * length)
     rows: list[list[Point]] = [list(generators[k * length : (k + 1) * length]) for k in range(len(weights))]
     rows[-1][0] = None
     expected = [naive(weights, [row[i] for row in rows]) for i in range(length)]
-    assert BACKEND.fold_points(rows, weights) == expected
+    assert backend.fold_points(rows, weights) == expected
 
 
 @settings(max_examples=5)
 @given(st.lists(scalars, min_size=0, max_size=5))
-def test_msm(weights: list[int]) -> None:
+def test_msm(backend: Backend, weights: list[int]) -> None:
     points = position_generators(len(weights))
-    assert BACKEND.msm(weights, points) == naive(weights, list(points))
+    assert backend.msm(weights, points) == naive(weights, list(points))
 
 
 @given(st.integers(0, ORDER), st.integers(1, 12))

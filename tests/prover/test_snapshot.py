@@ -59,8 +59,12 @@ def test_records_that_are_refused() -> None:
     with pytest.raises(WitnessError, match="2 columns, 1 labels"):
         matrix = csr_array(np.array([[1, 1]]))
         commit_snapshot("book", 7, ("usd",), matrix, ["ann"], 1, RANDOMNESS, BACKEND)
-    with pytest.raises(ValueError, match="power of two"):
-        commit([[1, 1]], ["ann"], per_shard=3)
+    for size in (0, 3):
+        with pytest.raises(MalformedError, match="power of two"):
+            commit([[1, 1]], ["ann"], per_shard=size)
+    with pytest.raises(MalformedError, match="label 'usd' twice"):
+        matrix = csr_array(np.array([[1, 1]]))
+        commit_snapshot("book", 7, ("usd", "usd"), matrix, ["ann"], 1, RANDOMNESS, BACKEND)
 
 
 def test_private_file_round_trip(snapshot: CommittedSnapshot, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from crossmargin_verifier.shard import PublicShard
 
 RELATION = Relation(("usd", "btc"), (), (Row("equity", (1, 10), ()),))
 POOR, RICH = ([0, 0], [0, 0]), ([2**60, -3], [2**61 + 12345, 2**40])
-PROOFS, BINS = 200, 8
+PROOFS, BINS = 120, 4
 
 # The chance that one of the some sixty tests below fails on correct code.
 FALSE_ALARM = 1e-9
@@ -61,7 +61,7 @@ def samples(records: Sequence[Sequence[int]], mode: int, randomness: SystemRando
         for coefficients in (*proof.rounds, *proof.projection_rounds):
             revealed += coefficients
         # The top bits of a projection are where a record would show.
-        revealed += [z >> shape.mask_bits - 3 for z in proof.projections[:8]] + list(proof.projections[:8])
+        revealed += [z >> shape.mask_bits - 2 for z in proof.projections[:8]] + list(proof.projections[:8])
         rows.append([scalar % BINS for scalar in revealed])
     return np.array(rows)
 
