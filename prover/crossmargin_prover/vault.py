@@ -92,7 +92,11 @@ class Vault:
     @property
     def signing_key(self) -> SigningKey:
         """The key that signs receipts."""
-        return SigningKey(self._read_key(self._signing_key))
+        key = self._read_key(self._signing_key)
+        try:
+            return SigningKey(key)
+        except ValueError:
+            raise VaultError(f"{self._signing_key}: not a secret key: the vault is damaged") from None
 
     def save(self, snapshot: CommittedSnapshot, venue: str, book: Book) -> Report:
         """Write a committed snapshot and the report of its book."""

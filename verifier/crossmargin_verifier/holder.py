@@ -106,8 +106,8 @@ def twin_differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> l
     A margin in the twin under a policy that the bundle does not have (of an earlier bundle, say) is left out of the
     comparison: `unknown_margins` names it.
     """
-    names = {*found, *expected} - {"margin"}
-    different = {name for name in names if not (name in found and _same(found[name], expected.get(name)))}
+    both = found.keys() & expected.keys() - {"margin"}
+    different = (found.keys() ^ expected.keys()) | {name for name in both if not _same(found[name], expected[name])}
     computed = {each["policy"]: each for each in expected["margin"]}
     for each in _margins(found):
         if not _same(each, computed.get(each["policy"], each)):
