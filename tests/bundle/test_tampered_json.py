@@ -117,7 +117,9 @@ TREES = {
 
 
 def policy_manifest(statement: str) -> dict[str, set[str]]:
-    trees = {f"definitions[].expression.{node}": NODES[re.split(r"[.\]]", node)[-1]] for node in TREES[statement]}
+    trees = {
+        f"definitions[].expression.{node}": NODES[re.split(r"[.\]]", node)[-1]] for node in sorted(TREES[statement])
+    }
     return {**POLICY_FIELDS, **trees}
 
 
