@@ -38,6 +38,13 @@ MAX_RELATION_COEFFICIENTS = 2**23
 """Coefficients of a relation, K (V + Q + 1): 2^27 bytes of `relation.cm1`; bounds what a hostile policy allocates."""
 
 
+MAX_COMPILE_WORK = 2**25
+"""Pieces made on the way, times columns and PIECE_WORK: bounds the time of a hostile policy to some tens of seconds."""
+
+PIECE_WORK = 255
+"""What a piece costs besides its coefficients, in coefficients."""
+
+
 @dataclass(frozen=True)
 class _Affine:
     """Integer combination of base columns (dense) and auxiliaries (by number)."""
@@ -118,6 +125,7 @@ class _Compiler:
         self._numbers: dict[str, int] = {}
         self._auxiliary_labels: dict[str, int] = {}
         self._row_labels: dict[str, int] = {}
+        self._work = 0
         self._zero = _Affine((0,) * len(policy.layout))
 
     def run(self) -> CompiledPolicy:
@@ -174,7 +182,18 @@ class _Compiler:
         self._rows.append((_distinct(label, self._row_labels), affine))
 
     def _pieces(self, expression: Expression, sign: int, path: str) -> list[_Piece]:
-        """Return pieces whose maximum is sign * expression; the policy has checked the curvature."""
+        """Return pieces whose maximum is sign * expression; the policy has checked the curvature.
+
+        Raises:
+            PolicyError: more pieces in all than MAX_COMPILE_WORK allows.
+        """
+        pieces = self._expand(expression, sign, path)
+        self._work += len(pieces) * (len(self._policy.layout) + PIECE_WORK)
+        if self._work > MAX_COMPILE_WORK:
+            raise PolicyError(f"policy: {path}: too much work to compile: fewer nested maxima are needed")
+        return pieces
+
+    def _expand(self, expression: Expression, sign: int, path: str) -> list[_Piece]:
         match expression:
             case Linear(name):
                 array = self._policy.array(name)

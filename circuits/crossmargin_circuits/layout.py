@@ -4,6 +4,7 @@ A record is an integer vector x; column v counts units of one asset or lots of o
 1 for every real account and 0 for padding, so that its total is the number of real accounts.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,6 +26,9 @@ __all__ = [
 
 RECORD_BOUND = 2**62
 """Every entry of a record satisfies |x_v| < RECORD_BOUND (SPEC S3)."""
+
+COLUMN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]*")
+"""Name of an asset or an instrument; ASCII, so that two names that look alike are alike."""
 
 MAGIC = b"CM1C"
 
@@ -80,6 +84,13 @@ class RecordLayout:
         if not kinds or kinds[0] is not ColumnKind.ACCOUNT or kinds.count(ColumnKind.ACCOUNT) > 1:
             raise MalformedError("layout: column 0, and no other, must be the account column")
         for column in self.columns:
+            if bool(column.name) != (column.kind is not ColumnKind.ACCOUNT) or (
+                column.name and not COLUMN_NAME.fullmatch(column.name)
+            ):
+                raise MalformedError(f"layout: {column.key!r}: a name is letters, digits and _ . / : -")
+            # With this the label determines kind, name and unit, so that columns.cm1 fixes all three.
+            if not column.unit or not column.unit.isascii() or set(column.unit) & set("[]"):
+                raise MalformedError(f"layout: {column.key}: a unit is ASCII text without brackets")
             if not 0 < column.limit < RECORD_BOUND:
                 raise MalformedError(f"layout: {column.key}: limit must be in 1 .. 2^62 - 1")
         index = {column.key: number for number, column in enumerate(self.columns)}

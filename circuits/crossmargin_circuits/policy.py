@@ -52,6 +52,9 @@ MAX_EXPANDED_DEPTH = 200
 MAX_TEXT = 1000
 """Characters of a name, a meaning or a unit: they are repeated in the labels of rows."""
 
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./:-]*( [A-Za-z0-9][A-Za-z0-9_./:-]*)*")
+"""Name of an array, a definition or a constraint: ASCII words, so that no name reads as a formula or as another."""
+
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?")
 
 
@@ -143,9 +146,8 @@ class Policy:
             PolicyError: the rest.
         """
         self._check_texts()
-        _check_distinct("array", [array.name for array in self.arrays])
-        _check_distinct("definition", [definition.name for definition in self.definitions])
-        _check_distinct("constraint", [constraint.name for constraint in self.constraints])
+        names = [array.name for array in self.arrays] + [each.name for each in self.definitions]
+        _check_distinct(names + [each.name for each in self.constraints])
         for array in self.arrays:
             if len(array.coefficients) != len(self.layout):
                 raise MalformedError(f"policy: array {array.name!r}: one coefficient per column is needed")
@@ -327,11 +329,14 @@ class Policy:
         )
 
 
-def _check_distinct(what: str, names: list[str]) -> None:
+def _check_distinct(names: list[str]) -> None:
+    """Check that arrays, definitions and constraints have names of their own, which formulas show as they are."""
     seen = set()
     for name in names:
-        if not name or name in seen:
-            raise MalformedError(f"policy: {what} names must be distinct and not empty: {name!r}")
+        if not NAME.fullmatch(name):
+            raise MalformedError(f"policy: {name!r}: a name is words of letters, digits and _ . / : - , a letter first")
+        if name in seen:
+            raise MalformedError(f"policy: {name!r} names two arrays, definitions or constraints")
         seen.add(name)
 
 

@@ -90,7 +90,7 @@ class Relation:
         for row in self.rows:
             base = sum(map(abs, row.base)) * (2**120 + leaves * 2**62)
             helpers = sum(map(abs, row.auxiliary)) * leaves * 2**VALUE_BITS
-            if base + helpers + leaves * (2**VALUE_BITS + abs(row.offset)) >= CURVE_ORDER // 2:
+            if 2 * (base + helpers + leaves * (2**VALUE_BITS + abs(row.offset))) >= CURVE_ORDER:
                 raise BudgetError(f"S10: row {row.label!r}: coefficients too large for {leaves} accounts")
 
     @cached_property

@@ -9,6 +9,7 @@
 The folder is created with mode 0700 and its files with 0600; nothing in it but `statements` may be published.
 """
 
+import hashlib
 import json
 import os
 import secrets
@@ -97,6 +98,11 @@ class Vault:
             return SigningKey(key)
         except ValueError:
             raise VaultError(f"{self._signing_key}: not a secret key: the vault is damaged") from None
+
+    @property
+    def naming_key(self) -> bytes:
+        """The secret that names the files of receipts."""
+        return hashlib.sha256(b"crossmargin receipt names" + self._read_key(self._randomness_key)).digest()
 
     def save(self, snapshot: CommittedSnapshot, venue: str, book: Book) -> Report:
         """Write a committed snapshot and the report of its book."""

@@ -165,10 +165,11 @@ def write_receipts(
     check_replaceable(out, INDEX_FILE)
     out.mkdir(parents=True, exist_ok=True)
     out.chmod(0o700)
-    index = {snapshot.ids[leaf]: receipt_name(snapshot.ids[leaf]) for leaf in leaves}
+    key, naming_key = vault.signing_key, vault.naming_key
+    index = {snapshot.ids[leaf]: receipt_name(snapshot.ids[leaf], naming_key) for leaf in leaves}
     _write_owner_only(out / INDEX_FILE, json.dumps(index, indent=2, ensure_ascii=False).encode("utf-8"))
     progress("receipts", 0, len(leaves))
-    for done, receipt in enumerate(make_receipts(snapshot, leaves, policies, vault.signing_key), 1):
+    for done, receipt in enumerate(make_receipts(snapshot, leaves, policies, key, naming_key), 1):
         for name, data in receipt.files.items():
             _write_owner_only(out / name, data)
         progress("receipts", done, len(leaves))

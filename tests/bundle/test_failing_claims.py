@@ -36,12 +36,15 @@ OWED_USD = Fraction(10_000 + 20_000, 100) + Fraction(-500_000 + 200_000, 10_000)
 def margin_policy(*, shortfall: bool = False, constraint: bool = False) -> Policy:
     """Requirement 50 USD a contract either way, equity the balance; with or without a word on who covers what."""
     arrays = (
-        RiskArray("equity", "cash", (0, 1, 0, 0, 0)),
+        RiskArray("cash", "cash", (0, 1, 0, 0, 0)),
         RiskArray("pnl", "price falls by 50 USD", (0, 0, 0, 0, -5_000)),
     )
     worst = Abs(Linear("pnl"))
-    gap: Expression = Sum((Reference("requirement"), Scale(-1, Linear("equity"))))
-    definitions = [Definition("requirement", "requirement covers the loss", Role.REQUIREMENT, worst)]
+    gap: Expression = Sum((Reference("requirement"), Scale(-1, Reference("equity"))))
+    definitions = [
+        Definition("equity", "cash", Role.ABBREVIATION, Linear("cash")),
+        Definition("requirement", "requirement covers the loss", Role.REQUIREMENT, worst),
+    ]
     if shortfall:
         definitions.append(Definition("shortfall", "equity - requirement + shortfall >= 0", Role.SHORTFALL, gap))
     constraints = (Constraint("solvency", "equity - requirement >= 0", Scale(-1, gap)),) if constraint else ()

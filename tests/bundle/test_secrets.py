@@ -110,7 +110,7 @@ def test_vault_holds_no_account_id_in_its_statements_or_names(venue: Any) -> Non
 def test_reprs_are_redacted(venue: Any, snapshot: CommittedSnapshot, small: Inputs) -> None:
     vault = Vault.open(venue.vault)
     policy = build_policy(small.venue.venue, small.catalogue, small.market, small.model, "maintenance")
-    made = next(make_receipts(snapshot, range(8), {"maintenance": policy}, vault.signing_key))
+    made = next(make_receipts(snapshot, range(8), {"maintenance": policy}, vault.signing_key, vault.naming_key))
     values = witness(compile_policy(policy), small.book.records)
     secretive = [
         snapshot,

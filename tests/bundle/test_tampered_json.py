@@ -87,7 +87,7 @@ POLICY_FIELDS = {
     "value_unit.currency": {STATEMENT},
     "value_unit.quantum": {STATEMENT},
     "columns[].kind": {STATEMENT, MALFORMED},
-    "columns[].name": {STATEMENT},
+    "columns[].name": {STATEMENT, MALFORMED},
     "columns[].unit": {STATEMENT},
     "columns[].limit": {STATEMENT},
     "arrays[].name": {POLICY},

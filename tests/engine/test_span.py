@@ -25,7 +25,7 @@ def compiled() -> CompiledPolicy:
             Column(ColumnKind.ACCOUNT, "", "1 account", 1),
             Column(ColumnKind.BALANCE, "USD", "1 USD", 10**9),
             Column(ColumnKind.POSITION, "future", "1 contract", 10**6),
-            Column(ColumnKind.POSITION, "call 410", "1 contract", 10**6),
+            Column(ColumnKind.POSITION, "call-410", "1 contract", 10**6),
         )
     )
     arrays = [

@@ -91,14 +91,16 @@ def check_bundle(
         with _naming(name):
             progress(f"statement {name}: compiling the policy")
             policy = _policy(folder / name)
-            relation = compile_policy(policy).relation
-            files = _read_statement(folder / name, relation)
+            compiled = compile_policy(policy)
+            files = _read_statement(folder / name, compiled.relation)
             if snapshot is None:
                 progress("snapshot: positions and their tree")
                 snapshot = verify_snapshot(files)
             progress(f"statement {name}: proof")
-            verified = verify_statement(files, relation, policy.digest, snapshot=snapshot, allow_offsets=allow_offsets)
-            judged.append(JudgedStatement(name, policy, verified))
+            verified = verify_statement(
+                files, compiled.relation, policy.digest, snapshot=snapshot, allow_offsets=allow_offsets
+            )
+            judged.append(JudgedStatement(name, compiled, verified))
     verdict = judge(manifest, reserves, judged, expected or {})
     _check_summaries(folder, judge(manifest, reserves, judged, {}))
     return verdict

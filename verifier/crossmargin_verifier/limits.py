@@ -45,8 +45,8 @@ MAX_SHARDS = 10**6
 MAX_COLUMNS = 2**16
 """Base columns V (implementation): one generator each."""
 
-MAX_SLACK_GENERATORS = 2**20
-"""64 J 2^gamma, bits in one slack row (implementation): one generator each, about 0.3 ms to derive."""
+MAX_SLACK_GENERATORS = 2**18
+"""64 J 2^gamma, bits in one slack row (implementation): one generator each, about 0.5 ms to derive."""
 
 MAX_RELATION_BYTES = 2**26
 """Bytes of `relation.cm1` (implementation): 16 for each of K (V + Q + 1) coefficients, decoded at about 60."""
@@ -55,7 +55,7 @@ MAX_COLUMNS_BYTES = 2**24
 """Bytes of `columns.cm1` (implementation): 256 for each of 2^16 labels."""
 
 MAX_PROJECTION_BYTES = 2**28
-"""16 N V, bytes of the projection stream of one bounded shard (implementation): held in memory whole."""
+"""16 S N V, bytes of the projection streams of a bounded statement (implementation): about 7 us of work for each 16."""
 
 MAX_MANIFEST_BYTES = 2**17
 """Bytes of `snapshot.cm1` and `statement.cm1` (implementation): fixed fields and one label < 2^16 bytes."""

@@ -63,8 +63,10 @@ class Shape:
             raise MalformedError(
                 f"{self.slack_length} bits in a slack row: this verifier handles {MAX_SLACK_GENERATORS}"
             )
-        if self.bounded and 16 * self.accounts_per_shard * self.columns > MAX_PROJECTION_BYTES:
-            raise MalformedError(f"bounded shard: this verifier handles {MAX_PROJECTION_BYTES // 16} record entries")
+        if self.bounded and 16 * self.leaves * self.columns > MAX_PROJECTION_BYTES:
+            raise MalformedError(
+                f"bounded statement: this verifier handles {MAX_PROJECTION_BYTES // 16} record entries"
+            )
 
     @classmethod
     def of(cls, snapshot: SnapshotManifest, statement: StatementManifest, relation: Relation) -> "Shape":

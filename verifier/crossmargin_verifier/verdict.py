@@ -12,9 +12,11 @@ from fractions import Fraction
 from textwrap import wrap
 from typing import Any
 
+from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.encoding import dump_canonical
+from crossmargin_circuits.expression import Reference, Scale, Sum
 from crossmargin_circuits.layout import Column, ColumnKind
-from crossmargin_circuits.policy import Policy, Role
+from crossmargin_circuits.policy import Definition, Policy, Role
 from crossmargin_verifier.amounts import format_amount, format_time, format_units, unit_size
 from crossmargin_verifier.bundle import BundleManifest, DeclaredReserves
 from crossmargin_verifier.errors import RejectedError
@@ -54,11 +56,16 @@ class Claim:
 
 @dataclass(frozen=True)
 class JudgedStatement:
-    """A verified statement with the name of its folder and its policy."""
+    """A verified statement with the name of its folder and its compiled policy."""
 
     name: str
-    policy: Policy
+    compiled: CompiledPolicy
     verified: VerifiedStatement
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of the statement."""
+        return self.compiled.policy
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,12 @@ def judge(
     snapshot = statements[0].verified.snapshot
     if {manifest.snapshot_digest, reserves.snapshot_digest} != {snapshot.digest}:
         raise RejectedError("V10", "bundle.json or reserves.json is about another snapshot")
+    columns = statements[0].policy.layout.columns
     for each in statements:
+        if [(c.kind, c.name, c.unit) for c in each.policy.layout.columns] != [
+            (c.kind, c.name, c.unit) for c in columns
+        ]:
+            raise RejectedError("V10", f"the policy of {each.name} reads the columns otherwise than the first one")
         if each.policy.venue != manifest.venue:
             raise RejectedError("V10", f"the policy of {each.name} names another venue than bundle.json")
     digests = {"snapshot": snapshot.digest}
@@ -165,7 +177,7 @@ def judge(
     claims.append(_declaration_claim(reserves))
     first = statements[0]
     if first.verified.totals is not None:
-        claims += _book_claims(manifest, reserves, first.policy.layout.columns, first.verified.totals, snapshot.leaves)
+        claims += _book_claims(manifest, reserves, columns, first.verified.totals, snapshot.leaves)
     return Verdict(
         venue=manifest.venue,
         snapshot_id=snapshot.sid,
@@ -221,39 +233,63 @@ def _statement_claims(each: JudgedStatement, reserves: DeclaredReserves) -> list
                 "nothing is shown about the book as a whole, nor the totals that this statement would open",
             )
         )
-    totals = verified.auxiliary_totals or ()
     quantum = Fraction(policy.value_unit.quantum)
     currency = policy.value_unit.currency
-    opened = {relation.auxiliaries[u].label: total for u, total in zip(relation.disclosed, totals, strict=False)}
+    opened = dict(zip(relation.disclosed, verified.auxiliary_totals or (), strict=False))
     for definition in policy.definitions:
-        total = opened.get(definition.name)
-        if total is None:
+        if not definition.role.is_disclosed or verified.auxiliary_totals is None:
             continue
+        # By number: labels are for people.
+        total = opened[each.compiled.auxiliary_of[definition.name]]
         amount = f"{format_amount(total * quantum)} {currency}"
         if definition.role is Role.REQUIREMENT:
             claims.append(Claim(f"{each.name}: requirement", Result.INFO, f"total {amount}", "sum of all requirements"))
         elif definition.role is Role.SHORTFALL:
             fund = Fraction(reserves.insurance_fund)
             covered = reserves.currency == currency and total * quantum <= fund
+            stated = _is_requirement_less_equity(policy, definition)
             claims.append(
                 Claim(
                     f"{each.name}: shortfall",
-                    Result.PASS if covered else Result.FAIL,
+                    Result.PASS if covered and stated else Result.FAIL,
                     f"total {amount}, insurance fund {format_amount(fund)} {reserves.currency}",
-                    "what all accounts together lack to their requirement is within the insurance fund",
+                    "what all accounts together lack to their requirement is within the insurance fund"
+                    if stated
+                    else f"the shortfall of the policy is not requirement - equity: {definition}",
                 )
             )
         elif definition.role is Role.DEBT:
-            claims.append(_debt_claim(each, definition.subject, total))
+            claims.append(_debt_claim(each, definition, total))
     return claims
 
 
-def _debt_claim(each: JudgedStatement, asset: str, debt: int) -> Claim:
+def _is_requirement_less_equity(policy: Policy, shortfall: Definition) -> bool:
+    """Return whether the shortfall is defined as the policy's requirement less its equity."""
+    match shortfall.expression:
+        case Sum((Reference(first), Scale(-1, Reference("equity")))):
+            return policy.definition(first).role is Role.REQUIREMENT
+    return False
+
+
+def _has_debt_row(compiled: CompiledPolicy, column: int, debt: Definition) -> bool:
+    """Return whether a row says balance + debt >= 0 and nothing else (SPEC 10.4)."""
+    auxiliary = compiled.auxiliary_of[debt.name]
+    relation = compiled.relation
+    base = tuple(int(number == column) for number in range(len(relation.columns)))
+    helper = tuple(int(number == auxiliary) for number in range(len(relation.auxiliaries)))
+    return any((row.base, row.auxiliary, row.offset) == (base, helper, 0) for row in relation.rows)
+
+
+def _debt_claim(each: JudgedStatement, definition: Definition, debt: int) -> Claim:
+    asset = definition.subject
     column = _column(each.policy.layout.columns, ColumnKind.BALANCE, asset)
     name = f"{each.name}: debt {asset}"
     if column is None or each.verified.totals is None:
         return Claim(name, Result.FAIL, f"total {debt}", f"the policy has no balance of {asset}, or totals are missing")
-    net = each.verified.totals[each.policy.layout.columns.index(column)]
+    number = each.policy.layout.columns.index(column)
+    if not _has_debt_row(each.compiled, number, definition):
+        return Claim(name, Result.FAIL, f"total {debt}", f"the policy has no row balance + debt >= 0 for {asset}")
+    net = each.verified.totals[number]
     return Claim(
         name,
         Result.INFO,

@@ -1,5 +1,6 @@
 """`crossmargin demo`: the main job on the example book, seen from the venue's, the auditor's and a holder's side."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,6 @@ from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.cli.margin import print_book, print_explanation
 from crossmargin_prover.cli.output import book_option, reporting, stage_progress
-from crossmargin_prover.receipts import receipt_name
 from crossmargin_prover.vault import Vault, check_replaceable
 from crossmargin_prover.workflow import InsolventError, commit, prove, publish, write_receipts
 from crossmargin_verifier.inclusion import Receipt
@@ -74,7 +74,8 @@ def demo(book: Path, out: Path) -> None:
     _verify(0, "bundle", str(bundle), "--snapshot", digest)
 
     _say("5. A holder checks his receipt")
-    receipt = receipts / f"{receipt_name(account)}.json"
+    name = json.loads((receipts / "index.json").read_bytes())[account]
+    receipt = receipts / f"{name}.json"
     _verify(0, "receipt", str(receipt), "--bundle", str(bundle), "--id", account, "--snapshot", digest)
 
     _say("6. Tampering is rejected")
@@ -82,7 +83,7 @@ def demo(book: Path, out: Path) -> None:
     _verify(
         1,
         "receipt",
-        str(_tampered_receipt(receipts, account, out / "tampered")),
+        str(_tampered_receipt(receipts / f"{name}.cm1", out / "tampered")),
         "--bundle",
         str(bundle),
         "--id",
@@ -150,9 +151,9 @@ def _tampered_bundle(bundle: Path, copy: Path) -> Path:
     return copy
 
 
-def _tampered_receipt(receipts: Path, account: str, folder: Path) -> Path:
+def _tampered_receipt(original: Path, folder: Path) -> Path:
     """Copy a receipt and add one unit to one entry of its record."""
-    receipt = Receipt.decode((receipts / f"{receipt_name(account)}.cm1").read_bytes())
+    receipt = Receipt.decode(original.read_bytes())
     record = (*receipt.record[:-1], receipt.record[-1] + 1)
     path = folder / "receipt.cm1"
     path.write_bytes(replace(receipt, record=record).encode())

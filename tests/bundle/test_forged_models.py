@@ -1,0 +1,147 @@
+"""Policies that print an honest model and mean another: refused, or judged by what they mean."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.errors import MalformedError, PolicyError
+from crossmargin_circuits.expression import Expression, Linear, Max, PositivePart, Reference, Scale, Sum
+from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
+from crossmargin_circuits.policy import Definition, Policy, RiskArray, Role, ValueUnit
+from crossmargin_verifier.check import check_bundle
+from crossmargin_verifier.errors import RejectedError
+from crossmargin_verifier.verdict import Result
+
+LAYOUT = RecordLayout(
+    (
+        Column(ColumnKind.ACCOUNT, "", "1 account", 1),
+        Column(ColumnKind.BALANCE, "USD", "0.01 USD", 10**9),
+        Column(ColumnKind.BALANCE, "OWN", "1 OWN", 10**9),
+    )
+)
+# A holder with 100 USD, and an account of the venue's own: minus 99 USD against its own token.
+RECORDS = [(1, 10_000, 0), (1, -9_900, 10**6)]
+
+
+def policy(*definitions: Definition, arrays: tuple[RiskArray, ...] = ()) -> Policy:
+    given = (
+        RiskArray("cash", "cash", (0, 1, 0)),
+        RiskArray("loss", "loss", (0, 0, 1)),
+        RiskArray("balance USD", "balance of USD", (0, 1, 0)),
+    )
+    return Policy("test-exchange", "forged", 0, ValueUnit("USD", "0.01"), LAYOUT, (*arrays, *given), definitions, ())
+
+
+def define(name: str, role: Role, expression: Expression, subject: str = "") -> Definition:
+    return Definition(name, f"{name} covers it", role, expression, subject)
+
+
+EQUITY = define("equity", Role.ABBREVIATION, Linear("cash"))
+REQUIREMENT = define("requirement", Role.REQUIREMENT, Linear("loss"))
+
+
+def claims(workshop: Any, folder: Path, statement: Policy) -> dict[str, Result]:
+    """Prove a policy about RECORDS, bundle it with ample reserves and no fund, and return the claims."""
+    snapshot = workshop.commit(statement, RECORDS)
+    made = workshop.write(
+        folder,
+        snapshot,
+        {"m": workshop.prove(snapshot, statement)},
+        {"USD": "1", "OWN": "1000000"},
+        "0",
+        "test-exchange",
+    )
+    return {claim.name: claim.result for claim in check_bundle(made).claims}
+
+
+def test_hollow_shortfall_fails(workshop: Any, tmp_path: Path) -> None:
+    hollow = define("shortfall", Role.SHORTFALL, Sum((Linear("loss"), Scale(-1000, Linear("loss")))))
+    found = claims(workshop, tmp_path / "made", policy(EQUITY, REQUIREMENT, hollow))
+    assert found["m: shortfall"] is Result.FAIL
+
+
+def test_shortfall_with_the_label_of_a_hidden_auxiliary_is_not_lost(workshop: Any, tmp_path: Path) -> None:
+    """Totals belong to definitions by number; the gap below is counted, whatever its name."""
+    gap = Sum((Reference("requirement"), Scale(-1, Reference("equity"))))
+    several = Sum((PositivePart(Linear("loss")), Max((Linear("loss"), Linear("cash")))))
+    spoiler = define("a", Role.HIDDEN, several)
+    found = claims(workshop, tmp_path / "made", policy(EQUITY, spoiler, REQUIREMENT, define("s", Role.SHORTFALL, gap)))
+    assert found["m: shortfall"] is Result.FAIL
+
+
+def test_debt_without_its_row_fails(workshop: Any, tmp_path: Path) -> None:
+    """The array behind the debt has another coefficient than 1 on the balance: the theorem says nothing then."""
+    hollow = define("debt USD", Role.DEBT, Scale(-1, Linear("nothing")), "USD")
+    nothing = RiskArray("nothing", "balance of USD", (0, 0, 1))
+    found = claims(workshop, tmp_path / "made", policy(hollow, arrays=(nothing,)))
+    assert found["m: debt USD"] is Result.FAIL
+    honest = define("debt USD", Role.DEBT, Scale(-1, Linear("balance USD")), "USD")
+    assert claims(workshop, tmp_path / "honest", policy(honest))["m: debt USD"] is Result.INFO
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "requirement - equity",
+        "excess of a > sum[2]",
+        "max(0",
+        "",
+        "1 x",
+        "a  b",
+        " a",
+        "a ",
+        "réquirement",
+        "[x]",
+        "a*b",
+    ],
+)
+def test_name_that_reads_as_a_formula_is_refused(name: str) -> None:
+    with pytest.raises(MalformedError):
+        policy(define(name, Role.HIDDEN, Linear("loss")))
+    with pytest.raises(MalformedError):
+        policy(EQUITY, arrays=(RiskArray(name, "x", (0, 0, 0)),))
+
+
+def test_array_and_definition_do_not_share_a_name() -> None:
+    with pytest.raises(MalformedError, match="names two"):
+        policy(REQUIREMENT, arrays=(RiskArray("requirement", "x", (0, -1, 0)),))
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("BTC [0.0000000000000001 BTC]", "0.00000001 BTC"),
+        ("BTC", "0.0000000000000001 BTC] [0.00000001 BTC"),
+        ("BTС", "0.00000001 BTC"),
+        ("", "0.00000001 BTC"),
+        ("BTC", ""),
+    ],
+)
+def test_column_label_has_one_reading(name: str, unit: str) -> None:
+    with pytest.raises(MalformedError):
+        RecordLayout((LAYOUT.columns[0], Column(ColumnKind.BALANCE, name, unit, 10)))
+
+
+def test_statements_that_read_the_columns_differently_are_rejected(workshop: Any, tmp_path: Path) -> None:
+    """Kinds and units are part of the label, so only limits can differ; a statement about other columns is refused."""
+    first = policy(EQUITY, REQUIREMENT, define("shortfall", Role.SHORTFALL, Reference("requirement")))
+    coarse = dataclasses.replace(LAYOUT.columns[1], unit="1 USD")
+    other = dataclasses.replace(first, layout=RecordLayout((LAYOUT.columns[0], coarse, LAYOUT.columns[2])))
+    snapshot = workshop.commit(first, RECORDS)
+    statements = {"a": workshop.prove(snapshot, first)}
+    made = workshop.write(tmp_path / "made", snapshot, statements, {"USD": "1"}, "0", "test-exchange")
+    (made / "a" / "policy.json").write_bytes(other.encoded)
+    with pytest.raises(RejectedError, match="V2"):
+        check_bundle(made)
+
+
+def test_nested_scaling_is_refused_before_it_takes_long() -> None:
+    expression: Expression = Max(tuple(Scale(by, Linear("loss")) for by in range(1, 2000)))
+    chain = [define("d0", Role.ABBREVIATION, expression)]
+    for level in range(1, 60):
+        chain.append(define(f"d{level}", Role.ABBREVIATION, Scale(1, Reference(f"d{level - 1}"))))
+    with pytest.raises(PolicyError, match=r"too large|too much work"):
+        compile_policy(policy(*chain, define("u", Role.HIDDEN, Reference("d59"))))

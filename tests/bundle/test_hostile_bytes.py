@@ -1,0 +1,398 @@
+"""Hostile bytes into every decoder of verifier and circuits: one of the stated errors, soon, or one value per encoding.
+
+Whatever a decoder accepts, it encodes to the same bytes again: there are no two files for one value.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from crossmargin.loading import load_parameters
+from crossmargin.models import build_policy, rebuild_policy
+from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.encoding import dump_canonical, load_canonical
+from crossmargin_circuits.errors import CrossmarginError, MalformedError, PolicyError
+from crossmargin_circuits.expression import expression_from_json, expression_to_json
+from crossmargin_circuits.layout import decode_columns, encode_columns
+from crossmargin_circuits.policy import Policy
+from crossmargin_circuits.relation import Relation
+from crossmargin_verifier.bundle import BundleManifest, DeclaredReserves
+from crossmargin_verifier.check import check_receipt
+from crossmargin_verifier.errors import RejectedError
+from crossmargin_verifier.field import decode_scalar, encode_scalar
+from crossmargin_verifier.group import decode_point, decode_points, encode_point
+from crossmargin_verifier.inclusion import Receipt
+from crossmargin_verifier.proof import AuxiliaryTotals, BaseTotals, ShardProof
+from crossmargin_verifier.shape import Shape
+from crossmargin_verifier.statement import (
+    POSITIONS_FILE,
+    SLACK_FILE,
+    SnapshotManifest,
+    StatementManifest,
+    decode_point_file,
+    encode_positions,
+    encode_slack_rows,
+)
+from crossmargin_verifier.verify import verify_statement
+
+pytestmark = pytest.mark.timeout(120)
+
+ROOT = Path(__file__).parents[2]
+VECTORS = json.loads((ROOT / "tests" / "vectors" / "protocol.json").read_text(encoding="utf-8"))
+TINY = {name: bytes.fromhex(data) for name, data in VECTORS["tiny"]["files"].items()}
+BOUNDED = {name: bytes.fromhex(data) for name, data in VECTORS["tiny_bounded"]["files"].items()}
+RECEIPT = bytes.fromhex(VECTORS["tiny"]["receipt0"])
+COLUMNS = decode_columns(TINY["columns.cm1"])
+RELATION = Relation.decode(TINY["relation.cm1"], COLUMNS)
+
+
+def shape(files: Mapping[str, bytes]) -> Shape:
+    snapshot = SnapshotManifest.decode(files["snapshot.cm1"])
+    return Shape.of(snapshot, StatementManifest.decode(files["statement.cm1"]), RELATION)
+
+
+@cache
+def policy(statement: str) -> Policy:
+    small = load_parameters(ROOT / "examples" / "small")
+    return build_policy(small.venue.venue, small.catalogue, small.market, small.model, statement)
+
+
+MANIFEST = BundleManifest(
+    "venue", bytes(32), ("initial", "coverage"), b"\x02" + BOUNDED["positions.cm1"][15:47], 3, 1, 1
+)
+RESERVES = DeclaredReserves(bytes(32), "source", {"BTC": "1.5", "USD": "0"}, "USD", "25000")
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """One decoder: honest bytes, and decoding followed by encoding."""
+
+    honest: Callable[[], bytes]
+    again: Callable[[bytes], bytes]
+
+
+SHARD = "shard-000000.cm1"
+BINARY = {
+    "columns": Decoder(lambda: TINY["columns.cm1"], lambda data: encode_columns(decode_columns(data))),
+    "relation": Decoder(lambda: TINY["relation.cm1"], lambda data: Relation.decode(data, COLUMNS).encoded),
+    "snapshot": Decoder(lambda: TINY["snapshot.cm1"], lambda data: SnapshotManifest.decode(data).encoded),
+    "statement": Decoder(lambda: TINY["statement.cm1"], lambda data: StatementManifest.decode(data).encoded),
+    "positions": Decoder(
+        lambda: TINY[POSITIONS_FILE],
+        lambda data: encode_positions(
+            [encode_point(point) for point in decode_points(decode_point_file(data, POSITIONS_FILE, 4), "x")]
+        ),
+    ),
+    "slack": Decoder(lambda: TINY[SLACK_FILE], lambda data: encode_slack_rows(decode_point_file(data, SLACK_FILE, 2))),
+    "shard": Decoder(lambda: TINY[SHARD], lambda data: ShardProof.decode(data, shape(TINY), 0).encode()),
+    "bounded shard": Decoder(lambda: BOUNDED[SHARD], lambda data: ShardProof.decode(data, shape(BOUNDED), 0).encode()),
+    "totals": Decoder(lambda: TINY["totals.cm1"], lambda data: BaseTotals.decode(data, shape(TINY)).encode()),
+    "auxtotals": Decoder(
+        lambda: TINY["auxtotals.cm1"], lambda data: AuxiliaryTotals.decode(data, shape(TINY)).encode()
+    ),
+    "receipt": Decoder(lambda: RECEIPT, lambda data: Receipt.decode(data).encode()),
+    "point": Decoder(lambda: TINY[POSITIONS_FILE][14:47], lambda data: encode_point(decode_point(data))),
+    "scalar": Decoder(lambda: TINY[SHARD][79:111], lambda data: encode_scalar(decode_scalar(data))),
+}
+TEXT = {
+    "bundle": Decoder(lambda: MANIFEST.encoded, lambda data: BundleManifest.decode(data).encoded),
+    "reserves": Decoder(lambda: RESERVES.encoded, lambda data: DeclaredReserves.decode(data).encoded),
+    "policy": Decoder(lambda: policy("maintenance").encoded, lambda data: Policy.decode(data).encoded),
+    "coverage policy": Decoder(lambda: policy("coverage").encoded, lambda data: Policy.decode(data).encoded),
+    "canonical JSON": Decoder(lambda: RESERVES.encoded, lambda data: dump_canonical(load_canonical(data, "x"))),
+}
+ALL = {**BINARY, **TEXT}
+
+
+def feed(decoder: Decoder, data: bytes) -> None:
+    try:
+        again = decoder.again(data)
+    except (MalformedError, PolicyError):
+        return
+    assert again == data
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_honest_bytes_come_back(name: str) -> None:
+    assert ALL[name].again(ALL[name].honest()) == ALL[name].honest()
+
+
+@pytest.mark.parametrize("name", ALL)
+@given(data=st.binary(max_size=300))
+def test_random_bytes(name: str, data: bytes) -> None:
+    feed(ALL[name], data)
+    feed(ALL[name], ALL[name].honest()[:6] + data)
+
+
+@st.composite
+def edits(draw: st.DrawFn) -> Callable[[bytes], bytes]:
+    """Return one to three edits of a file: bits, whole integers, pieces cut out, put in, repeated, exchanged."""
+    steps = draw(
+        st.lists(st.tuples(st.integers(0, 5), st.floats(0, 1), st.floats(0, 1), st.binary(max_size=40)), max_size=3)
+    )
+
+    def apply(data: bytes) -> bytes:
+        for kind, first, second, piece in steps:
+            low, high = sorted((int(first * len(data)), int(second * len(data))))
+            middle = data[low:high]
+            match kind:
+                case 0 if data:
+                    low = min(low, len(data) - 1)
+                    data = data[:low] + bytes([data[low] ^ (1 << (high % 8))]) + data[low + 1 :]
+                case 1:
+                    data = data[:low] + b"\xff" * min(8, len(data) - low) + data[low + 8 :]
+                case 2:
+                    data = data[:low] + data[high:]
+                case 3:
+                    data = data[:low] + piece + data[low:]
+                case 4 if len(middle) < 10_000:
+                    data = data[:high] + middle + data[high:]
+                case _:
+                    data = data[:low] + middle[::-1] + data[high:]
+        return data
+
+    return apply
+
+
+@pytest.mark.parametrize("name", ALL)
+@given(edit=edits())
+def test_edited_files(name: str, edit: Callable[[bytes], bytes]) -> None:
+    feed(ALL[name], edit(ALL[name].honest()))
+
+
+COUNTS = {"columns": (6,), "relation": (38, 42, 46), "receipt": (44, 46), "totals": (38,), "auxtotals": (38,)}
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("value", [b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x00\x00\x00\x00", b"\x00\x01\x00\x00"])
+def test_huge_counts_allocate_nothing(name: str, value: bytes) -> None:
+    decoder = BINARY[name]
+    for at in range(0, len(decoder.honest()) - 4):
+        data = decoder.honest()[:at] + value + decoder.honest()[at + 4 :]
+        feed(decoder, data)
+    for at in COUNTS[name]:
+        with pytest.raises(MalformedError):
+            decoder.again(decoder.honest()[:at] + b"\xff" * 8 + decoder.honest()[at + 8 :])
+
+
+# JSON that is canonical and says something else.
+
+texts = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=12)
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | texts
+    | st.sampled_from(
+        ["", "0", "1e999999999", "-1", "0.0", "00" * 32, "..", "\x1b[2J", "équité", "balance", "requirement"]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("abcdef_", min_size=1, max_size=6), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the path of every value, the whole included."""
+    found = [path]
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        found += places(item, (*path, key))
+    return found
+
+
+@st.composite
+def other_json(draw: st.DrawFn, honest: Callable[[], bytes]) -> bytes:
+    """Replace, remove or repeat one or two values of an honest file."""
+    root: Any = json.loads(honest())
+    for _ in range(draw(st.integers(1, 2))):
+        path = draw(st.sampled_from(places(root)))
+        if not path:
+            root = draw(st.just(root) | values)
+            continue
+        at = root
+        for key in path[:-1]:
+            at = at[key]
+        match draw(st.sampled_from(["replace", "replace", "remove", "repeat", "swap"])):
+            case "replace":
+                at[path[-1]] = draw(values)
+            case "remove":
+                del at[path[-1]]
+            case "repeat" if isinstance(at, list):
+                at.insert(path[-1], at[path[-1]])
+            case _:
+                other = draw(st.sampled_from(places(root)))
+                source = root
+                for key in other:
+                    source = source[key]
+                at[path[-1]] = json.loads(json.dumps(source))
+    try:
+        return dump_canonical(root)
+    except MalformedError:  # nested beyond what canonical JSON allows
+        return b"null"
+
+
+@given(data=other_json(lambda: MANIFEST.encoded))
+def test_other_bundle_manifests(data: bytes) -> None:
+    feed(TEXT["bundle"], data)
+
+
+@given(data=other_json(lambda: RESERVES.encoded))
+def test_other_reserves(data: bytes) -> None:
+    feed(TEXT["reserves"], data)
+    try:
+        reserves = DeclaredReserves.decode(data)
+    except MalformedError:
+        return
+    assert all(reserves.amount(name) is not None for name in reserves.assets)
+    assert reserves.amount("nothing of the kind") is None
+
+
+@pytest.mark.parametrize("statement", ["maintenance", "coverage"])
+@given(data=st.data())
+def test_other_policies(statement: str, data: st.DataObject) -> None:
+    """A policy that decodes compiles or is refused, is shown as formulas, and is computed again or refused."""
+    encoded = data.draw(other_json(lambda: policy(statement).encoded))
+    try:
+        decoded = Policy.decode(encoded)
+    except (MalformedError, PolicyError):
+        return
+    assert decoded.encoded == encoded
+    assert all(map(str, (*decoded.definitions, *decoded.constraints)))
+    try:
+        relation = compile_policy(decoded).relation
+        assert Relation.decode(relation.encoded, relation.columns) == relation
+    except (MalformedError, PolicyError):
+        pass
+    try:
+        rebuild_policy(decoded)
+    except CrossmarginError:
+        pass
+
+
+@st.composite
+def other_inputs(draw: st.DrawFn) -> Policy:
+    """Replace one or two values in the inputs of an honest policy."""
+    honest = policy("initial")
+    data = draw(other_json(lambda: dump_canonical(dict(honest.inputs))))
+    inputs = json.loads(data)
+    return Policy.decode(
+        dump_canonical({**json.loads(honest.encoded), "inputs": inputs if isinstance(inputs, dict) else {}})
+    )
+
+
+@given(other_inputs())
+def test_other_inputs_are_computed_or_refused(changed: Policy) -> None:
+    try:
+        rebuild_policy(changed)
+    except CrossmarginError:
+        pass
+
+
+@given(values | st.recursive(
+    st.builds(lambda name: {"op": "linear", "array": name}, texts),
+    lambda inner: st.builds(
+        lambda op, of, by: {"op": op, "of": of, **({"by": by} if op == "scale" else {})},
+        st.sampled_from(["sum", "max", "min", "abs", "positive-part", "scale", "exp"]),
+        inner | st.lists(inner, max_size=3),
+        st.integers(-3, 3) | st.booleans(),
+    ),
+    max_leaves=8,
+))  # fmt: skip
+def test_other_expressions(tree: Any) -> None:
+    try:
+        expression = expression_from_json(tree, "x")
+    except MalformedError:
+        return
+    assert expression_to_json(expression) == tree
+
+
+PATHOLOGICAL = {
+    "deep list": b"[" * 1_000_000,
+    "deep object": b'{"a":' * 200_000 + b"1" + b"}" * 200_000,
+    "deep in the middle": b'{"format":' + b"[" * 65 + b"]" * 65 + b"}",
+    "closed too often": b"]" * 100_000,
+    "open string": b'{"' + b"a" * 1_000_000,
+    "escaped quotes": b'{"' + b'\\"' * 500_000,
+    "huge integer": b'{"as_of":' + b"9" * 1_000_000 + b"}",
+    "integer of 2^53": b'{"as_of":9007199254740992}',
+    "minus zero": b'{"as_of":-0}',
+    "leading zero": b'{"as_of":01}',
+    "float": b'{"as_of":1.0}',
+    "exponent": b'{"as_of":1e5}',
+    "huge exponent": b'{"as_of":1e999999999}',
+    "NaN": b'{"as_of":NaN}',
+    "Infinity": b'{"as_of":-Infinity}',
+    "duplicate keys": b'{"a":1,"a":1}',
+    "keys out of order": b'{"b":1,"a":1}',
+    "space": b'{"a": 1}',
+    "line end": b'{"a":1}\n',
+    "byte order mark": b'\xef\xbb\xbf{"a":1}',
+    "not UTF-8": b'{"a":"\xff"}',
+    "surrogate in UTF-8": b'{"a":"\xed\xa0\x80"}',
+    "escaped lone surrogate": b'{"a":"\\ud800"}',
+    "escaped pair": b'{"a":"\\ud83d\\ude00"}',
+    "key that is not ASCII": '{"é":1}'.encode(),
+    "raw control": b'{"a":"\x01"}',
+    "upper-case escape": b'{"a":"\\u001B"}',
+    "comment": b'{"a":1}//',
+    "two values": b"{}{}",
+    "nothing": b"",
+    "only a number": b"1",
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("data", PATHOLOGICAL.values(), ids=PATHOLOGICAL)
+@pytest.mark.parametrize("name", TEXT)
+def test_pathological_json_is_malformed(name: str, data: bytes) -> None:
+    if name == "canonical JSON" and data == b"1":
+        assert load_canonical(data, "x") == 1
+        return
+    with pytest.raises(MalformedError):
+        TEXT[name].again(data)
+
+
+def test_errors_are_short(tmp_path: Path) -> None:
+    """What a stranger wrote is not repeated at length."""
+    for name, decoder in TEXT.items():
+        for data in PATHOLOGICAL.values():
+            try:
+                decoder.again(data)
+            except MalformedError as error:
+                assert len(str(error)) < 300, name
+
+
+# Whole statements and whole receipts.
+
+
+@given(file=st.sampled_from(sorted(TINY)), edit=edits())
+@example(file="totals.cm1", edit=lambda data: b"")
+def test_statement_with_an_edited_file_is_refused(file: str, edit: Callable[[bytes], bytes]) -> None:
+    data = edit(TINY[file])
+    if data == TINY[file]:
+        return
+    with pytest.raises((MalformedError, RejectedError)):
+        verify_statement({**TINY, file: data}, RELATION, bytes(32))
+
+
+@given(
+    data=st.binary(max_size=200) | st.builds(lambda edit: edit(RECEIPT), edits()),
+    ending=st.sampled_from([".cm1", ".json"]),
+)
+def test_receipt_of_any_bytes_is_refused(
+    coverage_bundle: Path, tmp_path_factory: pytest.TempPathFactory, data: bytes, ending: str
+) -> None:
+    path = tmp_path_factory.mktemp("receipt") / f"receipt{ending}"
+    path.write_bytes(data)
+    with pytest.raises((MalformedError, RejectedError)):
+        check_receipt(path, coverage_bundle, "user0@example.org")
