@@ -5,7 +5,8 @@ Whatever a decoder accepts, it encodes to the same bytes again: there are no two
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,8 @@ def policy(statement: str) -> Policy:
     return build_policy(small.venue.venue, small.catalogue, small.market, small.model, statement)
 
 
-MANIFEST = BundleManifest(
-    "venue", bytes(32), ("initial", "coverage"), b"\x02" + BOUNDED["positions.cm1"][15:47], 3, 1, 1
-)
+KEY = TINY[POSITIONS_FILE][14:47]
+MANIFEST = BundleManifest("venue", bytes(32), ("initial", "coverage"), KEY, 3, 1, 1)
 RESERVES = DeclaredReserves(bytes(32), "source", {"BTC": "1.5", "USD": "0"}, "USD", "25000")
 
 
@@ -175,7 +175,7 @@ COUNTS = {"columns": (6,), "relation": (38, 42, 46), "receipt": (44, 46), "total
 @pytest.mark.parametrize("value", [b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x00\x00\x00\x00", b"\x00\x01\x00\x00"])
 def test_huge_counts_allocate_nothing(name: str, value: bytes) -> None:
     decoder = BINARY[name]
-    for at in range(0, len(decoder.honest()) - 4):
+    for at in range(min(120, len(decoder.honest()) - 4)):
         data = decoder.honest()[:at] + value + decoder.honest()[at + 4 :]
         feed(decoder, data)
     for at in COUNTS[name]:
@@ -186,18 +186,11 @@ def test_huge_counts_allocate_nothing(name: str, value: bytes) -> None:
 # JSON that is canonical and says something else.
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=12)
+names = st.text("abcdef_", min_size=1, max_size=6)
+LIKELY = ["", "0", "1e999999999", "-1", "0.0", "00" * 32, "..", "\x1b[2J", "équité", "balance", "requirement"]
+scalars = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | texts | st.sampled_from(LIKELY)
 values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53) + 1, 2**53 - 1)
-    | texts
-    | st.sampled_from(
-        ["", "0", "1e999999999", "-1", "0.0", "00" * 32, "..", "\x1b[2J", "équité", "balance", "requirement"]
-    ),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text("abcdef_", min_size=1, max_size=6), inner, max_size=3)
-    ),
-    max_leaves=6,
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=6
 )
 
 
@@ -268,34 +261,25 @@ def test_other_policies(statement: str, data: st.DataObject) -> None:
         return
     assert decoded.encoded == encoded
     assert all(map(str, (*decoded.definitions, *decoded.constraints)))
-    try:
+    with suppress(MalformedError, PolicyError):
         relation = compile_policy(decoded).relation
         assert Relation.decode(relation.encoded, relation.columns) == relation
-    except (MalformedError, PolicyError):
-        pass
-    try:
+    with suppress(CrossmarginError):
         rebuild_policy(decoded)
-    except CrossmarginError:
-        pass
 
 
 @st.composite
 def other_inputs(draw: st.DrawFn) -> Policy:
     """Replace one or two values in the inputs of an honest policy."""
     honest = policy("initial")
-    data = draw(other_json(lambda: dump_canonical(dict(honest.inputs))))
-    inputs = json.loads(data)
-    return Policy.decode(
-        dump_canonical({**json.loads(honest.encoded), "inputs": inputs if isinstance(inputs, dict) else {}})
-    )
+    inputs = json.loads(draw(other_json(lambda: dump_canonical(dict(honest.inputs)))))
+    return replace(honest, inputs=inputs if isinstance(inputs, dict) else {})
 
 
 @given(other_inputs())
 def test_other_inputs_are_computed_or_refused(changed: Policy) -> None:
-    try:
+    with suppress(CrossmarginError):
         rebuild_policy(changed)
-    except CrossmarginError:
-        pass
 
 
 @given(values | st.recursive(
