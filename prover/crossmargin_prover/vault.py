@@ -142,7 +142,8 @@ class Vault:
         Raises:
             VaultError: none is proven.
         """
-        found = sorted(path for path in self._statements.glob("*") if (path / POLICY_FILE).is_file())
+        # A name with a point in front is what a run that was killed left over.
+        found = sorted(path for path in self._statements.glob("[!.]*") if (path / POLICY_FILE).is_file())
         if not found:
             raise VaultError(f"{self.path} holds no proven statement: run `crossmargin prove` first")
         return {path.name: path for path in found}

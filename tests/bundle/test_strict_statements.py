@@ -88,3 +88,9 @@ def test_failed_proof_leaves_an_earlier_statement_in_place(venue: Any, tmp_path:
     assert result.exit_code == 1
     assert contents(vault) == before
     assert list(Vault.open(vault).statements()) == ["coverage", "initial", "maintenance"]
+
+
+def test_what_a_killed_run_left_over_is_no_statement(venue: Any, tmp_path: Path) -> None:
+    vault = Path(shutil.copytree(venue.vault, tmp_path / "vault"))
+    shutil.copytree(vault / "statements" / "initial", vault / "statements" / ".initial.0123456789abcdef")
+    assert list(Vault.open(vault).statements()) == ["coverage", "initial", "maintenance"]
