@@ -41,7 +41,7 @@ class LimitError(CrossmarginError):
         self.reason = reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Violation:
     """One row that one account does not satisfy; `account` is its index in the book."""
 
@@ -60,7 +60,7 @@ class ViolationError(CrossmarginError):
         self.accounts = accounts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Margin:
     """Margin of every account (n): equity, requirement, excess = equity - requirement, shortfall = max(0, -excess).
 

@@ -29,7 +29,7 @@ class ColumnPart:
     scenario_pnl: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Term:
     """One term of the requirement: its amount, and the scenario that decides it ("none" where it is zero)."""
 
@@ -37,7 +37,7 @@ class Term:
     scenario: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SubAccount:
     """What a sub-account would need alone."""
 

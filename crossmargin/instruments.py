@@ -18,7 +18,8 @@ from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Flag, Frozen, Instant, Name, refuse
 from crossmargin.names import parse_name
 from crossmargin.units import decimal_places, floor_ratio, format_decimal
-from crossmargin_circuits.layout import RECORD_BOUND, Column, ColumnKind, RecordLayout
+from crossmargin_circuits.encoding import MAX_JSON_INTEGER
+from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
 
 __all__ = ["Asset", "Catalogue", "Contract", "Instrument", "Kind", "OptionType"]
 
@@ -82,9 +83,9 @@ _Step = Annotated[ExactDecimal, AfterValidator(_step)]
 
 
 def _check_limit(limit: Decimal, unit: Decimal, what: str) -> None:
-    if not 1 <= floor_ratio(Fraction(limit), unit) < RECORD_BOUND:
+    if not 1 <= floor_ratio(Fraction(limit), unit) <= MAX_JSON_INTEGER:
         raise refuse(
-            f"the limit is not between 1 and 2^62 - 1 {what}",
+            f"the limit is not between 1 and 2^53 - 1 {what}",
             f"choose another limit, or a coarser {what[:-1]}",
             "limit",
         )

@@ -11,13 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from crossmargin.errors import InputError
+from crossmargin.instruments import Catalogue, Kind
 from crossmargin_circuits.encoding import MAX_JSON_INTEGER
-from crossmargin_circuits.layout import RecordLayout
+from crossmargin_circuits.layout import ColumnKind, RecordLayout
 from crossmargin_circuits.policy import RiskArray
 
-__all__ = ["ROUNDING", "risk_array"]
+__all__ = ["RESOLUTION", "ROUNDING", "check_resolution", "risk_array"]
 
 ROUNDING = "to the nearest quantum, ties to even"
+
+RESOLUTION = 1000
+"""Rounding may change the value of a unit of an asset, or of a lot of a future, by one part in this many."""
 
 
 def risk_array(
@@ -39,3 +43,26 @@ def risk_array(
             mend=f"choose a coarser quantum or a smaller lot or unit than {column.unit}",
         )
     return RiskArray(name, meaning, tuple(int(value) for value in quanta))
+
+
+def check_resolution(values: npt.NDArray[np.float64], quantum: Decimal, catalogue: Catalogue) -> None:
+    """Refuse a quantum that is coarse against the value of a unit: the rounded integers would be another model.
+
+    values: (V,), in the value currency per column unit. Options are left out: they may be worth nothing.
+
+    Raises:
+        InputError: names the column and the mend.
+    """
+    exact = values / float(quantum)
+    changed = np.abs(np.rint(exact) - exact) * RESOLUTION > np.abs(exact)
+    for column, coarse in zip(catalogue.layout().columns, changed.tolist(), strict=True):
+        if column.kind is ColumnKind.POSITION and catalogue.instrument(column.name).kind is Kind.OPTION:
+            continue
+        if coarse:
+            raise InputError(
+                f"rounding to the quantum changes the value of one unit of {column.key} ({column.unit}) by more than "
+                f"one part in {RESOLUTION}",
+                file="model.yaml",
+                field="value_unit.quantum",
+                mend="choose a finer quantum, or a coarser unit or lot in instruments.yaml",
+            )

@@ -25,7 +25,7 @@ PRICES = {
     "usdt": Decimal("1"),
 }
 HAIRCUTS = {"btc": "0.05", "eth": "0.08", "bnb": "0.12", "usdt": "0"}
-LIMITS = {"btc": "10000", "eth": "400000", "bnb": "1000000", "usdt": "1000000000"}
+LIMITS = {"btc": "10000", "eth": "400000", "bnb": "1000000", "usdt": "90000000"}
 RANGES = {"btc": "0.15", "eth": "0.18", "bnb": "0.24"}
 STEP = Decimal("0.00000001")
 AS_OF = "2025-03-28T08:00:00Z"

@@ -34,8 +34,8 @@ BUDGET_BITS = 63
 so that signed 64-bit arithmetic evaluates every row exactly."""
 
 
-MAX_RELATION_COEFFICIENTS = 2**23
-"""Coefficients of a relation, K (V + Q + 1): 2^27 bytes of `relation.cm1`; bounds what a hostile policy allocates."""
+MAX_RELATION_COEFFICIENTS = 2**21
+"""Coefficients of a relation, K (V + Q + 1): 2^25 bytes of `relation.cm1`; bounds what a hostile policy allocates."""
 
 
 MAX_COMPILE_WORK = 2**25

@@ -9,7 +9,7 @@ from typing import Any
 
 from crossmargin_circuits.errors import MalformedError
 
-__all__ = ["FORMAT_VERSION", "MAX_JSON_INTEGER", "Reader", "Writer", "dump_canonical", "load_canonical"]
+__all__ = ["FORMAT_VERSION", "MAX_JSON_INTEGER", "Reader", "Writer", "check_depth", "dump_canonical", "load_canonical"]
 
 FORMAT_VERSION = 1
 """The u16 that follows the magic of every file."""
@@ -185,7 +185,7 @@ def load_canonical(data: bytes, name: str) -> Any:
     Raises:
         MalformedError: with `name` and the reason.
     """
-    _check_depth(data, name)
+    check_depth(data, name)
     try:
         value = json.loads(
             data.decode("utf-8"),
@@ -211,7 +211,12 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _check_depth(data: bytes, name: str) -> None:
+def check_depth(data: bytes, name: str) -> None:
+    """Refuse JSON that is nested deeper than MAX_JSON_DEPTH, before a parser recurses into it.
+
+    Raises:
+        MalformedError: with `name`.
+    """
     depth = 0
     in_string = escaped = False
     for byte in data:

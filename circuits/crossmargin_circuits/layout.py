@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from crossmargin_circuits.digest import tagged_hash
-from crossmargin_circuits.encoding import Reader, Writer
+from crossmargin_circuits.encoding import MAX_JSON_INTEGER, Reader, Writer
 from crossmargin_circuits.errors import MalformedError
 
 __all__ = [
@@ -29,6 +29,9 @@ RECORD_BOUND = 2**62
 
 COLUMN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]*")
 """Name of an asset or an instrument; ASCII, so that two names that look alike are alike."""
+
+UNIT_SIZE = re.compile(r"(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?")
+"""What a unit begins with: "0.00000001" of "0.00000001 BTC"."""
 
 MAGIC = b"CM1C"
 
@@ -91,12 +94,25 @@ class RecordLayout:
             # With this the label determines kind, name and unit, so that columns.cm1 fixes all three.
             if not column.unit or not column.unit.isascii() or set(column.unit) & set("[]"):
                 raise MalformedError(f"layout: {column.key}: a unit is ASCII text without brackets")
-            if not 0 < column.limit < RECORD_BOUND:
-                raise MalformedError(f"layout: {column.key}: limit must be in 1 .. 2^62 - 1")
+            if not 0 < column.limit <= MAX_JSON_INTEGER:
+                raise MalformedError(f"layout: {column.key}: limit must be in 1 .. 2^53 - 1")
+        self._check_units()
         index = {column.key: number for number, column in enumerate(self.columns)}
         if len(index) != len(self.columns):
             raise MalformedError("layout: two columns have the same kind and name")
         object.__setattr__(self, "_index", index)
+
+    def _check_units(self) -> None:
+        """Check that amounts of an asset are counted in that asset, and its entry values in the unit of its balance."""
+        units: dict[str, str] = {}
+        for column in self.columns:
+            size, _, noun = column.unit.partition(" ")
+            if not UNIT_SIZE.fullmatch(size) or not size.strip("0."):
+                raise MalformedError(f"layout: {column.key}: a unit begins with a decimal above zero")
+            if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY) and (
+                noun != column.name or units.setdefault(column.name, column.unit) != column.unit
+            ):
+                raise MalformedError(f"layout: {column.key}: the unit must be one decimal of {column.name} for both")
 
     def __len__(self) -> int:
         """Return V, the number of columns."""

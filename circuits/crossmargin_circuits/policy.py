@@ -106,9 +106,11 @@ class Definition:
     subject: str = ""
 
     def __str__(self) -> str:
-        """Return the formula."""
-        sign = ">=" if self.role.is_auxiliary else ":="
-        return f"{self.name} {sign} {format_expression(self.expression)}"
+        """Return the formula, with what becomes of its total where it is an auxiliary."""
+        formula = format_expression(self.expression)
+        if not self.role.is_auxiliary:
+            return f"{self.name} := {formula}"
+        return f"{self.name} >= {formula}  ({f'{self.role}, total opened' if self.role.is_disclosed else 'hidden'})"
 
 
 @dataclass(frozen=True)
@@ -356,7 +358,7 @@ def _array(value: Any, path: str) -> RiskArray:
     return RiskArray(
         _text(item["name"], f"{path}.name"),
         _text(item["meaning"], f"{path}.meaning"),
-        tuple(_integer(c, where) for c, where in _items(item["coefficients"], f"{path}.coefficients")),
+        _integers(item["coefficients"], f"{path}.coefficients"),
     )
 
 
@@ -402,6 +404,16 @@ def _items(value: Any, path: str) -> list[tuple[Any, str]]:
     if not isinstance(value, list):
         raise MalformedError(f"{path}: a list is needed")
     return [(item, f"{path}[{number}]") for number, item in enumerate(value)]
+
+
+def _integers(value: Any, path: str) -> tuple[int, ...]:
+    """Return a list of integers as it stands: a policy has many, so that paths are made for errors alone."""
+    if not isinstance(value, list):
+        raise MalformedError(f"{path}: a list is needed")
+    for number, item in enumerate(value):
+        if type(item) is not int:
+            raise MalformedError(f"{path}[{number}]: an integer is needed")
+    return tuple(value)
 
 
 def _text(value: Any, path: str) -> str:

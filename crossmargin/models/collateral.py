@@ -14,10 +14,9 @@ import numpy as np
 from crossmargin.instruments import Catalogue
 from crossmargin.market import Market
 from crossmargin.model_config import ModelConfig
-from crossmargin.risk_arrays import risk_array
+from crossmargin.risk_arrays import check_resolution, risk_array
 from crossmargin.valuation import unit_values
 from crossmargin_circuits.expression import Expression, Linear, Min, Sum
-from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Definition, RiskArray, Role
 
 __all__ = ["equity"]
@@ -28,7 +27,8 @@ def equity(catalogue: Catalogue, market: Market, model: ModelConfig) -> tuple[li
     layout = catalogue.layout()
     quantum = model.value_unit.quantum
     values = unit_values(catalogue, market)
-    settled = np.array(_denominations(catalogue))
+    check_resolution(values, quantum, catalogue)
+    settled = np.array(catalogue.settlement_of_columns())
     plain = np.zeros(len(layout))
     arrays: list[RiskArray] = []
     terms: list[Expression] = []
@@ -53,11 +53,3 @@ def equity(catalogue: Catalogue, market: Market, model: ModelConfig) -> tuple[li
         arrays.insert(0, cash)
         terms.insert(0, Linear(cash.name))
     return arrays, Definition("equity", "collateral and positions at haircut", Role.ABBREVIATION, Sum(tuple(terms)))
-
-
-def _denominations(catalogue: Catalogue) -> list[str]:
-    """Return, for every column, the asset that its value is paid in; empty for the account column."""
-    return [
-        catalogue.instrument(column.name).settlement if column.kind is ColumnKind.POSITION else column.name
-        for column in catalogue.layout().columns
-    ]

@@ -1,35 +1,51 @@
 """Per-asset coverage: what is owed in one asset, without netting one account's debt against another's claim.
 
-For every borrowable asset a the statement adds an auxiliary debt n_a >= max(0, -balance_a) whose total D_a is opened.
-With the opened net total T_a it shows that the positive balances of any set of checked accounts are at most T_a + D_a
-(SPEC 10.4): the part of the claims on an asset that rests on borrowers, not on reserves, is at most D_a.
+The claim of an account on asset a is what it has in a at mark, in units of a:
+
+    claim_a(x) = balance_a + entry_a + sum over instruments settled in a of mark value per lot * position
+
+For every asset the statement adds an auxiliary debt n_a >= max(0, -claim_a) whose total D_a is opened, borrowable or
+not: of a made-up account only this row says that it owes nothing. With the opened net total T_a (in which positions
+cancel) it shows that the claims of any set of checked accounts are together at most T_a + D_a (SPEC 10.4): the part of
+the claims on an asset that rests on debtors, not on reserves, is at most D_a.
 """
 
+from decimal import Decimal
+
+import numpy as np
+
 from crossmargin.instruments import Catalogue
+from crossmargin.market import Market
+from crossmargin.risk_arrays import risk_array
+from crossmargin.valuation import unit_values
 from crossmargin_circuits.expression import Linear, Scale
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Definition, RiskArray, Role
 
 __all__ = ["debts"]
 
+ONE_UNIT = Decimal(1)
+"""Claims are rounded to units of the asset."""
 
-def debts(catalogue: Catalogue) -> tuple[list[RiskArray], list[Definition]]:
-    """Return one array and one disclosed debt per borrowable asset, in units of the asset."""
+
+def debts(catalogue: Catalogue, market: Market) -> tuple[list[RiskArray], list[Definition]]:
+    """Return the claim array and the disclosed debt of every asset, in units of the asset."""
     layout = catalogue.layout()
+    values = unit_values(catalogue, market)
+    settled = np.array(catalogue.settlement_of_columns())
     arrays: list[RiskArray] = []
     definitions: list[Definition] = []
     for asset in catalogue.assets:
-        if not asset.borrowable:
-            continue
-        column = layout.index(ColumnKind.BALANCE, asset.name)
-        unit = tuple(int(number == column) for number in range(len(layout)))
-        arrays.append(RiskArray(f"balance {asset.name}", f"balance of {asset.name}", unit))
+        unit_value = values[layout.index(ColumnKind.BALANCE, asset.name)]
+        mine = np.where(settled == asset.name, values / unit_value, 0.0)
+        claim = risk_array(f"claim {asset.name}", f"claim on {asset.name}", mine, ONE_UNIT, layout)
+        arrays.append(claim)
         definitions.append(
             Definition(
                 f"debt {asset.name}",
-                f"balance of {asset.name} + debt >= 0",
+                f"claim on {asset.name} + debt >= 0",
                 Role.DEBT,
-                Scale(-1, Linear(f"balance {asset.name}")),
+                Scale(-1, Linear(claim.name)),
                 asset.name,
             )
         )

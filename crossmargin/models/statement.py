@@ -2,7 +2,7 @@
 
     margin, with shortfall   requirement >= loss in every scenario, shortfall >= requirement - equity; both totals
     opened margin, strict           requirement >= loss in every scenario, equity - requirement >= 0
-    coverage                 debt_a >= -balance_a for every borrowable asset, totals opened
+    coverage                 debt_a >= -claim_a for every asset, totals opened
 
 The inputs stand in the policy next to the integers computed from them, so that anybody can compute them again.
 """
@@ -18,6 +18,7 @@ from crossmargin.models.coverage import debts
 from crossmargin.models.portfolio import requirement
 from crossmargin.risk_arrays import ROUNDING
 from crossmargin.units import format_decimal
+from crossmargin.valuation import check_option_marks
 from crossmargin_circuits.errors import PolicyError
 from crossmargin_circuits.expression import Reference, Scale, Sum
 from crossmargin_circuits.policy import Constraint, Definition, Policy, RiskArray, Role, ValueUnit
@@ -34,7 +35,7 @@ def build_policy(venue: str, catalogue: Catalogue, market: Market, model: ModelC
     """Return the policy of the statement of that name.
 
     Raises:
-        InputError: no such statement, or nothing to say (coverage without a borrowable asset).
+        InputError: no such statement, or a value that the quantum cannot resolve.
     """
     chosen = next((each for each in model.statements if each.name == statement), None)
     if chosen is None:
@@ -43,7 +44,7 @@ def build_policy(venue: str, catalogue: Catalogue, market: Market, model: ModelC
             f"no statement is called {statement}", file="model.yaml", field="statements", mend=f"use {names}"
         )
     arrays, definitions, constraints = (
-        _coverage(catalogue) if chosen.factor is None else _margin(catalogue, market, model, chosen)
+        _coverage(catalogue, market) if chosen.factor is None else _margin(catalogue, market, model, chosen)
     )
     return Policy(
         venue=venue,
@@ -76,6 +77,13 @@ def rebuild_policy(policy: Policy) -> Policy:
         catalogue = Catalogue.model_validate(inputs["instruments"])
         market = Market.model_validate(inputs["market"])
         model = ModelConfig.model_validate(inputs["model"])
+        problems = [
+            *market.check(catalogue, model.staleness_limit_seconds),
+            *check_option_marks(catalogue, market),
+            *model.check(catalogue),
+        ]
+        if problems:
+            raise problems[0]
         return build_policy(policy.venue, catalogue, market, model, str(inputs["statement"]))
     except (KeyError, ValueError, InputError) as error:
         raise PolicyError(f"policy: inputs: not those of a policy that can be computed again: {error}") from None
@@ -95,15 +103,8 @@ def _margin(
     return arrays, [collateral, needed, shortfall], []
 
 
-def _coverage(catalogue: Catalogue) -> tuple[list[RiskArray], list[Definition], list[Constraint]]:
-    arrays, definitions = debts(catalogue)
-    if not definitions:
-        raise InputError(
-            "no asset is borrowable, so coverage has nothing to state",
-            file="model.yaml",
-            field="statements",
-            mend="remove the coverage statement",
-        )
+def _coverage(catalogue: Catalogue, market: Market) -> tuple[list[RiskArray], list[Definition], list[Constraint]]:
+    arrays, definitions = debts(catalogue, market)
     return arrays, definitions, []
 
 

@@ -36,7 +36,7 @@ class VaultError(CrossmarginError):
     """A vault that is not there, is there already, or lacks a part."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """Counts of accounts, and what was rejected; private, since it names accounts."""
 

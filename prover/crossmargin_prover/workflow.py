@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
+import numpy as np
 from scipy.sparse import csr_array
 
 from crossmargin.engine import LimitError, ViolationError, witness
@@ -28,9 +29,19 @@ from crossmargin_prover.receipts import find_leaf, make_receipts, receipt_name
 from crossmargin_prover.snapshot import PADDING, CommittedSnapshot
 from crossmargin_prover.statement import prove_statement
 from crossmargin_prover.vault import Report, Vault, check_replaceable
+from crossmargin_verifier.bundle import BUNDLE_FILE
 from crossmargin_verifier.verdict import Verdict
 
-__all__ = ["DEFAULT_PACKING", "DEFAULT_SHARD", "InsolventError", "commit", "prove", "publish", "write_receipts"]
+__all__ = [
+    "DEFAULT_PACKING",
+    "DEFAULT_SHARD",
+    "InsolventError",
+    "commit",
+    "prove",
+    "publish",
+    "thin_totals",
+    "write_receipts",
+]
 
 DEFAULT_SHARD = 4096
 """Largest shard unless asked otherwise: beyond it the opening no longer dominates a proof in plain Python."""
@@ -41,6 +52,9 @@ DEFAULT_PACKING = 2
 
 INDEX_FILE = "index.json"
 """Which receipt is whose."""
+
+THIN = 10
+"""A total over fewer accounts than this is worth a warning before it is published."""
 
 
 class InsolventError(CrossmarginError):
@@ -103,12 +117,8 @@ def prove(
             "instruments.yaml has other columns than the committed snapshot: commit the book again, or restore the file"
         )
     compiled = compile_policy(policy)
-    records = snapshot.records
-    matrix = csr_array(
-        (records.data, records.indices, records.indptr), shape=(len(records), records.columns), dtype="int64"
-    )
     try:
-        values = witness(compiled, matrix)
+        values = witness(compiled, _matrix(snapshot))
     except LimitError as error:
         raise CrossmarginError(f"account {snapshot.ids[error.account]}: {error.reason}") from None
     except ViolationError as error:
@@ -144,6 +154,35 @@ def publish(vault: Vault, parameters: Parameters, names: Sequence[str], out: Pat
     return publish_bundle(out, snapshot.manifest.digest, chosen, report, vault.signing_key.public, parameters)
 
 
+def thin_totals(vault: Vault) -> list[str]:
+    """Return what is opened about so few accounts that its total says something of one of them.
+
+    Columns, and disclosed auxiliaries of the proven statements, that are not zero in fewer than THIN accounts.
+    """
+    snapshot, _ = vault.load()
+    matrix = _matrix(snapshot)
+    thin = [
+        f"{label}: {count} accounts"
+        for label, count in zip(snapshot.columns, np.bincount(matrix.indices, minlength=matrix.shape[1]), strict=True)
+        if 0 < count < THIN
+    ]
+    for name, folder in vault.statements().items():
+        compiled = compile_policy(Policy.decode((folder / POLICY_FILE).read_bytes()))
+        auxiliaries = witness(compiled, matrix).auxiliaries
+        for number in compiled.relation.disclosed:
+            count = int(np.count_nonzero(auxiliaries[:, number]))
+            if 0 < count < THIN:
+                thin.append(f"{name}, {compiled.relation.auxiliaries[number].label}: {count} accounts")
+    return thin
+
+
+def _matrix(snapshot: CommittedSnapshot) -> csr_array:
+    """Return the committed records, one row a leaf."""
+    records = snapshot.records
+    parts = (records.data, records.indices, records.indptr)
+    return csr_array(parts, shape=(len(records), records.columns), dtype="int64")
+
+
 def write_receipts(
     vault: Vault, out: Path, accounts: Sequence[str], progress: Callable[[str, int, int], None] = no_progress
 ) -> int:
@@ -162,18 +201,23 @@ def write_receipts(
         leaves.append(leaf)
     if not accounts:
         leaves = [leaf for leaf, number in enumerate(snapshot.order) if number != PADDING]
+    if any((folder / BUNDLE_FILE).exists() for folder in (out, *out.resolve().parents)):
+        raise CrossmarginError(f"{out} is inside a public bundle: receipts are private, choose another folder")
     check_replaceable(out, INDEX_FILE)
     out.mkdir(parents=True, exist_ok=True)
     out.chmod(0o700)
     key, naming_key = vault.signing_key, vault.naming_key
-    index = {snapshot.ids[leaf]: receipt_name(snapshot.ids[leaf], naming_key) for leaf in leaves}
+    index: dict[str, str] = {}
+    if (out / INDEX_FILE).exists():
+        index |= json.loads((out / INDEX_FILE).read_bytes())
+    index |= {snapshot.ids[leaf]: receipt_name(snapshot.ids[leaf], naming_key) for leaf in leaves}
     _write_owner_only(out / INDEX_FILE, json.dumps(index, indent=2, ensure_ascii=False).encode("utf-8"))
     progress("receipts", 0, len(leaves))
     for done, receipt in enumerate(make_receipts(snapshot, leaves, policies, key, naming_key), 1):
         for name, data in receipt.files.items():
             _write_owner_only(out / name, data)
         progress("receipts", done, len(leaves))
-    return len(index)
+    return len(leaves)
 
 
 def _insolvent(error: ViolationError, snapshot: CommittedSnapshot, policy: Policy) -> str:

@@ -236,7 +236,7 @@ def test_bundle_is_published_again_in_place(venue: Any, tmp_path: Path, monkeypa
     out = tmp_path / "bundle"
     out.mkdir()
     monkeypatch.chdir(out)
-    arguments = ("publish", "--book", SMALL, "--vault", venue.vault, "--statement", "coverage", "--out")
+    arguments = ("publish", "--book", SMALL, "--vault", venue.vault, "--statement", "maintenance", "--out")
     assert run(prover, *arguments, ".").exit_code == 0
     (out / "left over").write_text("", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -244,7 +244,7 @@ def test_bundle_is_published_again_in_place(venue: Any, tmp_path: Path, monkeypa
     assert again.exit_code == 0
     assert json.loads(again.stdout)["verified"] is True
     assert {path.name for path in out.iterdir()} == {
-        *("bundle.json", "reserves.json", "summary.json", "summary.txt", "coverage")
+        *("bundle.json", "reserves.json", "summary.json", "summary.txt", "maintenance")
     }
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 

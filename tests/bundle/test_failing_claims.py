@@ -23,20 +23,20 @@ LAYOUT = RecordLayout(
     (
         Column(ColumnKind.ACCOUNT, "", "1 account", 1),
         Column(ColumnKind.BALANCE, "USD", "0.01 USD", 10**9),
-        Column(ColumnKind.ENTRY, "USD", "0.0001 USD", 10**9),
+        Column(ColumnKind.ENTRY, "USD", "0.01 USD", 10**9),
         Column(ColumnKind.ENTRY, "EUR", "0.01 EUR", 10**9),
         Column(ColumnKind.POSITION, "PERP", "1 contract", 10**6),
     )
 )
-# account 0: 100 USD, entry -50 USD, entry 3 EUR, long 3; account 1: 200 USD, entry 20 USD, short 2.
-RECORDS = [(1, 10_000, -500_000, 300, 3), (1, 20_000, 200_000, 0, -2)]
-OWED_USD = Fraction(10_000 + 20_000, 100) + Fraction(-500_000 + 200_000, 10_000)
+# account 0: 147 USD, entry -50 USD, entry 3 EUR, long 3; account 1: 153 USD, entry 20 USD, short 2.
+RECORDS = [(1, 14_700, -5_000, 300, 3), (1, 15_300, 2_000, 0, -2)]
+OWED_USD = Fraction(14_700 + 15_300 - 5_000 + 2_000, 100)
 
 
 def margin_policy(*, shortfall: bool = False, constraint: bool = False) -> Policy:
-    """Requirement 50 USD a contract either way, equity the balance; with or without a word on who covers what."""
+    """Requirement 50 USD a contract either way, equity balance and entries; with or without who covers what."""
     arrays = (
-        RiskArray("cash", "cash", (0, 1, 0, 0, 0)),
+        RiskArray("cash", "cash", (0, 1, 1, 1, 0)),
         RiskArray("pnl", "price falls by 50 USD", (0, 0, 0, 0, -5_000)),
     )
     worst = Abs(Linear("pnl"))
@@ -147,9 +147,9 @@ def test_requirement_that_nothing_has_to_cover_fails(make: Callable[..., Path]) 
     """The policy computes a requirement and says nothing of equity: every book satisfies it."""
     folder = make("bare")
     verdict = check_bundle(folder)
-    assert failing(verdict) == ["bare: solvency", "open interest PERP"]
+    assert failing(verdict) == ["bare: solvency", "solvency", "open interest PERP"]
     assert exit_code(folder) == 1
-    assert failing(check_bundle(folder)) == ["bare: solvency", "open interest PERP"]
+    assert failing(check_bundle(folder)) == ["bare: solvency", "solvency", "open interest PERP"]
 
 
 @pytest.mark.parametrize("names", [("closed",), ("margin", "closed"), ("closed", "margin")])

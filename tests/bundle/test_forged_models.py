@@ -118,6 +118,9 @@ def test_array_and_definition_do_not_share_a_name() -> None:
         ("BTС", "0.00000001 BTC"),
         ("", "0.00000001 BTC"),
         ("BTC", ""),
+        ("BTC", "0.00000001 thousand BTC"),
+        ("BTC", "0 BTC"),
+        ("BTC", "1e-8 BTC"),
     ],
 )
 def test_column_label_has_one_reading(name: str, unit: str) -> None:

@@ -88,7 +88,7 @@ POLICY_FIELDS = {
     "value_unit.quantum": {STATEMENT},
     "columns[].kind": {STATEMENT, MALFORMED},
     "columns[].name": {STATEMENT, MALFORMED},
-    "columns[].unit": {STATEMENT},
+    "columns[].unit": {STATEMENT, MALFORMED},
     "columns[].limit": {STATEMENT},
     "arrays[].name": {POLICY},
     "arrays[].meaning": {STATEMENT},

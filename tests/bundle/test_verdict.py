@@ -14,6 +14,7 @@ import pytest
 from crossmargin.engine import evaluate
 from crossmargin.loading import Inputs
 from crossmargin.models import build_policy
+from crossmargin.valuation import unit_values
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_verifier.check import check_bundle
@@ -65,6 +66,7 @@ def test_every_claim_is_there_and_none_fails(verdict: Verdict) -> None:
         ("coverage", Result.PASS),
         ("coverage: debt USDC", Result.INFO),
         ("coverage: debt BTC", Result.INFO),
+        ("coverage: debt SOL", Result.INFO),
         ("reserves", Result.INFO),
         ("accounts", Result.PASS),
         ("liabilities USDC", Result.PASS),
@@ -98,11 +100,15 @@ def test_requirement_and_shortfall_are_the_engines(verdict: Verdict, small: Inpu
 
 
 @pytest.mark.parametrize("asset", ["USDC", "BTC"])
-def test_debts_are_the_negative_balances(verdict: Verdict, small: Inputs, asset: str) -> None:
-    number = small.catalogue.layout().index(ColumnKind.BALANCE, asset)
-    balances = small.book.records[:, [number]].toarray().ravel().tolist()
-    debt = sum(-balance for balance in balances if balance < 0)
-    credit = sum(balance for balance in balances if balance > 0)
+def test_debts_are_the_negative_claims(verdict: Verdict, small: Inputs, asset: str) -> None:
+    """A claim is balance, entry value and the mark value of what settles in the asset, rounded once per lot."""
+    values = unit_values(small.catalogue, small.market)
+    unit = values[small.catalogue.layout().index(ColumnKind.BALANCE, asset)]
+    settled = [name == asset for name in small.catalogue.settlement_of_columns()]
+    weights = np.where(settled, np.rint(values / unit), 0).astype(np.int64)
+    claims = (small.book.records @ weights).tolist()
+    debt = sum(-each for each in claims if each < 0)
+    credit = sum(each for each in claims if each > 0)
     expected = [debt * UNITS[asset], credit * UNITS[asset]]
     assert amounts(claim(verdict, f"coverage: debt {asset}").figures) == expected
 

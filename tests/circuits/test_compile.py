@@ -27,10 +27,10 @@ from crossmargin_circuits.policy import Constraint, Definition, Policy, RiskArra
 
 LAYOUT = RecordLayout(
     (
-        Column(ColumnKind.ACCOUNT, "", "account", 1),
+        Column(ColumnKind.ACCOUNT, "", "1 account", 1),
         Column(ColumnKind.BALANCE, "USD", "0.01 USD", 10**9),
-        Column(ColumnKind.POSITION, "A", "1", 10**6),
-        Column(ColumnKind.POSITION, "B", "1", 10**6),
+        Column(ColumnKind.POSITION, "A", "1 lot", 10**6),
+        Column(ColumnKind.POSITION, "B", "1 lot", 10**6),
     )
 )
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from crossmargin.book import Book, Entries, sum_entries
 from crossmargin.errors import InputError
+from crossmargin_circuits.encoding import MAX_JSON_INTEGER
 from crossmargin_circuits.layout import RECORD_BOUND, Column, ColumnKind, RecordLayout
 
 WIDTH = 4
@@ -16,7 +17,7 @@ cells = st.tuples(st.integers(0, 3), st.integers(0, WIDTH - 1), st.integers(-REC
 def layout(limit: int = 1000) -> RecordLayout:
     names = ["USDC", "BTC", "ETH"]
     columns = [Column(ColumnKind.ACCOUNT, "", "1 account", 1)]
-    return RecordLayout((*columns, *(Column(ColumnKind.BALANCE, name, "1", limit) for name in names)))
+    return RecordLayout((*columns, *(Column(ColumnKind.BALANCE, name, f"1 {name}", limit) for name in names)))
 
 
 def entries(rows: list[tuple[int, int, int]]) -> Entries:
@@ -79,7 +80,7 @@ def test_a_sum_that_would_wrap_is_beyond_the_limit() -> None:
     top = RECORD_BOUND - 1
     rows = entries([(number, 1, top) for number in range(4)])
     with pytest.raises(InputError, match="beyond its limit"):
-        Book.from_entries(layout(top), ["ann"], ["", "a", "b", "c"], np.array([0, 0, 0, 0]), rows)
+        Book.from_entries(layout(MAX_JSON_INTEGER), ["ann"], ["", "a", "b", "c"], np.array([0, 0, 0, 0]), rows)
 
 
 def test_every_account_has_a_sub_account() -> None:

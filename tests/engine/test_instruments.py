@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from crossmargin.instruments import Asset, Catalogue, Instrument
-from crossmargin_circuits.layout import RECORD_BOUND
+from crossmargin_circuits.encoding import MAX_JSON_INTEGER
 
 ASSET = {"name": "USDC", "unit": "0.000001", "haircut": "0", "borrowable": "true", "limit": "1000"}
 OPTION = {
@@ -43,7 +43,7 @@ def reasons(model: type[Any], value: dict[str, Any]) -> list[tuple[str, str]]:
         ("unit", "0.0000000000000000001", "10^-18"),
         ("unit", True, "not an exact decimal"),
         ("limit", "0.0000001", "limit is not between"),
-        ("limit", "4611686018427.387904", "limit is not between"),
+        ("limit", "9007199254.740992", "limit is not between"),
         ("limit", "NaN", "not a finite decimal"),
         ("borrowable", "yes", "neither true nor false"),
         ("borrowable", 1, "neither true nor false"),
@@ -59,8 +59,8 @@ def test_asset_refusals(field: str, value: object, reason: str) -> None:
 
 
 def test_the_largest_limit_is_accepted() -> None:
-    asset = Asset.model_validate({**ASSET, "limit": "4611686018427.387903"})
-    assert asset.limit_units == RECORD_BOUND - 1
+    asset = Asset.model_validate({**ASSET, "limit": "9007199254.740991"})
+    assert asset.limit_units == MAX_JSON_INTEGER
 
 
 @pytest.mark.parametrize("field", ["expiry", "strike", "option"])

@@ -12,6 +12,7 @@ from stat import S_ISREG
 from typing import Any
 
 from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.encoding import check_depth
 from crossmargin_circuits.errors import PolicyError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_circuits.relation import Relation
@@ -23,6 +24,7 @@ from crossmargin_verifier.bundle import (
     BundleManifest,
     DeclaredReserves,
 )
+from crossmargin_verifier.claims import JudgedStatement
 from crossmargin_verifier.errors import MalformedError, RejectedError
 from crossmargin_verifier.holder import TWIN_FORMAT, describe, twin_differences, unknown_margins
 from crossmargin_verifier.inclusion import verify_receipt
@@ -43,7 +45,7 @@ from crossmargin_verifier.statement import (
     TOTALS_FILE,
     StatementManifest,
 )
-from crossmargin_verifier.verdict import JudgedStatement, Verdict, judge
+from crossmargin_verifier.verdict import Verdict, judge
 from crossmargin_verifier.verify import VerifiedSnapshot, read_statement, verify_snapshot, verify_statement
 
 __all__ = ["CannotCheckError", "CheckedReceipt", "check_bundle", "check_receipt"]
@@ -55,7 +57,7 @@ class CannotCheckError(Exception):
     """A file that is needed is not there or cannot be read: neither verified nor rejected."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckedReceipt:
     """A receipt that passed H1 - H4 and whose signature, if there is one, holds; `view` is private.
 
@@ -144,7 +146,7 @@ def check_receipt(
         raise RejectedError("signature", "the bundle names another receipt key than the one expected")
     if signature is not None:
         verify_signature(manifest.receipt_key, receipt_digest(data), signature)
-    policies = {name: _policy(folder / name) for name in manifest.statements}
+    policies = {name: _stated_policy(folder / name, verified.snapshot.digest) for name in manifest.statements}
     view = describe(verified, data, signature or b"", manifest.receipt_key, policies)
     unchecked: list[str] = []
     if twin is not None:
@@ -173,6 +175,19 @@ def _naming(statement: str) -> Iterator[None]:
         raise type(error)(f"statement {statement}: {error}") from None
 
 
+def _stated_policy(folder: Path, snapshot_digest: bytes) -> Policy:
+    """Return the policy of a folder, checked to be that of its statement; proofs are not looked at."""
+    with _naming(folder.name):
+        policy = _policy(folder)
+        statement = StatementManifest.decode(_read_public(folder / STATEMENT_FILE, MAX_MANIFEST_BYTES))
+        if statement.snapshot_digest != snapshot_digest:
+            raise RejectedError("V2", "the statement is about another snapshot")
+        relation = compile_policy(policy).relation
+        if (statement.policy_digest, statement.relation_digest) != (policy.digest, relation.digest):
+            raise RejectedError("V2", "the statement is about another policy")
+        return policy
+
+
 def _policy(folder: Path) -> Policy:
     if folder.is_symlink():
         raise MalformedError(f"{folder.name}: a link, not a folder")
@@ -181,7 +196,7 @@ def _policy(folder: Path) -> Policy:
 
 def _read_statement(folder: Path, relation: Relation) -> Mapping[str, bytes]:
     try:
-        files = read_statement(folder)
+        files = read_statement(folder, relation)
     except OSError as error:
         raise CannotCheckError(f"{error.filename or folder}: {error.strerror}") from None
     if StatementManifest.decode(files[STATEMENT_FILE]).mode == BOOK:
@@ -215,6 +230,7 @@ def _read(path: Path, limit: int) -> bytes:
 
 def _twin(data: bytes) -> dict[str, Any]:
     """Parse a readable receipt as far as its bytes are needed; the rest is compared, not trusted."""
+    check_depth(data, "receipt")
     try:
         twin = json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates)
         if twin["format"] != TWIN_FORMAT:

@@ -154,7 +154,8 @@ def _show_receipt(checked: CheckedReceipt) -> None:
         click.echo(
             f"\nnot checked: a margin in the file under policy {_plain(digest)}, which this bundle does not have"
         )
-    click.echo("\nThis file shows your positions: keep it private.")
+    click.echo("\nThe proofs of the bundle were not checked here: run `crossmargin-verify bundle`, or ask who did.")
+    click.echo("This file shows your positions: keep it private.")
 
 
 def _progress(text: str) -> None:

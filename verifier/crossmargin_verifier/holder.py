@@ -110,7 +110,7 @@ def twin_differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> l
     different = (found.keys() ^ expected.keys()) | {name for name in both if not _same(found[name], expected[name])}
     computed = {each["policy"]: each for each in expected["margin"]}
     for each in _margins(found):
-        if not _same(each, computed.get(each["policy"], each)):
+        if each["policy"] in computed and not _same(each, computed[each["policy"]]):
             different.add("margin")
     return sorted(different)
 

@@ -7,65 +7,42 @@ not hold raises instead: there is no verdict about it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from fractions import Fraction
 from textwrap import wrap
 from typing import Any
 
-from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.encoding import dump_canonical
-from crossmargin_circuits.expression import Reference, Scale, Sum
-from crossmargin_circuits.layout import Column, ColumnKind
-from crossmargin_circuits.policy import Definition, Policy, Role
-from crossmargin_verifier.amounts import format_amount, format_time, format_units, unit_size
+from crossmargin_circuits.policy import Policy
+from crossmargin_verifier.amounts import format_time
 from crossmargin_verifier.bundle import BundleManifest, DeclaredReserves
+from crossmargin_verifier.claims import (
+    Claim,
+    JudgedStatement,
+    Result,
+    count_claims,
+    covered_assets,
+    declaration_claim,
+    liability_claims,
+    line,
+    open_interest_claims,
+    statement_claims,
+    states_solvency,
+)
 from crossmargin_verifier.errors import RejectedError
-from crossmargin_verifier.verify import VerifiedStatement
 
-__all__ = ["Claim", "JudgedStatement", "Result", "Verdict", "judge"]
+__all__ = ["Verdict", "judge"]
 
 NOT_SHOWN = (
     "that every holder was included: only a holder who checks his receipt notices that he was left out",
     "that an account nobody checks is solvent on its own: of unchecked accounts the proof shows the rows of their sum",
     "that the declared reserves exist, belong to the venue, and are not borrowed for the day",
     "that the reserves could be sold at the prices of the policy, or that the margin model is a good one",
-    "that the prices in the policy are right: compute the risk arrays again with `crossmargin policy check`",
+    "that risk arrays, quantum, names and title of a policy are what they are called, and its prices right: read it, "
+    "and compute it again with `crossmargin policy check`",
+    "that the insurance fund is not counted in the reserves as well, or that an account marked as padding owes nothing",
     "when the snapshot was taken, beyond the time at which its digest was published elsewhere",
     "that everybody was shown this bundle: compare the digests with an independent publication",
 )
 """What no bundle shows (SPEC section 11)."""
-
-
-class Result(StrEnum):
-    """How a claim came out; INFO is a figure that is shown and not judged."""
-
-    PASS = "PASS"  # noqa: S105 - the word, not a secret
-    FAIL = "FAIL"
-    INFO = "INFO"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One line of the verdict: what was looked at, how it came out, the figures, and what that means."""
-
-    name: str
-    result: Result
-    figures: str
-    meaning: str
-
-
-@dataclass(frozen=True)
-class JudgedStatement:
-    """A verified statement with the name of its folder and its compiled policy."""
-
-    name: str
-    compiled: CompiledPolicy
-    verified: VerifiedStatement
-
-    @property
-    def policy(self) -> Policy:
-        """The policy of the statement."""
-        return self.compiled.policy
 
 
 @dataclass(frozen=True)
@@ -173,14 +150,20 @@ def judge(
 
     claims: list[Claim] = []
     for each in statements:
-        claims += _statement_claims(each, reserves)
-    claims.append(_declaration_claim(reserves))
+        claims += statement_claims(each, reserves)
+    if not any(states_solvency(each.policy) for each in statements):
+        claims.append(
+            Claim("solvency", Result.FAIL, "no statement", "no statement of the bundle is about margin solvency")
+        )
+    claims.append(declaration_claim(reserves))
     first = statements[0]
     if first.verified.totals is not None:
-        claims += _book_claims(manifest, reserves, columns, first.verified.totals, snapshot.leaves)
+        claims += count_claims(manifest, first.verified.totals[0], snapshot.leaves)
+        claims += liability_claims(reserves, columns, first.verified.totals, covered_assets(statements))
+        claims += open_interest_claims(columns, first.verified.totals)
     return Verdict(
-        venue=manifest.venue,
-        snapshot_id=snapshot.sid,
+        venue=line(manifest.venue),
+        snapshot_id=line(snapshot.sid),
         as_of=snapshot.as_of,
         claims=tuple(claims),
         formulas={each.name: _formulas(each.policy) for each in statements},
@@ -191,181 +174,3 @@ def judge(
 
 def _formulas(policy: Policy) -> tuple[str, ...]:
     return tuple(map(str, (*policy.definitions, *policy.constraints)))
-
-
-def _statement_claims(each: JudgedStatement, reserves: DeclaredReserves) -> list[Claim]:
-    verified, policy = each.verified, each.policy
-    relation = verified.relation
-    shards = verified.snapshot.shards
-    claims = [
-        Claim(
-            each.name,
-            Result.PASS,
-            f"{policy.title}: {len(relation.rows)} rows, {len(relation.auxiliaries)} auxiliaries, "
-            f"{shards} shard{'s' if shards > 1 else ''}, prices of {format_time(policy.as_of)}",
-            "every row holds for each account whose holder checks it, and for all others together; no position is seen",
-        )
-    ]
-    for row, weight in verified.offsets:
-        claims.append(
-            Claim(
-                f"{each.name}: offset",
-                Result.INFO,
-                f"row {row!r}: {weight}",
-                "weakens the row over the book by this much",
-            )
-        )
-    if policy.with_role(Role.REQUIREMENT) and not (policy.with_role(Role.SHORTFALL) or policy.constraints):
-        claims.append(
-            Claim(
-                f"{each.name}: solvency",
-                Result.FAIL,
-                "no shortfall is opened and no constraint is stated",
-                "the policy computes a requirement and does not say that equity covers it",
-            )
-        )
-    if not verified.book_statement_shown:
-        claims.append(
-            Claim(
-                f"{each.name}: totals",
-                Result.FAIL,
-                "not in the bundle",
-                "nothing is shown about the book as a whole, nor the totals that this statement would open",
-            )
-        )
-    quantum = Fraction(policy.value_unit.quantum)
-    currency = policy.value_unit.currency
-    opened = dict(zip(relation.disclosed, verified.auxiliary_totals or (), strict=False))
-    for definition in policy.definitions:
-        if not definition.role.is_disclosed or verified.auxiliary_totals is None:
-            continue
-        # By number: labels are for people.
-        total = opened[each.compiled.auxiliary_of[definition.name]]
-        amount = f"{format_amount(total * quantum)} {currency}"
-        if definition.role is Role.REQUIREMENT:
-            claims.append(Claim(f"{each.name}: requirement", Result.INFO, f"total {amount}", "sum of all requirements"))
-        elif definition.role is Role.SHORTFALL:
-            fund = Fraction(reserves.insurance_fund)
-            covered = reserves.currency == currency and total * quantum <= fund
-            stated = _is_requirement_less_equity(policy, definition)
-            claims.append(
-                Claim(
-                    f"{each.name}: shortfall",
-                    Result.PASS if covered and stated else Result.FAIL,
-                    f"total {amount}, insurance fund {format_amount(fund)} {reserves.currency}",
-                    "what all accounts together lack to their requirement is within the insurance fund"
-                    if stated
-                    else f"the shortfall of the policy is not requirement - equity: {definition}",
-                )
-            )
-        elif definition.role is Role.DEBT:
-            claims.append(_debt_claim(each, definition, total))
-    return claims
-
-
-def _is_requirement_less_equity(policy: Policy, shortfall: Definition) -> bool:
-    """Return whether the shortfall is defined as the policy's requirement less its equity."""
-    match shortfall.expression:
-        case Sum((Reference(first), Scale(-1, Reference("equity")))):
-            return policy.definition(first).role is Role.REQUIREMENT
-    return False
-
-
-def _has_debt_row(compiled: CompiledPolicy, column: int, debt: Definition) -> bool:
-    """Return whether a row says balance + debt >= 0 and nothing else (SPEC 10.4)."""
-    auxiliary = compiled.auxiliary_of[debt.name]
-    relation = compiled.relation
-    base = tuple(int(number == column) for number in range(len(relation.columns)))
-    helper = tuple(int(number == auxiliary) for number in range(len(relation.auxiliaries)))
-    return any((row.base, row.auxiliary, row.offset) == (base, helper, 0) for row in relation.rows)
-
-
-def _debt_claim(each: JudgedStatement, definition: Definition, debt: int) -> Claim:
-    asset = definition.subject
-    column = _column(each.policy.layout.columns, ColumnKind.BALANCE, asset)
-    name = f"{each.name}: debt {asset}"
-    if column is None or each.verified.totals is None:
-        return Claim(name, Result.FAIL, f"total {debt}", f"the policy has no balance of {asset}, or totals are missing")
-    number = each.policy.layout.columns.index(column)
-    if not _has_debt_row(each.compiled, number, definition):
-        return Claim(name, Result.FAIL, f"total {debt}", f"the policy has no row balance + debt >= 0 for {asset}")
-    net = each.verified.totals[number]
-    return Claim(
-        name,
-        Result.INFO,
-        f"borrowed {format_units(debt, column)}, balances owed at most {format_units(net + debt, column)}",
-        "positive balances of checked accounts are at most this; the borrowed part rests on debtors",
-    )
-
-
-def _book_claims(
-    manifest: BundleManifest,
-    reserves: DeclaredReserves,
-    columns: Sequence[Column],
-    totals: Sequence[int],
-    leaves: int,
-) -> list[Claim]:
-    held = list(zip(columns, totals, strict=True))
-    accounts = totals[0]
-    counted = manifest.loaded == accounts and manifest.loaded + manifest.padding == leaves
-    claims = [
-        Claim(
-            "accounts",
-            Result.PASS if counted else Result.FAIL,
-            f"{accounts} committed, {leaves - accounts} padding; venue says {manifest.loaded} loaded, "
-            f"{manifest.padding} padding, {manifest.rejected} rejected",
-            "the opened number of accounts is the one the venue reports",
-        )
-    ]
-    owed: dict[str, Fraction] = {}
-    for column, total in held:
-        if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY):
-            owed[column.name] = owed.get(column.name, Fraction(0)) + total * unit_size(column)
-    claims += [_liability_claim(asset, amount, reserves) for asset, amount in owed.items()]
-    positions = [(column, total) for column, total in held if column.kind is ColumnKind.POSITION]
-    open_ones = [(column, total) for column, total in positions if total]
-    for column, total in open_ones:
-        claims.append(
-            Claim(
-                f"open interest {column.name}",
-                Result.FAIL,
-                f"net {format_units(total, column)}",
-                "longs and shorts do not cancel: a side of a trade is missing from the book",
-            )
-        )
-    if positions and not open_ones:
-        claims.append(
-            Claim(
-                "open interest",
-                Result.PASS,
-                f"net zero in all {len(positions)} instruments",
-                "longs and shorts cancel: no side of a trade is missing from the book",
-            )
-        )
-    return claims
-
-
-def _declaration_claim(reserves: DeclaredReserves) -> Claim:
-    fund = f"{format_amount(Fraction(reserves.insurance_fund))} {reserves.currency}"
-    return Claim(
-        "reserves",
-        Result.INFO,
-        f"declared for {len(reserves.assets)} assets, insurance fund {fund}, source: {reserves.source}",
-        "what the venue declares; nothing here shows that it has it",
-    )
-
-
-def _liability_claim(asset: str, owed: Fraction, reserves: DeclaredReserves) -> Claim:
-    declared = reserves.amount(asset)
-    shown = "none declared" if declared is None else f"{format_amount(declared)} {asset}"
-    covered = owed <= 0 or (declared is not None and owed <= declared)
-    return Claim(
-        f"liabilities {asset}",
-        Result.PASS if covered else Result.FAIL,
-        f"owed {format_amount(owed)} {asset}, reserves {shown}",
-        "balances net of debts plus entry values (unrealized PnL, as open interest cancels) are within reserves",
-    )
-
-
-def _column(columns: Sequence[Column], kind: ColumnKind, name: str) -> Column | None:
-    return next((column for column in columns if column.kind is kind and column.name == name), None)

@@ -108,8 +108,10 @@ class VerifiedStatement:
         return self.totals is not None
 
 
-def read_statement(folder: Path) -> dict[str, bytes]:
+def read_statement(folder: Path, relation: Relation | None = None) -> dict[str, bytes]:
     """Read the files of one statement, sizes first; other files of the folder are ignored, links are not followed.
+
+    relation: the verifier's own, which fixes the size of a shard file before it is read.
 
     Raises:
         OSError: a file that every statement has is missing or unreadable.
@@ -125,8 +127,10 @@ def read_statement(folder: Path) -> dict[str, bytes]:
     statement = StatementManifest.decode(files[STATEMENT_FILE])
     files[POSITIONS_FILE] = _read(folder / POSITIONS_FILE, point_file_size(snapshot.leaves))
     files[SLACK_FILE] = _read(folder / SLACK_FILE, point_file_size(snapshot.leaves >> statement.packing))
+    shape = None if relation is None else Shape.of(snapshot, statement, relation)
     for shard in range(snapshot.shards):
-        files[shard_file(shard)] = _read(folder / shard_file(shard), MAX_PROOF_BYTES)
+        size = MAX_PROOF_BYTES if shape is None else shape.shard_size
+        files[shard_file(shard)] = _read(folder / shard_file(shard), size)
     for name in (TOTALS_FILE, AUXILIARY_TOTALS_FILE):
         with suppress(FileNotFoundError):
             files[name] = _read(folder / name, MAX_PROOF_BYTES)

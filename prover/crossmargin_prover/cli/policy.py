@@ -111,7 +111,7 @@ def check(file: Path, book: Path | None, tolerance: int, as_json: bool) -> None:
     else:
         mine = load_parameters(book)
         again = build_policy(given.venue, mine.catalogue, mine.market, mine.model, str(given.inputs.get("statement")))
-    problems = _differences(given, again, tolerance)
+    problems = _differences(given, again, tolerance, own_inputs=book is None)
     if as_json:
         print_json({"equal": not problems, "differences": problems})
     elif problems:
@@ -123,11 +123,15 @@ def check(file: Path, book: Path | None, tolerance: int, as_json: bool) -> None:
     sys.exit(REFUSED if problems else 0)
 
 
-def _differences(given: Policy, again: Policy, tolerance: int) -> list[str]:
-    """Return what differs between two policies, coefficient by coefficient."""
+def _differences(given: Policy, again: Policy, tolerance: int, own_inputs: bool) -> list[str]:
+    """Return what differs between two policies, coefficient by coefficient; prices of others have another time."""
     if given.layout != again.layout:
         return ["the columns differ"]
-    problems = []
+    problems = [
+        f"{name} is {old!r} in the policy, {new!r} computed"
+        for name, old, new in (("title", given.title, again.title), ("as_of", given.as_of, again.as_of))
+        if old != new and (own_inputs or name != "as_of")
+    ]
     if (given.definitions, given.constraints) != (again.definitions, again.constraints):
         problems.append("the formulas differ")
     if given.value_unit != again.value_unit:
@@ -136,6 +140,8 @@ def _differences(given: Policy, again: Policy, tolerance: int) -> list[str]:
     if set(arrays) != {array.name for array in given.arrays}:
         return [*problems, "the risk arrays have other names"]
     for array in given.arrays:
+        if array.meaning != arrays[array.name].meaning:
+            problems.append(f"{array.name}: another meaning than the computed {arrays[array.name].meaning!r}")
         pairs = zip(given.layout.columns, array.coefficients, arrays[array.name].coefficients, strict=True)
         for column, old, new in pairs:
             if abs(old - new) > tolerance:

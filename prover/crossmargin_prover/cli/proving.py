@@ -17,13 +17,14 @@ from crossmargin_prover.cli.output import (
     book_option,
     load,
     print_json,
+    printable,
     reject_option,
     reporting,
     stage_progress,
 )
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.vault import Vault
-from crossmargin_prover.workflow import DEFAULT_PACKING, write_receipts
+from crossmargin_prover.workflow import DEFAULT_PACKING, thin_totals, write_receipts
 from crossmargin_prover.workflow import commit as commit_book
 from crossmargin_prover.workflow import prove as prove_one
 from crossmargin_prover.workflow import publish as publish_statements
@@ -177,7 +178,10 @@ def publish(book: Path, vault: Path, statements: tuple[str, ...], out: Path, as_
     Example:
       crossmargin publish --book examples/book --vault build/vault --out build/bundle
     """
-    verdict = publish_statements(Vault.open(vault), load_parameters(book), statements, out)
+    opened = Vault.open(vault)
+    for each in thin_totals(opened):
+        click.echo(f"warning: published total over few accounts: {printable(each)}", err=True)
+    verdict = publish_statements(opened, load_parameters(book), statements, out)
     if as_json:
         print_json(verdict.data)
     else:

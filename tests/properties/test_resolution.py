@@ -1,0 +1,38 @@
+"""A quantum that is coarse against a unit is refused: the rounded integers would be another model."""
+
+from decimal import Decimal
+
+import pytest
+
+from crossmargin.errors import InputError
+from crossmargin.instruments import Catalogue
+from crossmargin.market import Market
+from crossmargin.model_config import ModelConfig
+from crossmargin.models import build_policy
+
+
+def with_quantum(model: ModelConfig, quantum: str) -> ModelConfig:
+    unit = model.value_unit.model_copy(update={"quantum": Decimal(quantum)})
+    return model.model_copy(update={"value_unit": unit})
+
+
+def test_coarse_quantum_is_refused(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
+    """At one cent, a satoshi of less than a tenth of a cent would be worth nothing."""
+    with pytest.raises(InputError, match=r"balance (USDC|BTC).*one part in 1000") as error:
+        build_policy("test", catalogue, market, with_quantum(model, "0.01"), "maintenance")
+    assert error.value.field == "value_unit.quantum"
+    assert "finer quantum" in error.value.mend
+
+
+def test_price_that_the_quantum_cannot_show_is_refused(
+    catalogue: Catalogue, market: Market, model: ModelConfig
+) -> None:
+    """A stable coin at 0.9975 is 99.75 quanta a unit, and 100 when rounded."""
+    usdc = market.index["USDC"]
+    moved = market.model_copy(
+        update={"index": {**market.index, "USDC": usdc.model_copy(update={"price": Decimal("0.9975")})}}
+    )
+    assert isinstance(moved.index["USDC"], IndexPrice)
+    with pytest.raises(InputError, match="balance USDC"):
+        build_policy("test", catalogue, moved, model, "maintenance")
+    build_policy("test", catalogue, moved, with_quantum(model, "0.000000001"), "maintenance")
