@@ -28,11 +28,8 @@ def test_price_that_the_quantum_cannot_show_is_refused(
     catalogue: Catalogue, market: Market, model: ModelConfig
 ) -> None:
     """A stable coin at 0.9975 is 99.75 quanta a unit, and 100 when rounded."""
-    usdc = market.index["USDC"]
-    moved = market.model_copy(
-        update={"index": {**market.index, "USDC": usdc.model_copy(update={"price": Decimal("0.9975")})}}
-    )
-    assert isinstance(moved.index["USDC"], IndexPrice)
+    lower = market.index["USDC"].model_copy(update={"price": Decimal("0.9975")})
+    moved = market.model_copy(update={"index": {**market.index, "USDC": lower}})
     with pytest.raises(InputError, match="balance USDC"):
         build_policy("test", catalogue, moved, model, "maintenance")
     build_policy("test", catalogue, moved, with_quantum(model, "0.000000001"), "maintenance")
