@@ -19,7 +19,7 @@ from crossmargin.engine import LimitError, ViolationError, witness
 from crossmargin.loading import Inputs, Parameters
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
-from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.backend import Backend
 from crossmargin_prover.bundle import publish as publish_bundle
@@ -207,9 +207,7 @@ def write_receipts(
     out.mkdir(parents=True, exist_ok=True)
     out.chmod(0o700)
     key, naming_key = vault.signing_key, vault.naming_key
-    index: dict[str, str] = {}
-    if (out / INDEX_FILE).exists():
-        index |= json.loads((out / INDEX_FILE).read_bytes())
+    index = _earlier_index(out / INDEX_FILE)
     index |= {snapshot.ids[leaf]: receipt_name(snapshot.ids[leaf], naming_key) for leaf in leaves}
     _write_owner_only(out / INDEX_FILE, json.dumps(index, indent=2, ensure_ascii=False).encode("utf-8"))
     progress("receipts", 0, len(leaves))
@@ -218,6 +216,16 @@ def write_receipts(
             _write_owner_only(out / name, data)
         progress("receipts", done, len(leaves))
     return len(leaves)
+
+
+def _earlier_index(path: Path) -> dict[str, str]:
+    """Return the index of receipts that are there already."""
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_bytes()).items())
+    except (ValueError, AttributeError, RecursionError):
+        raise MalformedError(f"{path}: not an index of receipts: remove it, or choose another folder") from None
 
 
 def _insolvent(error: ViolationError, snapshot: CommittedSnapshot, policy: Policy) -> str:

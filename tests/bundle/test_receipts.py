@@ -18,6 +18,7 @@ from crossmargin.loading import Inputs
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.encoding import dump_canonical
+from crossmargin_prover.cli import main as prover
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.vault import Vault
 from crossmargin_prover.workflow import publish
@@ -105,8 +106,6 @@ def test_every_account_has_one_receipt_and_leaves_differ(venue: Any, small: Inpu
 
 
 def test_receipts_can_be_written_again_for_one_account(venue: Any, tmp_path: Path) -> None:
-    from crossmargin_prover.cli import main as prover
-
     out = tmp_path / "receipts"
     arguments = ["receipts", "--vault", str(venue.vault), "--out", str(out), "--account", "acct-c"]
     for _ in range(2):
@@ -115,6 +114,15 @@ def test_receipts_can_be_written_again_for_one_account(venue: Any, tmp_path: Pat
     assert sorted(path.suffix for path in out.iterdir()) == [".cm1", ".json", ".json"]
     again = out / venue.receipt("acct-c").name
     assert again.read_bytes() == venue.receipt("acct-c").read_bytes()
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"1", b"\xff", b"[" * 100_000, b"{"])
+def test_damaged_index_is_refused(venue: Any, tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "index.json").write_bytes(data)
+    result = CliRunner().invoke(prover, ["receipts", "--vault", str(venue.vault), "--out", str(tmp_path)])
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == 1
+    assert "not an index of receipts" in result.stderr
 
 
 @pytest.mark.parametrize("statement", ["maintenance", "initial"])
