@@ -62,9 +62,10 @@ class Vault:
         """Make an empty vault with a fresh key for randomness; signing_key: the venue's own, or else a fresh one.
 
         Raises:
-            VaultError: the folder exists and is not empty.
+            VaultError: the folder holds something, other than keys of a vault whose snapshot was never finished.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        begun = {"randomness.key", "signing.key"}
+        if path.exists() and (not path.is_dir() or not {each.name for each in path.iterdir()} <= begun):
             raise VaultError(f"{path} exists already: one vault holds one snapshot; choose another folder")
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(stat.S_IRWXU)

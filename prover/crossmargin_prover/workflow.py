@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from crossmargin_prover.receipts import find_leaf, make_receipts, receipt_name
 from crossmargin_prover.snapshot import PADDING, CommittedSnapshot
 from crossmargin_prover.statement import prove_statement
 from crossmargin_prover.vault import Report, Vault, check_replaceable
+from crossmargin_verifier.amounts import format_amount
 from crossmargin_verifier.bundle import BUNDLE_FILE
 from crossmargin_verifier.verdict import Verdict
 
@@ -229,11 +231,15 @@ def _earlier_index(path: Path) -> dict[str, str]:
 
 
 def _insolvent(error: ViolationError, snapshot: CommittedSnapshot, policy: Policy) -> str:
+    count = "1 account does" if error.accounts == 1 else f"{error.accounts} accounts do"
     lines = [
-        f"{policy.title}: {error.accounts} accounts do not satisfy the statement, so that no proof of it exists. "
+        f"{policy.title}: {count} not satisfy the statement, so that no proof of it exists. "
         "A statement with a shortfall column (strict: false in model.yaml) discloses what is missing."
     ]
-    lines += [f"  account {snapshot.ids[each.account]}: {each.row}: {each.slack}" for each in error.violations]
+    quantum, currency = Fraction(policy.value_unit.quantum), policy.value_unit.currency
+    for each in error.violations:
+        missing = f"{format_amount(-each.slack * quantum)} {currency}"
+        lines.append(f"  account {snapshot.ids[each.account]}: {each.row}: {missing} missing")
     if error.accounts > len(error.violations):
         lines.append(f"  and {error.accounts - len(error.violations)} more")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from crossmargin_prover.cli import main
-from crossmargin_prover.vault import Vault
+from crossmargin_prover.vault import Vault, VaultError
 from crossmargin_verifier.check import check_bundle
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -40,17 +40,19 @@ def vault(venue: Any, tmp_path: Path) -> Path:
     return copy
 
 
-@pytest.mark.parametrize(("statement", "missing"), [("maintenance", 206254444485), ("initial", 372286367835)])
-def test_book_with_an_account_under_water_is_refused(vault: Path, tmp_path: Path, statement: str, missing: int) -> None:
+@pytest.mark.parametrize(("statement", "missing"), [("maintenance", "2,062.54444485"), ("initial", "3,722.86367835")])
+def test_book_with_an_account_under_water_is_refused(vault: Path, tmp_path: Path, statement: str, missing: str) -> None:
     before = contents(vault)
     book = strict("small", tmp_path / "book")
     result = run("prove", "--book", book, "--vault", vault, "--statement", statement, "--processes", "1")
     assert result.exit_code == 1
     assert result.stdout == ""
     assert isinstance(result.exception, SystemExit)
-    assert "1 accounts do not satisfy the statement" in result.stderr
-    # The account, the row and what it lacks in quanta: the shortfall that the verdict on the lenient statement shows.
-    assert f"account acct-d: value in BTC, 0.05 haircut: equity - requirement >= 0: -{missing}" in result.stderr
+    assert "1 account does not satisfy the statement" in result.stderr
+    # The account, the row and what it lacks: the shortfall that the verdict on the lenient statement shows.
+    assert (
+        f"account acct-d: value in BTC, 0.05 haircut: equity - requirement >= 0: {missing} USD missing" in result.stderr
+    )
     for solvent in ("acct-a", "acct-b", "acct-c", "acct-e"):
         assert solvent not in result.stderr
     assert contents(vault) == before
@@ -94,3 +96,12 @@ def test_what_a_killed_run_left_over_is_no_statement(venue: Any, tmp_path: Path)
     vault = Path(shutil.copytree(venue.vault, tmp_path / "vault"))
     shutil.copytree(vault / "statements" / "initial", vault / "statements" / ".initial.0123456789abcdef")
     assert list(Vault.open(vault).statements()) == ["coverage", "initial", "maintenance"]
+
+
+def test_vault_of_an_interrupted_commit_is_used_again(tmp_path: Path) -> None:
+    """Keys alone commit to nothing; anything else in the folder is kept."""
+    Vault.create(tmp_path / "vault")
+    Vault.create(tmp_path / "vault")
+    (tmp_path / "vault" / "report.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(VaultError, match="exists already"):
+        Vault.create(tmp_path / "vault")
