@@ -159,14 +159,16 @@ def publish(vault: Vault, parameters: Parameters, names: Sequence[str], out: Pat
 def thin_totals(vault: Vault) -> list[str]:
     """Return what is opened about so few accounts that its total says something of one of them.
 
-    Columns, and disclosed auxiliaries of the proven statements, that are not zero in fewer than THIN accounts.
+    Columns whose total is not zero, and disclosed auxiliaries of the proven statements, that are not zero in fewer than
+    THIN accounts.
     """
     snapshot, _ = vault.load()
     matrix = _matrix(snapshot)
+    counts = np.bincount(matrix.indices, minlength=matrix.shape[1])
     thin = [
-        f"{label}: {count} accounts"
-        for label, count in zip(snapshot.columns, np.bincount(matrix.indices, minlength=matrix.shape[1]), strict=True)
-        if 0 < count < THIN
+        f"{label}: accounts that hold it: {count}"
+        for label, count, total in zip(snapshot.columns, counts, snapshot.records.totals(), strict=True)
+        if total and 0 < count < THIN
     ]
     for name, folder in vault.statements().items():
         compiled = compile_policy(Policy.decode((folder / POLICY_FILE).read_bytes()))
@@ -174,7 +176,7 @@ def thin_totals(vault: Vault) -> list[str]:
         for number in compiled.relation.disclosed:
             count = int(np.count_nonzero(auxiliaries[:, number]))
             if 0 < count < THIN:
-                thin.append(f"{name}, {compiled.relation.auxiliaries[number].label}: {count} accounts")
+                thin.append(f"{name}, {compiled.relation.auxiliaries[number].label}: accounts that have it: {count}")
     return thin
 
 

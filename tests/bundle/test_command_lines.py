@@ -520,3 +520,21 @@ def test_book_with_controls_is_refused_without_them(tmp_path: Path) -> None:
         if file != "accounts.csv":
             assert result.exit_code == 1, file
         (book / file).write_text(honest[file], encoding="utf-8")
+
+
+def test_publishing_totals_of_few_accounts_warns(venue: Any, tmp_path: Path) -> None:
+    """One holder has all the SOL: its total is his balance. Positions net to zero, so theirs tell nothing."""
+    result = run(prover, "publish", "--book", SMALL, "--vault", venue.vault, "--out", tmp_path / "bundle")
+    assert result.exit_code == 0
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning")]
+    assert any("balance SOL" in line and line.endswith(": 1") for line in warnings)
+    assert any("maintenance, shortfall" in line for line in warnings)
+    assert not any("position" in line for line in warnings)
+
+
+def test_receipts_are_not_written_into_a_bundle(venue: Any, bundle: Path) -> None:
+    before = {path.name for path in bundle.iterdir()}
+    result = run(prover, "receipts", "--vault", venue.vault, "--out", bundle / "receipts")
+    assert result.exit_code == 1
+    assert "inside a public bundle" in result.stderr
+    assert {path.name for path in bundle.iterdir()} == before
