@@ -14,6 +14,7 @@ from crossmargin_circuits.encoding import MAX_JSON_INTEGER, Reader, Writer
 from crossmargin_circuits.errors import MalformedError
 
 __all__ = [
+    "COLUMN_NAME",
     "RECORD_BOUND",
     "Column",
     "ColumnKind",
@@ -32,6 +33,9 @@ COLUMN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]*")
 
 UNIT_SIZE = re.compile(r"(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?")
 """What a unit begins with: "0.00000001" of "0.00000001 BTC"."""
+
+POSITION_NOUNS = ("contract", "lot")
+"""What a position counts, so that no amount of an asset passes as a position."""
 
 MAGIC = b"CM1C"
 
@@ -109,6 +113,10 @@ class RecordLayout:
             size, _, noun = column.unit.partition(" ")
             if not UNIT_SIZE.fullmatch(size) or not size.strip("0."):
                 raise MalformedError(f"layout: {column.key}: a unit begins with a decimal above zero")
+            if column.kind is ColumnKind.ACCOUNT and (size, column.limit) != ("1", 1):
+                raise MalformedError("layout: the account column counts 1 for an account: unit and limit 1")
+            if column.kind is ColumnKind.POSITION and noun.partition(" ")[0] not in POSITION_NOUNS:
+                raise MalformedError(f"layout: {column.key}: a position counts {' or '.join(POSITION_NOUNS)}s")
             if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY) and (
                 noun != column.name or units.setdefault(column.name, column.unit) != column.unit
             ):

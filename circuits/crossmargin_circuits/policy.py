@@ -31,7 +31,7 @@ from crossmargin_circuits.expression import (
     expression_to_json,
     format_expression,
 )
-from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
+from crossmargin_circuits.layout import COLUMN_NAME, Column, ColumnKind, RecordLayout
 
 __all__ = ["POLICY_FILE", "Constraint", "Definition", "Policy", "RiskArray", "Role", "ValueUnit"]
 
@@ -171,6 +171,9 @@ class Policy:
             self._check_names(constraint.expression, constraint.name, known)
             nodes += self._check_size(constraint.expression, constraint.name, sizes, nodes)[0]
             check_curvature(constraint.expression, -1, constraint.name, self._check_reference)
+        subjects = [definition.subject for definition in self.with_role(Role.DEBT)]
+        if len(set(subjects)) != len(subjects):
+            raise PolicyError("policy: two definitions are debts of one asset")
         for role in (Role.REQUIREMENT, Role.SHORTFALL):
             if sum(definition.role is role for definition in self.definitions) > 1:
                 raise PolicyError(f"policy: more than one definition has the role {role}")
@@ -204,6 +207,8 @@ class Policy:
         texts += [text for each in self.constraints for text in (each.name, each.meaning)]
         if max(map(len, texts)) > MAX_TEXT:
             raise MalformedError(f"policy: a text of more than {MAX_TEXT} characters")
+        if not COLUMN_NAME.fullmatch(self.value_unit.currency):
+            raise MalformedError("policy: value_unit.currency: a name of letters and digits such as USD is needed")
         if not _DECIMAL.fullmatch(self.value_unit.quantum) or not self.value_unit.quantum.strip("0."):
             raise MalformedError('policy: value_unit.quantum: a decimal above zero such as "0.01" is needed')
 

@@ -21,7 +21,7 @@ from crossmargin.loading import Inputs
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.encoding import dump_canonical
-from crossmargin_circuits.policy import POLICY_FILE, Policy, ValueUnit
+from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.cli import main as prover
 from crossmargin_verifier.cli import main as verifier
 
@@ -376,7 +376,6 @@ def hostile(policy: Policy, text: str) -> Policy:
     return replace(
         policy,
         title=f"title {text}",
-        value_unit=ValueUnit(f"USD {text}", policy.value_unit.quantum),
         arrays=tuple(replace(each, meaning=f"meaning {text}") for each in policy.arrays),
         definitions=tuple(replace(each, meaning=f"meaning {text}") for each in policy.definitions),
         inputs={**policy.inputs, "rounding": text},

@@ -10,7 +10,9 @@ from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.errors import MalformedError, PolicyError
 from crossmargin_circuits.expression import Expression, Linear, Max, PositivePart, Reference, Scale, Sum
 from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
-from crossmargin_circuits.policy import Definition, Policy, RiskArray, Role, ValueUnit
+from crossmargin_circuits.policy import Constraint, Definition, Policy, RiskArray, Role, ValueUnit
+from crossmargin_prover.signing import SigningKey
+from crossmargin_verifier.bundle import BundleManifest
 from crossmargin_verifier.check import check_bundle
 from crossmargin_verifier.errors import RejectedError
 from crossmargin_verifier.verdict import Result
@@ -80,6 +82,78 @@ def test_debt_without_its_row_fails(workshop: Any, tmp_path: Path) -> None:
     assert found["m: debt USD"] is Result.FAIL
     honest = define("debt USD", Role.DEBT, Scale(-1, Linear("balance USD")), "USD")
     assert claims(workshop, tmp_path / "honest", policy(honest))["m: debt USD"] is Result.INFO
+
+
+def test_hidden_shortfall_beside_an_empty_constraint_fails(workshop: Any, tmp_path: Path) -> None:
+    gap = Sum((Reference("requirement"), Scale(-1, Reference("equity"))))
+    statement = policy(EQUITY, REQUIREMENT, define("shortfall", Role.HIDDEN, gap))
+    accounts = RiskArray("accounts", "accounts", (1, 0, 0))
+    empty = Constraint("solvency", "accounts >= 0", Linear("accounts"))
+    statement = dataclasses.replace(statement, arrays=(accounts, *statement.arrays), constraints=(empty,))
+    found = claims(workshop, tmp_path / "made", statement)
+    assert found["m: solvency"] is Result.FAIL
+    assert found["solvency"] is Result.FAIL
+    assert found["m: credit"] is Result.FAIL
+
+
+def margin_claims(workshop: Any, folder: Path, cash: tuple[int, ...]) -> dict[str, Result]:
+    """Prove an honest formula over an equity array of these coefficients."""
+    value = RiskArray("worth", "cash", cash)
+    equity = define("equity", Role.ABBREVIATION, Linear("worth"))
+    gap = Sum((Reference("requirement"), Scale(-1, Reference("equity"))))
+    statement = policy(equity, REQUIREMENT, define("shortfall", Role.SHORTFALL, gap), arrays=(value,))
+    return claims(workshop, folder, statement)
+
+
+def test_asset_that_equity_does_not_count_as_positive_fails(workshop: Any, tmp_path: Path) -> None:
+    """Rounded to zero, a made-up account may owe any amount of it; below zero, it gains by owing it."""
+    assert margin_claims(workshop, tmp_path / "zero", (0, 1, 0))["m: columns"] is Result.FAIL
+    assert margin_claims(workshop, tmp_path / "negative", (0, 1, -1))["m: columns"] is Result.FAIL
+    assert "m: columns" not in margin_claims(workshop, tmp_path / "honest", (0, 1, 1))
+
+
+@pytest.mark.parametrize("fee", [-500, 500])
+def test_row_that_depends_on_the_account_column_fails(workshop: Any, tmp_path: Path, fee: int) -> None:
+    """A charge on every account is a credit to a made-up one that counts as minus four."""
+    assert margin_claims(workshop, tmp_path / "made", (fee, 1, 1))["m: credit"] is Result.FAIL
+
+
+def test_entry_value_that_is_worth_more_than_the_balance_fails(workshop: Any, tmp_path: Path) -> None:
+    entry = Column(ColumnKind.ENTRY, "USD", "0.01 USD", 10**9)
+    layout = RecordLayout((*LAYOUT.columns, entry))
+    honest = policy(EQUITY, REQUIREMENT)
+    arrays = tuple(dataclasses.replace(each, coefficients=(*each.coefficients, 2)) for each in honest.arrays)
+    forged = dataclasses.replace(honest, layout=layout, arrays=arrays)
+    snapshot = workshop.commit(forged, [(*record, 0) for record in RECORDS])
+    proven = {"m": workshop.prove(snapshot, forged)}
+    made = workshop.write(tmp_path / "made", snapshot, proven, {"USD": "1"}, "0", "test-exchange")
+    found = {claim.name: claim.result for claim in check_bundle(made).claims}
+    assert found["m: entry values"] is Result.FAIL
+
+
+def test_liabilities_pass_only_where_debts_are_opened(workshop: Any, tmp_path: Path) -> None:
+    """Net of a made-up debt the holder's 100 USD look like one."""
+    assert margin_claims(workshop, tmp_path / "made", (0, 1, 1))["liabilities USD"] is Result.INFO
+    honest = define("debt USD", Role.DEBT, Scale(-1, Linear("balance USD")), "USD")
+    assert claims(workshop, tmp_path / "honest", policy(honest))["liabilities USD"] is Result.PASS
+
+
+def test_two_debts_of_one_asset_are_refused() -> None:
+    twice = [define(name, Role.DEBT, Scale(-1, Linear("balance USD")), "USD") for name in ("a", "b")]
+    with pytest.raises(PolicyError, match="one asset"):
+        policy(*twice)
+
+
+def test_deposit_does_not_pass_as_a_position() -> None:
+    with pytest.raises(MalformedError, match="contract"):
+        RecordLayout((LAYOUT.columns[0], Column(ColumnKind.POSITION, "balance:USD", "0.01 USD", 10)))
+
+
+@pytest.mark.parametrize("name", ["reserves", "accounts", "solvency"])
+def test_statement_is_not_called_as_a_claim_of_the_verdict(name: str) -> None:
+    manifest = BundleManifest("test-exchange", bytes(32), (name,), SigningKey.generate().public, 1, 0, 0)
+    with pytest.raises(MalformedError, match="word of the verdict"):
+        BundleManifest.decode(manifest.encoded)
 
 
 @pytest.mark.parametrize(

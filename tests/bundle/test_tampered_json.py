@@ -45,7 +45,7 @@ RESERVES = {
     "source": {SUMMARY},
     "assets.*": {SUMMARY},
     "insurance_fund.amount": {SUMMARY},
-    "insurance_fund.currency": {SUMMARY},
+    "insurance_fund.currency": {SUMMARY, MALFORMED},
 }
 SUMMARY_FIELDS = {
     name: {SUMMARY}
@@ -84,12 +84,12 @@ POLICY_FIELDS = {
     "venue": {STATEMENT},
     "title": {STATEMENT},
     "as_of": {STATEMENT},
-    "value_unit.currency": {STATEMENT},
+    "value_unit.currency": {STATEMENT, MALFORMED},
     "value_unit.quantum": {STATEMENT},
     "columns[].kind": {STATEMENT, MALFORMED},
     "columns[].name": {STATEMENT, MALFORMED},
     "columns[].unit": {STATEMENT, MALFORMED},
-    "columns[].limit": {STATEMENT},
+    "columns[].limit": {STATEMENT, MALFORMED},
     "arrays[].name": {POLICY},
     "arrays[].meaning": {STATEMENT},
     "arrays[].coefficients[]": {STATEMENT},

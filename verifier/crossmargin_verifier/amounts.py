@@ -39,7 +39,8 @@ def unit_size(column: Column) -> Fraction:
 def format_amount(amount: Fraction) -> str:
     """Return a number with thousands separators and all its decimals (a fraction that has no finite decimal: 12)."""
     with localcontext() as context:
-        context.prec = 120
+        # Digits of numerator and denominator and then some: policies of strangers make large numbers.
+        context.prec = 120 + (amount.numerator.bit_length() + amount.denominator.bit_length()) // 3
         value = Decimal(amount.numerator) / Decimal(amount.denominator)
         if Fraction(value) != amount:
             value = round(value, 12)

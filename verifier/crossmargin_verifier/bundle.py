@@ -40,6 +40,10 @@ BUNDLE_FORMAT = "crossmargin-bundle/1"
 RESERVES_FORMAT = "crossmargin-reserves/1"
 
 _STATEMENT = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+RESERVED = ("accounts", "liabilities", "reserves", "snapshot", "solvency")
+"""Words of the verdict's own, which no statement may be called."""
+
+_CURRENCY = re.compile(r"[A-Za-z0-9]{2,16}")
 _HEX = re.compile(r"([0-9a-f]{2})+")
 
 
@@ -94,6 +98,8 @@ class BundleManifest:
         for name in names:
             if not isinstance(name, str) or not _STATEMENT.fullmatch(name):
                 raise MalformedError(f"{BUNDLE_FILE}: statements: a name is 1 to 32 of a-z 0-9 _ -, a letter first")
+            if name in RESERVED:
+                raise MalformedError(f"{BUNDLE_FILE}: statements: {name!r} is a word of the verdict's own")
         counts = _object(root["accounts"], f"{BUNDLE_FILE}: accounts", "loaded", "rejected", "padding")
         receipt_key = _bytes(root, BUNDLE_FILE, "receipt_key", POINT_BYTES)
         decode_point(receipt_key)
@@ -161,6 +167,8 @@ class DeclaredReserves:
             parse_amount(amount, f"{RESERVES_FILE}: assets.{name}")
         fund = _object(root["insurance_fund"], f"{RESERVES_FILE}: insurance_fund", "currency", "amount")
         parse_amount(fund["amount"], f"{RESERVES_FILE}: insurance_fund.amount")
+        if not isinstance(fund["currency"], str) or not _CURRENCY.fullmatch(fund["currency"]):
+            raise MalformedError(f"{RESERVES_FILE}: insurance_fund.currency: a name such as USD is needed")
         return cls(
             snapshot_digest=_bytes(root, RESERVES_FILE, "snapshot", 32),
             source=_text(root, RESERVES_FILE, "source"),

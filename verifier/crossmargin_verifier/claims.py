@@ -10,6 +10,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from crossmargin_circuits.compile import CompiledPolicy
+from crossmargin_circuits.evaluate import scenario_leaves
 from crossmargin_circuits.expression import Expression, Reference, Scale, Sum
 from crossmargin_circuits.layout import Column, ColumnKind
 from crossmargin_circuits.policy import Definition, Policy, Role
@@ -77,7 +78,7 @@ def statement_claims(each: JudgedStatement, reserves: DeclaredReserves) -> list[
         Claim(
             each.name,
             Result.PASS,
-            f"{line(policy.title)}: {len(relation.rows)} rows, {len(relation.auxiliaries)} auxiliaries, "
+            f'"{line(policy.title)}", {len(relation.rows)} rows, {len(relation.auxiliaries)} auxiliaries, '
             f"{shards} shard{'s' if shards > 1 else ''}, prices of {format_time(policy.as_of)}",
             "every row holds for each account whose holder checks it, and for all others together",
         )
@@ -186,33 +187,44 @@ def _solvency_claims(each: JudgedStatement) -> list[Claim]:
 
 
 def _credit_claims(each: JudgedStatement) -> list[Claim]:
-    """Return a failing claim for rows that credit every account, and for columns that no row sees."""
-    rows, columns = each.verified.relation.rows, each.policy.layout.columns
+    """Return failing claims for what would give made-up accounts collateral, or debts that cost them nothing.
+
+    Rows must not depend on the account column, of which an account that nobody checks may hold any amount; they must
+    value an entry value as the balance of its asset; and equity must count every balance and entry value as positive.
+    """
+    layout, rows = each.policy.layout, each.verified.relation.rows
     claims = []
-    credited = [row.label for row in rows if row.base[0] > 0]
-    if credited:
-        claims.append(
-            Claim(
-                f"{each.name}: credit",
-                Result.FAIL,
-                f"row {line(credited[0])}",
-                "a positive coefficient on the account column gives every account, made-up ones too, free collateral",
-            )
-        )
-    if states_solvency(each.policy):
-        unseen = [
-            column.key for number, column in enumerate(columns) if number and not any(r.base[number] for r in rows)
-        ]
-        if unseen:
-            claims.append(
-                Claim(
-                    f"{each.name}: columns",
-                    Result.FAIL,
-                    f"no row sees {', '.join(unseen[:5])}",
-                    "a made-up account may hold any amount of it, negative too, without changing its margin",
-                )
-            )
+    constant = [row.label for row in rows if row.base[0]]
+    if constant:
+        meaning = "depends on the account column, of which made-up accounts may hold any amount"
+        claims.append(Claim(f"{each.name}: credit", Result.FAIL, f"row {line(constant[0])}", meaning))
+    uneven = []
+    for entry, column in enumerate(layout.columns):
+        balance = layout.find(ColumnKind.BALANCE, column.name) if column.kind is ColumnKind.ENTRY else None
+        if balance is not None and any(row.base[balance] != row.base[entry] for row in rows):
+            uneven.append(column.key)
+    if uneven:
+        meaning = "valued otherwise than the balance of its asset: owing one and holding the other would be collateral"
+        claims.append(Claim(f"{each.name}: entry values", Result.FAIL, ", ".join(uneven[:5]), meaning))
+    worthless = _worthless(each.policy) if states_solvency(each.policy) else []
+    if worthless:
+        meaning = "not counted as positive in equity: a made-up account could owe any amount of it, or gain by owing it"
+        claims.append(Claim(f"{each.name}: columns", Result.FAIL, ", ".join(worthless[:5]), meaning))
     return claims
+
+
+def _worthless(policy: Policy) -> list[str]:
+    """Return balances and entry values that some form of equity counts as negative, or that none counts at all."""
+    forms = [
+        [factor * coefficient for coefficient in policy.array(name).coefficients]
+        for name, factor in scenario_leaves(policy, Reference("equity"))
+    ]
+    return [
+        column.key
+        for number, column in enumerate(policy.layout.columns)
+        if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY)
+        and (not any(form[number] for form in forms) or any(form[number] < 0 for form in forms))
+    ]
 
 
 def _debt_row(compiled: CompiledPolicy, balance: int, debt: Definition) -> Row | None:
@@ -251,7 +263,7 @@ def _debt_claim(each: JudgedStatement, definition: Definition, debt: int) -> Cla
         name,
         Result.INFO,
         f"owed by debtors {format_units(debt, column)}, claims of holders at most {format_units(net + debt, column)}",
-        "claims of checked accounts are together at most this; the part owed by debtors rests on them, not on reserves",
+        "claims of checked accounts, as their receipts show them, are at most this; debtors owe their part of it",
     )
 
 

@@ -147,6 +147,8 @@ def _show_receipt(checked: CheckedReceipt) -> None:
         for name in ("equity", "requirement", "excess", "shortfall", "worst scenario"):
             if name in margin:
                 click.echo(f"  {name:15} {_plain(margin[name])}")
+        for asset, claim in margin.get("claims", {}).items():
+            click.echo(f"  {'claim ' + _plain(asset):15} {_plain(claim)}")
         if "debts" in margin:
             debts = ", ".join(margin["debts"].values()) or "none"
             click.echo(f"  {'debts':15} {_plain(debts)}")

@@ -74,6 +74,7 @@ def _record(verified: VerifiedReceipt, layout: RecordLayout | None) -> list[dict
 
 def _margin(name: str, policy: Policy, record: tuple[int, ...]) -> dict[str, Any]:
     """Return what one statement says of the record: its margin, or its debts."""
+    layout = policy.layout
     quantum = Fraction(policy.value_unit.quantum)
     currency = policy.value_unit.currency
 
@@ -92,6 +93,11 @@ def _margin(name: str, policy: Policy, record: tuple[int, ...]) -> dict[str, Any
     for shortfall in policy.with_role(Role.SHORTFALL):
         shown["shortfall"] = money(values[shortfall.name])
     if policy.with_role(Role.DEBT):
+        shown["claims"] = {
+            each.subject: format_units(-evaluate_expression(policy, each.expression, record), layout.columns[number])
+            for each in policy.with_role(Role.DEBT)
+            if (number := layout.find(ColumnKind.BALANCE, each.subject)) is not None
+        }
         shown["debts"] = {
             each.subject: format_units(values[each.name], policy.layout.columns[number])
             for each in policy.with_role(Role.DEBT)
