@@ -1,0 +1,33 @@
+//! Arithmetic of the crossmargin prover.
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod commit;
+mod csr;
+mod error;
+mod field;
+mod fold;
+mod glv;
+mod limbs;
+mod msm;
+mod parallel;
+mod point;
+mod residue;
+mod scalar;
+mod sumcheck;
+mod tables;
+#[cfg(test)]
+mod testing;
+
+pub use batch::{Addition, Batch};
+pub use commit::{PositionKey, SlackKey};
+pub use csr::Csr;
+pub use error::Refused;
+pub use field::Fp;
+pub use fold::{fold_bits, fold_points, fold_sparse};
+pub use msm::msm;
+pub use point::{Affine, POINT_BYTES};
+pub use residue::RESIDUE_BYTES;
+pub use scalar::Scalar;
+pub use sumcheck::BitSumcheck;
