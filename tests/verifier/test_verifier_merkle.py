@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin_verifier.merkle import EMPTY_SUBTREE, ShardedTree, leaf_hash, path_length, root_of_path
+from crossmargin_verifier.merkle import (
+    EMPTY_SUBTREE,
+    ShardedTree,
+    Tree,
+    leaf_hash,
+    path_length,
+    root_of_path,
+    shard_tree,
+    top_tree,
+)
 
 
 def sha(*parts: bytes) -> bytes:
@@ -77,3 +86,39 @@ def test_shards_are_whole(count: int, per_shard: int) -> None:
 def test_no_path_to_a_leaf_that_is_not_there(index: int) -> None:
     with pytest.raises(ValueError, match="leaf"):
         ShardedTree(encodings(4), 2).path(index)
+
+
+@given(trees)
+def test_trees_of_shards_and_the_tree_on_top(shape: tuple[int, int]) -> None:
+    depth, shards = shape
+    points = encodings(shards << depth)
+    size = 1 << depth
+    parts = [shard_tree(b"".join(points[start : start + size])) for start in range(0, len(points), size)]
+    roots = [part.root for part in parts]
+    top = top_tree(roots)
+    assert (roots, top.root) == naive(points, depth)
+    for index, point in enumerate(points):
+        shard, leaf = divmod(index, size)
+        path = parts[shard].path(leaf) + top.path(shard)
+        assert len(path) == path_length(size, shards)
+        assert root_of_path(leaf_hash(point), index, path) == top.root
+
+
+def test_trees_have_a_power_of_two_of_hashes() -> None:
+    for count in (0, 3, 5):
+        with pytest.raises(ValueError, match="power of two"):
+            Tree([bytes(32)] * count)
+    with pytest.raises(ValueError, match="32 bytes"):
+        Tree([bytes(31), bytes(32)])
+    with pytest.raises(ValueError, match="power of two"):
+        shard_tree(b"".join(encodings(3)))
+    with pytest.raises(ValueError, match="33 bytes"):
+        shard_tree(bytes(34))
+    with pytest.raises(ValueError, match="shard"):
+        top_tree([])
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+def test_no_path_in_a_tree_to_a_leaf_that_is_not_there(index: int) -> None:
+    with pytest.raises(ValueError, match="leaf"):
+        shard_tree(b"".join(encodings(4))).path(index)

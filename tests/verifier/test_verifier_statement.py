@@ -13,6 +13,7 @@ from crossmargin_verifier.statement import (
     decode_point_file,
     encode_positions,
     encode_slack_rows,
+    point_file_body,
     point_file_size,
     shard_file,
 )
@@ -103,33 +104,41 @@ def test_sid_is_utf8() -> None:
 
 
 ENCODINGS = [bytes([2]) + number.to_bytes(32, "big") for number in range(3)]
+BODY = b"".join(ENCODINGS)
 
 
 @pytest.mark.parametrize(("name", "encode"), [(POSITIONS_FILE, encode_positions), (SLACK_FILE, encode_slack_rows)])
 def test_point_files(name: str, encode: object) -> None:
-    data = encode_positions(ENCODINGS) if encode is encode_positions else encode_slack_rows(ENCODINGS)
+    data = encode_positions(BODY) if encode is encode_positions else encode_slack_rows(BODY)
     assert len(data) == point_file_size(3)
+    assert point_file_body(data, name, 3) == BODY
     assert decode_point_file(data, name, 3) == ENCODINGS
     for size in range(len(data)):
         with pytest.raises(MalformedError, match="bytes"):
-            decode_point_file(data[:size], name, 3)
+            point_file_body(data[:size], name, 3)
     with pytest.raises(MalformedError, match="bytes"):
-        decode_point_file(data + b"\x00", name, 3)
+        point_file_body(data + b"\x00", name, 3)
     with pytest.raises(MalformedError, match="bytes"):
-        decode_point_file(data, name, 2)
+        point_file_body(data, name, 2)
 
 
 @pytest.mark.parametrize("count", [0, 2, 4, 2**63, 2**64 - 1])
 def test_count_in_the_file_is_the_expected_one(count: int) -> None:
-    data = bytearray(encode_positions(ENCODINGS))
+    data = bytearray(encode_positions(BODY))
     data[6:14] = count.to_bytes(8, "big")
     with pytest.raises(MalformedError, match="must be 3"):
-        decode_point_file(bytes(data), POSITIONS_FILE, 3)
+        point_file_body(bytes(data), POSITIONS_FILE, 3)
 
 
 def test_point_files_are_not_exchanged() -> None:
     with pytest.raises(MalformedError, match="CM1R"):
-        decode_point_file(encode_positions(ENCODINGS), SLACK_FILE, 3)
+        point_file_body(encode_positions(BODY), SLACK_FILE, 3)
+
+
+def test_only_whole_points_are_written() -> None:
+    for encode in (encode_positions, encode_slack_rows):
+        with pytest.raises(ValueError, match="33 bytes"):
+            encode(BODY[:-1])
 
 
 def test_shard_names() -> None:

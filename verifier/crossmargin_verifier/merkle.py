@@ -7,7 +7,20 @@ tree has the shard roots in order, padded with 32 zero bytes to a power of two.
 import hashlib
 from collections.abc import Sequence
 
-__all__ = ["EMPTY_SUBTREE", "HASH_BYTES", "ShardedTree", "leaf_hash", "node_hash", "path_length", "root_of_path"]
+from crossmargin_verifier.group import POINT_BYTES
+
+__all__ = [
+    "EMPTY_SUBTREE",
+    "HASH_BYTES",
+    "ShardedTree",
+    "Tree",
+    "leaf_hash",
+    "node_hash",
+    "path_length",
+    "root_of_path",
+    "shard_tree",
+    "top_tree",
+]
 
 HASH_BYTES = 32
 
@@ -38,6 +51,57 @@ def root_of_path(leaf: bytes, index: int, siblings: Sequence[bytes]) -> bytes:
     return node
 
 
+class Tree:
+    """A binary tree over a power of two of hashes; every level is one bytes object, 64 bytes a leaf in all."""
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        """Build over hashes (32 bytes each)."""
+        count = len(leaves)
+        if count < 1 or count & (count - 1):
+            raise ValueError("the leaves of a tree must be a power of two")
+        self._levels = [b"".join(leaves)]
+        if len(self._levels[0]) != count * HASH_BYTES:
+            raise ValueError("a leaf must be a hash of 32 bytes")
+        while len(self._levels[-1]) > HASH_BYTES:
+            self._levels.append(_parents(self._levels[-1]))
+
+    @property
+    def root(self) -> bytes:
+        """Root, 32 bytes."""
+        return self._levels[-1]
+
+    def path(self, index: int) -> tuple[bytes, ...]:
+        """Return the siblings of a leaf, from the leaf up."""
+        if not 0 <= index < len(self._levels[0]) // HASH_BYTES:
+            raise ValueError("no such leaf")
+        siblings = []
+        for height, level in enumerate(self._levels[:-1]):
+            start = (index >> height ^ 1) * HASH_BYTES
+            siblings.append(level[start : start + HASH_BYTES])
+        return tuple(siblings)
+
+
+def shard_tree(encodings: bytes) -> Tree:
+    """Return the tree of a shard from its encoded points, 33 bytes each, one after the other; 2^w of them."""
+    if len(encodings) % POINT_BYTES:
+        raise ValueError("encodings must be whole points of 33 bytes")
+    sha256 = hashlib.sha256
+    return Tree(
+        [
+            sha256(b"\x00" + encodings[start : start + POINT_BYTES]).digest()
+            for start in range(0, len(encodings), POINT_BYTES)
+        ]
+    )
+
+
+def top_tree(shard_roots: Sequence[bytes]) -> Tree:
+    """Return the tree over the roots of all shards in order, padded with EMPTY_SUBTREE to a power of two."""
+    count = len(shard_roots)
+    if not count:
+        raise ValueError("there must be a shard")
+    return Tree([*shard_roots, *[EMPTY_SUBTREE] * ((1 << (count - 1).bit_length()) - count)])
+
+
 class ShardedTree:
     """All levels of the shard trees and of the top tree.
 
@@ -51,28 +115,29 @@ class ShardedTree:
             raise ValueError("leaves per shard must be a power of two")
         if not encodings or len(encodings) % leaves_per_shard:
             raise ValueError("encodings must fill whole shards")
-        depth = leaves_per_shard.bit_length() - 1
-        self._levels = [[leaf_hash(encoding) for encoding in encodings]]
-        for _ in range(depth):
-            self._levels.append(_parents(self._levels[-1]))
-        self.shard_roots: tuple[bytes, ...] = tuple(self._levels[-1])
-        shards = len(self.shard_roots)
-        self._levels[-1] += [EMPTY_SUBTREE] * ((1 << (shards - 1).bit_length()) - shards)
-        while len(self._levels[-1]) > 1:
-            self._levels.append(_parents(self._levels[-1]))
+        self._shards = [
+            shard_tree(b"".join(encodings[start : start + leaves_per_shard]))
+            for start in range(0, len(encodings), leaves_per_shard)
+        ]
+        self.shard_roots: tuple[bytes, ...] = tuple(tree.root for tree in self._shards)
+        self._top = top_tree(self.shard_roots)
+        self._leaves_per_shard = leaves_per_shard
         self._leaves = len(encodings)
 
     @property
     def root(self) -> bytes:
         """Root of the whole tree, 32 bytes."""
-        return self._levels[-1][0]
+        return self._top.root
 
     def path(self, index: int) -> tuple[bytes, ...]:
         """Return the siblings of a leaf (global index), from the leaf up."""
         if not 0 <= index < self._leaves:
             raise ValueError("no such leaf")
-        return tuple(level[index >> height ^ 1] for height, level in enumerate(self._levels[:-1]))
+        shard, leaf = divmod(index, self._leaves_per_shard)
+        return self._shards[shard].path(leaf) + self._top.path(shard)
 
 
-def _parents(level: list[bytes]) -> list[bytes]:
-    return [node_hash(left, right) for left, right in zip(level[0::2], level[1::2], strict=True)]
+def _parents(level: bytes) -> bytes:
+    sha256 = hashlib.sha256
+    pair = 2 * HASH_BYTES
+    return b"".join([sha256(b"\x01" + level[start : start + pair]).digest() for start in range(0, len(level), pair)])

@@ -36,6 +36,7 @@ __all__ = [
     "decode_point_file",
     "encode_positions",
     "encode_slack_rows",
+    "point_file_body",
     "point_file_size",
     "shard_file",
 ]
@@ -173,14 +174,21 @@ class StatementManifest:
         return cls(snapshot, relation, policy, packing, mode, root)
 
 
-def encode_positions(encodings: Sequence[bytes]) -> bytes:
-    """Return the bytes of `positions.cm1` from enc(X_i) in global order."""
-    return Writer(POSITIONS_MAGIC).u64(len(encodings)).raw(b"".join(encodings)).bytes()
+def encode_positions(points: bytes | Sequence[bytes]) -> bytes:
+    """Return the bytes of `positions.cm1` from enc(X_i) in global order, 33 bytes each, one after the other."""
+    return _encode_points(POSITIONS_MAGIC, points)
 
 
-def encode_slack_rows(encodings: Sequence[bytes]) -> bytes:
-    """Return the bytes of `slack.cm1` from enc(R_h) in global order."""
-    return Writer(SLACK_MAGIC).u64(len(encodings)).raw(b"".join(encodings)).bytes()
+def encode_slack_rows(points: bytes | Sequence[bytes]) -> bytes:
+    """Return the bytes of `slack.cm1` from enc(R_h) in global order, 33 bytes each, one after the other."""
+    return _encode_points(SLACK_MAGIC, points)
+
+
+def _encode_points(magic: bytes, points: bytes | Sequence[bytes]) -> bytes:
+    body = points if isinstance(points, bytes) else b"".join(points)
+    if len(body) % POINT_BYTES:
+        raise ValueError("points must be 33 bytes each")
+    return Writer(magic).u64(len(body) // POINT_BYTES).raw(body).bytes()
 
 
 def point_file_size(count: int) -> int:
@@ -188,8 +196,8 @@ def point_file_size(count: int) -> int:
     return HEADER_BYTES + 8 + count * POINT_BYTES
 
 
-def decode_point_file(data: bytes, name: str, count: int) -> list[bytes]:
-    """Split `positions.cm1` or `slack.cm1` (by name) into `count` encodings, not decoded yet.
+def point_file_body(data: bytes, name: str, count: int) -> bytes:
+    """Return the `count` encodings of `positions.cm1` or `slack.cm1` (by name), one after the other, not decoded yet.
 
     Raises:
         MalformedError: wrong header, count or length.
@@ -199,6 +207,16 @@ def decode_point_file(data: bytes, name: str, count: int) -> list[bytes]:
     reader = Reader(data, name, POSITIONS_MAGIC if name == POSITIONS_FILE else SLACK_MAGIC)
     if reader.u64("number of points") != count:
         raise reader.refuse("number of points", f"must be {count}")
-    encodings = [reader.raw(POINT_BYTES, "point") for _ in range(count)]
+    body = reader.raw(count * POINT_BYTES, "points")
     reader.end()
-    return encodings
+    return body
+
+
+def decode_point_file(data: bytes, name: str, count: int) -> list[bytes]:
+    """Split `positions.cm1` or `slack.cm1` (by name) into `count` encodings, not decoded yet.
+
+    Raises:
+        MalformedError: wrong header, count or length.
+    """
+    body = point_file_body(data, name, count)
+    return [body[start : start + POINT_BYTES] for start in range(0, len(body), POINT_BYTES)]
