@@ -6,26 +6,30 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
-SCRIPTS = $(wildcard benchmarks/*.py docs/*.py examples/*.py)
+SCRIPTS = $(wildcard benchmarks/*.py docs/*.py examples/*.py prover/kernel/*.py)
+KERNEL ?= yes
 LOCK = build/lock/bin/uv pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes \
 	--no-annotate --no-header --quiet $(UPGRADE)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench campaigns wheel lock clean distclean
+.PHONY: help venv kernel demo test lint bench campaigns wheel lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 venv: $(DEVELOPMENT) ## set up .venv with everything that running, tests and lint need
 
-demo: $(RUNTIME) ## the whole way on the example book; writes build/demo
+kernel: $(RUNTIME) ## build the compiled kernel and install it, where there is a Rust tool chain; KERNEL=no leaves it out
+	@$(BIN)/python prover/kernel/install.py $(KERNEL)
+
+demo: $(RUNTIME) kernel ## the whole way on the example book; writes build/demo
 	$(BIN)/crossmargin demo --book examples/book --out build/demo
 
-test: $(DEVELOPMENT) ## run the tests (some minutes)
+test: $(DEVELOPMENT) kernel ## run the tests (some minutes)
 	$(BIN)/python -m pytest -q -n 2
 
-lint: $(DEVELOPMENT) ## check style, types, import contracts and the links of the docs
+lint: $(DEVELOPMENT) kernel ## check style, types, import contracts and the links of the docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -33,10 +37,10 @@ lint: $(DEVELOPMENT) ## check style, types, import contracts and the links of th
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python docs/check_links.py
 
-bench: $(RUNTIME) ## measure proving, verifying and the margin engine; prints tables
+bench: $(RUNTIME) kernel ## measure proving, verifying and the margin engine; prints tables
 	$(BIN)/python -m benchmarks.run
 
-campaigns: $(DEVELOPMENT) ## the slow tests, and every property with many more examples (an hour or more)
+campaigns: $(DEVELOPMENT) kernel ## the slow tests, and every property with many more examples (an hour or more)
 	$(BIN)/python -m pytest -q -n 2 -m "slow or not slow" --hypothesis-profile slow --timeout 3600
 
 wheel: $(RUNTIME) ## build the wheel into build/dist

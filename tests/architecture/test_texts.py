@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,16 @@ def test_lock_files_name_versions_and_hashes_alone(root: Path, name: str) -> Non
     requirement = r"[a-z0-9-]+==[\w.+]+(?: ; [^\\]+)? \\"
     for line in (root / name).read_text(encoding="utf-8").splitlines():
         assert re.fullmatch(rf"{requirement}|    --hash=sha256:[0-9a-f]{{64}}(?: \\)?", line), line
+
+
+def test_lock_files_of_rust_name_the_public_index_alone(root: Path) -> None:
+    index = "registry+https://github.com/rust-lang/{}-index".format(".".join(["crates", "io"]))
+    locks = [file for file in (root / "prover" / "kernel").rglob("Cargo.lock") if "target" not in file.parts]
+    assert locks
+    for lock in locks:
+        packages = tomllib.loads(lock.read_text(encoding="utf-8"))["package"]
+        assert {package["source"] for package in packages if "source" in package} == {index}
+        assert all(("source" in package) == ("checksum" in package) for package in packages)
 
 
 def test_development_lock_agrees_with_run_time_lock(root: Path) -> None:

@@ -7,6 +7,7 @@ for any other backend.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Protocol
 
@@ -32,7 +33,7 @@ UInt64Array = npt.NDArray[np.uint64]
 
 
 class BackendError(CrossmarginError):
-    """A backend that this installation does not have."""
+    """A backend that this installation does not have, or has in a version that does not fit."""
 
 
 class BitSumcheck(Protocol):
@@ -106,22 +107,31 @@ def _reference() -> Backend:
     return ReferenceBackend()
 
 
-_FACTORIES: Mapping[str, Callable[[], Backend]] = MappingProxyType({"reference": _reference})
+def _kernel() -> Backend:
+    try:
+        from crossmargin_prover.backend.kernel import KernelBackend
+    except ImportError as error:
+        raise BackendError(f"the installed kernel cannot be loaded: {error}") from error
+    return KernelBackend()
+
+
+_FACTORIES: Mapping[str, Callable[[], Backend]] = MappingProxyType({"kernel": _kernel, "reference": _reference})
 """Backends by name, the preferred one first."""
 
 
 def available() -> tuple[str, ...]:
-    """Return the names of the backends that can be selected, the preferred one first."""
-    return tuple(_FACTORIES)
+    """Return the names of the backends that are installed, the preferred one first."""
+    return tuple(name for name in _FACTORIES if name != "kernel" or find_spec("crossmargin_kernel") is not None)
 
 
 def select_backend(name: str | None = None) -> Backend:
     """Return the backend of that name, or the preferred one.
 
     Raises:
-        BackendError: no backend has that name.
+        BackendError: no backend of that name is installed, or the installed kernel is of another version.
     """
-    chosen = available()[0] if name is None else name
-    if chosen not in _FACTORIES:
-        raise BackendError(f"backend {chosen!r} is not installed; there are: {', '.join(available())}")
+    installed = available()
+    chosen = installed[0] if name is None else name
+    if chosen not in installed:
+        raise BackendError(f"backend {chosen!r} is not installed; there are: {', '.join(installed)}")
     return _FACTORIES[chosen]()

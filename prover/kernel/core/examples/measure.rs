@@ -6,7 +6,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use crossmargin_kernel_core::{
-    Addition, Affine, Batch, BitSumcheck, Csr, Fp, PositionKey, Scalar, SlackKey, fold_bits, fold_points, fold_sparse, msm,
+    Addition, Affine, Batch, BitSumcheck, Csr, Fp, PositionKey, Scalar, SlackKey, fold_bits, fold_points, fold_sparse,
+    msm,
 };
 
 const COLUMNS: usize = 500;
@@ -46,8 +47,14 @@ impl Numbers {
 /// Returns multiples of the base point.
 fn multiples(count: usize) -> Vec<Affine> {
     let base = [
-        0x59F2_815B_16F8_1798, 0x029B_FCDB_2DCE_28D9, 0x55A0_6295_CE87_0B07, 0x79BE_667E_F9DC_BBAC,
-        0x9C47_D08F_FB10_D4B8, 0xFD17_B448_A685_5419, 0x5DA4_FBFC_0E11_08A8, 0x483A_DA77_26A3_C465,
+        0x59F2_815B_16F8_1798,
+        0x029B_FCDB_2DCE_28D9,
+        0x55A0_6295_CE87_0B07,
+        0x79BE_667E_F9DC_BBAC,
+        0x9C47_D08F_FB10_D4B8,
+        0xFD17_B448_A685_5419,
+        0x5DA4_FBFC_0E11_08A8,
+        0x483A_DA77_26A3_C465,
     ];
     let limbs = |from: usize| Fp::from_limbs(std::array::from_fn(|at| base[from + at]));
     let mut points = vec![Affine { x: limbs(0), y: limbs(4) }; count.next_power_of_two()];
@@ -155,7 +162,11 @@ fn openings() {
         let points = multiples(count);
         let scalars: Vec<Scalar> = (0..count).map(|_| numbers.scalar()).collect();
         let runs = if count > 5000 { 3 } else { 20 };
-        show(&format!("multi-scalar multiplication of {count}, a point"), best(runs, || drop(msm(&scalars, &points, 1))), count);
+        show(
+            &format!("multi-scalar multiplication of {count}, a point"),
+            best(runs, || drop(msm(&scalars, &points, 1))),
+            count,
+        );
     }
     let points = multiples(13 * 512);
     let scalars: Vec<Scalar> = (0..13).map(|_| numbers.scalar()).collect();

@@ -17,8 +17,11 @@ use crate::tables::{FixedPoint, SubsetTables, WindowTable, signed_digits};
 /// Rows of a block: enough for one inversion to cost little, few enough for the sums to stay in the cache.
 const BLOCK_ROWS: usize = 1024;
 
-/// Bytes that the tables of one key may take, the table of `H` apart.
-const TABLE_BYTES: usize = 256 << 20;
+/// Bytes that the tables of positions may take: fetching from larger ones costs as much as their additions save.
+const POSITION_TABLE_BYTES: usize = 32 << 20;
+
+/// Bytes that the tables of slacks may take; they are read in order.
+const SLACK_TABLE_BYTES: usize = 256 << 20;
 
 /// Bits of a magnitude of a signed 64-bit integer, and of a value.
 const WORD_BITS: usize = 64;
@@ -99,7 +102,7 @@ impl PositionKey {
             *count += 1;
             *magnitudes |= value.unsigned_abs();
         }
-        let bytes = TABLE_BYTES / uses.len().max(1);
+        let bytes = POSITION_TABLE_BYTES / uses.len().max(1);
         let columns = tables.columns.iter_mut().zip(uses).map(|(column, (count, magnitudes))| {
             let bits = WORD_BITS - magnitudes.leading_zeros() as usize;
             (bits > 0).then(|| column.table(count, bits, WindowTable::widest(WORD_BITS, bytes)))
@@ -149,7 +152,9 @@ impl SlackKey {
             for word in 0..width {
                 let column: Vec<u64> = rows.iter().skip(word).step_by(width).copied().collect();
                 for group in 0..groups {
-                    let table = subsets.group(word * groups + group);
+                    // A copy, since reading in order brings the table into the cache and reading at random does not.
+                    let table = subsets.group(word * groups + group).to_vec();
+                    #[allow(clippy::cast_possible_truncation)] // masked
                     let digit = |value: u64| (value >> (group * subsets.width) & mask) as usize;
                     let digits = column.iter().map(|&value| digit(value)).enumerate().filter(|&(_, digit)| digit != 0);
                     sums.add(digits.map(|(sum, digit)| Term { sum, point: &table[digit], negative: false }));
@@ -162,9 +167,9 @@ impl SlackKey {
     fn tables(&self, rows: usize) -> (Arc<SubsetTables>, Arc<WindowTable>) {
         let tables = &mut *locked(&self.tables);
         tables.rows = tables.rows.saturating_add(rows);
-        let fitting = SUBSET_WIDTHS.into_iter().filter(|&width| {
-            width == 1 || SubsetTables::bytes(self.points.len(), width) <= TABLE_BYTES
-        });
+        let fitting = SUBSET_WIDTHS
+            .into_iter()
+            .filter(|&width| width == 1 || SubsetTables::bytes(self.points.len(), width) <= SLACK_TABLE_BYTES);
         let cost = |width: usize| (tables.rows + (1 << width) - 1 - width) * (WORD_BITS / width);
         let width = fitting.min_by_key(|&width| cost(width)).unwrap_or(1);
         let subsets = match &tables.subsets {
@@ -208,10 +213,7 @@ impl Sums {
 }
 
 fn add_blindings(sums: &mut Sums, table: &WindowTable, blindings: &[Scalar]) {
-    add_multiples(
-        sums,
-        blindings.iter().enumerate().map(|(sum, blinding)| (sum, table, blinding.canonical(), false)),
-    );
+    add_multiples(sums, blindings.iter().enumerate().map(|(sum, blinding)| (sum, table, blinding.canonical(), false)));
 }
 
 /// Adds multiples of fixed points; a term is a sum's number, the point's table, and magnitude and sign of the integer.
@@ -232,7 +234,11 @@ fn add_multiples<'a, const LIMBS: usize>(
     for window in 0..longest {
         let digits = digits.iter().skip(window).step_by(longest);
         let used = terms.iter().zip(digits).filter(|&(_, &digit)| digit != 0);
-        sums.add(used.map(|((sum, table, ..), &digit)| table.multiple(*sum, window, digit)));
+        let chosen: Vec<Term<'_>> =
+            used.map(|((sum, table, ..), &digit)| table.multiple(*sum, window, digit)).collect();
+        // Tables are larger than caches. All points are fetched at once, so that their ways from memory overlap.
+        let points: Vec<Affine> = chosen.iter().map(|term| *term.point).collect();
+        sums.add(chosen.iter().zip(&points).map(|(term, point)| Term { point, ..*term }));
     }
 }
 
@@ -313,9 +319,9 @@ mod tests {
     #[test]
     fn tables_stay_within_their_memory() {
         for columns in [1, 50, 500, 4000, 100_000] {
-            let width = WindowTable::widest(WORD_BITS, TABLE_BYTES / columns);
+            let width = WindowTable::widest(WORD_BITS, POSITION_TABLE_BYTES / columns);
             let table = (windows(WORD_BITS, width) << (width - 1)) * size_of::<Affine>();
-            assert!(width == 1 || table * columns <= TABLE_BYTES);
+            assert!(width == 1 || table * columns <= POSITION_TABLE_BYTES);
         }
     }
 }

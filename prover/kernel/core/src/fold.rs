@@ -25,12 +25,7 @@ const BLOCK_POINTS: usize = 1024;
 ///
 /// # Errors
 /// There are not as many weights as rows, or there is an entry beyond the last column.
-pub fn fold_sparse(
-    rows: &Csr<'_>,
-    columns: usize,
-    weights: &[Scalar],
-    threads: usize,
-) -> Result<Vec<Scalar>, Refused> {
+pub fn fold_sparse(rows: &Csr<'_>, columns: usize, weights: &[Scalar], threads: usize) -> Result<Vec<Scalar>, Refused> {
     expect_length("weights", weights.len(), rows.rows())?;
     rows.expect_columns(columns)?;
     let parts = map_ranges(rows.rows(), threads, |range| {
@@ -158,11 +153,8 @@ impl Multiples {
         let mut batch = Batch::default();
         for length in (0..WINDOW_WIDTH - 1).map(|bit| count << bit) {
             // Multiples length + d from d and length, where multiple d is row d - 1.
-            let additions = (0..length).map(|left| Addition {
-                left,
-                right: length - count + left % count,
-                target: length + left,
-            });
+            let additions =
+                (0..length).map(|left| Addition { left, right: length - count + left % count, target: length + left });
             batch.add(&mut points, additions);
         }
         Self { points, count }

@@ -164,8 +164,8 @@ impl Jacobian {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scalar::{GroupOrder, Scalar};
     use crate::residue::Modulus;
+    use crate::scalar::{GroupOrder, Scalar};
     use crate::testing::{base_point, bytes, multiply, random_points};
 
     fn encoded(x: &str, y: &str) -> [u8; POINT_BYTES] {

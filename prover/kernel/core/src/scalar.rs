@@ -214,7 +214,9 @@ mod tests {
         assert_eq!(c.square(), scalar("308deb5bb5abd3d2316d2404dcc41ed6471af7794639da50d972e4448d6b5a58"));
         assert_eq!(a * b, -a);
         assert_eq!(b * b, Scalar::ONE);
-        assert!(Scalar::from_bytes(&bytes("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141")).is_none());
+        assert!(
+            Scalar::from_bytes(&bytes("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141")).is_none()
+        );
     }
 
     #[test]
@@ -275,7 +277,8 @@ mod tests {
         assert_eq!(sum.reduce(), of_sum);
         assert_eq!(signed.reduce(), of_signed);
         let full = Products { limbs: [u64::MAX; 8], top: u64::MAX };
-        let limit = Scalar::from_limbs(GroupOrder::reduce(&[0, 0, 0, 0, 0, 0, 0, 1])) * Scalar::from_limbs([0, 0, 1, 0]);
+        let limit =
+            Scalar::from_limbs(GroupOrder::reduce(&[0, 0, 0, 0, 0, 0, 0, 1])) * Scalar::from_limbs([0, 0, 1, 0]);
         assert_eq!(full.reduce(), limit - Scalar::ONE);
     }
 

@@ -34,7 +34,7 @@ const VALUE_BYTES: usize = 8;
 /// State of one sum-check; alternate `round` and `bind`, once for each variable, then ask for the `value`.
 pub struct BitSumcheck {
     tau: Vec<Scalar>,
-    /// a, of the mask a z_1 (1 - z_1).
+    /// `a`, of the mask `a z_1 (1 - z_1)`.
     mask: Scalar,
     threads: usize,
     /// Variables before those of accounts.
@@ -174,13 +174,16 @@ impl BitSumcheck {
                 }
             }
             Stage::Tables { values, tables } => {
-                let scaled = |factor| tables.iter().map(move |table| table.iter().map(|&entry| entry * factor).collect());
+                let scaled =
+                    |factor| tables.iter().map(move |table| table.iter().map(|&entry| entry * factor).collect());
                 let tables: Vec<Vec<Scalar>> = scaled(Scalar::ONE - challenge).chain(scaled(challenge)).collect();
                 if tables.len() < VALUE_BYTES {
                     Stage::Tables { values, tables }
                 } else {
                     let entry = |&value: &u64| look_up(&tables, &value.to_le_bytes(), 0);
-                    Stage::Entries(map_rows(values.len(), self.threads, |range| values[range].iter().map(entry).collect()))
+                    Stage::Entries(map_rows(values.len(), self.threads, |range| {
+                        values[range].iter().map(entry).collect()
+                    }))
                 }
             }
             Stage::Entries(entries) if self.done < self.inner => {

@@ -147,7 +147,7 @@ impl SubsetTables {
 
     /// Returns the memory that tables for so many points take.
     pub(crate) fn bytes(points: usize, width: usize) -> usize {
-        (points / width << width) * size_of::<Affine>()
+        ((points / width) << width) * size_of::<Affine>()
     }
 
     /// Returns the sums over subsets of group `group`; bit `b` of an index says whether its point `b` is in the subset.

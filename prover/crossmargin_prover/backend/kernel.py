@@ -1,0 +1,177 @@
+"""The compiled backend: a thin adapter between the protocol's integers and the bytes that the kernel takes.
+
+The kernel, a distribution of its own, does arithmetic and nothing else. Generators are derived here, once, and handed
+over; tables made from them stay inside the kernel between calls. It is not constant in time (docs/threat-model.md).
+"""
+
+import multiprocessing
+import os
+from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
+from itertools import chain
+
+import crossmargin_kernel
+import numpy as np
+
+from crossmargin_prover.backend import BackendError, BitSumcheck, Int64Array, UInt64Array
+from crossmargin_verifier.field import encode_scalar, encode_scalars
+from crossmargin_verifier.generators import blinding_generator, position_generators, slack_generators
+from crossmargin_verifier.group import Point
+
+__all__ = ["KernelBackend", "check_kernel"]
+
+VERSION = "0.1.0"
+"""Version of the kernel that belongs to this package."""
+
+INTERFACE = 1
+"""Number of the interface to the kernel; both sides raise it together."""
+
+SLACK_KEYS = 4
+"""Keys for slack rows that are kept, one for each number of values and packing; 8 MiB for 16 values, packing 2."""
+
+_IDENTITY = bytes(64)
+
+
+def check_kernel(version: object, interface: object) -> None:
+    """Refuse a kernel that does not belong to this package.
+
+    Raises:
+        BackendError: its version or its interface is another one.
+    """
+    if (version, interface) != (VERSION, INTERFACE):
+        raise BackendError(
+            f"the installed kernel is {version}, interface {interface}: this package needs {VERSION}, interface "
+            f"{INTERFACE}; build it again (make kernel), or choose the reference backend"
+        )
+
+
+class KernelBackend:
+    """The four operations in compiled code, in one thread or several."""
+
+    name = "kernel"
+
+    def __init__(self, threads: int | None = None) -> None:
+        """Refuse a kernel of another version.
+
+        threads: of this process; by default one in a worker process of a pool, else one for each core.
+        """
+        check_kernel(getattr(crossmargin_kernel, "VERSION", None), getattr(crossmargin_kernel, "INTERFACE", None))
+        if threads is not None and threads < 1:
+            raise ValueError("at least one thread is needed")
+        self._threads = threads
+
+    @property
+    def threads(self) -> int:
+        """Threads of an operation in the process that asks."""
+        if self._threads is not None:
+            return self._threads
+        return (os.cpu_count() or 1) if multiprocessing.parent_process() is None else 1
+
+    def commit_sparse(
+        self, indptr: Int64Array, indices: Int64Array, data: Int64Array, blindings: Sequence[int]
+    ) -> list[Point]:
+        """Return sum_v x_iv A_v + r_i H for every row i (SPEC S4)."""
+        key = _position_key()
+        columns = int(indices.max()) + 1 if len(indices) else 0
+        if columns > (known := key.columns):
+            key.extend(known, _encode_points(position_generators(columns)[known:]))
+        return _decode_points(key.commit(indptr, indices, data, encode_scalars(blindings), self.threads))
+
+    def commit_bits(self, values: UInt64Array, packing: int, blindings: Sequence[int]) -> list[Point]:
+        """Return the slack rows R_h of values (accounts, J), 2^packing accounts to a row (SPEC S8)."""
+        key = _slack_key(values.shape[1], packing)
+        return _decode_points(key.commit(_words(values), encode_scalars(blindings), self.threads))
+
+    def bit_sumcheck(self, values: UInt64Array, tau: Sequence[int], mask: int) -> BitSumcheck:
+        """Start the sum-check over the bits of values (2^nu accounts, J) with point tau (n) and mask a (SPEC P4)."""
+        return _KernelBitSumcheck(values, tau, mask, self.threads)
+
+    def fold_sparse(
+        self, indptr: Int64Array, indices: Int64Array, data: Int64Array, columns: int, weights: Sequence[int]
+    ) -> list[int]:
+        """Return sum_i weights_i x_iv in F for every column v."""
+        return _decode_scalars(
+            crossmargin_kernel.fold_sparse(indptr, indices, data, columns, encode_scalars(weights), self.threads)
+        )
+
+    def fold_bits(self, values: UInt64Array, packing: int, weights: Sequence[int]) -> list[int]:
+        """Return sum_h weights_h b_{hG+a,j,t} in F, ordered (a J + j) 64 + t, for G = 2^packing."""
+        if len(values) != len(weights) << packing:
+            raise ValueError(f"{len(values)} accounts: must be {len(weights) << packing}")
+        return _decode_scalars(crossmargin_kernel.fold_bits(_words(values), encode_scalars(weights), self.threads))
+
+    def fold_points(self, rows: Sequence[Sequence[Point]], weights: Sequence[int]) -> list[Point]:
+        """Return sum_k weights_k rows_k[i] for every i; all rows have one length."""
+        if len({len(row) for row in rows}) > 1:
+            raise ValueError("rows of different lengths")
+        points = _encode_points(chain.from_iterable(rows))
+        return _decode_points(crossmargin_kernel.fold_points(points, encode_scalars(weights), self.threads))
+
+    def msm(self, scalars: Sequence[int], points: Sequence[Point]) -> Point:
+        """Return sum_i scalars_i points_i."""
+        result = crossmargin_kernel.msm(encode_scalars(scalars), _encode_points(points), self.threads)
+        return _decode_points(result)[0]
+
+
+class _KernelBitSumcheck:
+    """State of a sum-check inside the kernel; `backend.BitSumcheck` says how it is driven."""
+
+    def __init__(self, values: UInt64Array, tau: Sequence[int], mask: int, threads: int) -> None:
+        width = values.shape[1]
+        self._state = crossmargin_kernel.BitSumcheck(
+            _words(values), width, encode_scalars(tau), encode_scalar(mask), threads
+        )
+
+    def __repr__(self) -> str:
+        """Return a text without the bits."""
+        return "KernelBitSumcheck(redacted)"
+
+    def round(self) -> list[int]:
+        """Return the coefficients t_{d,1..D_d} of b_hat^2 - b_hat, without the masks g: D_1 = 4, then D_d = 2."""
+        return _decode_scalars(self._state.round())
+
+    def bind(self, challenge: int) -> None:
+        """Fix the variable of the last round to rho_d."""
+        self._state.bind(encode_scalar(challenge))
+
+    @property
+    def value(self) -> int:
+        """b_hat(rho), once every variable is bound."""
+        return _decode_scalars(self._state.value())[0]
+
+
+@cache
+def _position_key() -> crossmargin_kernel.PositionKey:
+    return crossmargin_kernel.PositionKey(_encode_points([blinding_generator()]))
+
+
+@lru_cache(maxsize=SLACK_KEYS)
+def _slack_key(values: int, packing: int) -> crossmargin_kernel.SlackKey:
+    points = _encode_points(slack_generators(values, packing))
+    return crossmargin_kernel.SlackKey(points, _encode_points([blinding_generator()]))
+
+
+def _words(values: UInt64Array) -> UInt64Array:
+    """Return values as the native integers that the kernel takes; never converts from another type."""
+    if values.dtype.kind != "u" or values.dtype.itemsize != 8:
+        raise ValueError(f"values of type {values.dtype}: must be uint64")
+    return np.ascontiguousarray(values, dtype=np.uint64)
+
+
+def _encode_points(points: Iterable[Point]) -> bytes:
+    return b"".join(
+        _IDENTITY if point is None else point[0].to_bytes(32, "big") + point[1].to_bytes(32, "big") for point in points
+    )
+
+
+def _decode_points(data: bytes) -> list[Point]:
+    coordinates = iter(_integers(data))
+    return [(x, y) if x else None for x, y in zip(coordinates, coordinates, strict=True)]
+
+
+def _decode_scalars(data: bytes) -> list[int]:
+    return _integers(data)
+
+
+def _integers(data: bytes) -> list[int]:
+    return [int.from_bytes(data[start : start + 32], "big") for start in range(0, len(data), 32)]

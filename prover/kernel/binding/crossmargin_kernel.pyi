@@ -1,0 +1,57 @@
+"""Arithmetic of the crossmargin prover; made for `crossmargin_prover.backend.kernel` and for nobody else.
+
+A scalar is 32 bytes, a point 64 bytes, x and y, and the identity 64 zero bytes; integers are big-endian. Arrays are
+buffers of native 64-bit integers.
+"""
+
+from typing import Final, final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "INTERFACE",
+    "VERSION",
+    "BitSumcheck",
+    "PositionKey",
+    "SlackKey",
+    "fold_bits",
+    "fold_points",
+    "fold_sparse",
+    "msm",
+]
+
+VERSION: Final[str]
+INTERFACE: Final[int]
+
+_Int64Array = npt.NDArray[np.int64]
+_UInt64Array = npt.NDArray[np.uint64]
+
+@final
+class PositionKey:
+    def __new__(cls, blinding: bytes) -> PositionKey: ...
+    @property
+    def columns(self) -> int: ...
+    def extend(self, start: int, points: bytes) -> None: ...
+    def commit(
+        self, indptr: _Int64Array, indices: _Int64Array, data: _Int64Array, blindings: bytes, threads: int
+    ) -> bytes: ...
+
+@final
+class SlackKey:
+    def __new__(cls, points: bytes, blinding: bytes) -> SlackKey: ...
+    def commit(self, values: _UInt64Array, blindings: bytes, threads: int) -> bytes: ...
+
+@final
+class BitSumcheck:
+    def __new__(cls, values: _UInt64Array, width: int, tau: bytes, mask: bytes, threads: int) -> BitSumcheck: ...
+    def round(self) -> bytes: ...
+    def bind(self, challenge: bytes) -> None: ...
+    def value(self) -> bytes: ...
+
+def fold_sparse(
+    indptr: _Int64Array, indices: _Int64Array, data: _Int64Array, columns: int, weights: bytes, threads: int
+) -> bytes: ...
+def fold_bits(values: _UInt64Array, weights: bytes, threads: int) -> bytes: ...
+def fold_points(points: bytes, weights: bytes, threads: int) -> bytes: ...
+def msm(scalars: bytes, points: bytes, threads: int) -> bytes: ...

@@ -1,0 +1,265 @@
+//! The compiled kernel as a Python module: bytes and buffers in, bytes out, no arithmetic of its own.
+//!
+//! A scalar is 32 bytes, a point 64 bytes, x and y, and the identity 64 zero bytes; integers are big-endian. Arrays are
+//! buffers of native 64-bit integers and are copied before the interpreter is released, so that nobody can change them
+//! meanwhile. Wrong arguments raise `ValueError` before any work is done, and no panic reaches Python.
+
+// Arguments and results are what Python's conventions make them, and comments on functions are their docstrings.
+#![allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps, clippy::doc_markdown, clippy::wildcard_imports)]
+
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+
+use crossmargin_kernel_core as core;
+use crossmargin_kernel_core::{Affine, Csr, POINT_BYTES, RESIDUE_BYTES, Refused, Scalar};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+/// Raised whenever a call of this module changes its arguments, results or meaning.
+const INTERFACE_NUMBER: u32 = 1;
+
+/// Runs arithmetic with the interpreter released, and turns what it refuses, and a panic, into exceptions.
+fn compute<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T, Refused> + Send) -> PyResult<T> {
+    match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(refused)) => Err(PyValueError::new_err(refused.to_string())),
+        Err(_) => Err(PyRuntimeError::new_err("the kernel failed, which shows a fault of this program")),
+    }
+}
+
+/// Cuts bytes into encodings of `SIZE` bytes.
+fn cut<'a, const SIZE: usize>(bytes: &'a [u8], refusal: &'static str) -> Result<&'a [[u8; SIZE]], Refused> {
+    match bytes.as_chunks() {
+        (encodings, []) => Ok(encodings),
+        _ => Err(Refused::Invalid(refusal)),
+    }
+}
+
+fn scalars(bytes: &[u8]) -> Result<Vec<Scalar>, Refused> {
+    let encodings = cut::<RESIDUE_BYTES>(bytes, "scalars: must be 32 bytes each")?;
+    let decoded = encodings.iter().map(Scalar::from_bytes).collect::<Option<_>>();
+    decoded.ok_or(Refused::Invalid("a scalar that is not below the group order"))
+}
+
+fn scalar(bytes: &[u8]) -> Result<Scalar, Refused> {
+    match scalars(bytes)?.as_slice() {
+        [scalar] => Ok(*scalar),
+        others => Err(Refused::Length { what: "scalars", expected: 1, found: others.len() }),
+    }
+}
+
+fn points(bytes: &[u8]) -> Result<Vec<Affine>, Refused> {
+    let encodings = cut::<POINT_BYTES>(bytes, "points: must be 64 bytes each")?;
+    let decoded = encodings.iter().map(Affine::from_bytes).collect::<Option<_>>();
+    decoded.ok_or(Refused::Invalid("a point that is not on the curve"))
+}
+
+fn point(bytes: &[u8]) -> Result<Affine, Refused> {
+    match points(bytes)?.as_slice() {
+        [point] => Ok(*point),
+        others => Err(Refused::Length { what: "points", expected: 1, found: others.len() }),
+    }
+}
+
+fn encode_scalars(scalars: &[Scalar]) -> Vec<u8> {
+    scalars.iter().flat_map(|scalar| scalar.to_bytes()).collect()
+}
+
+fn encode_points(points: &[Affine]) -> Vec<u8> {
+    points.iter().flat_map(|point| point.to_bytes()).collect()
+}
+
+/// Sparse rows of integers, copied from three buffers.
+struct Rows {
+    starts: Vec<i64>,
+    indices: Vec<i64>,
+    data: Vec<i64>,
+}
+
+impl Rows {
+    fn copy(py: Python<'_>, starts: &PyBuffer<i64>, indices: &PyBuffer<i64>, data: &PyBuffer<i64>) -> PyResult<Self> {
+        Ok(Self { starts: starts.to_vec(py)?, indices: indices.to_vec(py)?, data: data.to_vec(py)? })
+    }
+
+    fn csr(&self) -> Result<Csr<'_>, Refused> {
+        Csr::new(&self.starts, &self.indices, &self.data)
+    }
+}
+
+/// Arithmetic of the crossmargin prover; made for `crossmargin_prover.backend.kernel` and for nobody else.
+#[pymodule]
+mod crossmargin_kernel {
+    use super::*;
+
+    /// Version of this module.
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+    /// Number of the interface between this module and its caller.
+    #[pymodule_export]
+    const INTERFACE: u32 = INTERFACE_NUMBER;
+
+    /// Silence messages of panics, which could name secrets; the exception remains.
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        panic::set_hook(Box::new(|_| {}));
+        Ok(())
+    }
+
+    /// The points A_v and H, with tables that are kept between calls.
+    #[pyclass(frozen)]
+    struct PositionKey(core::PositionKey);
+
+    #[pymethods]
+    impl PositionKey {
+        /// Make a key without columns. blinding: H.
+        #[new]
+        fn new(py: Python<'_>, blinding: &[u8]) -> PyResult<Self> {
+            compute(py, || Ok(Self(core::PositionKey::new(point(blinding)?))))
+        }
+
+        /// Number of columns.
+        #[getter]
+        fn columns(&self) -> usize {
+            self.0.columns()
+        }
+
+        /// Append the points of columns `start` and following, where the key does not have them.
+        fn extend(&self, py: Python<'_>, start: usize, points: &[u8]) -> PyResult<()> {
+            compute(py, || self.0.extend(start, &super::points(points)?))
+        }
+
+        /// Return sum_v x_iv A_v + r_i H for every row i.
+        fn commit<'py>(
+            &self,
+            py: Python<'py>,
+            indptr: PyBuffer<i64>,
+            indices: PyBuffer<i64>,
+            data: PyBuffer<i64>,
+            blindings: &[u8],
+            threads: usize,
+        ) -> PyResult<Bound<'py, PyBytes>> {
+            let rows = Rows::copy(py, &indptr, &indices, &data)?;
+            let sums =
+                compute(py, || Ok(encode_points(&self.0.commit(&rows.csr()?, &scalars(blindings)?, threads)?)))?;
+            Ok(PyBytes::new(py, &sums))
+        }
+    }
+
+    /// The points B_b and H, with tables that are kept between calls.
+    #[pyclass(frozen)]
+    struct SlackKey(core::SlackKey);
+
+    #[pymethods]
+    impl SlackKey {
+        /// Make a key for rows of as many bits as there are points. blinding: H.
+        #[new]
+        fn new(py: Python<'_>, points: &[u8], blinding: &[u8]) -> PyResult<Self> {
+            compute(py, || Ok(Self(core::SlackKey::new(super::points(points)?, point(blinding)?)?)))
+        }
+
+        /// Return sum_b bit_b B_b + s_h H for every row h of values.
+        fn commit<'py>(
+            &self,
+            py: Python<'py>,
+            values: PyBuffer<u64>,
+            blindings: &[u8],
+            threads: usize,
+        ) -> PyResult<Bound<'py, PyBytes>> {
+            let values = values.to_vec(py)?;
+            let sums = compute(py, || Ok(encode_points(&self.0.commit(&values, &scalars(blindings)?, threads)?)))?;
+            Ok(PyBytes::new(py, &sums))
+        }
+    }
+
+    /// State of a sum-check over bits; alternate round and bind, then ask for the value.
+    #[pyclass]
+    struct BitSumcheck(core::BitSumcheck);
+
+    #[pymethods]
+    impl BitSumcheck {
+        /// Start with values, `width` of each account, the point tau and the mask a.
+        #[new]
+        fn new(
+            py: Python<'_>,
+            values: PyBuffer<u64>,
+            width: usize,
+            tau: &[u8],
+            mask: &[u8],
+            threads: usize,
+        ) -> PyResult<Self> {
+            let values = values.to_vec(py)?;
+            compute(py, || Ok(Self(core::BitSumcheck::new(values, width, scalars(tau)?, scalar(mask)?, threads)?)))
+        }
+
+        /// Return the coefficients t_{d,1..D_d}.
+        fn round<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+            let coefficients = compute(py, || self.0.round())?;
+            Ok(PyBytes::new(py, &encode_scalars(&coefficients)))
+        }
+
+        /// Fix the variable of the round.
+        fn bind(&mut self, py: Python<'_>, challenge: &[u8]) -> PyResult<()> {
+            compute(py, || self.0.bind(scalar(challenge)?))
+        }
+
+        /// Return b_hat(rho), once every variable is bound.
+        fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+            let value = compute(py, || self.0.value())?;
+            Ok(PyBytes::new(py, &value.to_bytes()))
+        }
+    }
+
+    /// Return sum_i weights_i x_iv for every column v.
+    #[pyfunction]
+    fn fold_sparse<'py>(
+        py: Python<'py>,
+        indptr: PyBuffer<i64>,
+        indices: PyBuffer<i64>,
+        data: PyBuffer<i64>,
+        columns: usize,
+        weights: &[u8],
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let rows = Rows::copy(py, &indptr, &indices, &data)?;
+        let sums = compute(py, || {
+            Ok(encode_scalars(&core::fold_sparse(&rows.csr()?, columns, &scalars(weights)?, threads)?))
+        })?;
+        Ok(PyBytes::new(py, &sums))
+    }
+
+    /// Return sum_h weights_h bit_hb for every bit b of a row of values.
+    #[pyfunction]
+    fn fold_bits<'py>(
+        py: Python<'py>,
+        values: PyBuffer<u64>,
+        weights: &[u8],
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let values = values.to_vec(py)?;
+        let sums = compute(py, || Ok(encode_scalars(&core::fold_bits(&values, &scalars(weights)?, threads)?)))?;
+        Ok(PyBytes::new(py, &sums))
+    }
+
+    /// Return sum_k weights_k P_ki for every i; the points of row 0 come first, then those of row 1.
+    #[pyfunction]
+    fn fold_points<'py>(
+        py: Python<'py>,
+        points: &[u8],
+        weights: &[u8],
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let sums = compute(py, || {
+            Ok(encode_points(&core::fold_points(&super::points(points)?, &scalars(weights)?, threads)?))
+        })?;
+        Ok(PyBytes::new(py, &sums))
+    }
+
+    /// Return sum_i scalars_i points_i.
+    #[pyfunction]
+    fn msm<'py>(py: Python<'py>, scalars: &[u8], points: &[u8], threads: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let sum = compute(py, || core::msm(&super::scalars(scalars)?, &super::points(points)?, threads))?;
+        Ok(PyBytes::new(py, &sum.to_bytes()))
+    }
+}
