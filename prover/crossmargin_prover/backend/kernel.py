@@ -23,7 +23,7 @@ __all__ = ["KernelBackend", "check_kernel"]
 VERSION = "0.1.0"
 """Version of the kernel that belongs to this package."""
 
-INTERFACE = 1
+INTERFACE = 2
 """Number of the interface to the kernel; both sides raise it together."""
 
 SLACK_KEYS = 4

@@ -10,14 +10,14 @@
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
 use crossmargin_kernel_core as core;
-use crossmargin_kernel_core::{Affine, Csr, POINT_BYTES, RESIDUE_BYTES, Refused, Scalar};
+use crossmargin_kernel_core::{Affine, COMPRESSED_BYTES, Csr, POINT_BYTES, RESIDUE_BYTES, Refused, Scalar};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 /// Raised whenever a call of this module changes its arguments, results or meaning.
-const INTERFACE_NUMBER: u32 = 1;
+const INTERFACE_NUMBER: u32 = 2;
 
 /// Runs arithmetic with the interpreter released, and turns what it refuses, and a panic, into exceptions.
 fn compute<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T, Refused> + Send) -> PyResult<T> {
@@ -260,6 +260,21 @@ mod crossmargin_kernel {
     #[pyfunction]
     fn msm<'py>(py: Python<'py>, scalars: &[u8], points: &[u8], threads: usize) -> PyResult<Bound<'py, PyBytes>> {
         let sum = compute(py, || core::msm(&super::scalars(scalars)?, &super::points(points)?, threads))?;
+        Ok(PyBytes::new(py, &sum.to_bytes()))
+    }
+
+    /// Return sum_i scalars_i P_i for points in SEC1's compressed form, 33 bytes each, none of them the identity.
+    #[pyfunction]
+    fn msm_encoded<'py>(
+        py: Python<'py>,
+        scalars: &[u8],
+        encodings: &[u8],
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let sum = compute(py, || {
+            let encodings = cut::<COMPRESSED_BYTES>(encodings, "encodings: must be 33 bytes each")?;
+            core::msm_encoded(&super::scalars(scalars)?, encodings, threads)
+        })?;
         Ok(PyBytes::new(py, &sum.to_bytes()))
     }
 }

@@ -14,14 +14,43 @@ pub enum Refused {
         /// How many there are.
         found: usize,
     },
+    /// An encoding that is no point's.
+    Encoding {
+        /// Its number, from 0.
+        index: usize,
+        /// What is wrong with it.
+        fault: Fault,
+    },
     /// Anything else.
     Invalid(&'static str),
+}
+
+/// Why bytes are no compressed point; in the words of the Python decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The first byte is another one.
+    Prefix(u8),
+    /// The coordinate is not reduced.
+    Coordinate,
+    /// There is no point with this coordinate.
+    OffCurve,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prefix(prefix) => write!(formatter, "point with prefix {prefix}: must be 2 or 3"),
+            Self::Coordinate => formatter.write_str("point with x not below the field prime"),
+            Self::OffCurve => formatter.write_str("point not on the curve"),
+        }
+    }
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Length { what, expected, found } => write!(formatter, "{found} {what}: must be {expected}"),
+            Self::Encoding { index, fault } => write!(formatter, "point {index}: {fault}"),
             Self::Invalid(reason) => formatter.write_str(reason),
         }
     }

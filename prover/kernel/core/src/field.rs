@@ -39,8 +39,26 @@ impl Fp {
     /// Returns the inverse, or 0 for 0: the power `p - 2`, in 255 squarings and 15 multiplications.
     #[must_use]
     pub fn invert(self) -> Self {
-        let squared = |value: Self, times: u32| (0..times).fold(value, |power, _| power.square());
-        // x_k is the power 2^k - 1. The bits of p - 2 are 223 ones, a zero, 22 ones, four zeros, 101101.
+        // The bits of p - 2 are 223 ones, a zero, 22 ones, four zeros, 101101.
+        let [x2, x22, x223] = self.chain();
+        let power = squared(x223, 23) * x22;
+        let power = squared(power, 5) * self;
+        let power = squared(power, 3) * x2;
+        squared(power, 2) * self
+    }
+
+    /// Returns a square root, or `None` where there is none: the power `(p + 1) / 4`, as `p = 3 mod 4`.
+    #[must_use]
+    pub fn square_root(self) -> Option<Self> {
+        // The bits of (p + 1) / 4 are 223 ones, a zero, 22 ones, four zeros, 1100.
+        let [x2, x22, x223] = self.chain();
+        let power = squared(x223, 23) * x22;
+        let root = squared(squared(power, 6) * x2, 2);
+        (root.square() == self).then_some(root)
+    }
+
+    /// Returns the powers `2^k - 1` for `k` = 2, 22 and 223.
+    fn chain(self) -> [Self; 3] {
         let x1 = self;
         let x2 = squared(x1, 1) * x1;
         let x3 = squared(x2, 1) * x1;
@@ -52,12 +70,13 @@ impl Fp {
         let x88 = squared(x44, 44) * x44;
         let x176 = squared(x88, 88) * x88;
         let x220 = squared(x176, 44) * x44;
-        let x223 = squared(x220, 3) * x3;
-        let power = squared(x223, 23) * x22;
-        let power = squared(power, 5) * x1;
-        let power = squared(power, 3) * x2;
-        squared(power, 2) * x1
+        [x2, x22, squared(x220, 3) * x3]
     }
+}
+
+/// Returns `value` squared so many times.
+fn squared(value: Fp, times: u32) -> Fp {
+    (0..times).fold(value, |power, _| power.square())
 }
 
 #[cfg(test)]
@@ -100,6 +119,9 @@ mod tests {
             assert_eq!(a + (-a), Fp::ZERO);
             assert_eq!(a.double(), a + a);
             assert_eq!(a.invert() * a, if a.is_zero() { Fp::ZERO } else { Fp::ONE });
+            assert!(a.square().square_root().is_some_and(|root| root == a || root == -a));
+            // -1 is no square.
+            assert!(a.is_zero() || (-a.square()).square_root().is_none());
             for &b in &values {
                 assert_eq!(a + b, b + a);
                 assert_eq!(a * b, b * a);

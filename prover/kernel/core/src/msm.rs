@@ -8,8 +8,8 @@ use core::ops::Range;
 use crate::batch::{Addition, Batch};
 use crate::error::{Refused, expect_length};
 use crate::glv::{HALF_BITS, endomorphism, split};
-use crate::parallel::map_rows;
-use crate::point::{Affine, Jacobian};
+use crate::parallel::{map_ranges, map_rows};
+use crate::point::{Affine, COMPRESSED_BYTES, Jacobian};
 use crate::scalar::Scalar;
 use crate::tables::{signed_digits, windows};
 
@@ -19,18 +19,68 @@ const BATCH_POINTS: usize = 3072;
 /// Widest windows: digits fit 16 bits.
 const MAX_WIDTH: usize = 15;
 
+/// Terms that are multiplied together: beyond these, windows gain less than caches lose, and memory grows.
+const TOGETHER: usize = 1 << 15;
+
 /// Returns `sum_i scalars_i points_i`.
 ///
 /// # Errors
 /// There are not as many scalars as points.
 pub fn msm(scalars: &[Scalar], points: &[Affine], threads: usize) -> Result<Affine, Refused> {
     expect_length("scalars", scalars.len(), points.len())?;
+    in_parts(points.len(), threads, |range, threads| Ok(multiply(&scalars[range.clone()], &points[range], threads)))
+}
+
+/// Returns `sum_i scalars_i P_i`, where `P_i` is the point with encoding `i`.
+///
+/// # Errors
+/// There are not as many scalars as encodings, or one is no point's: the first of these is named.
+pub fn msm_encoded(
+    scalars: &[Scalar],
+    encodings: &[[u8; COMPRESSED_BYTES]],
+    threads: usize,
+) -> Result<Affine, Refused> {
+    expect_length("scalars", scalars.len(), encodings.len())?;
+    in_parts(encodings.len(), threads, |part, threads| {
+        let decoded = map_ranges(part.len(), threads, |range| {
+            let numbered = range.map(|at| part.start + at);
+            let decode = |index: usize| {
+                Affine::from_compressed(&encodings[index]).map_err(|fault| Refused::Encoding { index, fault })
+            };
+            numbered.map(decode).collect::<Result<Vec<_>, _>>()
+        });
+        let points = decoded.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+        Ok(multiply(&scalars[part], &points, threads))
+    })
+}
+
+/// Returns the sum of what `work` makes of parts of `0..count` with a number of threads, or the first refusal.
+///
+/// Few terms are one part with all threads, many are cut into parts with one thread each.
+fn in_parts(
+    count: usize,
+    threads: usize,
+    work: impl Fn(Range<usize>, usize) -> Result<Affine, Refused> + Sync,
+) -> Result<Affine, Refused> {
+    if count <= TOGETHER {
+        return work(0..count, threads);
+    }
+    let sums = map_ranges(count, threads, |range| {
+        let parts = range.len().div_ceil(TOGETHER);
+        let bound = |part: usize| range.start + range.len() * part / parts;
+        (0..parts).try_fold(Affine::IDENTITY, |sum, part| Ok(sum.plus(work(bound(part)..bound(part + 1), 1)?)))
+    });
+    sums.into_iter().try_fold(Affine::IDENTITY, |sum, part| Ok(sum.plus(part?)))
+}
+
+/// Returns `sum_i scalars_i points_i` of as many scalars as points.
+fn multiply(scalars: &[Scalar], points: &[Affine], threads: usize) -> Affine {
     let mut terms = Terms::default();
     for (&scalar, &point) in scalars.iter().zip(points) {
         terms.push(scalar, point);
     }
     if terms.points.is_empty() {
-        return Ok(Affine::IDENTITY);
+        return Affine::IDENTITY;
     }
     let bits = terms.bits();
     // A window costs an addition per point, and two per bucket.
@@ -44,7 +94,7 @@ pub fn msm(scalars: &[Scalar], points: &[Affine], threads: usize) -> Result<Affi
         let groups = range.clone().step_by(together).map(|start| start..range.end.min(start + together));
         groups.map(|group| buckets.sums(&terms.points, &digits, group)).collect::<Vec<_>>().concat()
     });
-    Ok(weigh(&parts, width))
+    weigh(&parts, width)
 }
 
 /// Points with short integers to multiply them by.
@@ -176,7 +226,8 @@ fn weigh(parts: &[Affine], width: usize) -> Affine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{edges, multiply, random_points, random_residues};
+    use crate::error::Fault;
+    use crate::testing::{compressed, edges, multiply, random_points, random_residues};
 
     fn naive(scalars: &[Scalar], points: &[Affine]) -> Affine {
         let products = scalars.iter().zip(points).map(|(&scalar, &point)| multiply(point, scalar));
@@ -218,6 +269,44 @@ mod tests {
             let points = random_points(36, 20);
             assert!(msm(&scalars, &points, 1).expect("of one length") == naive(&scalars, &points));
         }
+    }
+
+    #[test]
+    fn many_points_are_summed_in_parts() {
+        let few = random_points(38, 100);
+        let weights: Vec<Scalar> = random_residues(39, 100);
+        let (points, scalars) = (few.repeat(400), weights.repeat(400));
+        let expected = multiply(naive(&weights, &few), Scalar::from_limbs([400, 0, 0, 0]));
+        let mut encodings: Vec<_> = points.iter().map(compressed).collect();
+        for threads in [1, 3] {
+            assert!(msm(&scalars, &points, threads) == Ok(expected));
+            assert!(msm_encoded(&scalars, &encodings, threads) == Ok(expected));
+        }
+        encodings[39_999][0] = 9;
+        encodings[30_001] = [2; COMPRESSED_BYTES];
+        encodings[30_001][1..].fill(0);
+        for threads in [1, 3] {
+            let refused = Refused::Encoding { index: 30_001, fault: Fault::OffCurve };
+            assert!(msm_encoded(&scalars, &encodings, threads) == Err(refused));
+        }
+        encodings[30_001] = encodings[30_000];
+        let refused = msm_encoded(&scalars, &encodings, 2).err().expect("a prefix is wrong");
+        assert_eq!(refused.to_string(), "point 39999: point with prefix 9: must be 2 or 3");
+    }
+
+    #[test]
+    fn encoded_points_are_those_of_their_coordinates() {
+        for (count, threads) in [(0, 1), (1, 1), (3, 2), (40, 3)] {
+            let (scalars, points) = (random_residues(16, count), random_points(17, count));
+            let mut encodings: Vec<_> = points.iter().map(compressed).collect();
+            assert!(msm_encoded(&scalars, &encodings, threads) == msm(&scalars, &points, threads));
+            encodings.push([2; COMPRESSED_BYTES]);
+            assert!(msm_encoded(&scalars, &encodings, threads).is_err());
+        }
+        let refused = Refused::Encoding { index: 1, fault: Fault::Coordinate };
+        let mut encodings = [compressed(&random_points(18, 1)[0]), [0xFF; COMPRESSED_BYTES]];
+        encodings[1][0] = 3;
+        assert!(msm_encoded(&[Scalar::ONE; 2], &encodings, 2) == Err(refused));
     }
 
     #[test]

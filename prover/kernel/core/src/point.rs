@@ -1,10 +1,17 @@
 //! Points of secp256k1, `y^2 = x^3 + 7`: affine for storage and batches, Jacobian for chains of doublings.
 
+use crate::error::Fault;
 use crate::field::Fp;
 use crate::residue::RESIDUE_BYTES;
 
 /// Bytes of an encoded point: x and y, big-endian. The identity is 64 zero bytes.
 pub const POINT_BYTES: usize = 2 * RESIDUE_BYTES;
+
+/// Bytes of a compressed point, in SEC1's form. The identity has none.
+pub const COMPRESSED_BYTES: usize = 1 + RESIDUE_BYTES;
+
+/// The curve's constant.
+const SEVEN: Fp = Fp::from_limbs([7, 0, 0, 0]);
 
 /// A point by its coordinates. No point has `x = 0`, since 7 is no square: that is the identity.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,8 +35,19 @@ impl Affine {
         }
         let (x, y) = bytes.split_at(RESIDUE_BYTES);
         let point = Self { x: Fp::from_bytes(x.try_into().ok()?)?, y: Fp::from_bytes(y.try_into().ok()?)? };
-        let seven = Fp::from_limbs([7, 0, 0, 0]);
-        (point.y.square() == point.x.square() * point.x + seven).then_some(point)
+        (point.y.square() == point.x.square() * point.x + SEVEN).then_some(point)
+    }
+
+    /// Returns the point with this compressed encoding: the parity of y plus 2, then x.
+    ///
+    /// # Errors
+    /// The first byte is neither 2 nor 3, x is not below p, or there is no such point.
+    pub fn from_compressed(bytes: &[u8; COMPRESSED_BYTES]) -> Result<Self, Fault> {
+        let [prefix @ (2 | 3), x @ ..] = bytes else { return Err(Fault::Prefix(bytes[0])) };
+        let x = Fp::from_bytes(x).ok_or(Fault::Coordinate)?;
+        let y = (x.square() * x + SEVEN).square_root().ok_or(Fault::OffCurve)?;
+        // No point has y = 0, since the order is odd: both parities exist.
+        Ok(Self { x, y }.signed(y.canonical()[0] & 1 != u64::from(prefix & 1)))
     }
 
     /// Returns the encoding.
@@ -166,7 +184,7 @@ mod tests {
     use super::*;
     use crate::residue::Modulus;
     use crate::scalar::{GroupOrder, Scalar};
-    use crate::testing::{base_point, bytes, multiply, random_points};
+    use crate::testing::{base_point, bytes, compressed, multiply, random_points};
 
     fn encoded(x: &str, y: &str) -> [u8; POINT_BYTES] {
         let mut encoding = [0; POINT_BYTES];
@@ -226,6 +244,26 @@ mod tests {
         }
         assert!(jacobian.add(&affine).to_affine() == affine.plus(affine));
         assert!(jacobian.add(&affine.signed(true)).to_affine().is_identity());
+    }
+
+    #[test]
+    fn compressed_points_are_decoded_strictly() {
+        for point in [&[base_point(), base_point().signed(true)][..], &random_points(15, 20)].concat() {
+            let mut encoding = compressed(&point);
+            assert!(Affine::from_compressed(&encoding) == Ok(point));
+            for prefix in [0, 1, 4, 6, 255] {
+                encoding[0] = prefix;
+                assert!(Affine::from_compressed(&encoding) == Err(Fault::Prefix(prefix)));
+            }
+        }
+        // 7 is no square, and 5^3 + 7 is none either.
+        for x in [0, 5] {
+            let absent = Affine { x: Fp::from_limbs([x, 0, 0, 0]), y: Fp::ZERO };
+            assert!(Affine::from_compressed(&compressed(&absent)) == Err(Fault::OffCurve));
+        }
+        let mut modulus = [3; COMPRESSED_BYTES];
+        modulus[1..].copy_from_slice(&bytes("fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc2f"));
+        assert!(Affine::from_compressed(&modulus) == Err(Fault::Coordinate));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the unit tests share: residues at the edges, and random ones that are the same in every run.
 
 use crate::field::Fp;
-use crate::point::Affine;
+use crate::point::{Affine, COMPRESSED_BYTES, POINT_BYTES};
 use crate::residue::{Modulus, RESIDUE_BYTES, Residue};
 use crate::scalar::Scalar;
 
@@ -41,6 +41,14 @@ pub(crate) fn edges<M: Modulus>() -> Vec<Residue<M>> {
 pub(crate) fn random_residues<M: Modulus>(seed: u64, count: usize) -> Vec<Residue<M>> {
     let mut numbers = Numbers::new(seed);
     (0..count).map(|_| Residue::from_limbs(core::array::from_fn(|_| numbers.next()))).collect()
+}
+
+/// Returns the compressed encoding of a point other than the identity.
+pub(crate) fn compressed(point: &Affine) -> [u8; COMPRESSED_BYTES] {
+    let coordinates = point.to_bytes();
+    let mut encoding = [2 | coordinates[POINT_BYTES - 1] & 1; COMPRESSED_BYTES];
+    encoding[1..].copy_from_slice(&coordinates[..RESIDUE_BYTES]);
+    encoding
 }
 
 /// Returns the standard base point.
