@@ -1,38 +1,39 @@
 """Equations between points, checked together in one multi-scalar multiplication (SPEC V9).
 
-Every step that compares points ends in an equation sum = identity over shared bases (generators, positions, slack
-rows) and points of its own. sum_e delta_e (equation e) = identity is checked with uniform 128-bit delta_e that the
-prover cannot know: without them the errors of two equations could cancel.
+Every step that compares points ends in an equation sum = identity over generators, committed points (positions, slack
+rows) and points of its own. sum_e delta_e (equation e) = identity is checked with 128-bit delta_e that the prover
+cannot know: without them the errors of two equations could cancel.
+
+The sum is taken in pieces of consecutive committed points, each a multi-scalar multiplication by itself, here or
+through an executor. Scalars are made when a piece is about to start, so that their memory does not grow with the book.
 """
 
-import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from crossmargin_verifier.errors import RejectedError
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.group import Affine, Point, add, msm
+from crossmargin_verifier.arithmetic import PLAIN, Arithmetic, MalformedPointError
+from crossmargin_verifier.errors import MalformedError, RejectedError
+from crossmargin_verifier.field import ORDER, SCALAR_BYTES
+from crossmargin_verifier.group import POINT_BYTES, Affine, Point, add, encode_point
+from crossmargin_verifier.weights import Draw
+from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 
-__all__ = ["Bases", "Block", "Draw", "PointEquation", "check_equations", "draw_weight"]
+__all__ = ["Bases", "Block", "PointEquation", "Workplace", "check_encodings", "check_equations"]
 
-WEIGHT_BITS = 128
-"""Bits of delta_e: a wrong batch is accepted with probability 2^-128."""
+MAX_PIECE = 2**16
+"""Points multiplied at a time; beyond this a larger multiplication saves little and takes more memory."""
 
-MSM_POINTS = 2**17
-"""Points multiplied at a time; beyond this a larger multiplication saves nothing and takes more memory."""
+MIN_PIECE = 2**12
+"""Points worth a multiplication by itself; below this it costs half as much again for each point."""
 
-Draw = Callable[[], int]
-"""Source of delta_e: uniform in [0, 2^128), unknown to the prover until his files are fixed."""
-
-
-def draw_weight() -> int:
-    """Return a fresh delta_e from the operating system."""
-    return secrets.randbits(WEIGHT_BITS)
+PIECES = 16
+"""Pieces of a small statement: enough for a few workers to share them evenly."""
 
 
 class Block(Enum):
-    """Shared bases of equations."""
+    """Bases that equations share."""
 
     A = auto()
     """A_v, generators of the base columns."""
@@ -50,83 +51,188 @@ class Block(Enum):
     """R_h, committed slack rows."""
 
 
-Bases = Mapping[Block, Sequence[Affine]]
-
-
 @dataclass(frozen=True)
 class PointEquation:
-    """sum over blocks of coefficients * bases[start ..] + sum of coefficient * own point = identity.
+    """A sum of points that must be the identity.
 
-    step, shard: what is rejected when it does not hold.
+    step, shard: what is rejected when it does not hold; generators: coefficients by block, from its first base on;
+    committed: coefficients of the points of the shard, all of them, by block; uniform: one coefficient for every
+    committed point of a block; points: coefficients and points that no other equation has.
     """
 
     step: str
     reason: str
     shard: int | None
-    blocks: Mapping[Block, tuple[int, Sequence[int]]]
+    generators: Mapping[Block, Sequence[int]]
     points: Sequence[tuple[int, Affine]]
+    committed: Mapping[Block, Sequence[int]] = field(default_factory=dict)
+    uniform: Mapping[Block, int] = field(default_factory=dict)
 
 
-@dataclass
-class _Batch:
-    """Running sum of weighted equations."""
+@dataclass(frozen=True)
+class Bases:
+    """What equations are about; committed: encodings of the points of a block in global order, shard by shard."""
 
-    bases: Bases
-    scalars: dict[Block, list[int]] = field(default_factory=dict)
-    own: list[tuple[int, Affine]] = field(default_factory=list)
+    generators: Mapping[Block, Sequence[Affine]]
+    committed: Mapping[Block, bytes] = field(repr=False)
+    shards: int
 
-    def add(self, equation: PointEquation, weight: int) -> None:
-        """Add weight times an equation."""
-        for block, (start, coefficients) in equation.blocks.items():
-            sums = self.scalars.get(block)
-            if sums is None:
-                sums = self.scalars[block] = [0] * len(self.bases[block])
-            end = start + len(coefficients)
-            sums[start:end] = [
-                total + weight * coefficient % ORDER
-                for total, coefficient in zip(sums[start:end], coefficients, strict=True)
-            ]
-        self.own += [(weight * coefficient % ORDER, point) for coefficient, point in equation.points]
-
-    def total(self) -> Point:
-        """Return the sum as a point."""
-        scalars = [scalar for scalar, _ in self.own]
-        points = [point for _, point in self.own]
-        for block, sums in self.scalars.items():
-            scalars += sums
-            points += self.bases[block]
-        total: Point = None
-        for start in range(0, len(scalars), MSM_POINTS):
-            part = slice(start, start + MSM_POINTS)
-            total = add(total, msm(scalars[part], points[part]))
-        return total
+    def of_shard(self, block: Block, shard: int) -> bytes:
+        """Return the encodings of a block that belong to a shard."""
+        size = len(self.committed[block]) // self.shards
+        return self.committed[block][shard * size : (shard + 1) * size]
 
 
-def check_equations(equations: Sequence[Callable[[], PointEquation]], bases: Bases, draw: Draw) -> None:
+@dataclass(frozen=True)
+class Workplace:
+    """Who multiplies: the arithmetic, and the executor for its pieces, or None for this process."""
+
+    arithmetic: Arithmetic = PLAIN
+    executor: Executor | None = None
+
+    def piece_size(self, points: int) -> int:
+        """Return the points of a piece, of so many points in all."""
+        return MAX_PIECE if self.executor is None else max(MIN_PIECE, min(MAX_PIECE, -(-points // PIECES)))
+
+
+def check_encodings(encodings: bytes, name: str, workplace: Workplace) -> None:
+    """Decode every point of a file called `name`; errors number them from 0 (V1).
+
+    Raises:
+        MalformedError: the first encoding that is no point.
+    """
+    size = workplace.piece_size(len(encodings) // POINT_BYTES)
+    pieces = (encodings[start : start + size * POINT_BYTES] for start in range(0, len(encodings), size * POINT_BYTES))
+    jobs = ((bytes(len(piece) // POINT_BYTES * SCALAR_BYTES), piece) for piece in pieces)
+    decoded = 0
+    try:
+        for _ in run_jobs(workplace.arithmetic.msm_encoded, jobs, workplace.executor):
+            decoded += size
+    except MalformedPointError as error:
+        raise MalformedError(f"{name}: point {decoded + error.index}: {error.reason}") from None
+
+
+def check_equations(
+    shards: Sequence[Callable[[], PointEquation]],
+    totals: Sequence[PointEquation],
+    bases: Bases,
+    draw: Draw,
+    workplace: Workplace,
+    progress: Progress = no_progress,
+) -> None:
     """Check all equations in one multi-scalar multiplication; when it fails, find the first that does not hold.
 
-    equations: functions, since the coefficients of many shards take more memory than computing them again takes time.
+    shards: a function for the equation of every shard, since the coefficients of many shards take more memory than
+    computing them again takes time; totals: the equations about all committed points.
 
     Soundness: every byte of every file must have been received before this is called, since it draws delta_e.
 
     Raises:
-        RejectedError: with the step and the shard of an equation that does not hold, and whatever the functions raise.
+        RejectedError: with the step and the shard of an equation that does not hold.
+        MalformedPointError: a committed point cannot be decoded; its number is one among those of a piece.
     """
-    if _hold(equations, bases, draw):
+    count = len(shards) + len(totals)
+    batch = _Batch(shards, totals, bases, [draw() for _ in range(count)], workplace, progress)
+    if batch.holds(range(count), "proof"):
         return
-    low, high = 0, len(equations)
+    low, high = 0, count
     while high - low > 1:
         middle = (low + high) // 2
-        if _hold(equations[low:middle], bases, draw):
+        if batch.holds(range(low, middle), "find what does not hold"):
             low = middle
         else:
             high = middle
-    equation = equations[low]()
+    equation = shards[low]() if low < len(shards) else totals[low - len(shards)]
     raise RejectedError(equation.step, equation.reason, equation.shard)
 
 
-def _hold(equations: Sequence[Callable[[], PointEquation]], bases: Bases, draw: Draw) -> bool:
-    batch = _Batch(bases)
-    for equation in equations:
-        batch.add(equation(), draw())
-    return batch.total() is None
+@dataclass(frozen=True)
+class _Batch:
+    """Weighted sums of some of the equations; those of the shards come first, then those of the totals."""
+
+    shards: Sequence[Callable[[], PointEquation]]
+    totals: Sequence[PointEquation]
+    bases: Bases
+    weights: Sequence[int]
+    workplace: Workplace
+    progress: Progress
+
+    def holds(self, selected: range, stage: str) -> bool:
+        """Tell whether the weighted sum of the selected equations is the identity."""
+        sums = {block: [0] * len(points) for block, points in self.bases.generators.items()}
+        uniform = dict.fromkeys(self.bases.committed, 0)
+        own: list[tuple[int, Affine]] = []
+        for number in selected:
+            if number >= len(self.shards):
+                equation, weight = self.totals[number - len(self.shards)], self.weights[number]
+                _accumulate(sums, equation, weight)
+                own += [(weight * coefficient, point) for coefficient, point in equation.points]
+                for block, coefficient in equation.uniform.items():
+                    uniform[block] = (uniform[block] + weight * coefficient) % ORDER
+
+        points = sum(len(encodings) for encodings in self.bases.committed.values()) // POINT_BYTES
+        accounts = len(self.bases.committed[Block.X]) // POINT_BYTES
+        size = self.workplace.piece_size(points)
+        total: Point = None
+        done = 0
+        self.progress(stage, 0, accounts)
+        jobs = self._pieces(selected, sums, uniform, size)
+        for part in run_jobs(self.workplace.arithmetic.msm_encoded, jobs, self.workplace.executor):
+            total = add(total, part)
+            done += size
+            if done < points:
+                self.progress(stage, accounts * done // points, accounts)
+        # Every piece was made, and with the last one the sums are complete.
+        scalars = [scalar for scalar, _ in own]
+        bases = [point for _, point in own]
+        for block, generators in self.bases.generators.items():
+            scalars += sums[block]
+            bases += generators
+        total = add(total, self.workplace.arithmetic.msm(scalars, bases))
+        self.progress(stage, accounts, accounts)
+        return total is None
+
+    def _pieces(
+        self, selected: range, sums: Mapping[Block, list[int]], uniform: Mapping[Block, int], size: int
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (scalars, encodings) of `size` points at a time, and add to the sums over the generators meanwhile."""
+        scalars, encodings = bytearray(), bytearray()
+        for shard, make in enumerate(self.shards):
+            if shard in selected:
+                equation, weight = make(), self.weights[shard]
+                _accumulate(sums, equation, weight)
+                for block, shift in uniform.items():
+                    scalars += _encode_weighted(equation.committed[block], weight, shift)
+                    encodings += self.bases.of_shard(block, shard)
+                scalars += _encode_weighted([coefficient for coefficient, _ in equation.points], weight, 0)
+                encodings += b"".join([encode_point(point) for _, point in equation.points])
+            else:
+                for block, shift in uniform.items():
+                    if shift:
+                        points = self.bases.of_shard(block, shard)
+                        scalars += shift.to_bytes(SCALAR_BYTES, "big") * (len(points) // POINT_BYTES)
+                        encodings += points
+            if len(scalars) // SCALAR_BYTES * POINT_BYTES != len(encodings):
+                raise ValueError("an equation needs a coefficient for every committed point of its shard")
+            while len(scalars) >= size * SCALAR_BYTES:
+                yield bytes(scalars[: size * SCALAR_BYTES]), bytes(encodings[: size * POINT_BYTES])
+                del scalars[: size * SCALAR_BYTES], encodings[: size * POINT_BYTES]
+        if scalars:
+            yield bytes(scalars), bytes(encodings)
+
+
+def _accumulate(sums: Mapping[Block, list[int]], equation: PointEquation, weight: int) -> None:
+    """Add weight times the coefficients of generators, not reduced: a sum of many stays short."""
+    for block, coefficients in equation.generators.items():
+        entries = sums[block]
+        entries[: len(coefficients)] = [
+            entry + weight * coefficient
+            for entry, coefficient in zip(entries[: len(coefficients)], coefficients, strict=True)
+        ]
+
+
+def _encode_weighted(coefficients: Sequence[int], weight: int, shift: int) -> bytes:
+    """Return sc(weight coefficient + shift) for every coefficient."""
+    return b"".join(
+        [((weight * coefficient + shift) % ORDER).to_bytes(SCALAR_BYTES, "big") for coefficient in coefficients]
+    )

@@ -13,7 +13,7 @@ from crossmargin_circuits.layout import RECORD_BOUND, columns_digest, decode_col
 from crossmargin_verifier.errors import RejectedError
 from crossmargin_verifier.field import ORDER
 from crossmargin_verifier.generators import blinding_generator, position_generators
-from crossmargin_verifier.group import encode_point, msm
+from crossmargin_verifier.group import POINT_BYTES, encode_point, msm
 from crossmargin_verifier.limits import MAX_COLUMNS, MAX_PATH_LENGTH
 from crossmargin_verifier.merkle import HASH_BYTES, leaf_hash, path_length, root_of_path
 from crossmargin_verifier.statement import SnapshotManifest
@@ -161,15 +161,16 @@ def verify_receipt(
     return VerifiedReceipt(receipt, snapshot, columns, position)
 
 
-def verify_same_position(receipt: VerifiedReceipt, positions: Sequence[bytes], index: int) -> None:
+def verify_same_position(receipt: VerifiedReceipt, positions: bytes | Sequence[bytes], index: int) -> None:
     """Check H5: account `index` of a stand-alone bounded snapshot is the account of a receipt of the book.
 
-    positions: enc(X_i) of the stand-alone snapshot. All 33 bytes must be equal.
+    positions: enc(X_i) of the stand-alone snapshot, one after the other. All 33 bytes must be equal.
 
     Raises:
         RejectedError: H5.
     """
-    if not 0 <= index < len(positions):
+    encodings = positions if isinstance(positions, bytes) else b"".join(positions)
+    if not 0 <= index < len(encodings) // POINT_BYTES:
         raise RejectedError("H5", f"the stand-alone snapshot has no account {index}")
-    if positions[index] != receipt.position:
+    if encodings[index * POINT_BYTES : (index + 1) * POINT_BYTES] != receipt.position:
         raise RejectedError("H5", "the stand-alone proof is about another position")

@@ -34,7 +34,7 @@ TOTAL_BOUND = 2**120
 """Magnitude of an opened total, in units of its column (protocol): keeps the size condition S10 decidable."""
 
 MAX_LEAVES_HERE = 2**24
-"""Accounts one process verifies (implementation): decoded positions take about 250 bytes each."""
+"""Accounts of one snapshot (implementation): encoded positions and slack rows are held in memory, twice."""
 
 MAX_ACCOUNTS_PER_SHARD = 2**20
 """Accounts of one shard (implementation): eq tables of this many field elements are held in memory."""

@@ -10,9 +10,9 @@ from crossmargin_verifier.field import ORDER
 __all__ = ["eq_table", "evaluate", "powers"]
 
 
-def eq_table(point: Sequence[int]) -> list[int]:
-    """Return eq(point, i) for i = 0 .. 2^len(point) - 1; the first coordinate is the low bit of i."""
-    table = [1]
+def eq_table(point: Sequence[int], factor: int = 1) -> list[int]:
+    """Return factor eq(point, i) for i = 0 .. 2^len(point) - 1; the first coordinate is the low bit of i."""
+    table = [factor]
     for coordinate in point:
         upper = [coordinate * entry % ORDER for entry in table]
         table = [(entry - part) % ORDER for entry, part in zip(table, upper, strict=True)] + upper

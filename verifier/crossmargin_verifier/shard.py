@@ -28,7 +28,7 @@ from crossmargin_verifier.transcript import (
     Transcript,
 )
 
-__all__ = ["PublicShard", "check_bounded_size", "verify_shard"]
+__all__ = ["PublicShard", "check_bounded_size", "check_shard", "verify_shard"]
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,32 @@ def check_bounded_size(relation: Relation, shape: Shape) -> None:
             raise RejectedError("V4", f"row {row.label!r}: coefficients too large for bounded mode")
 
 
-def verify_shard(public: PublicShard, proof: ShardProof) -> PointEquation:
-    """Run the transcript of a shard again and reduce its proof to one equation between points.
+def check_shard(public: PublicShard, proof: ShardProof) -> None:
+    """Check what needs no challenge: the proof is about this shard, and its projections are in range.
 
     Raises:
         RejectedError: V4.
     """
-    shape, relation, shard = public.shape, public.relation, public.index
-    # V4
+    shard = public.index
     if proof.statement_digest != public.statement_digest:
         raise RejectedError("V4", "the proof is about another statement", shard)
     if proof.shard != shard:
         raise RejectedError("V4", f"the proof is about shard {proof.shard}", shard)
+    limit = 1 << public.shape.mask_bits + 1
+    for number, projection in enumerate(proof.projections):
+        if abs(centred(projection)) >= limit:
+            raise RejectedError("V4", f"projection z_{number} out of range: records are not shown to be small", shard)
+
+
+def verify_shard(public: PublicShard, proof: ShardProof) -> PointEquation:
+    """Run the transcript of a shard again and reduce its proof to one equation between points.
+
+    Raises:
+        RejectedError: V4, as `check_shard`.
+    """
+    shape, relation, shard = public.shape, public.relation, public.index
+    # V4
+    check_shard(public, proof)
     transcript = Transcript(SHARD)
     transcript.absorb(STATEMENT, public.statement_digest)
     transcript.absorb(SHARD_ROOTS, shard.to_bytes(8, "big") + public.position_root + public.slack_root)
@@ -80,12 +94,6 @@ def verify_shard(public: PublicShard, proof: ShardProof) -> PointEquation:
     powers_of_lambda: list[int] = []
     projection_claim: int | None = None
     if shape.bounded:
-        limit = 1 << shape.mask_bits + 1
-        for number, projection in enumerate(proof.projections):
-            if abs(centred(projection)) >= limit:
-                raise RejectedError(
-                    "V4", f"projection z_{number} out of range: records are not shown to be small", shard
-                )
         stream = projection_stream(transcript.seed(PROJECTION_SEED), shape)
         transcript.absorb(PROJECTIONS, encode_scalars(proof.projections))
         powers_of_lambda = powers(transcript.challenge(LAMBDA), len(proof.projections))
@@ -101,11 +109,10 @@ def verify_shard(public: PublicShard, proof: ShardProof) -> PointEquation:
     phi = claim.value - proof.beta * proof.beta + proof.beta
 
     # P6, V5
-    account_weights = eq_table(claim.rho[shape.first_account_variable :])
-    row_weights = eq_table(claim.rho[shape.first_account_variable + shape.packing :])
+    rho_accounts = claim.rho[shape.first_account_variable :]
     form = None
     if shape.bounded:
-        columns = combined_columns(stream, shape, powers_of_lambda, account_weights)
+        columns = combined_columns(stream, shape, powers_of_lambda, eq_table(rho_accounts))
         form = ProjectionForm(columns, powers_of_lambda)
     weights = shard_weights(relation, shape, claim.tau, claim.rho, mu, form)
     target = shard_claim(relation, mu, proof.beta, phi, claim.projection_value)
@@ -115,23 +122,21 @@ def verify_shard(public: PublicShard, proof: ShardProof) -> PointEquation:
     bits = shape.columns
     masks = bits + shape.slack_length
     chi_squared = chi * chi % ORDER
-    row_factor = opened.committed * chi % ORDER
     base = opened.base_weights
     return PointEquation(
         step="V6",
         reason="the opening of the shard does not hold: proof, positions and slack rows do not belong together",
         shard=shard,
-        blocks={
-            Block.A: (0, base[:bits]),
-            Block.B: (0, [chi * entry % ORDER for entry in base[bits:masks]]),
-            Block.M: (0, [chi_squared * entry % ORDER for entry in base[masks:-1]]),
-            Block.H: (0, base[-1:]),
-            Block.U: (0, [opened.value]),
-            Block.X: (
-                shard * shape.accounts_per_shard,
-                [opened.committed * weight % ORDER for weight in account_weights],
-            ),
-            Block.R: (shard * shape.slack_rows_per_shard, [row_factor * weight % ORDER for weight in row_weights]),
+        generators={
+            Block.A: base[:bits],
+            Block.B: [chi * entry % ORDER for entry in base[bits:masks]],
+            Block.M: [chi_squared * entry % ORDER for entry in base[masks:-1]],
+            Block.H: base[-1:],
+            Block.U: [opened.value],
+        },
+        committed={
+            Block.X: eq_table(rho_accounts, opened.committed),
+            Block.R: eq_table(rho_accounts[shape.packing :], opened.committed * chi % ORDER),
         },
         points=[*opened.points, (opened.committed * chi_squared % ORDER, proof.mask)],
     )

@@ -26,7 +26,7 @@ from crossmargin_verifier.transcript import (
 __all__ = ["verify_auxiliary_totals", "verify_base_totals"]
 
 
-def verify_base_totals(snapshot_digest: bytes, shape: Shape, proof: BaseTotals) -> PointEquation:
+def verify_base_totals(snapshot_digest: bytes, proof: BaseTotals) -> PointEquation:
     """Reduce the base totals to s H - Gamma - eta (sum_i X_i - sum_v T_v A_v) = identity.
 
     Raises:
@@ -46,11 +46,8 @@ def verify_base_totals(snapshot_digest: bytes, shape: Shape, proof: BaseTotals) 
         step="V7",
         reason="the totals are not those of the committed positions",
         shard=None,
-        blocks={
-            Block.A: (0, [eta * total for total in proof.totals]),
-            Block.H: (0, [proof.response]),
-            Block.X: (0, [-eta] * shape.leaves),
-        },
+        generators={Block.A: [eta * total for total in proof.totals], Block.H: [proof.response]},
+        uniform={Block.X: -eta},
         points=[(-1, proof.nonce)],
     )
 
@@ -80,11 +77,11 @@ def verify_auxiliary_totals(
         step="V8",
         reason="the auxiliary totals are not those of the committed slack rows",
         shard=None,
-        blocks={
-            Block.B: (0, opened.base_weights[:-1]),
-            Block.H: (0, opened.base_weights[-1:]),
-            Block.U: (0, [opened.value]),
-            Block.R: (0, [opened.committed] * shape.slack_rows),
+        generators={
+            Block.B: opened.base_weights[:-1],
+            Block.H: opened.base_weights[-1:],
+            Block.U: [opened.value],
         },
+        uniform={Block.R: opened.committed},
         points=opened.points,
     )

@@ -2,11 +2,14 @@
 
 A snapshot is verified once (`verify_snapshot`) and can carry any number of statements (`verify_statement`). The
 relation is the verifier's own, compiled from the policy; nothing but commitments and proofs is taken from the files.
-Verifying is a pure function of the files but for the weights of V9, drawn when every byte has been received.
+Verifying is a pure function of the files but for the weights of V9, drawn when every byte has been received. Files,
+digests and trees are checked here; committed points are decoded where they are multiplied, in pieces (`equation`), and
+whenever something is rejected they are decoded first, so that V1 comes before everything else.
 """
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,7 +18,8 @@ from stat import S_ISREG
 from crossmargin_circuits.errors import BudgetError
 from crossmargin_circuits.layout import columns_digest, decode_columns
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.equation import Block, Draw, check_equations, draw_weight
+from crossmargin_verifier.arithmetic import PLAIN, Arithmetic, MalformedPointError
+from crossmargin_verifier.equation import Bases, Block, Workplace, check_encodings, check_equations
 from crossmargin_verifier.errors import MalformedError, RejectedError
 from crossmargin_verifier.generators import (
     blinding_generator,
@@ -24,17 +28,16 @@ from crossmargin_verifier.generators import (
     slack_generators,
     value_generator,
 )
-from crossmargin_verifier.group import Affine, decode_points
 from crossmargin_verifier.limits import (
     MAX_COLUMNS_BYTES,
     MAX_MANIFEST_BYTES,
     MAX_PROOF_BYTES,
     MAX_RELATION_BYTES,
 )
-from crossmargin_verifier.merkle import ShardedTree
+from crossmargin_verifier.merkle import shard_tree, top_tree
 from crossmargin_verifier.proof import AuxiliaryTotals, BaseTotals, ShardProof
 from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.shard import PublicShard, check_bounded_size, verify_shard
+from crossmargin_verifier.shard import PublicShard, check_bounded_size, check_shard, verify_shard
 from crossmargin_verifier.statement import (
     AUXILIARY_TOTALS_FILE,
     BOOK,
@@ -47,24 +50,28 @@ from crossmargin_verifier.statement import (
     TOTALS_FILE,
     SnapshotManifest,
     StatementManifest,
-    decode_point_file,
     encode_positions,
+    point_file_body,
     point_file_size,
     shard_file,
 )
 from crossmargin_verifier.totals import verify_auxiliary_totals, verify_base_totals
+from crossmargin_verifier.weights import Draw, batch_weights
+from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["VerifiedSnapshot", "VerifiedStatement", "read_statement", "verify_snapshot", "verify_statement"]
 
 
 @dataclass(frozen=True)
 class VerifiedSnapshot:
-    """A snapshot whose files agree with each other: manifest, column labels, and committed positions in their tree."""
+    """A snapshot whose files agree with each other: manifest, column labels, and committed positions in their tree.
+
+    positions: enc(X_i) in global order, 33 bytes each, one after the other. They are decoded with every statement.
+    """
 
     manifest: SnapshotManifest
     columns: tuple[str, ...]
-    positions: tuple[bytes, ...] = field(repr=False)
-    points: tuple[Affine, ...] = field(repr=False)
+    positions: bytes = field(repr=False)
     shard_roots: tuple[bytes, ...] = field(repr=False)
 
     @property
@@ -137,8 +144,17 @@ def read_statement(folder: Path, relation: Relation | None = None) -> dict[str, 
     return files
 
 
-def verify_snapshot(files: Mapping[str, bytes], *, snapshot_digest: bytes | None = None) -> VerifiedSnapshot:
+def verify_snapshot(
+    files: Mapping[str, bytes],
+    *,
+    snapshot_digest: bytes | None = None,
+    executor: Executor | None = None,
+    arithmetic: Arithmetic = PLAIN,
+    progress: Progress = no_progress,
+) -> VerifiedSnapshot:
     """Check that columns, manifest and positions agree (V1 - V3); snapshot_digest: as published independently.
+
+    That every position is a point of the curve is left to `verify_statement`, which has to decode them.
 
     Raises:
         MalformedError: a file is missing or not canonical.
@@ -147,18 +163,18 @@ def verify_snapshot(files: Mapping[str, bytes], *, snapshot_digest: bytes | None
     # V1
     manifest = SnapshotManifest.decode(_file(files, SNAPSHOT_FILE))
     columns = decode_columns(_file(files, COLUMNS_FILE))
-    positions = decode_point_file(_file(files, POSITIONS_FILE), POSITIONS_FILE, manifest.leaves)
-    points = decode_points(positions, POSITIONS_FILE)
-    if snapshot_digest is not None and manifest.digest != snapshot_digest:
-        raise RejectedError("V10", "the snapshot is not the published one")
-    # V2
-    if columns_digest(columns) != manifest.columns_digest:
-        raise RejectedError("V2", "the columns are not those of the snapshot")
-    # V3
-    tree = ShardedTree(positions, manifest.accounts_per_shard)
-    if tree.root != manifest.position_root:
-        raise RejectedError("V3", "the positions do not lead to the position root of the snapshot")
-    return VerifiedSnapshot(manifest, columns, tuple(positions), tuple(points), tree.shard_roots)
+    positions = point_file_body(_file(files, POSITIONS_FILE), POSITIONS_FILE, manifest.leaves)
+    with _points_first({POSITIONS_FILE: positions}, Workplace(arithmetic, executor)):
+        if snapshot_digest is not None and manifest.digest != snapshot_digest:
+            raise RejectedError("V10", "the snapshot is not the published one")
+        # V2
+        if columns_digest(columns) != manifest.columns_digest:
+            raise RejectedError("V2", "the columns are not those of the snapshot")
+        # V3
+        roots = _shard_roots(positions, manifest.shards, progress)
+        if top_tree(roots).root != manifest.position_root:
+            raise RejectedError("V3", "the positions do not lead to the position root of the snapshot")
+    return VerifiedSnapshot(manifest, columns, positions, roots)
 
 
 def verify_statement(
@@ -170,66 +186,92 @@ def verify_statement(
     snapshot_digest: bytes | None = None,
     statement_digest: bytes | None = None,
     allow_offsets: bool = False,
-    draw: Draw = draw_weight,
+    executor: Executor | None = None,
+    arithmetic: Arithmetic = PLAIN,
+    progress: Progress = no_progress,
+    draw: Draw | None = None,
 ) -> VerifiedStatement:
     """Verify a statement (V1 - V9): every committed account satisfies the relation.
 
     files: name to bytes, as `read_statement` returns; relation: the verifier's own, compiled from the policy with
     policy_digest; snapshot: verified before, when several statements share one; snapshot_digest, statement_digest: as
-    published independently; allow_offsets: accept rows with c_k > 0, which weaken the statement about the book; draw:
-    source of the weights of V9, for tests alone.
+    published independently; allow_offsets: accept rows with c_k > 0, which weaken the statement about the book;
+    executor: where pieces are multiplied, if not in this process; arithmetic: who multiplies; draw: source of the
+    weights of V9, for tests alone.
 
-    Soundness: the weights must be unpredictable to whoever made the files.
+    Soundness: the weights must be unpredictable to whoever made the files, and the arithmetic must be right.
 
     Raises:
         MalformedError: a file is missing, superfluous or not canonical.
         RejectedError: V2 - V9 with step and shard; V10 where a digest is not the published one.
     """
-    snapshot = _shared_snapshot(files, snapshot, snapshot_digest)
+    workplace = Workplace(arithmetic, executor)
+    shared = snapshot is not None
+    if snapshot is None:
+        snapshot = verify_snapshot(
+            files, snapshot_digest=snapshot_digest, executor=executor, arithmetic=arithmetic, progress=progress
+        )
     manifest = snapshot.manifest
+    points = {POSITIONS_FILE: snapshot.positions}
+    with _points_first(points, workplace):
+        if shared:
+            _check_same_snapshot(files, snapshot, snapshot_digest)
 
-    # V1
-    statement = StatementManifest.decode(_file(files, STATEMENT_FILE))
-    if statement_digest is not None and statement.digest != statement_digest:
-        raise RejectedError("V10", "the statement is not the published one")
-    stated = Relation.decode(_file(files, RELATION_FILE), snapshot.columns)
-    # V2 before the rest of V1, since the lengths of the other files follow from the verifier's own relation.
-    _check_digests(snapshot, statement, stated, relation, policy_digest)
-    shape = Shape.of(manifest, statement, relation)
-    offsets = tuple((row.label, manifest.leaves * row.offset) for row in relation.rows if row.offset > 0)
-    if offsets and not allow_offsets:
-        raise RejectedError("V9", f"row {offsets[0][0]!r} has a positive offset, which weakens the statement")
-    # V1
-    slack_rows = decode_point_file(_file(files, SLACK_FILE), SLACK_FILE, shape.slack_rows)
-    slack_points = decode_points(slack_rows, SLACK_FILE)
-    proofs = [ShardProof.decode(_file(files, shard_file(shard)), shape, shard) for shard in range(manifest.shards)]
-    totals, auxiliary_totals = _decode_totals(files, shape)
-    # V3
-    tree = ShardedTree(slack_rows, shape.slack_rows_per_shard)
-    if tree.root != statement.slack_root:
-        raise RejectedError("V3", "the slack rows do not lead to the slack root of the statement")
-    bases = {
-        Block.A: position_generators(shape.columns),
-        Block.B: slack_generators(shape.values, shape.packing),
-        Block.M: mask_generators(shape.masks),
-        Block.H: [blinding_generator()],
-        Block.U: [value_generator()],
-        Block.X: snapshot.points,
-        Block.R: slack_points,
-    }
-    # V4 - V9
-    if shape.bounded:
-        check_bounded_size(relation, shape)
-    public = [
-        PublicShard(statement.digest, relation, shape, shard, position_root, slack_root)
-        for shard, (position_root, slack_root) in enumerate(zip(snapshot.shard_roots, tree.shard_roots, strict=True))
-    ]
-    equations = [partial(verify_shard, *pair) for pair in zip(public, proofs, strict=True)]
-    if totals is not None:
-        equations.append(partial(verify_base_totals, manifest.digest, shape, totals))
-    if auxiliary_totals is not None:
-        equations.append(partial(verify_auxiliary_totals, statement.digest, relation, shape, auxiliary_totals))
-    check_equations(equations, bases, draw)
+        # V1
+        statement = StatementManifest.decode(_file(files, STATEMENT_FILE))
+        if statement_digest is not None and statement.digest != statement_digest:
+            raise RejectedError("V10", "the statement is not the published one")
+        stated = Relation.decode(_file(files, RELATION_FILE), snapshot.columns)
+        # V2 before the rest of V1, since the lengths of the other files follow from the verifier's own relation.
+        _check_digests(snapshot, statement, stated, relation, policy_digest)
+        shape = Shape.of(manifest, statement, relation)
+        offsets = tuple((row.label, manifest.leaves * row.offset) for row in relation.rows if row.offset > 0)
+        if offsets and not allow_offsets:
+            raise RejectedError("V9", f"row {offsets[0][0]!r} has a positive offset, which weakens the statement")
+        # V1
+        slack_rows = point_file_body(_file(files, SLACK_FILE), SLACK_FILE, shape.slack_rows)
+        points[SLACK_FILE] = slack_rows
+        proofs = [ShardProof.decode(_file(files, shard_file(shard)), shape, shard) for shard in range(manifest.shards)]
+        totals, auxiliary_totals = _decode_totals(files, shape)
+        # V3
+        slack_roots = _shard_roots(slack_rows, manifest.shards, progress)
+        if top_tree(slack_roots).root != statement.slack_root:
+            raise RejectedError("V3", "the slack rows do not lead to the slack root of the statement")
+        # V4
+        if shape.bounded:
+            check_bounded_size(relation, shape)
+        public = [
+            PublicShard(statement.digest, relation, shape, shard, *roots)
+            for shard, roots in enumerate(zip(snapshot.shard_roots, slack_roots, strict=True))
+        ]
+        for pair in zip(public, proofs, strict=True):
+            check_shard(*pair)
+        # V7, V8
+        equations = []
+        if totals is not None:
+            equations.append(verify_base_totals(manifest.digest, totals))
+        if auxiliary_totals is not None:
+            equations.append(verify_auxiliary_totals(statement.digest, relation, shape, auxiliary_totals))
+        # V5, V6, V9
+        bases = Bases(
+            generators={
+                Block.A: position_generators(shape.columns),
+                Block.B: slack_generators(shape.values, shape.packing),
+                Block.M: mask_generators(shape.masks),
+                Block.H: [blinding_generator()],
+                Block.U: [value_generator()],
+            },
+            committed={Block.X: snapshot.positions, Block.R: slack_rows},
+            shards=manifest.shards,
+        )
+        check_equations(
+            [partial(verify_shard, *pair) for pair in zip(public, proofs, strict=True)],
+            equations,
+            bases,
+            batch_weights(files) if draw is None else draw,
+            workplace,
+            progress,
+        )
     return VerifiedStatement(
         snapshot=manifest,
         statement=statement,
@@ -240,12 +282,30 @@ def verify_statement(
     )
 
 
-def _shared_snapshot(
-    files: Mapping[str, bytes], snapshot: VerifiedSnapshot | None, snapshot_digest: bytes | None
-) -> VerifiedSnapshot:
-    """Return the snapshot of the files: verified now, or found to be the one that was verified before."""
-    if snapshot is None:
-        return verify_snapshot(files, snapshot_digest=snapshot_digest)
+@contextmanager
+def _points_first(files: Mapping[str, bytes], workplace: Workplace) -> Iterator[None]:
+    """When something is rejected, or a point cannot be decoded, name the first such point of these files instead."""
+    try:
+        yield
+    except (RejectedError, MalformedPointError):
+        for name, encodings in files.items():
+            check_encodings(encodings, name, workplace)
+        raise
+
+
+def _shard_roots(encodings: bytes, shards: int, progress: Progress) -> tuple[bytes, ...]:
+    """Return the root of every shard tree, one tree at a time."""
+    size = len(encodings) // shards
+    roots = []
+    progress("trees", 0, shards)
+    for shard in range(shards):
+        roots.append(shard_tree(encodings[shard * size : (shard + 1) * size]).root)
+        progress("trees", shard + 1, shards)
+    return tuple(roots)
+
+
+def _check_same_snapshot(files: Mapping[str, bytes], snapshot: VerifiedSnapshot, snapshot_digest: bytes | None) -> None:
+    """Check that the snapshot of the files is the one that was verified."""
     if snapshot_digest is not None and snapshot.digest != snapshot_digest:
         raise RejectedError("V10", "the snapshot is not the published one")
     if SnapshotManifest.decode(_file(files, SNAPSHOT_FILE)) != snapshot.manifest:
@@ -254,7 +314,6 @@ def _shared_snapshot(
         raise RejectedError("V2", "the columns are not those of the snapshot")
     if _file(files, POSITIONS_FILE) != encode_positions(snapshot.positions):
         raise RejectedError("V3", "the positions are not those of the snapshot")
-    return snapshot
 
 
 def _check_digests(

@@ -1,0 +1,98 @@
+"""The compiled kernel as arithmetic of the verifier: optional, faster, and trusted wherever it is chosen.
+
+The only module that imports the kernel, and only when it is asked to. Whoever verifies with the kernel trusts its
+compiled code as he trusts Python itself; the plain verifier needs none of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_verifier.arithmetic import decode_encodings
+from crossmargin_verifier.field import SCALAR_BYTES, encode_scalars
+from crossmargin_verifier.group import Affine, Point
+from crossmargin_verifier.workers import threads_here
+
+__all__ = ["INTERFACE", "VERSION", "KernelArithmetic", "KernelError", "load_kernel"]
+
+VERSION = "0.1.0"
+"""Version of the kernel that belongs to this package."""
+
+INTERFACE = 2
+"""Number of the interface to the kernel; both sides raise it together."""
+
+_IDENTITY = bytes(2 * SCALAR_BYTES)
+
+
+class KernelError(CrossmarginError):
+    """A kernel that is not there, that belongs to another version, or that failed; nothing about what was computed."""
+
+
+def load_kernel() -> ModuleType:
+    """Return the compiled kernel that belongs to this package.
+
+    Raises:
+        KernelError: it is not installed, or its version or its interface is another one.
+    """
+    try:
+        import crossmargin_kernel
+    except ImportError as error:
+        reason = "" if isinstance(error, ModuleNotFoundError) else f": {error}"
+        raise KernelError(f"the compiled kernel is not installed here{reason}; build it with `make kernel`") from None
+    found = (getattr(crossmargin_kernel, "VERSION", None), getattr(crossmargin_kernel, "INTERFACE", None))
+    if found != (VERSION, INTERFACE):
+        raise KernelError(
+            f"the installed kernel is {found[0]}, interface {found[1]}: this package needs {VERSION}, interface "
+            f"{INTERFACE}; build it again with `make kernel`"
+        )
+    return crossmargin_kernel
+
+
+@dataclass(frozen=True)
+class KernelArithmetic:
+    """Compiled decoding and multiplication.
+
+    threads: of one multiplication; by default one in a worker process, else one for each core.
+    """
+
+    threads: int | None = None
+
+    def msm(self, scalars: Sequence[int], points: Sequence[Affine]) -> Point:
+        """Return sum_i scalars_i points_i for any integers.
+
+        Raises:
+            KernelError: the kernel is not there, or refuses or fails.
+        """
+        data = b"".join([x.to_bytes(SCALAR_BYTES, "big") + y.to_bytes(SCALAR_BYTES, "big") for x, y in points])
+        kernel = load_kernel()
+        try:
+            return _decode_sum(kernel.msm(encode_scalars(scalars), data, self._threads))
+        except (ValueError, RuntimeError) as error:
+            raise KernelError(f"the kernel does not multiply: {error}") from None
+
+    def msm_encoded(self, scalars: bytes, encodings: bytes) -> Point:
+        """Return sum_i scalars_i P_i of encoded points.
+
+        Raises:
+            MalformedPointError: the first encoding that is no point, in the words of the plain arithmetic.
+            KernelError: the kernel is not there, fails, or refuses what the plain arithmetic takes.
+        """
+        kernel = load_kernel()
+        try:
+            return _decode_sum(kernel.msm_encoded(scalars, encodings, self._threads))
+        except (ValueError, RuntimeError) as error:
+            # Whether a point is one is for the reference to say.
+            decode_encodings(encodings)
+            raise KernelError(f"the kernel does not multiply: {error}") from None
+
+    @property
+    def _threads(self) -> int:
+        return threads_here() if self.threads is None else self.threads
+
+
+def _decode_sum(data: bytes) -> Point:
+    """Return the point of 64 bytes, x and y, that a multiplication gives; the identity is 64 zero bytes."""
+    if data == _IDENTITY:
+        return None
+    return int.from_bytes(data[:SCALAR_BYTES], "big"), int.from_bytes(data[SCALAR_BYTES:], "big")
