@@ -4,9 +4,11 @@ The only module that touches files; whatever it reads is treated as hostile.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import BrokenExecutor, Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
@@ -16,6 +18,7 @@ from crossmargin_circuits.encoding import check_depth
 from crossmargin_circuits.errors import PolicyError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_circuits.relation import Relation
+from crossmargin_verifier.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.bundle import (
     BUNDLE_FILE,
     RESERVES_FILE,
@@ -28,6 +31,7 @@ from crossmargin_verifier.claims import JudgedStatement
 from crossmargin_verifier.errors import MalformedError, RejectedError
 from crossmargin_verifier.holder import TWIN_FORMAT, describe, twin_differences, unknown_margins
 from crossmargin_verifier.inclusion import verify_receipt
+from crossmargin_verifier.kernel import KernelError
 from crossmargin_verifier.limits import (
     MAX_COLUMNS_BYTES,
     MAX_DECLARATION_BYTES,
@@ -47,14 +51,13 @@ from crossmargin_verifier.statement import (
 )
 from crossmargin_verifier.verdict import Verdict, judge
 from crossmargin_verifier.verify import VerifiedSnapshot, read_statement, verify_snapshot, verify_statement
+from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["CannotCheckError", "CheckedReceipt", "check_bundle", "check_receipt"]
 
-Progress = Callable[[str], None]
-
 
 class CannotCheckError(Exception):
-    """A file that is needed is not there or cannot be read: neither verified nor rejected."""
+    """A file is not there or cannot be read, or the machine failed: neither verified nor rejected."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,31 +79,43 @@ def check_bundle(
     expected: Mapping[str, bytes] | None = None,
     *,
     allow_offsets: bool = False,
-    progress: Progress = lambda _: None,
+    executor: Executor | None = None,
+    arithmetic: Arithmetic = PLAIN,
+    progress: Progress = no_progress,
 ) -> Verdict:
     """Verify every statement of a bundle and judge its claims.
 
-    expected: digests from an independent publication, by the names that the verdict prints.
+    expected: digests from an independent publication, by the names that the verdict prints; executor: where points are
+    multiplied, if not in this process; arithmetic: who multiplies them.
 
     Raises:
-        CannotCheckError: a file is missing or unreadable.
+        CannotCheckError: a file is missing or unreadable; a worker or the kernel failed; memory ran out.
         MalformedError: a file is not canonical. RejectedError: a step does not hold.
     """
     manifest, reserves = _declarations(folder)
     snapshot: VerifiedSnapshot | None = None
     judged = []
     for name in manifest.statements:
-        with _naming(name):
-            progress(f"statement {name}: compiling the policy")
+        with _naming(name), _failures():
+            stage = partial(_report, progress, f"statement {name}")
+            stage("policy", 0, 1)
             policy = _policy(folder / name)
             compiled = compile_policy(policy)
+            stage("policy", 1, 1)
             files = _read_statement(folder / name, compiled.relation)
             if snapshot is None:
-                progress("snapshot: positions and their tree")
-                snapshot = verify_snapshot(files)
-            progress(f"statement {name}: proof")
+                snapshot = verify_snapshot(
+                    files, executor=executor, arithmetic=arithmetic, progress=partial(_report, progress, "snapshot")
+                )
             verified = verify_statement(
-                files, compiled.relation, policy.digest, snapshot=snapshot, allow_offsets=allow_offsets
+                files,
+                compiled.relation,
+                policy.digest,
+                snapshot=snapshot,
+                allow_offsets=allow_offsets,
+                executor=executor,
+                arithmetic=arithmetic,
+                progress=stage,
             )
             judged.append(JudgedStatement(name, compiled, verified))
     verdict = judge(manifest, reserves, judged, expected or {})
@@ -173,6 +188,23 @@ def _naming(statement: str) -> Iterator[None]:
         raise RejectedError(error.step, f"statement {statement}: {error.reason}", error.shard, error.round) from None
     except (MalformedError, PolicyError) as error:
         raise type(error)(f"statement {statement}: {error}") from None
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Tell failures of the machine from what is wrong with a bundle."""
+    try:
+        yield
+    except BrokenExecutor:
+        raise CannotCheckError("a worker process ended early; perhaps memory ran out: try fewer processes") from None
+    except MemoryError:
+        raise CannotCheckError("memory ran out: try fewer processes") from None
+    except KernelError as error:
+        raise CannotCheckError(str(error)) from None
+
+
+def _report(progress: Progress, subject: str, stage: str, done: int, total: int) -> None:
+    progress(f"{subject}: {stage}", done, total)
 
 
 def _stated_policy(folder: Path, snapshot_digest: bytes) -> Policy:

@@ -1,14 +1,22 @@
 """Command line of the stand-alone verifier: exit code 0 verified, 1 rejected, 2 could not check."""
 
 import json
+import os
 import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_verifier.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.check import CannotCheckError, CheckedReceipt, check_bundle, check_receipt
+from crossmargin_verifier.kernel import VERSION, KernelArithmetic, KernelError, load_kernel
+from crossmargin_verifier.workers import no_progress, worker_pool
 
 __all__ = ["main"]
 
@@ -64,6 +72,15 @@ def main() -> None:
 )
 @click.option("--key", type=_Digest(33), help="The venue's receipt key from an independent publication.")
 @click.option("--allow-offsets", is_flag=True, help="Accept rows with a constant term; each weakens its row.")
+@click.option(
+    "--kernel", is_flag=True, help="Multiply with the compiled kernel: faster, and it is trusted for the arithmetic."
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+    help="Processes (with --kernel: threads) that multiply; by default one for each core.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 def bundle(
     folder: Path,
@@ -72,22 +89,39 @@ def bundle(
     policies: tuple[tuple[str, bytes], ...],
     key: bytes | None,
     allow_offsets: bool,
+    kernel: bool,
+    processes: int,
     as_json: bool,
 ) -> None:
     """Verify the bundle in FOLDER and print the verdict, claim by claim.
 
+    Plain Python multiplies, unless --kernel is given.
+
     \b
     Examples:
       crossmargin-verify bundle build/demo/bundle
+      crossmargin-verify bundle build/demo/bundle --kernel --processes 2
       crossmargin-verify bundle build/demo/bundle --snapshot 5c2f... --policy maintenance=9a01...
     """
     expected = {"snapshot": snapshot} if snapshot is not None else {}
     expected |= {f"{name} statement": digest for name, digest in statements}
     expected |= {f"{name} policy": digest for name, digest in policies}
     expected |= {"receipt key": key} if key is not None else {}
-    show = (lambda _: None) if as_json or not sys.stderr.isatty() else _progress
+    terminal = sys.stderr.isatty() and not as_json
     try:
-        verdict = check_bundle(folder, expected, allow_offsets=allow_offsets, progress=show)
+        with _workplace(kernel, processes) as (arithmetic, executor):
+            if kernel or terminal:
+                click.echo(_describe(kernel, processes), err=True)
+            verdict = check_bundle(
+                folder,
+                expected,
+                allow_offsets=allow_offsets,
+                executor=executor,
+                arithmetic=arithmetic,
+                progress=_Meter() if terminal else no_progress,
+            )
+    except KernelError as error:
+        _stop("could not check", CannotCheckError(f"{error}, or leave --kernel out"), CANNOT_CHECK, as_json)
     except CannotCheckError as error:
         _stop("could not check", error, CANNOT_CHECK, as_json)
     except CrossmarginError as error:
@@ -160,8 +194,48 @@ def _show_receipt(checked: CheckedReceipt) -> None:
     click.echo("This file shows your positions: keep it private.")
 
 
-def _progress(text: str) -> None:
-    click.echo(f"  {text} ...", err=True)
+@contextmanager
+def _workplace(kernel: bool, processes: int) -> Iterator[tuple[Arithmetic, Executor | None]]:
+    """Yield who multiplies, and where: threads do for the kernel, which lets other threads run."""
+    if not kernel:
+        with worker_pool(processes) as executor:
+            yield PLAIN, executor
+        return
+    load_kernel()
+    if processes == 1:
+        yield KernelArithmetic(1), None
+        return
+    with ThreadPoolExecutor(processes) as threads:
+        yield KernelArithmetic(1), threads
+
+
+def _describe(kernel: bool, processes: int) -> str:
+    if kernel:
+        return f"  arithmetic: compiled kernel {VERSION}, which is trusted here; threads: {processes}"
+    return f"  arithmetic: plain Python; processes: {processes}"
+
+
+class _Meter:
+    """One line for each stage on a terminal, rewritten while it runs: share done, rate and time left."""
+
+    def __init__(self) -> None:
+        self._started = 0.0
+        self._width = 0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if not done:
+            self._started = now
+        seconds = now - self._started
+        text = f"  {_plain(stage)} ..."
+        if done == total:
+            text = f"  {_plain(stage)}: {seconds:.1f} s"
+        elif done and seconds:
+            rate = done / seconds
+            left = divmod(round((total - done) / rate), 60)
+            text += f" {100 * done // total} %, {rate:,.0f} a second, {left[0]}:{left[1]:02} left"
+        click.echo("\r" + text.ljust(self._width), err=True, nl=done == total)
+        self._width = 0 if done == total else len(text)
 
 
 def _stop(word: str, error: Exception, code: int, as_json: bool) -> NoReturn:

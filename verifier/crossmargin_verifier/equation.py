@@ -92,7 +92,8 @@ class Workplace:
 
     def piece_size(self, points: int) -> int:
         """Return the points of a piece, of so many points in all."""
-        return MAX_PIECE if self.executor is None else max(MIN_PIECE, min(MAX_PIECE, -(-points // PIECES)))
+        pieces = 1 if self.executor is None else max(1, min(PIECES, points // MIN_PIECE))
+        return min(MAX_PIECE, -(-points // pieces))
 
 
 def check_encodings(encodings: bytes, name: str, workplace: Workplace) -> None:
