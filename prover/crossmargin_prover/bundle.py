@@ -7,11 +7,13 @@ the two summaries are the verifier's own verdict.
 import secrets
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 
 from crossmargin.loading import Parameters
 from crossmargin.units import format_decimal
-from crossmargin_prover.vault import Report, check_replaceable
+from crossmargin_prover.vault import Report, check_replaceable, put_in_place
+from crossmargin_verifier.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.bundle import (
     BUNDLE_FILE,
     RESERVES_FILE,
@@ -22,6 +24,7 @@ from crossmargin_verifier.bundle import (
 )
 from crossmargin_verifier.check import check_bundle
 from crossmargin_verifier.verdict import Verdict
+from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["publish"]
 
@@ -33,8 +36,14 @@ def publish(
     report: Report,
     receipt_key: bytes,
     parameters: Parameters,
+    *,
+    executor: Executor | None = None,
+    arithmetic: Arithmetic = PLAIN,
+    progress: Progress = no_progress,
 ) -> Verdict:
     """Write the bundle of proven statements to `out`, in place of an earlier one; returns the verdict on it.
+
+    executor, arithmetic: of the verifier.
 
     A verdict with failing claims is published all the same: it is the truth about the book, and says so.
 
@@ -67,12 +76,10 @@ def publish(
             shutil.copytree(folder, temporary / name)
         (temporary / BUNDLE_FILE).write_bytes(manifest.encoded)
         (temporary / RESERVES_FILE).write_bytes(reserves.encoded)
-        verdict = check_bundle(temporary)
+        verdict = check_bundle(temporary, executor=executor, arithmetic=arithmetic, progress=progress)
         (temporary / SUMMARY_FILE).write_bytes(verdict.encoded)
         (temporary / SUMMARY_TEXT_FILE).write_text(verdict.text, encoding="utf-8")
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.rename(out)
+        put_in_place(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return verdict

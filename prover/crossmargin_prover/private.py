@@ -1,113 +1,241 @@
-"""The venue's secret state of a snapshot as one .npz file: arrays only, no pickle, readable by its owner alone."""
+"""The venue's secret state of a snapshot as bytes: .npz archives of arrays, no pickle (docs/formats.md).
 
-import os
-import secrets
-import stat
+plan.npz          digest of what is committed, and the random order of its accounts
+shard-NNNNNN.npz  the records, ids, nonces and commitments of a shard
+*.cm1             the public files; `snapshot.cm1` is written last and says that all is there
+"""
+
+import io
 import zipfile
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from crossmargin_circuits.errors import MalformedError
 from crossmargin_circuits.layout import columns_digest, decode_columns
-from crossmargin_prover.snapshot import CommittedSnapshot
+from crossmargin_prover.backend import Int64Array
+from crossmargin_prover.snapshot import COORDINATES_BYTES, CommittedShard, CommittedSnapshot
+from crossmargin_prover.store import Store
 from crossmargin_prover.witness import Records
+from crossmargin_verifier.field import ORDER, SCALAR_BYTES
+from crossmargin_verifier.group import POINT_BYTES
 from crossmargin_verifier.inclusion import NONCE_BYTES
+from crossmargin_verifier.merkle import top_tree
 from crossmargin_verifier.statement import (
     COLUMNS_FILE,
     POSITIONS_FILE,
     SNAPSHOT_FILE,
     TOTALS_FILE,
     SnapshotManifest,
+    point_file_body,
 )
 
-__all__ = ["load_private", "save_private"]
+__all__ = ["Plan", "StoredShards", "decode_arrays", "encode_arrays", "encode_shard", "load_snapshot", "shard_name"]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the arrays below."""
 
-_FILES = (COLUMNS_FILE, SNAPSHOT_FILE, POSITIONS_FILE, TOTALS_FILE)
+PLAN = "plan.npz"
+
+Arrays = dict[str, npt.NDArray[Any]]
 
 
-def save_private(snapshot: CommittedSnapshot, path: Path) -> None:
-    """Write the secret state atomically, with file mode 0600."""
-    ids = [holder.encode("utf-8") for holder in snapshot.ids]
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "format": np.array(FORMAT, dtype=np.int64),
-        "indptr": snapshot.records.indptr,
-        "indices": snapshot.records.indices,
-        "data": snapshot.records.data,
-        "ids": np.frombuffer(b"".join(ids), dtype=np.uint8),
-        "id_lengths": np.array([len(holder) for holder in ids], dtype=np.int64),
-        "nonces": np.frombuffer(snapshot.nonces, dtype=np.uint8),
-        "order": np.array(snapshot.order, dtype=np.int64),
-    }
-    for name in _FILES:
-        arrays[name] = np.frombuffer(snapshot.files.get(name, b""), dtype=np.uint8)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+@dataclass(frozen=True, repr=False)
+class Plan:
+    """What a run commits: digest of the book alone, digest of everything that it depends on, and the order of leaves.
+
+    order: number of the account at every leaf, or PADDING; secret.
+    """
+
+    book: bytes
+    inputs: bytes
+    order: Int64Array
+
+    def __repr__(self) -> str:
+        """Return a text without the order."""
+        return f"Plan({len(self.order)} leaves, redacted)"
+
+    def save(self, store: Store) -> None:
+        """Write the plan."""
+        store[PLAN] = encode_arrays(book=_bytes(self.book), inputs=_bytes(self.inputs), order=self.order)
+
+    @classmethod
+    def load(cls, store: Store) -> "Plan | None":
+        """Return the plan of a store, or None where nothing was begun.
+
+        Raises:
+            MalformedError: damaged.
+        """
+        if PLAN not in store:
+            return None
+        arrays = decode_arrays(store[PLAN], PLAN, ("book", "inputs", "order"))
+        return cls(arrays["book"].tobytes(), arrays["inputs"].tobytes(), arrays["order"].astype(np.int64))
 
 
-def load_private(path: Path) -> CommittedSnapshot:
-    """Read the state that `save_private` wrote, and check that it fits together and to the position root.
+@dataclass(frozen=True, repr=False)
+class StoredShards(Sequence[CommittedShard]):
+    """The shards of a store, read whenever they are asked for; the last one is kept."""
+
+    store: Store
+    manifest: SnapshotManifest
+    columns: int
+    positions: bytes
+    _last: dict[int, CommittedShard] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of shards."""
+        return self.manifest.shards
+
+    @overload
+    def __getitem__(self, index: int) -> CommittedShard: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[CommittedShard]: ...
+
+    def __getitem__(self, index: int | slice) -> CommittedShard | list[CommittedShard]:
+        """Return a shard, or some.
+
+        Raises:
+            MalformedError: damaged, or not there.
+        """
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError("no such shard")
+        number = index % len(self)
+        if number not in self._last:
+            shard = decode_shard(self.store, number, self.columns)
+            size = POINT_BYTES * self.manifest.accounts_per_shard
+            if shard.encodings != self.positions[size * number : size * (number + 1)]:
+                name = shard_name(number)
+                raise MalformedError(f"{name}: of another snapshot than {POSITIONS_FILE}: restore the file")
+            self._last.clear()
+            self._last[number] = shard
+        return self._last[number]
+
+
+def shard_name(number: int) -> str:
+    """Return the name of a shard in a store."""
+    return f"shard-{number:06d}.npz"
+
+
+def encode_shard(shard: CommittedShard) -> bytes:
+    """Return a shard as bytes; secret."""
+    ids = [holder.encode("utf-8") for holder in shard.ids]
+    return encode_arrays(
+        indptr=shard.records.indptr,
+        indices=shard.records.indices,
+        data=shard.records.data,
+        ids=_bytes(b"".join(ids)),
+        id_lengths=np.array([len(holder) for holder in ids], dtype=np.int64),
+        nonces=_bytes(shard.nonces),
+        order=shard.order,
+        points=_bytes(shard.points),
+        blinding=_bytes(shard.blinding.to_bytes(SCALAR_BYTES, "big")),
+    )
+
+
+def decode_shard(store: Mapping[str, bytes], number: int, columns: int) -> CommittedShard:
+    """Read a shard of a store, and check that its parts fit together.
 
     Raises:
-        MalformedError: not such a file, truncated, or of another version.
-        OSError: the file cannot be read.
+        MalformedError: not there, not such a file, truncated, or of another version.
     """
-    with path.open("rb") as stream:
-        try:
-            archive = np.load(stream, allow_pickle=False)
-            arrays = {name: archive[name] for name in archive.files}
-        except (AttributeError, ValueError, EOFError, OSError, RuntimeError, zipfile.BadZipFile) as error:
-            raise MalformedError(f"{path}: not a private snapshot: {type(error).__name__}") from None
+    name = shard_name(number)
+    if name not in store:
+        raise MalformedError(f"{name} is missing: the vault is damaged")
+    names = ("indptr", "indices", "data", "ids", "id_lengths", "nonces", "order", "points", "blinding")
+    arrays = decode_arrays(store[name], name, names)
     try:
-        if int(arrays["format"]) != FORMAT:
-            raise MalformedError(f"{path}: format {int(arrays['format'])}, expected {FORMAT}")
-        return _restore(path, arrays)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise MalformedError(f"{path}: not a private snapshot: {type(error).__name__}") from None
-
-
-def _restore(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> CommittedSnapshot:
-    files = {name: arrays[name].tobytes() for name in _FILES if arrays[name].size}
-    manifest = SnapshotManifest.decode(files[SNAPSHOT_FILE])
-    columns = decode_columns(files[COLUMNS_FILE])
-    ends = np.cumsum(arrays["id_lengths"]).tolist()
-    text = arrays["ids"].tobytes()
-    ids = tuple(text[start:end].decode("utf-8") for start, end in zip([0, *ends], ends, strict=False))
-    records = Records(
-        arrays["indptr"].astype(np.int64),
-        arrays["indices"].astype(np.int64),
-        arrays["data"].astype(np.int64),
-        len(columns),
-    )
-    snapshot = CommittedSnapshot(
-        manifest=manifest,
-        columns=columns,
-        files=files,
+        ends = np.cumsum(arrays["id_lengths"]).tolist()
+        text = arrays["ids"].tobytes()
+        ids = tuple(text[start:end].decode("utf-8") for start, end in zip([0, *ends], ends, strict=False))
+        parts = [arrays[part].astype(np.int64, copy=False) for part in ("indptr", "indices", "data", "order")]
+    except (TypeError, ValueError, IndexError) as error:
+        raise _damaged(name, error) from None
+    indptr, indices, data, order = parts
+    records = Records(indptr, indices, data, columns)
+    shard = CommittedShard(
         records=records,
         ids=ids,
         nonces=arrays["nonces"].tobytes(),
-        order=tuple(arrays["order"].tolist()),
+        order=order,
+        points=arrays["points"].tobytes(),
+        blinding=int.from_bytes(arrays["blinding"].tobytes(), "big") % ORDER,
     )
-    leaves = manifest.leaves
     if not (
-        len(records) == len(ids) == len(snapshot.order) == leaves
-        and len(snapshot.nonces) == NONCE_BYTES * leaves
-        and records.indptr[-1] == len(records.indices) == len(records.data)
-        and columns_digest(columns) == manifest.columns_digest
-        and snapshot.tree.root == manifest.position_root
+        (ends[-1] if ends else 0) == len(text)
+        and (arrays["id_lengths"] >= 0).all()
+        and len(indptr) == len(ids) + 1
+        and len(order) == len(ids)
+        and len(shard.nonces) == NONCE_BYTES * len(ids)
+        and len(shard.points) == COORDINATES_BYTES * len(ids)
+        and indptr[0] == 0
+        and indptr[-1] == len(indices) == len(data)
+        and (np.diff(indptr) >= 0).all()
+        and (not len(indices) or (indices.min() >= 0 and indices.max() < columns))
     ):
-        raise MalformedError(f"{path}: the parts of the private snapshot do not fit together")
+        raise MalformedError(f"{name}: its parts do not fit together: restore the file")
+    return shard
+
+
+def load_snapshot(store: Store) -> CommittedSnapshot:
+    """Return the finished snapshot of a store, checked to lead to its position root; shards are read when needed.
+
+    Raises:
+        MalformedError: a file is missing or damaged, or they do not fit together.
+    """
+    files = {name: store[name] for name in (COLUMNS_FILE, SNAPSHOT_FILE, POSITIONS_FILE, TOTALS_FILE) if name in store}
+    for name in (COLUMNS_FILE, SNAPSHOT_FILE, POSITIONS_FILE):
+        if name not in files:
+            raise MalformedError(f"{name} is missing: the vault is damaged")
+    manifest = SnapshotManifest.decode(files[SNAPSHOT_FILE])
+    columns = decode_columns(files[COLUMNS_FILE])
+    positions = bytes(point_file_body(files[POSITIONS_FILE], POSITIONS_FILE, manifest.leaves))
+    snapshot = CommittedSnapshot(manifest, columns, files, StoredShards(store, manifest, len(columns), positions))
+    if (
+        columns_digest(columns) != manifest.columns_digest
+        or top_tree(snapshot.shard_roots).root != manifest.position_root
+    ):
+        raise MalformedError("the parts of the private snapshot do not fit together: the vault is damaged")
     return snapshot
+
+
+def encode_arrays(**arrays: npt.NDArray[Any]) -> bytes:
+    """Return arrays as an .npz archive."""
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, format=np.array(FORMAT, dtype=np.int64), **arrays)
+    return stream.getvalue()
+
+
+def decode_arrays(data: bytes, name: str, expected: Iterable[str]) -> Arrays:
+    """Return the arrays of an archive.
+
+    Raises:
+        MalformedError: not such an archive, truncated, of another version, or without one of the expected arrays.
+    """
+    try:
+        archive = np.load(io.BytesIO(data), allow_pickle=False)
+        arrays = {each: archive[each] for each in archive.files}
+        version = int(arrays["format"])
+    except (
+        AttributeError, KeyError, TypeError, ValueError, EOFError, OSError, RuntimeError, zipfile.BadZipFile
+    ) as error:  # fmt: skip
+        raise _damaged(name, error) from None
+    if version != FORMAT:
+        raise MalformedError(f"{name}: format {version}, expected {FORMAT}: it was written by another version")
+    for each in expected:
+        if each not in arrays:
+            raise MalformedError(f"{name}: no array {each!r}: restore the file")
+    return arrays
+
+
+def _bytes(data: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(data, dtype=np.uint8)
+
+
+def _damaged(name: str, error: Exception) -> MalformedError:
+    return MalformedError(f"{name}: not a private file of this version, or cut off: {type(error).__name__}")

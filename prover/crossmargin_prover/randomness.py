@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from crossmargin_circuits.digest import tag_prefix
 from crossmargin_verifier.field import ORDER
@@ -53,11 +54,11 @@ class Randomness(Protocol):
     context: whatever the draw must be bound to; shard: number of the shard, or 0; first: index of the first draw.
     """
 
-    def order(self, count: int, context: bytes) -> list[int]:
+    def order(self, count: int, context: bytes) -> npt.NDArray[np.int64]:
         """Return a permutation of 0 .. count - 1: entry i is what goes to leaf i (SPEC S4)."""
 
-    def nonces(self, count: int, context: bytes) -> bytes:
-        """Return the nonces of `count` accounts, 32 bytes each."""
+    def nonces(self, first: int, count: int, context: bytes) -> bytes:
+        """Return the nonces of `count` accounts from leaf `first` on, 32 bytes each."""
 
     def scalars(self, draw: Draw, shard: int, first: int, count: int, context: bytes) -> list[int]:
         """Return uniform scalars in [0, r)."""
@@ -79,14 +80,14 @@ class SystemRandomness:
         """Return a text without the key."""
         return "SystemRandomness(redacted)"
 
-    def order(self, count: int, context: bytes) -> list[int]:
+    def order(self, count: int, context: bytes) -> npt.NDArray[np.int64]:
         """Return a permutation of 0 .. count - 1, by sorting 128-bit keys."""
         keys = np.frombuffer(self._stream("order", 0, 0, 16 * count, context), dtype=np.uint64).reshape(count, 2)
-        return [int(index) for index in np.lexsort((keys[:, 0], keys[:, 1]))]
+        return np.lexsort((keys[:, 0], keys[:, 1])).astype(np.int64, copy=False)
 
-    def nonces(self, count: int, context: bytes) -> bytes:
-        """Return the nonces of `count` accounts, 32 bytes each."""
-        return self._stream(Draw.NONCE, 0, 0, NONCE_BYTES * count, context)
+    def nonces(self, first: int, count: int, context: bytes) -> bytes:
+        """Return the nonces of `count` accounts from leaf `first` on, 32 bytes each."""
+        return self._stream(Draw.NONCE, 0, first, NONCE_BYTES * count, context)
 
     def scalars(self, draw: Draw, shard: int, first: int, count: int, context: bytes) -> list[int]:
         """Return uniform scalars in [0, r)."""
@@ -114,13 +115,13 @@ class SeededRandomness:
             raise ValueError(f"the seed must have {KEY_BYTES} bytes")
         self._prefix = tag_prefix("test-rnd") + seed
 
-    def order(self, count: int, context: bytes) -> list[int]:
+    def order(self, count: int, context: bytes) -> npt.NDArray[np.int64]:
         """Return the identity."""
-        return list(range(count))
+        return np.arange(count, dtype=np.int64)
 
-    def nonces(self, count: int, context: bytes) -> bytes:
-        """Return the nonces of `count` accounts, 32 bytes each."""
-        return b"".join(self._draw(Draw.NONCE, 0, index)[:NONCE_BYTES] for index in range(count))
+    def nonces(self, first: int, count: int, context: bytes) -> bytes:
+        """Return the nonces of `count` accounts from leaf `first` on, 32 bytes each."""
+        return b"".join(self._draw(Draw.NONCE, 0, index)[:NONCE_BYTES] for index in range(first, first + count))
 
     def scalars(self, draw: Draw, shard: int, first: int, count: int, context: bytes) -> list[int]:
         """Return scalars in [0, r)."""

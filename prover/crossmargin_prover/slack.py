@@ -1,71 +1,101 @@
 """The slack rows of a statement: commitments to the bits of slacks and auxiliaries, freshly blinded (SPEC S8)."""
 
-from collections.abc import Sequence
-from concurrent.futures import Executor
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain
 
-from crossmargin_prover.backend import Backend, UInt64Array
-from crossmargin_prover.jobs import Progress, run_jobs
+import numpy as np
+
+from crossmargin_circuits.errors import MalformedError
+from crossmargin_circuits.relation import VALUE_BITS
+from crossmargin_prover.backend import Backend, Int64Array, UInt64Array, finite
+from crossmargin_prover.private import decode_arrays, encode_arrays
 from crossmargin_prover.randomness import Draw, Randomness
-from crossmargin_verifier.group import encode_point
-from crossmargin_verifier.merkle import ShardedTree
+from crossmargin_verifier.field import SCALAR_BYTES, decode_scalar, encode_scalars
+from crossmargin_verifier.group import POINT_BYTES, encode_point
 
-__all__ = ["SlackRows", "commit_slack_rows"]
+__all__ = ["SlackRows", "commit_slack_rows", "slack_name"]
 
 
 @dataclass(frozen=True, repr=False)
 class SlackRows:
-    """All slack rows R_h in global order: their values and blindings, secret, and their encodings, public.
+    """The slack rows R_h of a shard: `encodings`, 33 bytes each, are public, all else is secret.
 
-    values: uint64 (S N, J), the slacks of an account, then its auxiliaries; blindings: s_h (S N / G).
+    statement: digest of what the rows are for; values_digest: of the values that were committed; blindings: s_h (n);
+    bit_sums: sum_h b_{hG+a,j,t}, ordered (a J + j) 64 + t.
     """
 
-    values: UInt64Array
+    statement: bytes
+    values_digest: bytes
     blindings: list[int]
-    encodings: list[bytes]
-    rows_per_shard: int
-    packing: int
+    bit_sums: Int64Array
+    encodings: bytes
 
     def __repr__(self) -> str:
         """Return a text without values and blindings."""
-        return f"SlackRows({len(self.encodings)} rows, redacted)"
+        return f"SlackRows({len(self.blindings)} rows, redacted)"
 
-    @cached_property
-    def tree(self) -> ShardedTree:
-        """The tree over all R_h."""
-        return ShardedTree(self.encodings, self.rows_per_shard)
+    def auxiliary_totals(self, rows: int, values: int) -> list[int]:
+        """Return sum_i aux_iu for every auxiliary u; rows: K of the relation, values: J, rows and auxiliaries."""
+        bits = self.bit_sums.reshape(-1, values, VALUE_BITS).sum(axis=0)[rows:]
+        return [sum(count << bit for bit, count in enumerate(each)) for each in bits.tolist()]
 
-    def shard_values(self, shard: int) -> UInt64Array:
-        """Return the values of a shard, (N, J)."""
-        accounts = self.rows_per_shard << self.packing
-        return self.values[shard * accounts : (shard + 1) * accounts]
+    def encode(self) -> bytes:
+        """Return the rows as bytes; secret."""
+        return encode_arrays(
+            statement=np.frombuffer(self.statement, dtype=np.uint8),
+            values_digest=np.frombuffer(self.values_digest, dtype=np.uint8),
+            blindings=np.frombuffer(encode_scalars(self.blindings), dtype=np.uint8),
+            bit_sums=self.bit_sums,
+            encodings=np.frombuffer(self.encodings, dtype=np.uint8),
+        )
 
-    def shard_blindings(self, shard: int) -> list[int]:
-        """Return the blindings of a shard, N / G."""
-        return self.blindings[shard * self.rows_per_shard : (shard + 1) * self.rows_per_shard]
+    @classmethod
+    def decode(cls, store: Mapping[str, bytes], shard: int, rows: int) -> "SlackRows":
+        """Read the rows of a shard from a store; rows: how many it must have.
+
+        Raises:
+            MalformedError: not such a file, truncated, or of another version.
+        """
+        name = slack_name(shard)
+        names = ("statement", "values_digest", "blindings", "bit_sums", "encodings")
+        arrays = decode_arrays(store[name], name, names)
+        parts = {each: arrays[each].tobytes() for each in names}
+        if len(parts["blindings"]) != rows * SCALAR_BYTES or len(parts["encodings"]) != rows * POINT_BYTES:
+            raise MalformedError(f"{name}: not the slack rows of a shard of {rows} rows: remove the file")
+        blindings = parts["blindings"]
+        return cls(
+            statement=parts["statement"],
+            values_digest=parts["values_digest"],
+            blindings=[
+                decode_scalar(blindings[start : start + SCALAR_BYTES])
+                for start in range(0, len(blindings), SCALAR_BYTES)
+            ],
+            bit_sums=arrays["bit_sums"].astype(np.int64),
+            encodings=parts["encodings"],
+        )
+
+
+def slack_name(shard: int) -> str:
+    """Return the name of the slack rows of a shard in a store."""
+    return f"slack-{shard:06d}.npz"
 
 
 def commit_slack_rows(
     values: UInt64Array,
-    accounts_per_shard: int,
     packing: int,
+    first: int,
     randomness: Randomness,
+    statement: bytes,
     context: bytes,
     backend: Backend,
-    executor: Executor | None,
-    progress: Progress,
 ) -> SlackRows:
-    """Commit values (S N, J), 2^packing accounts to a row, with blindings drawn for this statement alone."""
-    rows_per_shard = accounts_per_shard >> packing
-    blindings = randomness.scalars(Draw.SLACK, 0, 0, len(values) >> packing, context)
-    rows = SlackRows(values, blindings, [], rows_per_shard, packing)
-    shards = range(len(values) // accounts_per_shard)
-    jobs = [(backend, rows.shard_values(shard), packing, rows.shard_blindings(shard)) for shard in shards]
-    committed = run_jobs(_commit_shard, jobs, executor, progress, "commit slacks")
-    return SlackRows(values, blindings, list(chain.from_iterable(committed)), rows_per_shard, packing)
+    """Commit the values of a shard (N, J), 2^packing accounts to a row, with blindings drawn for this statement alone.
 
-
-def _commit_shard(backend: Backend, values: UInt64Array, packing: int, blindings: Sequence[int]) -> list[bytes]:
-    return [encode_point(point) for point in backend.commit_bits(values, packing, blindings)]
+    first: global number of the first row; context: what the draws are bound to.
+    """
+    blindings = randomness.scalars(Draw.SLACK, 0, first, len(values) >> packing, context)
+    encodings = b"".join(encode_point(finite(point)) for point in backend.commit_bits(values, packing, blindings))
+    sums = backend.fold_bits(values, packing, [1] * len(blindings))
+    digest = hashlib.sha256(values.tobytes()).digest()
+    return SlackRows(statement, digest, blindings, np.array(sums, dtype=np.int64), encodings)

@@ -1,36 +1,125 @@
 """A committed snapshot: its public files, and what the venue keeps to make statements and receipts (SPEC S4 - S6)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
-from crossmargin_prover.witness import Records
-from crossmargin_verifier.inclusion import NONCE_BYTES, Receipt, blinding_scalar
-from crossmargin_verifier.merkle import ShardedTree
-from crossmargin_verifier.statement import POSITIONS_FILE, TOTALS_FILE, SnapshotManifest, decode_point_file
+import numpy as np
 
-__all__ = ["PADDING", "CommittedSnapshot", "number_account", "receipt_for"]
+from crossmargin_circuits.digest import tag_prefix
+from crossmargin_circuits.encoding import Writer
+from crossmargin_prover.backend import Int64Array
+from crossmargin_prover.witness import Records
+from crossmargin_verifier.field import ORDER
+from crossmargin_verifier.group import POINT_BYTES
+from crossmargin_verifier.inclusion import NONCE_BYTES, Receipt
+from crossmargin_verifier.merkle import Tree, shard_tree, top_tree
+from crossmargin_verifier.statement import POSITIONS_FILE, TOTALS_FILE, SnapshotManifest, point_file_body
+
+__all__ = [
+    "COORDINATES_BYTES",
+    "PADDING",
+    "CommittedShard",
+    "CommittedSnapshot",
+    "blindings",
+    "number_account",
+    "number_leaf",
+    "receipt_for",
+    "receipt_in",
+]
 
 PADDING = -1
-"""Stands in `CommittedSnapshot.order` for a leaf without an account."""
+"""Stands in `CommittedShard.order` for a leaf without an account."""
+
+COORDINATES_BYTES = 64
+"""Bytes of a point as it is kept, x and y, so that a later snapshot need not take a square root."""
+
+
+@dataclass(frozen=True, repr=False)
+class CommittedShard:
+    """What is committed in a row of leaves, in their order; `points` is public, all else secret.
+
+    records: (n, V); ids: "" for padding; nonces: 32 n bytes; order: for every leaf the number of the account in the
+    input of the commitment, or PADDING; points: X_i, 64 n bytes, x and y; blinding: sum_i r_i.
+    """
+
+    records: Records
+    ids: tuple[str, ...]
+    nonces: bytes
+    order: Int64Array
+    points: bytes
+    blinding: int
+
+    def __len__(self) -> int:
+        """Return the number of leaves."""
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        """Return a text without accounts."""
+        return f"CommittedShard({len(self)} leaves, redacted)"
+
+    def nonce(self, leaf: int) -> bytes:
+        """Return the nonce of a leaf, secret."""
+        return self.nonces[NONCE_BYTES * leaf : NONCE_BYTES * (leaf + 1)]
+
+    @cached_property
+    def encodings(self) -> bytes:
+        """enc(X_i), 33 n bytes."""
+        coordinates = np.frombuffer(self.points, dtype=np.uint8).reshape(-1, COORDINATES_BYTES)
+        compressed = np.empty((len(coordinates), POINT_BYTES), dtype=np.uint8)
+        compressed[:, 0] = 2 | coordinates[:, -1] & 1
+        compressed[:, 1:] = coordinates[:, : POINT_BYTES - 1]
+        return compressed.tobytes()
+
+    def encoding(self, leaf: int) -> bytes:
+        """Return enc(X_i) of a leaf."""
+        return self.encodings[POINT_BYTES * leaf : POINT_BYTES * (leaf + 1)]
+
+    def blindings(self, sid: str) -> list[int]:
+        """Return r_i for every leaf, secret."""
+        return blindings(sid, self.ids, self.nonces)
+
+    def take(self, places: Sequence[int], sid: str) -> "CommittedShard":
+        """Return some leaves alone."""
+        ids = tuple(self.ids[place] for place in places)
+        nonces = b"".join(self.nonce(place) for place in places)
+        return CommittedShard(
+            records=self.records.take(places),
+            ids=ids,
+            nonces=nonces,
+            order=self.order[list(places)],
+            points=b"".join(
+                self.points[COORDINATES_BYTES * place : COORDINATES_BYTES * (place + 1)] for place in places
+            ),
+            blinding=sum(blindings(sid, ids, nonces)) % ORDER,
+        )
+
+    @classmethod
+    def join(cls, shards: Sequence["CommittedShard"]) -> "CommittedShard":
+        """Return shards as one, for books that fit into memory."""
+        return cls(
+            records=Records.join([shard.records for shard in shards]),
+            ids=tuple(holder for shard in shards for holder in shard.ids),
+            nonces=b"".join(shard.nonces for shard in shards),
+            order=np.concatenate([shard.order for shard in shards]),
+            points=b"".join(shard.points for shard in shards),
+            blinding=sum(shard.blinding for shard in shards) % ORDER,
+        )
 
 
 @dataclass(frozen=True, repr=False)
 class CommittedSnapshot:
-    """Everything about one snapshot; all lists are in the order of the leaves, S N of them.
+    """Everything about one snapshot.
 
-    manifest, columns and files are public; records, ids, nonces and order are secret.
+    manifest, columns and files are public; shards are secret, and may be read from a store whenever they are asked for.
     files: `columns.cm1`, `snapshot.cm1`, `positions.cm1` and, unless the totals stay closed, `totals.cm1`.
-    order: for every leaf the number of the account in the input of the commitment, or PADDING.
     """
 
     manifest: SnapshotManifest
     columns: tuple[str, ...]
     files: Mapping[str, bytes]
-    records: Records
-    ids: tuple[str, ...]
-    nonces: bytes
-    order: tuple[int, ...]
+    shards: Sequence[CommittedShard] = field(compare=False)
 
     def __repr__(self) -> str:
         """Return a text without accounts."""
@@ -41,29 +130,61 @@ class CommittedSnapshot:
         """Whether the totals of all columns are published."""
         return TOTALS_FILE in self.files
 
-    @cached_property
-    def encodings(self) -> list[bytes]:
-        """enc(X_i) for every leaf, public."""
-        return decode_point_file(self.files[POSITIONS_FILE], POSITIONS_FILE, self.manifest.leaves)
+    def shard_encodings(self, shard: int) -> bytes:
+        """Return enc(X_i) for every leaf of a shard, public."""
+        size = POINT_BYTES * self.manifest.accounts_per_shard
+        body = point_file_body(self.files[POSITIONS_FILE], POSITIONS_FILE, self.manifest.leaves)
+        return bytes(body[size * shard : size * (shard + 1)])
 
     @cached_property
-    def tree(self) -> ShardedTree:
-        """The tree over all X_i, public."""
-        return ShardedTree(self.encodings, self.manifest.accounts_per_shard)
+    def shard_roots(self) -> tuple[bytes, ...]:
+        """Root over X_i of every shard, public."""
+        return tuple(shard_tree(self.shard_encodings(shard)).root for shard in range(self.manifest.shards))
 
     @cached_property
-    def blindings(self) -> list[int]:
-        """r_i for every leaf, secret."""
-        return [blinding_scalar(self.manifest.sid, holder, self.nonce(leaf)) for leaf, holder in enumerate(self.ids)]
+    def top_tree(self) -> Tree:
+        """The tree over the roots of the shards, public."""
+        return top_tree(self.shard_roots)
 
-    def nonce(self, leaf: int) -> bytes:
-        """Return the nonce of a leaf, secret."""
-        return self.nonces[NONCE_BYTES * leaf : NONCE_BYTES * (leaf + 1)]
+    def whole(self) -> CommittedShard:
+        """Return all leaves in global order, for books that fit into memory."""
+        return CommittedShard.join(list(self.shards))
+
+    def place(self, leaf: int) -> tuple[int, int]:
+        """Return the shard of a leaf and its place in it.
+
+        Raises:
+            ValueError: no such leaf.
+        """
+        if not 0 <= leaf < self.manifest.leaves:
+            raise ValueError(f"leaf {leaf} holds no account")
+        return divmod(leaf, self.manifest.accounts_per_shard)
+
+
+def blindings(sid: str, ids: Sequence[str], nonces: bytes) -> list[int]:
+    """Return r_i of accounts from their ids and nonces, as `inclusion.blinding_scalar` does one by one (SPEC S4)."""
+    # What all messages begin with is hashed once.
+    begin = Writer().string(sid).bytes()
+    first, second = (hashlib.sha256(tag_prefix(tag) + begin) for tag in ("blind0", "blind1"))
+    scalars = []
+    for leaf, holder in enumerate(ids):
+        encoded = holder.encode("utf-8")
+        message = len(encoded).to_bytes(2, "big") + encoded + nonces[NONCE_BYTES * leaf : NONCE_BYTES * (leaf + 1)]
+        high, low = first.copy(), second.copy()
+        high.update(message)
+        low.update(message)
+        scalars.append(int.from_bytes(high.digest() + low.digest(), "big") % ORDER)
+    return scalars
 
 
 def number_account(number: int) -> str:
     """Name an account in errors by its number in the input of the commitment; the venue may pass a better name."""
     return f"account {number}"
+
+
+def number_leaf(shard: CommittedShard, place: int) -> str:
+    """Name the account at a place of a shard in errors; the venue may pass a better name."""
+    return number_account(int(shard.order[place]))
 
 
 def receipt_for(snapshot: CommittedSnapshot, leaf: int) -> bytes:
@@ -72,14 +193,26 @@ def receipt_for(snapshot: CommittedSnapshot, leaf: int) -> bytes:
     Raises:
         ValueError: no such leaf, or a padding account, which nobody holds.
     """
-    if not 0 <= leaf < snapshot.manifest.leaves or snapshot.order[leaf] == PADDING:
+    number, place = snapshot.place(leaf)
+    shard = snapshot.shards[number]
+    return receipt_in(snapshot, number, shard, place, shard_tree(shard.encodings))
+
+
+def receipt_in(snapshot: CommittedSnapshot, number: int, shard: CommittedShard, place: int, tree: Tree) -> bytes:
+    """Return the receipt of the account at a place of a shard, whose number and tree are known already.
+
+    Raises:
+        ValueError: a padding account, which nobody holds.
+    """
+    leaf = number * snapshot.manifest.accounts_per_shard + place
+    if shard.order[place] == PADDING:
         raise ValueError(f"leaf {leaf} holds no account")
     receipt = Receipt(
         snapshot_digest=snapshot.manifest.digest,
         index=leaf,
-        holder=snapshot.ids[leaf],
-        nonce=snapshot.nonce(leaf),
-        record=snapshot.records.row(leaf),
-        path=snapshot.tree.path(leaf),
+        holder=shard.ids[place],
+        nonce=shard.nonce(place),
+        record=shard.records.row(place),
+        path=tree.path(place) + snapshot.top_tree.path(number),
     )
     return receipt.encode()

@@ -1,13 +1,13 @@
 """A whole statement about a committed snapshot: all files of one published directory (SPEC S7 - S10, P1 - P10).
 
-The witness is checked in exact integers before anything is proven, and the finished files are given to the verifier
-before they are returned.
+The witness is checked in exact integers before it is committed. Slack rows and proofs of finished shards are kept in a
+store, so that a run that was interrupted goes on from them. Whoever publishes the files has them verified first.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,16 @@ from crossmargin_circuits.digest import DIGEST_BYTES
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.relation import Relation
 from crossmargin_prover.backend import Backend, UInt64Array
-from crossmargin_prover.jobs import Progress, no_progress, run_jobs
+from crossmargin_prover.commitments import ChangedInputError
 from crossmargin_prover.randomness import Randomness
 from crossmargin_prover.shard import prove_shard
-from crossmargin_prover.slack import SlackRows, commit_slack_rows
-from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, number_account
+from crossmargin_prover.slack import SlackRows, commit_slack_rows, slack_name
+from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapshot, number_leaf
+from crossmargin_prover.store import Store
 from crossmargin_prover.totals import prove_auxiliary_totals
-from crossmargin_prover.witness import ShardWitness, check_rows, unsigned_values
+from crossmargin_prover.witness import Records, ShardWitness, WitnessError, check_rows, unsigned_values
+from crossmargin_verifier.merkle import shard_tree, top_tree
+from crossmargin_verifier.proof import ShardProof
 from crossmargin_verifier.shape import Shape
 from crossmargin_verifier.shard import PublicShard, check_bounded_size
 from crossmargin_verifier.statement import (
@@ -35,24 +38,50 @@ from crossmargin_verifier.statement import (
     encode_slack_rows,
     shard_file,
 )
-from crossmargin_verifier.verify import verify_statement
+from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 
-__all__ = ["DEFAULT_PACKING", "StatementError", "prove_statement"]
+__all__ = ["DEFAULT_PACKING", "GivenWitness", "StatementError", "WitnessSource", "prove_statement"]
 
 DEFAULT_PACKING = 2
 """gamma: four accounts share a slack row, where published bytes and length of the opening balance (SPEC section 9)."""
+
+WitnessSource = Callable[[int, Records], tuple[npt.ArrayLike, npt.ArrayLike]]
+"""Returns auxiliaries (N, Q) and slacks (N, K) of a shard, from its number and records (N, V), the same every time."""
 
 
 class StatementError(CrossmarginError):
     """A statement that cannot be made about this snapshot."""
 
 
+class GivenWitness:
+    """Auxiliaries (S N, Q) and slacks (S N, K) that are there already, in the order of the leaves."""
+
+    def __init__(self, auxiliaries: npt.ArrayLike, slacks: npt.ArrayLike, leaves: int) -> None:
+        """Take both; secret.
+
+        Raises:
+            WitnessError: auxiliaries or slacks of other than `leaves` accounts.
+        """
+        self._auxiliaries, self._slacks = np.asarray(auxiliaries), np.asarray(slacks)
+        for array, what in ((self._auxiliaries, "auxiliary"), (self._slacks, "row")):
+            if array.size and len(array) != leaves:
+                raise WitnessError(f"{what} values of {len(array)} accounts: must be {leaves}")
+
+    def __repr__(self) -> str:
+        """Return a text without the values."""
+        return "GivenWitness(redacted)"
+
+    def __call__(self, shard: int, records: Records) -> tuple[npt.ArrayLike, npt.ArrayLike]:
+        """Return the part of a shard."""
+        part = slice(shard * len(records), (shard + 1) * len(records))
+        return self._auxiliaries[part], self._slacks[part]
+
+
 def prove_statement(
     snapshot: CommittedSnapshot,
     relation: Relation,
     policy_digest: bytes,
-    auxiliaries: npt.ArrayLike,
-    slacks: npt.ArrayLike,
+    witness: WitnessSource,
     randomness: Randomness,
     backend: Backend,
     *,
@@ -60,25 +89,29 @@ def prove_statement(
     mode: int = BOOK,
     executor: Executor | None = None,
     progress: Progress = no_progress,
-    name_account: Callable[[int], str] = number_account,
+    name_account: Callable[[CommittedShard, int], str] = number_leaf,
+    store: Store | None = None,
 ) -> dict[str, bytes]:
-    """Prove that every committed account satisfies the relation; returns all files of the statement, verified.
+    """Prove that every committed account satisfies the relation; returns all files of the statement, not yet verified.
 
-    auxiliaries: integers (S N, Q); slacks: integers (S N, K), both in the order of the leaves, that is of
-    `snapshot.records`; packing: gamma, lowered to nu in small shards; mode: 0 book, 1 bounded; name_account: names an
-    account in errors by its number in the input of the commitment.
+    packing: gamma, lowered to nu in small shards; mode: 0 book, 1 bounded; name_account: names an account in errors by
+    its shard and its place there; store: where finished parts are kept and, from an earlier call that was interrupted,
+    found.
 
     Raises:
         StatementError: the relation is about other columns, or a book statement about a snapshot with closed totals.
         BudgetError: S10, the coefficients are too large.
         WitnessError: a value out of range, or an account that does not satisfy a row; names both.
-        RejectedError: V4, the coefficients are too large for bounded mode; else the verifier refuses the finished
-            files, which shows a fault of this program.
+        RejectedError: V4, the coefficients are too large for bounded mode.
+        ChangedInputError: the store holds parts of another statement, or the witness is not what was committed.
+        MalformedError: a damaged store.
     """
     if mode == BOOK and not snapshot.opens_totals:
-        raise StatementError("a statement about the book needs the totals of the snapshot, which stay closed")
-    accounts = snapshot.manifest.accounts_per_shard
-    packing = min(packing, accounts.bit_length() - 1)
+        raise StatementError("a statement about the book needs the totals of the snapshot: commit with open totals")
+    if relation.columns != snapshot.columns:
+        raise StatementError("the relation is about other columns than the snapshot")
+    relation.check_size(snapshot.manifest.leaves)
+    packing = min(packing, snapshot.manifest.accounts_per_shard.bit_length() - 1)
     draft = StatementManifest(
         snapshot_digest=snapshot.manifest.digest,
         relation_digest=relation.digest,
@@ -90,83 +123,182 @@ def prove_statement(
     shape = Shape.of(snapshot.manifest, draft, relation)
     if shape.bounded:
         check_bounded_size(relation, shape)
-    values = _checked_values(snapshot, relation, auxiliaries, slacks, name_account)
+    run = _Run(snapshot, relation, shape, draft, witness, name_account, {} if store is None else store)
 
     # S8, S9: slack rows, blinded for this statement alone, and the manifest.
-    witness_digest = hashlib.sha256(values.tobytes() + snapshot.nonces).digest()
-    context = draft.encoded + witness_digest
-    rows = commit_slack_rows(values, accounts, packing, randomness, context, backend, executor, progress)
-    statement = replace(draft, slack_root=rows.tree.root)
+    run.commit_slack_rows(randomness, backend, executor, progress)
+    encodings = [run.slack_rows(shard).encodings for shard in range(shape.shards)]
+    slack_roots = [shard_tree(each).root for each in encodings]
+    statement = replace(draft, slack_root=top_tree(slack_roots).root)
 
     # P1 - P8: every shard by itself.
-    jobs = [
-        (*_shard_job(snapshot, relation, shape, statement, rows, shard), randomness, backend)
-        for shard in range(snapshot.manifest.shards)
-    ]
-    proofs = run_jobs(prove_shard, jobs, executor, progress, "prove shards")
+    run.prove_shards(statement, slack_roots, randomness, backend, executor, progress)
 
     files = {
         **snapshot.files,
         RELATION_FILE: relation.encoded,
         STATEMENT_FILE: statement.encoded,
-        SLACK_FILE: encode_slack_rows(rows.encodings),
-        **{shard_file(shard): proof for shard, proof in enumerate(proofs)},
+        SLACK_FILE: encode_slack_rows(b"".join(encodings)),
+        **{shard_file(shard): run.store[shard_file(shard)] for shard in range(shape.shards)},
     }
     if relation.disclosed and snapshot.opens_totals:
-        totals = prove_auxiliary_totals(statement.digest, relation, rows, randomness, witness_digest, backend)
-        files[AUXILIARY_TOTALS_FILE] = totals.encode()
-
-    progress("verify", 0, 1)
-    verify_statement(files, relation, policy_digest, allow_offsets=True)
-    progress("verify", 1, 1)
+        files[AUXILIARY_TOTALS_FILE] = run.prove_totals(statement, randomness, backend)
     return files
 
 
-def _checked_values(
-    snapshot: CommittedSnapshot,
-    relation: Relation,
-    auxiliaries: npt.ArrayLike,
-    slacks: npt.ArrayLike,
-    name_account: Callable[[int], str],
-) -> UInt64Array:
-    """Return the values of all leaves (S N, J), once the statement is known to be true."""
-    if relation.columns != snapshot.columns:
-        raise StatementError("the relation is about other columns than the snapshot")
-    leaves = snapshot.manifest.leaves
-    relation.check_size(leaves)
+@dataclass(frozen=True, repr=False)
+class _Run:
+    """The work on one statement, shard by shard."""
 
-    def name(leaf: int) -> str:
-        number = snapshot.order[leaf]
-        return "a padding account" if number == PADDING else name_account(number)
+    snapshot: CommittedSnapshot
+    relation: Relation
+    shape: Shape
+    draft: StatementManifest
+    witness: WitnessSource
+    name_account: Callable[[CommittedShard, int], str]
+    store: Store
 
-    helpers = unsigned_values(auxiliaries, leaves, [entry.label for entry in relation.auxiliaries], "auxiliary", name)
-    y = unsigned_values(slacks, leaves, [row.label for row in relation.rows], "row", name)
-    check_rows(relation, snapshot.records, helpers, y, name)
-    return np.concatenate([y, helpers], axis=1)
+    def slack_rows(self, shard: int) -> SlackRows:
+        """Return the finished slack rows of a shard; refuse those of another statement."""
+        rows = SlackRows.decode(self.store, shard, self.shape.slack_rows_per_shard)
+        if rows.statement != self.draft.digest or len(rows.bit_sums) != self.shape.slack_length:
+            raise ChangedInputError(
+                "an unfinished run of this statement had other prices, another model, packing or snapshot: finish it "
+                "with the same input, or give it up (--restart)"
+            )
+        return rows
+
+    def values(self, number: int, shard: CommittedShard) -> UInt64Array:
+        """Return the values of a shard (N, J), once it is known that they satisfy the relation."""
+        relation, accounts = self.relation, len(shard)
+
+        def name(place: int) -> str:
+            return "a padding account" if shard.order[place] == PADDING else self.name_account(shard, place)
+
+        auxiliaries, slacks = self.witness(number, shard.records)
+        labels = [entry.label for entry in relation.auxiliaries]
+        helpers = unsigned_values(auxiliaries, accounts, labels, "auxiliary", name)
+        y = unsigned_values(slacks, accounts, [row.label for row in relation.rows], "row", name)
+        check_rows(relation, shard.records, helpers, y, name)
+        return np.concatenate([y, helpers], axis=1)
+
+    def commit_slack_rows(
+        self, randomness: Randomness, backend: Backend, executor: Executor | None, progress: Progress
+    ) -> None:
+        """Commit the slack rows of the shards that have none yet."""
+        missing = [shard for shard in range(self.shape.shards) if slack_name(shard) not in self.store]
+        for shard in sorted(set(range(self.shape.shards)) - set(missing)):
+            self.slack_rows(shard)
+
+        def jobs() -> Iterator[tuple[object, ...]]:
+            for shard in missing:
+                committed = self.snapshot.shards[shard]
+                values = self.values(shard, committed)
+                first = shard * self.shape.slack_rows_per_shard
+                context = self.draft.encoded + hashlib.sha256(values.tobytes() + committed.nonces).digest()
+                yield values, self.shape.packing, first, randomness, self.draft.digest, context, backend
+
+        done = self._report("commit slacks", missing, progress)
+        for shard, rows in zip(missing, run_jobs(commit_slack_rows, jobs(), executor), strict=True):
+            self.store[slack_name(shard)] = rows.encode()
+            done()
+
+    def prove_shards(
+        self,
+        statement: StatementManifest,
+        slack_roots: list[bytes],
+        randomness: Randomness,
+        backend: Backend,
+        executor: Executor | None,
+        progress: Progress,
+    ) -> None:
+        """Prove the shards that have no proof yet."""
+        missing = []
+        for shard in range(self.shape.shards):
+            name = shard_file(shard)
+            if name not in self.store:
+                missing.append(shard)
+            elif ShardProof.decode(self.store[name], self.shape, shard).statement_digest != statement.digest:
+                raise ChangedInputError(
+                    f"{name}: of another run of this statement: remove the file, or give the run up"
+                )
+
+        def jobs() -> Iterator[tuple[object, ...]]:
+            for shard in missing:
+                public = PublicShard(
+                    statement_digest=statement.digest,
+                    relation=self.relation,
+                    shape=self.shape,
+                    index=shard,
+                    position_root=self.snapshot.shard_roots[shard],
+                    slack_root=slack_roots[shard],
+                )
+                yield public, *self._shard_secrets(shard), randomness, backend
+
+        done = self._report("prove shards", missing, progress)
+        for shard, proof in zip(missing, run_jobs(_prove_shard, jobs(), executor), strict=True):
+            self.store[shard_file(shard)] = proof
+            done()
+
+    def _shard_secrets(self, number: int) -> tuple[str, CommittedShard, UInt64Array, list[int]]:
+        """Return snapshot id, committed shard, values and slack blindings."""
+        shard, rows = self.snapshot.shards[number], self.slack_rows(number)
+        values = self.values(number, shard)
+        if hashlib.sha256(values.tobytes()).digest() != rows.values_digest:
+            raise ChangedInputError(
+                f"{slack_name(number)}: the slacks are not those that were committed: give the run up"
+            )
+        return self.snapshot.manifest.sid, shard, values, rows.blindings
+
+    def prove_totals(self, statement: StatementManifest, randomness: Randomness, backend: Backend) -> bytes:
+        """Return the file of the totals of the disclosed auxiliaries."""
+        rows, values = len(self.relation.rows), self.relation.values
+        bit_sums = np.zeros(self.shape.slack_length, dtype=np.int64)
+        totals = [0] * len(self.relation.auxiliaries)
+        blinding = 0
+        state = hashlib.sha256()
+        for shard in range(self.shape.shards):
+            part = self.slack_rows(shard)
+            bit_sums += part.bit_sums
+            totals = [a + b for a, b in zip(totals, part.auxiliary_totals(rows, values), strict=True)]
+            blinding += sum(part.blindings)
+            state.update(part.values_digest)
+        opened = prove_auxiliary_totals(
+            statement.digest,
+            self.relation,
+            self.shape.packing,
+            [totals[number] for number in self.relation.disclosed],
+            bit_sums.tolist(),
+            blinding,
+            randomness,
+            state.digest(),
+            backend,
+        )
+        return opened.encode()
+
+    def _report(self, stage: str, missing: list[int], progress: Progress) -> Callable[[], None]:
+        """Report the accounts of finished shards; returns what reports one more."""
+        size = self.shape.accounts_per_shard
+        done = size * (self.shape.shards - len(missing))
+        total = size * self.shape.shards
+        progress(stage, done, total)
+
+        def one_more() -> None:
+            nonlocal done
+            done += size
+            progress(stage, done, total)
+
+        return one_more
 
 
-def _shard_job(
-    snapshot: CommittedSnapshot,
-    relation: Relation,
-    shape: Shape,
-    statement: StatementManifest,
-    rows: SlackRows,
-    shard: int,
-) -> tuple[PublicShard, ShardWitness]:
-    public = PublicShard(
-        statement_digest=statement.digest,
-        relation=relation,
-        shape=shape,
-        index=shard,
-        position_root=snapshot.tree.shard_roots[shard],
-        slack_root=rows.tree.shard_roots[shard],
-    )
-    start = shard * snapshot.manifest.accounts_per_shard
-    stop = start + snapshot.manifest.accounts_per_shard
-    witness = ShardWitness(
-        records=snapshot.records.slice(start, stop),
-        values=rows.shard_values(shard),
-        position_blindings=snapshot.blindings[start:stop],
-        slack_blindings=rows.shard_blindings(shard),
-    )
-    return public, witness
+def _prove_shard(
+    public: PublicShard,
+    sid: str,
+    shard: CommittedShard,
+    values: UInt64Array,
+    slack_blindings: list[int],
+    randomness: Randomness,
+    backend: Backend,
+) -> bytes:
+    witness = ShardWitness(shard.records, values, shard.blindings(sid), slack_blindings)
+    return prove_shard(public, witness, randomness, backend)

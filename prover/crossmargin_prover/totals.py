@@ -6,7 +6,6 @@ from crossmargin_circuits.relation import Relation
 from crossmargin_prover.backend import Backend, finite
 from crossmargin_prover.opening import prove_opening
 from crossmargin_prover.randomness import Draw, Randomness
-from crossmargin_prover.slack import SlackRows
 from crossmargin_verifier.field import ORDER
 from crossmargin_verifier.generators import blinding_generator, slack_generators
 from crossmargin_verifier.group import encode_point
@@ -46,26 +45,26 @@ def prove_base_totals(
 def prove_auxiliary_totals(
     statement_digest: bytes,
     relation: Relation,
-    rows: SlackRows,
+    packing: int,
+    totals: Sequence[int],
+    bit_sums: Sequence[int],
+    blinding: int,
     randomness: Randomness,
     context: bytes,
     backend: Backend,
 ) -> AuxiliaryTotals:
     """Open the totals of the disclosed auxiliaries over the sum of all slack rows (SPEC P10).
 
-    context: what the draws of the opening are bound to, besides the transcript.
+    totals: T'_e; bit_sums: sum_h b_{hG+a,j,t}, ordered (a J + j) 64 + t; blinding: sum_h s_h; context: what the draws
+    of the opening are bound to, besides the transcript.
     """
-    disclosed = relation.disclosed
-    slots = [len(relation.rows) + number for number in disclosed]
-    totals = tuple(sum(rows.values[:, slot].tolist()) for slot in slots)
     transcript = Transcript(AUXILIARY_TOTALS)
     transcript.absorb(STATEMENT, statement_digest)
-    transcript.absorb(TOTALS_VALUES, encode_total_list(totals))
+    transcript.absorb(TOTALS_VALUES, encode_total_list(tuple(totals)))
     zeta = transcript.challenge(ZETA)
-    weights = auxiliary_weights(relation, rows.packing, zeta)
-    bits = backend.fold_bits(rows.values, rows.packing, [1] * len(rows.blindings))
-    secret = [*bits, sum(rows.blindings) % ORDER]
-    points = [*slack_generators(relation.values, rows.packing), blinding_generator()]
+    weights = auxiliary_weights(relation, packing, zeta)
+    secret = [*bit_sums, blinding % ORDER]
+    points = [*slack_generators(relation.values, packing), blinding_generator()]
     nonces = randomness.scalars(Draw.AUXILIARY_OPEN, 0, 0, len(points), transcript.state + context)
     opening = prove_opening(transcript, points, [1] * len(points), secret, weights, nonces, backend)
-    return AuxiliaryTotals(statement_digest, totals, opening)
+    return AuxiliaryTotals(statement_digest, tuple(totals), opening)

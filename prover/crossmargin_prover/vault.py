@@ -1,35 +1,39 @@
 """The vault: a venue's private folder for one snapshot.
 
-    snapshot.npz        records, ids, nonces, order of the leaves
+    snapshot/           records, ids, nonces and commitments, shard by shard, and the public files of the snapshot
+    work/NAME/          finished shards of a statement whose proof was interrupted
     randomness.key      long-term secret that hedges every random draw
     signing.key         secret key that signs receipts
+    lock                held by the run that is at work
     report.json         what was loaded, padded and rejected, with file, line and reason
     statements/NAME/    the public files of each proven statement, ready to be published
 
 The folder is created with mode 0700 and its files with 0600; nothing in it but `statements` may be published.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossmargin.book import Book, Rejected
+from crossmargin.book import Rejected
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
-from crossmargin_prover.private import load_private, save_private
+from crossmargin_prover.private import Plan, load_snapshot
 from crossmargin_prover.randomness import KEY_BYTES, SystemRandomness
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import CommittedSnapshot
+from crossmargin_prover.store import FolderStore, write_private
+from crossmargin_verifier.statement import SNAPSHOT_FILE
 
-__all__ = ["Report", "Vault", "VaultError", "check_replaceable", "write_folder"]
-
-OWNER_ONLY = stat.S_IRUSR | stat.S_IWUSR
+__all__ = ["Report", "Vault", "VaultError", "check_replaceable", "put_in_place", "write_folder"]
 
 
 class VaultError(CrossmarginError):
@@ -59,19 +63,27 @@ class Vault:
 
     @classmethod
     def create(cls, path: Path, signing_key: SigningKey | None = None) -> "Vault":
-        """Make an empty vault with a fresh key for randomness; signing_key: the venue's own, or else a fresh one.
+        """Make an empty vault with a fresh key for randomness, or return one whose snapshot was never finished.
+
+        signing_key: the venue's own, or else that of the unfinished vault, or a fresh one.
 
         Raises:
-            VaultError: the folder holds something, other than keys of a vault whose snapshot was never finished.
+            VaultError: the folder holds something else, or a finished snapshot.
         """
-        begun = {"randomness.key", "signing.key"}
-        if path.exists() and (not path.is_dir() or not {each.name for each in path.iterdir()} <= begun):
+        vault = cls(path)
+        begun = {"randomness.key", "signing.key", "report.json", "snapshot", "lock"}
+        if path.exists() and (
+            not path.is_dir()
+            or not {each.name for each in path.iterdir() if not each.name.startswith(".")} <= begun
+            or vault.is_finished
+        ):
             raise VaultError(f"{path} exists already: one vault holds one snapshot; choose another folder")
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(stat.S_IRWXU)
-        vault = cls(path)
-        _write_private(vault._randomness_key, secrets.token_bytes(KEY_BYTES))
-        _write_private(vault._signing_key, (signing_key or SigningKey.generate()).secret_bytes())
+        if not vault._randomness_key.exists():
+            write_private(vault._randomness_key, secrets.token_bytes(KEY_BYTES))
+        if signing_key is not None or not vault._signing_key.exists():
+            write_private(vault._signing_key, (signing_key or SigningKey.generate()).secret_bytes())
         return vault
 
     @classmethod
@@ -82,9 +94,42 @@ class Vault:
             VaultError: there is none.
         """
         vault = cls(path)
-        if not vault._snapshot.is_file():
-            raise VaultError(f"{path} holds no committed snapshot: run `crossmargin commit` first")
+        if not vault.is_finished:
+            begun = "an unfinished snapshot" if Plan.load(vault.snapshot) else "no committed snapshot"
+            raise VaultError(f"{path} holds {begun}: run `crossmargin commit` first")
         return vault
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of the vault.
+
+        Raises:
+            VaultError: another run is at work.
+        """
+        with (self.path / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise VaultError(f"{self.path}: another run is at work in this vault: wait for its end") from None
+            yield
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the snapshot is committed."""
+        return SNAPSHOT_FILE in self.snapshot
+
+    @property
+    def snapshot(self) -> FolderStore:
+        """Where the snapshot is kept."""
+        return FolderStore(self.path / "snapshot")
+
+    def work(self, name: str) -> FolderStore:
+        """Return where finished shards of a statement are kept until all are."""
+        return FolderStore(self.path / "work" / name)
+
+    def forget_work(self, name: str) -> None:
+        """Remove the finished shards of a statement."""
+        shutil.rmtree(self.path / "work" / name, ignore_errors=True)
 
     @property
     def randomness(self) -> SystemRandomness:
@@ -105,17 +150,14 @@ class Vault:
         """The secret that names the files of receipts."""
         return hashlib.sha256(b"crossmargin receipt names" + self._read_key(self._randomness_key)).digest()
 
-    def save(self, snapshot: CommittedSnapshot, venue: str, book: Book) -> Report:
-        """Write a committed snapshot and the report of its book."""
-        report = Report(venue, len(book), snapshot.manifest.leaves - len(book), book.rejected)
+    def save_report(self, report: Report) -> None:
+        """Write the report of the book that is committed."""
         rejected = [
             {"account": each.account, "file": each.file, "line": each.line, "reason": each.reason}
             for each in report.rejected
         ]
-        counts = {"venue": venue, "loaded": report.loaded, "padding": report.padding, "rejected": rejected}
-        _write_private(self._report, json.dumps(counts, indent=2).encode("utf-8"))
-        save_private(snapshot, self._snapshot)
-        return report
+        counts = {"venue": report.venue, "loaded": report.loaded, "padding": report.padding, "rejected": rejected}
+        write_private(self._report, json.dumps(counts, indent=2).encode("utf-8"))
 
     def load(self) -> tuple[CommittedSnapshot, Report]:
         """Return the committed snapshot and its report.
@@ -129,12 +171,23 @@ class Vault:
             report = Report(counts["venue"], counts["loaded"], counts["padding"], rejected)
         except (ValueError, KeyError, TypeError):
             raise MalformedError(f"{self._report}: not a report of this vault") from None
-        return load_private(self._snapshot), report
+        try:
+            return load_snapshot(self.snapshot), report
+        except MalformedError as error:
+            raise MalformedError(f"{self.snapshot.path}: {error}") from None
+
+    def take_over(self, earlier: "Vault") -> None:
+        """Take the finished snapshot of an earlier vault, with its report and the key of its receipts."""
+        write_private(self._signing_key, earlier.signing_key.secret_bytes())
+        write_private(self._report, earlier._report.read_bytes())
+        for name in sorted(earlier.snapshot, key=lambda name: name == SNAPSHOT_FILE):
+            self.snapshot[name] = earlier.snapshot[name]
 
     def save_statement(self, name: str, policy: Policy, files: Mapping[str, bytes]) -> Path:
         """Write the public files of a statement, in place of an earlier one of that name; returns the folder."""
         folder = self._statements / name
         write_folder(folder, {**files, POLICY_FILE: policy.encoded})
+        self.forget_work(name)
         return folder
 
     def statements(self) -> dict[str, Path]:
@@ -143,15 +196,16 @@ class Vault:
         Raises:
             VaultError: none is proven.
         """
-        # A name with a point in front is what a run that was killed left over.
-        found = sorted(path for path in self._statements.glob("[!.]*") if (path / POLICY_FILE).is_file())
-        if not found:
+        if not self.proven:
             raise VaultError(f"{self.path} holds no proven statement: run `crossmargin prove` first")
-        return {path.name: path for path in found}
+        return self.proven
 
     @property
-    def _snapshot(self) -> Path:
-        return self.path / "snapshot.npz"
+    def proven(self) -> dict[str, Path]:
+        """Folders of the proven statements by name, in the order of the names."""
+        # A name with a point in front is what a run that was killed left over.
+        found = sorted(path for path in self._statements.glob("[!.]*") if (path / POLICY_FILE).is_file())
+        return {path.name: path for path in found}
 
     @property
     def _report(self) -> Path:
@@ -190,7 +244,7 @@ def check_replaceable(folder: Path, mark: str) -> None:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into a new folder and put it in place of the old one in one step."""
+    """Write files into a new folder and put it in place of the old one."""
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
     temporary.mkdir(parents=True)
     try:
@@ -198,19 +252,19 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             path = temporary / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
+        put_in_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_private(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def put_in_place(new: Path, folder: Path) -> None:
+    """Give a finished folder its name; an earlier one of that name is removed only when that is done."""
+    for path in sorted(new.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+    old = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -6,10 +6,12 @@ enter: |x_v| < 2^62 (SPEC S3), auxiliaries and slacks in [0, 2^64), y = L x + L'
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.layout import RECORD_BOUND
@@ -18,6 +20,9 @@ from crossmargin_prover.backend import Int64Array, UInt64Array
 
 __all__ = ["CsrMatrix", "Records", "ShardWitness", "WitnessError", "check_rows", "unsigned_values"]
 
+
+EXACT_BITS = 62
+"""Sums of magnitudes below 2^62 stay inside int64."""
 
 HALF_BITS = 31
 """Records are summed in halves, so that int64 cannot wrap."""
@@ -47,7 +52,7 @@ class CsrMatrix(Protocol):
         """Entries."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Records:
     """Integer records of accounts (rows) over V columns, CSR, int64, |x| < 2^62, in units of the columns."""
 
@@ -72,7 +77,10 @@ class Records:
         steps = np.diff(indptr)
         if len(indptr) != accounts + 1 or indptr[0] or (steps < 0).any() or not indptr[-1] == len(indices) == len(data):
             raise WitnessError("records: not a sparse matrix by rows")
-        owners = np.repeat(np.arange(accounts), steps)
+
+        def owner(entry: int) -> str:
+            return name_account(int(np.searchsorted(indptr, entry, side="right")) - 1)
+
         for wrong, what in (
             ((indices < 0) | (indices >= columns), "a column that does not exist"),
             # Not np.abs, which leaves -2^63 as it is.
@@ -80,16 +88,43 @@ class Records:
         ):
             if wrong.any():
                 at = int(np.argmax(wrong))
-                raise WitnessError(f"{name_account(int(owners[at]))}: column {int(indices[at])}: {what}")
-        by_column = np.lexsort((indices, owners))
-        indices, data = indices[by_column], data[by_column]
-        twice = (owners[1:] == owners[:-1]) & (indices[1:] == indices[:-1])
-        if twice.any():
-            at = int(np.argmax(twice))
-            raise WitnessError(f"{name_account(int(owners[at]))}: column {int(indices[at])}: entered twice")
+                raise WitnessError(f"{owner(at)}: column {int(indices[at])}: {what}")
+        inside = np.ones(max(0, len(indices) - 1), dtype=np.bool_)
+        starts = indptr[1:-1]
+        inside[starts[(starts > 0) & (starts < len(indices))] - 1] = False
+        if not (indices[1:] > indices[:-1])[inside].all():
+            by_column = np.lexsort((indices, np.repeat(np.arange(accounts), steps)))
+            indices, data = indices[by_column], data[by_column]
+            twice = (indices[1:] == indices[:-1]) & inside
+            if twice.any():
+                at = int(np.argmax(twice))
+                raise WitnessError(f"{owner(at)}: column {int(indices[at])}: entered twice")
         used = data != 0
-        counts = np.bincount(owners[used], minlength=accounts)
-        return cls(_starts(counts), indices[used], data[used], columns)
+        if used.all():
+            return cls(indptr, indices, data, columns)
+        ends = np.concatenate(([0], np.cumsum(used)))
+        return cls(ends[indptr], indices[used], data[used], columns)
+
+    @classmethod
+    def empty(cls, accounts: int, columns: int) -> "Records":
+        """Return records without entries."""
+        nothing = np.zeros(0, dtype=np.int64)
+        return cls(np.zeros(accounts + 1, dtype=np.int64), nothing, nothing, columns)
+
+    @classmethod
+    def join(cls, parts: Sequence["Records"]) -> "Records":
+        """Return the records of one part after the other."""
+        counts = np.concatenate([np.diff(part.indptr) for part in parts])
+        indices, data = (np.concatenate([getattr(part, name) for part in parts]) for name in ("indices", "data"))
+        return cls(_starts(counts), indices, data, parts[0].columns)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether all entries are equal."""
+        if not isinstance(other, Records) or self.columns != other.columns:
+            return False
+        return all(np.array_equal(getattr(self, part), getattr(other, part)) for part in ("indptr", "indices", "data"))
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __len__(self) -> int:
         """Return the number of accounts."""
@@ -99,12 +134,17 @@ class Records:
         """Return a text without the records."""
         return f"Records({len(self)} accounts, {self.columns} columns, redacted)"
 
+    @property
+    def matrix(self) -> "csr_array[Any, tuple[int, int]]":
+        """The records as a sparse matrix, over the same arrays."""
+        return csr_array((self.data, self.indices, self.indptr), shape=(len(self), self.columns))
+
     def slice(self, start: int, stop: int) -> "Records":
         """Return the records of accounts start .. stop - 1."""
         low, high = int(self.indptr[start]), int(self.indptr[stop])
         return Records(self.indptr[start : stop + 1] - low, self.indices[low:high], self.data[low:high], self.columns)
 
-    def take(self, order: Sequence[int]) -> "Records":
+    def take(self, order: Sequence[int] | Int64Array) -> "Records":
         """Return the records of these accounts in this order; -1 is an account without entries."""
         rows = np.asarray(order, dtype=np.int64)
         lows = np.where(rows >= 0, self.indptr[rows], 0)
@@ -196,30 +236,53 @@ def check_rows(
     Raises:
         WitnessError: names account and row; says whether the row is negative, too large or merely computed wrong.
     """
-    base = [[(k, row.base[v]) for k, row in enumerate(relation.rows) if row.base[v]] for v in range(records.columns)]
-    helpers = [
-        [(k, row.auxiliary[u]) for k, row in enumerate(relation.rows) if row.auxiliary[u]]
-        for u in range(len(relation.auxiliaries))
+    for account in _not_shown_exact(relation, records, auxiliaries, slacks):
+        _check_account(relation, records, auxiliaries, slacks, account, name_account)
+
+
+def _not_shown_exact(relation: Relation, records: Records, auxiliaries: UInt64Array, slacks: UInt64Array) -> list[int]:
+    """Return the accounts that 64-bit arithmetic does not show to satisfy their rows, to be looked at one by one."""
+    base, coupling = [row.base for row in relation.rows], [row.auxiliary for row in relation.rows]
+    coefficients = [
+        *(abs(entry) for row in (*base, *coupling) for entry in row),
+        *(abs(row.offset) for row in relation.rows),
     ]
-    offsets = [row.offset for row in relation.rows]
-    for account in range(len(records)):
-        low, high = int(records.indptr[account]), int(records.indptr[account + 1])
-        given = slacks[account].tolist()
-        exact = offsets.copy()
-        for column, entry in zip(records.indices[low:high].tolist(), records.data[low:high].tolist(), strict=True):
-            for k, coefficient in base[column]:
-                exact[k] += coefficient * entry
-        for value, terms in zip(auxiliaries[account].tolist(), helpers, strict=True):
-            for k, coefficient in terms:
-                exact[k] += coefficient * value
-        if exact != given:
-            row = next(k for k in range(len(exact)) if exact[k] != given[k])
-            reason = "the slack is not L x + L' aux + c"
-            if exact[row] < 0:
-                reason = "the account does not satisfy the row: L x + L' aux + c is negative"
-            elif exact[row] >= 1 << VALUE_BITS:
-                reason = "L x + L' aux + c is not below 2^64"
-            raise WitnessError(f"{name_account(account)}: row {relation.rows[row].label!r}: {reason}")
+    everybody = list(range(len(records)))
+    if max(coefficients, default=0) >= 1 << EXACT_BITS:
+        return everybody
+    rows = records.matrix
+    matrix = np.array(base, dtype=np.int64).T
+    helpers = np.array(coupling, dtype=np.int64).reshape(len(relation.rows), len(relation.auxiliaries)).T
+    offsets = np.array([row.offset for row in relation.rows], dtype=np.int64)
+    # An upper bound of every partial sum, in floats, whose rounding is far below the bit that is spared.
+    bound = abs(rows).astype(np.float64) @ np.abs(matrix).astype(np.float64)
+    bound = bound + auxiliaries.astype(np.float64) @ np.abs(helpers).astype(np.float64) + np.abs(offsets)
+    exact = (bound < float(1 << EXACT_BITS)).all(axis=1)
+    y = rows @ matrix + auxiliaries.astype(np.int64) @ helpers + offsets
+    shown = exact & (y >= 0).all(axis=1) & (y.astype(np.uint64) == slacks).all(axis=1)
+    return np.flatnonzero(~shown).tolist()
+
+
+def _check_account(
+    relation: Relation,
+    records: Records,
+    auxiliaries: UInt64Array,
+    slacks: UInt64Array,
+    account: int,
+    name_account: Callable[[int], str],
+) -> None:
+    """Check the rows of one account in integers without bounds."""
+    record, helpers = records.row(account), auxiliaries[account].tolist()
+    for row, given in zip(relation.rows, slacks[account].tolist(), strict=True):
+        exact = sum(map(mul, row.base, record)) + sum(map(mul, row.auxiliary, helpers)) + row.offset
+        if exact == given:
+            continue
+        reason = "the slack is not L x + L' aux + c"
+        if exact < 0:
+            reason = "the account does not satisfy the row: L x + L' aux + c is negative"
+        elif exact >= 1 << VALUE_BITS:
+            reason = "L x + L' aux + c is not below 2^64"
+        raise WitnessError(f"{name_account(account)}: row {row.label!r}: {reason}")
 
 
 def _starts(counts: Int64Array) -> Int64Array:

@@ -8,49 +8,63 @@ receipts  vault -> one private receipt per account
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import csr_array
+import numpy.typing as npt
 
 from crossmargin.engine import LimitError, ViolationError, witness
 from crossmargin.loading import Inputs, Parameters
 from crossmargin.models import build_policy
-from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.backend import Backend
 from crossmargin_prover.bundle import publish as publish_bundle
-from crossmargin_prover.commitments import commit_snapshot
-from crossmargin_prover.jobs import Progress, no_progress
-from crossmargin_prover.receipts import find_leaf, make_receipts, receipt_name
-from crossmargin_prover.snapshot import PADDING, CommittedSnapshot
-from crossmargin_prover.statement import prove_statement
+from crossmargin_prover.commitments import book_digest, commit_snapshot
+from crossmargin_prover.private import Plan
+from crossmargin_prover.receipts import find_leaves, make_receipts, receipt_name
+from crossmargin_prover.since import Earlier
+from crossmargin_prover.snapshot import CommittedSnapshot
+from crossmargin_prover.statement import DEFAULT_PACKING, prove_statement
+from crossmargin_prover.store import write_private
 from crossmargin_prover.vault import Report, Vault, check_replaceable
+from crossmargin_prover.witness import Records
 from crossmargin_verifier.amounts import format_amount
+from crossmargin_verifier.arithmetic import PLAIN
 from crossmargin_verifier.bundle import BUNDLE_FILE
+from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.verdict import Verdict
+from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = [
     "DEFAULT_PACKING",
     "DEFAULT_SHARD",
+    "Committed",
     "InsolventError",
     "commit",
+    "default_shard",
+    "holds_book",
+    "is_proven",
     "prove",
     "publish",
     "thin_totals",
     "write_receipts",
 ]
 
-DEFAULT_SHARD = 4096
-"""Largest shard unless asked otherwise: beyond it the opening no longer dominates a proof in plain Python."""
+DEFAULT_SHARD = {"kernel": 2**15, "reference": 2**12}
+"""Largest shard by backend unless asked otherwise: some seconds of work, so that an interruption costs little."""
 
-DEFAULT_PACKING = 2
-"""gamma: beyond it the longer opening costs more than the bytes of fewer slack rows are worth (SPEC section 9)."""
+OPENING_ACCOUNTS = 3000
+"""Accounts whose other work costs as much as the opening of a shard, in either backend (docs/benchmarks.md)."""
 
+NAMED_ACCOUNTS = 20
+"""Accounts that a refused statement names."""
 
 INDEX_FILE = "index.json"
 """Which receipt is whose."""
@@ -63,35 +77,99 @@ class InsolventError(CrossmarginError):
     """A statement that is false: names accounts and rows. Private, for the venue alone."""
 
 
+@dataclass(frozen=True, repr=False)
+class Committed:
+    """A committed snapshot, its report, and what came from an earlier one.
+
+    taken_over: the earlier snapshot is this one; unchanged, changed: accounts whose earlier commitments were blinded
+    anew, with the same record or with another one.
+    """
+
+    snapshot: CommittedSnapshot
+    report: Report
+    taken_over: bool = False
+    unchanged: int = 0
+    changed: int = 0
+
+
 def commit(
     inputs: Inputs,
     vault: Vault,
     backend: Backend,
     *,
     accounts_per_shard: int | None = None,
+    since: Vault | None = None,
     executor: Executor | None = None,
     progress: Progress = no_progress,
-) -> tuple[CommittedSnapshot, Report]:
-    """Commit the records of a book into a vault.
+) -> Committed:
+    """Commit the records of a book into a vault, which may hold finished shards of the same book.
 
-    accounts_per_shard: a power of two; by default the smallest that holds the book, at most DEFAULT_SHARD.
+    accounts_per_shard: a power of two; by default that of the earlier snapshot, or `default_shard`; since: an earlier
+    vault, whose snapshot is taken over where no account changed, and whose commitments are blinded anew otherwise.
     """
     book = inputs.book
-    size = accounts_per_shard or min(DEFAULT_SHARD, 1 << (len(book) - 1).bit_length())
+    earlier = None
+    if since is not None:
+        snapshot, _ = since.load()
+        accounts_per_shard = accounts_per_shard or snapshot.manifest.accounts_per_shard
+        is_same = snapshot.manifest.accounts_per_shard == accounts_per_shard and holds_book(since, inputs)
+        if is_same and Plan.load(vault.snapshot) is None:
+            vault.take_over(since)
+            report = _report(inputs, snapshot)
+            vault.save_report(report)
+            return Committed(snapshot, report, taken_over=True)
+        if snapshot.columns == book.layout.labels:
+            earlier = Earlier(snapshot)
     snapshot = commit_snapshot(
         inputs.snapshot_id,
         int(inputs.market.as_of.timestamp()),
         book.layout.labels,
         book.records,
         book.accounts,
-        size,
+        accounts_per_shard or default_shard(len(book), backend),
         vault.randomness,
         backend,
         executor=executor,
         progress=progress,
         name_account=lambda number: f"account {book.accounts[number]}",
+        store=vault.snapshot,
+        since=earlier,
     )
-    return snapshot, vault.save(snapshot, inputs.venue.venue, book)
+    report = _report(inputs, snapshot)
+    vault.save_report(report)
+    counts = (0, 0) if earlier is None else (earlier.unchanged, earlier.changed)
+    return Committed(snapshot, report, False, *counts)
+
+
+def default_shard(accounts: int, backend: Backend) -> int:
+    """Return the size of shards that costs least: large ones save openings, small ones padding."""
+    largest = DEFAULT_SHARD.get(backend.name, DEFAULT_SHARD["reference"])
+    sizes = [1 << bits for bits in range(largest.bit_length())]
+    return min(sizes, key=lambda size: -(-accounts // size) * (size + OPENING_ACCOUNTS))
+
+
+def _report(inputs: Inputs, snapshot: CommittedSnapshot) -> Report:
+    accounts = len(inputs.book)
+    return Report(inputs.venue.venue, accounts, snapshot.manifest.leaves - accounts, inputs.book.rejected)
+
+
+def holds_book(vault: Vault, inputs: Inputs) -> bool:
+    """Return whether the snapshot of a vault is of exactly these accounts of this venue's book, at whatever time."""
+    plan = Plan.load(vault.snapshot)
+    if plan is None:
+        return False
+    snapshot, _ = vault.load()
+    book = inputs.book
+    same_name = snapshot.manifest.sid.rpartition("/")[0] == inputs.snapshot_id.rpartition("/")[0]
+    return same_name and plan.book == book_digest(book.layout.labels, Records.of(book.records, str), book.accounts)
+
+
+def is_proven(vault: Vault, parameters: Parameters, name: str) -> bool:
+    """Return whether a statement is proven at these prices and under this model."""
+    _, report = vault.load()
+    folder = vault.proven.get(name)
+    policy = build_policy(report.venue, parameters.catalogue, parameters.market, parameters.model, name)
+    return folder is not None and (folder / POLICY_FILE).read_bytes() == policy.encoded
 
 
 def prove(
@@ -101,15 +179,17 @@ def prove(
     backend: Backend,
     *,
     packing: int = DEFAULT_PACKING,
+    restart: bool = False,
     executor: Executor | None = None,
     progress: Progress = no_progress,
 ) -> Path:
     """Prove one statement about the committed snapshot and keep it in the vault; returns its public folder.
 
-    packing: gamma, 2^gamma accounts share one slack row.
+    packing: gamma, 2^gamma accounts share one slack row; restart: forget what an interrupted run has finished.
 
     Raises:
         InsolventError: a strict statement about a book with an under-water account.
+        ChangedInputError: an interrupted run had other parameters.
         CrossmarginError: the parameters do not fit the snapshot, or a value is out of range.
     """
     snapshot, report = vault.load()
@@ -119,32 +199,82 @@ def prove(
             "instruments.yaml has other columns than the committed snapshot: commit the book again, or restore the file"
         )
     compiled = compile_policy(policy)
-    try:
-        values = witness(compiled, _matrix(snapshot))
-    except LimitError as error:
-        raise CrossmarginError(f"account {snapshot.ids[error.account]}: {error.reason}") from None
-    except ViolationError as error:
-        raise InsolventError(_insolvent(error, snapshot, policy)) from None
-    accounts = [holder for leaf, holder in enumerate(snapshot.ids) if snapshot.order[leaf] != PADDING]
-    by_number = dict(zip((number for number in snapshot.order if number != PADDING), accounts, strict=True))
+    _check_solvent(compiled, snapshot, progress)
+    if restart:
+        vault.forget_work(name)
+
+    def evaluate(number: int, records: Records) -> tuple[npt.ArrayLike, npt.ArrayLike]:
+        values = witness(compiled, records.matrix)
+        return values.auxiliaries, values.slacks
+
     files = prove_statement(
         snapshot,
         compiled.relation,
         policy.digest,
-        values.auxiliaries,
-        values.slacks,
+        evaluate,
         vault.randomness,
         backend,
         packing=packing,
         executor=executor,
         progress=progress,
-        name_account=lambda number: f"account {by_number[number]}",
+        name_account=lambda shard, place: f"account {shard.ids[place]}",
+        store=vault.work(name),
     )
     return vault.save_statement(name, policy, files)
 
 
-def publish(vault: Vault, parameters: Parameters, names: Sequence[str], out: Path) -> Verdict:
-    """Publish the proven statements of these names (all, where none is named) as a bundle."""
+def _check_solvent(compiled: CompiledPolicy, snapshot: CommittedSnapshot, progress: Progress) -> None:
+    """Evaluate the statement over the whole book before anything is proven.
+
+    Raises:
+        InsolventError: accounts do not satisfy it. CrossmarginError: a record beyond a limit.
+    """
+    worst: list[str] = []
+    accounts = 0
+    size = snapshot.manifest.accounts_per_shard
+    quantum, currency = Fraction(compiled.policy.value_unit.quantum), compiled.policy.value_unit.currency
+    progress("evaluate", 0, snapshot.manifest.leaves)
+    for number, shard in enumerate(snapshot.shards):
+        try:
+            witness(compiled, shard.records.matrix)
+        except LimitError as error:
+            raise CrossmarginError(f"account {shard.ids[error.account]}: {error.reason}") from None
+        except ViolationError as error:
+            accounts += error.accounts
+            for each in error.violations:
+                missing = f"{format_amount(-each.slack * quantum)} {currency}"
+                worst.append(f"  account {shard.ids[each.account]}: {each.row}: {missing} missing")
+        progress("evaluate", (number + 1) * size, snapshot.manifest.leaves)
+    if accounts:
+        raise InsolventError(_insolvent(compiled.policy, worst[:NAMED_ACCOUNTS], accounts))
+
+
+def _insolvent(policy: Policy, worst: Sequence[str], accounts: int) -> str:
+    count = "1 account does" if accounts == 1 else f"{accounts} accounts do"
+    lines = [
+        f"{policy.title}: {count} not satisfy the statement, so that no proof of it exists. "
+        "A statement with a shortfall column (strict: false in model.yaml) discloses what is missing.",
+        *worst,
+    ]
+    if accounts > len(worst):
+        lines.append(f"  and {accounts - len(worst)} more")
+    return "\n".join(lines)
+
+
+def publish(
+    vault: Vault,
+    parameters: Parameters,
+    names: Sequence[str],
+    out: Path,
+    backend: Backend,
+    *,
+    executor: Executor | None = None,
+    progress: Progress = no_progress,
+) -> Verdict:
+    """Have the verifier judge the proven statements of these names (all, where none is named), and publish the bundle.
+
+    backend: also the verifier computes with the kernel where the prover does.
+    """
     snapshot, report = vault.load()
     proven = vault.statements()
     missing = [name for name in names if name not in proven]
@@ -153,7 +283,17 @@ def publish(vault: Vault, parameters: Parameters, names: Sequence[str], out: Pat
     order = [each.name for each in parameters.model.statements]
     every = sorted(proven, key=lambda name: order.index(name) if name in order else len(order))
     chosen = {name: proven[name] for name in (names or every)}
-    return publish_bundle(out, snapshot.manifest.digest, chosen, report, vault.signing_key.public, parameters)
+    return publish_bundle(
+        out,
+        snapshot.manifest.digest,
+        chosen,
+        report,
+        vault.signing_key.public,
+        parameters,
+        executor=executor,
+        arithmetic=KernelArithmetic() if backend.name == "kernel" else PLAIN,
+        progress=progress,
+    )
 
 
 def thin_totals(vault: Vault) -> list[str]:
@@ -163,48 +303,40 @@ def thin_totals(vault: Vault) -> list[str]:
     THIN accounts.
     """
     snapshot, _ = vault.load()
-    matrix = _matrix(snapshot)
-    counts = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    policies = {name: Policy.decode((folder / POLICY_FILE).read_bytes()) for name, folder in vault.statements().items()}
+    compiled = {name: compile_policy(policy) for name, policy in policies.items()}
+    counts = np.zeros(len(snapshot.columns), dtype=np.int64)
+    totals = [0] * len(snapshot.columns)
+    helpers = {name: np.zeros(len(each.relation.auxiliaries), dtype=np.int64) for name, each in compiled.items()}
+    for shard in snapshot.shards:
+        counts += np.bincount(shard.records.indices, minlength=len(counts))
+        totals = [total + part for total, part in zip(totals, shard.records.totals(), strict=True)]
+        for name, each in compiled.items():
+            helpers[name] += np.count_nonzero(witness(each, shard.records.matrix).auxiliaries, axis=0)
     thin = [
         f"{label}: accounts that hold it: {count}"
-        for label, count, total in zip(snapshot.columns, counts, snapshot.records.totals(), strict=True)
+        for label, count, total in zip(snapshot.columns, counts.tolist(), totals, strict=True)
         if total and 0 < count < THIN
     ]
-    for name, folder in vault.statements().items():
-        compiled = compile_policy(Policy.decode((folder / POLICY_FILE).read_bytes()))
-        auxiliaries = witness(compiled, matrix).auxiliaries
-        for number in compiled.relation.disclosed:
-            count = int(np.count_nonzero(auxiliaries[:, number]))
-            if 0 < count < THIN:
-                thin.append(f"{name}, {compiled.relation.auxiliaries[number].label}: accounts that have it: {count}")
+    for name, each in compiled.items():
+        for number in each.relation.disclosed:
+            if 0 < (count := int(helpers[name][number])) < THIN:
+                thin.append(f"{name}, {each.relation.auxiliaries[number].label}: accounts that have it: {count}")
     return thin
 
 
-def _matrix(snapshot: CommittedSnapshot) -> csr_array:
-    """Return the committed records, one row a leaf."""
-    records = snapshot.records
-    parts = (records.data, records.indices, records.indptr)
-    return csr_array(parts, shape=(len(records), records.columns), dtype="int64")
-
-
-def write_receipts(
-    vault: Vault, out: Path, accounts: Sequence[str], progress: Callable[[str, int, int], None] = no_progress
-) -> int:
+def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: Progress = no_progress) -> int:
     """Write the receipts of these accounts (all, where none is named) into a private folder; returns their number.
 
     Raises:
         CrossmarginError: an account that is not in the snapshot, or a folder that holds something else.
     """
-    snapshot, _ = vault.load()
+    snapshot, report = vault.load()
     policies = {name: Policy.decode((folder / POLICY_FILE).read_bytes()) for name, folder in vault.statements().items()}
-    leaves = []
+    found = find_leaves(snapshot, accounts)
     for account in accounts:
-        leaf = find_leaf(snapshot, account)
-        if leaf is None:
+        if account not in found:
             raise CrossmarginError(f"no account {account!r} in the snapshot")
-        leaves.append(leaf)
-    if not accounts:
-        leaves = [leaf for leaf, number in enumerate(snapshot.order) if number != PADDING]
     if any((folder / BUNDLE_FILE).exists() for folder in (out, *out.resolve().parents)):
         raise CrossmarginError(f"{out} is inside a public bundle: receipts are private, choose another folder")
     check_replaceable(out, INDEX_FILE)
@@ -212,14 +344,17 @@ def write_receipts(
     out.chmod(0o700)
     key, naming_key = vault.signing_key, vault.naming_key
     index = _earlier_index(out / INDEX_FILE)
-    index |= {snapshot.ids[leaf]: receipt_name(snapshot.ids[leaf], naming_key) for leaf in leaves}
-    _write_owner_only(out / INDEX_FILE, json.dumps(index, indent=2, ensure_ascii=False).encode("utf-8"))
-    progress("receipts", 0, len(leaves))
+    wanted: Iterable[str] = found or chain.from_iterable(filter(None, shard.ids) for shard in snapshot.shards)
+    index |= {account: receipt_name(account, naming_key) for account in wanted}
+    write_private(out / INDEX_FILE, json.dumps(index, indent=2, ensure_ascii=False).encode("utf-8"))
+    total = len(found) or report.loaded
+    progress("receipts", 0, total)
+    leaves = list(found.values()) if accounts else None
     for done, receipt in enumerate(make_receipts(snapshot, leaves, policies, key, naming_key), 1):
         for name, data in receipt.files.items():
             _write_owner_only(out / name, data)
-        progress("receipts", done, len(leaves))
-    return len(leaves)
+        progress("receipts", done, total)
+    return total
 
 
 def _earlier_index(path: Path) -> dict[str, str]:
@@ -230,21 +365,6 @@ def _earlier_index(path: Path) -> dict[str, str]:
         return dict(json.loads(path.read_bytes()).items())
     except (ValueError, AttributeError, RecursionError):
         raise MalformedError(f"{path}: not an index of receipts: remove it, or choose another folder") from None
-
-
-def _insolvent(error: ViolationError, snapshot: CommittedSnapshot, policy: Policy) -> str:
-    count = "1 account does" if error.accounts == 1 else f"{error.accounts} accounts do"
-    lines = [
-        f"{policy.title}: {count} not satisfy the statement, so that no proof of it exists. "
-        "A statement with a shortfall column (strict: false in model.yaml) discloses what is missing."
-    ]
-    quantum, currency = Fraction(policy.value_unit.quantum), policy.value_unit.currency
-    for each in error.violations:
-        missing = f"{format_amount(-each.slack * quantum)} {currency}"
-        lines.append(f"  account {snapshot.ids[each.account]}: {each.row}: {missing} missing")
-    if error.accounts > len(error.violations):
-        lines.append(f"  and {error.accounts - len(error.violations)} more")
-    return "\n".join(lines)
 
 
 def _write_owner_only(path: Path, data: bytes) -> None:

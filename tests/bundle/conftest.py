@@ -24,7 +24,7 @@ from crossmargin_prover.commitments import commit_snapshot
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import CommittedSnapshot
-from crossmargin_prover.statement import prove_statement
+from crossmargin_prover.statement import GivenWitness, prove_statement
 from crossmargin_prover.vault import Vault
 from crossmargin_prover.workflow import publish
 from crossmargin_verifier import check
@@ -139,14 +139,12 @@ class Workshop:
     def prove(self, snapshot: CommittedSnapshot, policy: Policy, mode: int = BOOK) -> dict[str, bytes]:
         """Prove the policy about the snapshot, packing 0; returns the files of the statement's folder."""
         compiled = compile_policy(policy)
-        rows = [snapshot.records.row(leaf) for leaf in range(snapshot.manifest.leaves)]
-        values = witness(compiled, csr_array(np.array(rows, dtype=np.int64)))
+        values = witness(compiled, snapshot.whole().records.matrix)
         files = prove_statement(
             snapshot,
             compiled.relation,
             policy.digest,
-            values.auxiliaries,
-            values.slacks,
+            GivenWitness(values.auxiliaries, values.slacks, snapshot.manifest.leaves),
             self.randomness,
             select_backend("reference"),
             packing=0,
@@ -164,7 +162,7 @@ class Workshop:
         venue: str,
     ) -> Path:
         """Write a bundle without summaries."""
-        accounts = sum(1 for holder in snapshot.ids if holder)
+        accounts = sum(1 for holder in snapshot.whole().ids if holder)
         manifest = BundleManifest(
             venue=venue,
             snapshot_digest=snapshot.manifest.digest,

@@ -23,7 +23,7 @@ from crossmargin_prover.commitments import commit_snapshot
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.receipts import make_receipts
 from crossmargin_prover.snapshot import CommittedSnapshot
-from crossmargin_prover.statement import prove_statement
+from crossmargin_prover.statement import GivenWitness, prove_statement
 from crossmargin_prover.vault import Vault
 from crossmargin_verifier.inclusion import Receipt
 
@@ -43,8 +43,11 @@ def snapshot(venue: Any) -> CommittedSnapshot:
 
 def test_vault_is_its_owners_alone(venue: Any) -> None:
     assert mode(venue.vault) == 0o700
-    private = [path for path in venue.vault.iterdir() if path.is_file()]
-    assert {path.name for path in private} == {"snapshot.npz", "randomness.key", "signing.key", "report.json"}
+    private = [path for path in venue.vault.rglob("*") if path.is_file() and "statements" not in path.parts]
+    assert {path.name for path in private} == {
+        "randomness.key", "signing.key", "report.json", "lock", "plan.npz", "shard-000000.npz",
+        "columns.cm1", "positions.cm1", "snapshot.cm1", "totals.cm1",
+    }  # fmt: skip
     assert {mode(path) for path in private} == {0o600}
 
 
@@ -70,14 +73,16 @@ def secret_bytes(venue: Any, snapshot: CommittedSnapshot) -> Iterator[tuple[str,
         key = (venue.vault / name).read_bytes()
         yield name, key
         yield name, key.hex().encode()
-    for leaf, holder in enumerate(snapshot.ids):
-        nonce = snapshot.nonce(leaf)
+    whole = snapshot.whole()
+    blindings = whole.blindings(snapshot.manifest.sid)
+    for leaf, holder in enumerate(whole.ids):
+        nonce = whole.nonce(leaf)
         yield "nonce", nonce
         yield "nonce", nonce.hex().encode()
-        yield "blinding", snapshot.blindings[leaf].to_bytes(32, "big")
+        yield "blinding", blindings[leaf].to_bytes(32, "big")
         if holder:
             yield "id", holder.encode()
-            for entry in snapshot.records.row(leaf):
+            for entry in whole.records.row(leaf):
                 if abs(entry) > 10**6 and entry % 10_000:  # a round amount stands in limits too
                     yield "record", entry.to_bytes(8, "big", signed=True)
                     yield "record", str(abs(entry)).encode()
@@ -95,7 +100,7 @@ def test_no_secret_is_in_a_public_file(venue: Any, snapshot: CommittedSnapshot) 
 def test_the_search_would_find_them(venue: Any, snapshot: CommittedSnapshot) -> None:
     """The same search over the private files finds each kind."""
     private = b"".join(
-        path.read_bytes() for path in [*venue.vault.iterdir(), *venue.receipts.iterdir()] if path.is_file()
+        path.read_bytes() for path in [*venue.vault.rglob("*"), *venue.receipts.iterdir()] if path.is_file()
     )
     found = {what for what, secret in secret_bytes(venue, snapshot) if secret in private}
     assert found == {"randomness.key", "signing.key", "nonce", "id", "record"}
@@ -112,9 +117,11 @@ def test_reprs_are_redacted(venue: Any, snapshot: CommittedSnapshot, small: Inpu
     policy = build_policy(small.venue.venue, small.catalogue, small.market, small.model, "maintenance")
     made = next(make_receipts(snapshot, range(8), {"maintenance": policy}, vault.signing_key, vault.naming_key))
     values = witness(compile_policy(policy), small.book.records)
+    whole = snapshot.whole()
     secretive = [
         snapshot,
-        snapshot.records,
+        whole,
+        whole.records,
         vault,
         vault.signing_key,
         vault.randomness,
@@ -128,11 +135,11 @@ def test_reprs_are_redacted(venue: Any, snapshot: CommittedSnapshot, small: Inpu
     shown = "\n".join(texts)
     for account in ACCOUNTS:
         assert account not in shown
-    for leaf, holder in enumerate(snapshot.ids):
-        assert snapshot.nonce(leaf).hex() not in shown
-        assert repr(snapshot.nonce(leaf)) not in shown
-        assert str(snapshot.blindings[leaf]) not in shown
-        for entry in snapshot.records.row(leaf) if holder else ():
+    for leaf, blinding in enumerate(whole.blindings(snapshot.manifest.sid)):
+        assert whole.nonce(leaf).hex() not in shown
+        assert repr(whole.nonce(leaf)) not in shown
+        assert str(blinding) not in shown
+        for entry in whole.records.row(leaf) if whole.ids[leaf] else ():
             assert abs(entry) < 10**6 or str(abs(entry)) not in shown
     for key in ("randomness.key", "signing.key"):
         data = (venue.vault / key).read_bytes()
@@ -157,19 +164,18 @@ def test_errors_of_the_prover_name_the_account_and_no_amount(small: Inputs) -> N
     rows[:, 0] = 1
     rows[1, 1] = HIDDEN
     good = commit(csr_array(rows))
-    values = witness(compiled, csr_array(np.array([good.records.row(leaf) for leaf in range(2)], dtype=np.int64)))
-    names = {number: f"account {name}" for number, name in enumerate(("acct-a", "acct-b"))}
+    values = witness(compiled, good.whole().records.matrix)
 
     def prove(auxiliaries: Any, slacks: Any) -> None:
         prove_statement(
-            good, compiled.relation, policy.digest, auxiliaries, slacks, randomness, backend, packing=0,
-            name_account=lambda number: names[number],
+            good, compiled.relation, policy.digest, GivenWitness(auxiliaries, slacks, 2), randomness, backend,
+            packing=0, name_account=lambda shard, place: f"account {shard.ids[place]}",
         )  # fmt: skip
 
     too_large = rows.copy()
     too_large[1, 1] = 2**62 + HIDDEN
     twice = csr_array((np.array([1, HIDDEN, HIDDEN]), np.array([0, 1, 1]), np.array([0, 1, 3])), shape=(2, len(labels)))
-    leaf = good.ids.index("acct-b")
+    leaf = good.whole().ids.index("acct-b")
     wrong = values.slacks.astype(object)
     wrong[leaf, 0] += 1
     negative = values.slacks.astype(object)
@@ -205,7 +211,7 @@ def test_commands_print_nothing_private(venue: Any, tmp_path: Path, snapshot: Co
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00" * 32, b"\xff" * 32, b"PK\x03\x04 not an archive", None])
-@pytest.mark.parametrize("name", ["snapshot.npz", "report.json", "signing.key"])
+@pytest.mark.parametrize("name", ["snapshot/shard-000000.npz", "snapshot/snapshot.cm1", "report.json", "signing.key"])
 def test_damaged_vault_is_refused_without_its_contents(
     venue: Any, tmp_path: Path, name: str, data: bytes | None
 ) -> None:

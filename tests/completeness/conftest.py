@@ -11,10 +11,10 @@ from scipy.sparse import csr_array
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.commitments import commit_snapshot
-from crossmargin_prover.jobs import Progress, no_progress
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.snapshot import CommittedSnapshot
-from crossmargin_prover.statement import prove_statement
+from crossmargin_prover.statement import GivenWitness, prove_statement
+from crossmargin_verifier.workers import Progress, no_progress
 
 BACKEND = select_backend("reference")
 RANDOMNESS = SystemRandomness()
@@ -69,15 +69,15 @@ class Venue:
         progress: Progress = no_progress,
     ) -> dict[str, bytes]:
         """Prove the relation; auxiliaries gives those of a record."""
-        records = [snapshot.records.row(leaf) for leaf in range(snapshot.manifest.leaves)]
+        leaves = snapshot.manifest.leaves
+        records = [snapshot.whole().records.row(leaf) for leaf in range(leaves)]
         helpers = [list(auxiliaries(record)) for record in records]
         slacks = [relation.slacks(record, helper) for record, helper in zip(records, helpers, strict=True)]
         return prove_statement(
             snapshot,
             relation,
             self.policy_digest,
-            np.array(helpers, dtype=object),
-            np.array(slacks, dtype=object),
+            GivenWitness(np.array(helpers, dtype=object), np.array(slacks, dtype=object), leaves),
             RANDOMNESS,
             BACKEND,
             packing=packing,

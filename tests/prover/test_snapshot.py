@@ -1,5 +1,6 @@
 """Committed snapshots: input that is refused, the private file, and receipts."""
 
+import io
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,13 @@ from scipy.sparse import csr_array
 from crossmargin_circuits.errors import MalformedError
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.commitments import commit_snapshot, stand_alone_snapshot
-from crossmargin_prover.private import load_private, save_private
+from crossmargin_prover.private import decode_shard, load_snapshot, shard_name
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, receipt_for
+from crossmargin_prover.store import FolderStore
 from crossmargin_prover.witness import WitnessError
 from crossmargin_verifier.errors import RejectedError
+from crossmargin_verifier.field import ORDER
 from crossmargin_verifier.inclusion import Receipt, verify_receipt
 from crossmargin_verifier.statement import COLUMNS_FILE, SNAPSHOT_FILE
 
@@ -36,7 +39,7 @@ def snapshot() -> CommittedSnapshot:
 
 
 def leaf_of(snapshot: CommittedSnapshot, number: int) -> int:
-    return snapshot.order.index(number)
+    return snapshot.whole().order.tolist().index(number)
 
 
 @pytest.mark.parametrize(
@@ -67,65 +70,79 @@ def test_records_that_are_refused() -> None:
         commit_snapshot("book", 7, ("usd", "usd"), matrix, ["ann"], 1, RANDOMNESS, BACKEND)
 
 
-def test_private_file_round_trip(snapshot: CommittedSnapshot, tmp_path: Path) -> None:
-    path = tmp_path / "snapshot.npz"
-    save_private(snapshot, path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    again = load_private(path)
-    assert (again.manifest, again.columns, again.files) == (snapshot.manifest, snapshot.columns, snapshot.files)
-    assert (again.ids, again.nonces, again.order) == (snapshot.ids, snapshot.nonces, snapshot.order)
-    assert [again.records.row(leaf) for leaf in range(4)] == [snapshot.records.row(leaf) for leaf in range(4)]
-    assert again.blindings == snapshot.blindings
-    save_private(again, path)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["snapshot.npz"]
+def test_store_round_trip(snapshot: CommittedSnapshot, tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "snapshot")
+    committed = commit([[5, -1], [0, 2], [9, 9]], ["ann", "ben/margin", "césar"], store=store)
+    again = load_snapshot(FolderStore(store.path))
+    assert (again.manifest, again.columns, again.files) == (committed.manifest, committed.columns, committed.files)
+    for shard, other in zip(again.shards, committed.shards, strict=True):
+        assert shard.records == other.records
+        assert (shard.ids, shard.nonces, shard.points) == (other.ids, other.nonces, other.points)
+        assert (shard.order.tolist(), shard.blinding) == (other.order.tolist(), other.blinding)
+        assert shard.blinding == sum(shard.blindings("venue/book")) % ORDER
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in store.path.iterdir()} == {0o600}
+    assert list(store) == sorted(path.name for path in store.path.iterdir())
 
 
-def test_private_file_without_totals_or_accounts(tmp_path: Path) -> None:
-    empty = commit([], [], open_totals=False)
-    save_private(empty, tmp_path / "empty.npz")
-    assert not load_private(tmp_path / "empty.npz").opens_totals
+def test_snapshot_without_totals_or_accounts() -> None:
+    assert not commit([], [], open_totals=False).opens_totals
 
 
-def test_damaged_private_files(snapshot: CommittedSnapshot, tmp_path: Path) -> None:
-    path = tmp_path / "snapshot.npz"
-    save_private(snapshot, path)
-    data = path.read_bytes()
+def test_damaged_stores(tmp_path: Path) -> None:
+    kept: dict[str, bytes] = {}
+    commit([[5, -1], [0, 2], [9, 9]], ["ann", "ben/margin", "césar"], store=kept)
+    other: dict[str, bytes] = {}
+    commit([[5, -1], [0, 2], [9, 9]], ["ann", "ben/margin", "césar"], store=other)
+    name = shard_name(1)
+
+    def load(changes: dict[str, bytes]) -> None:
+        snapshot = load_snapshot({**kept, **changes})
+        for _ in snapshot.shards:
+            pass
+
+    load({})
+    data = kept[name]
     for damaged in (b"", b"PK\x03\x04", data[: len(data) // 2], b"not an archive"):
-        path.write_bytes(damaged)
-        with pytest.raises(MalformedError, match="not a private snapshot"):
-            load_private(path)
-    with np.load(_saved(snapshot, tmp_path), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+        with pytest.raises(MalformedError, match=r"shard-000001\.npz: not a private file"):
+            load({name: damaged})
+    for changed in (other[name], kept[shard_name(0)]):
+        with pytest.raises(MalformedError, match=r"shard-000001\.npz: of another snapshot than positions\.cm1"):
+            load({name: changed})
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        arrays = {each: archive[each] for each in archive.files}
     for change in (
-        {"format": np.array(2)},
+        {"format": np.array(1)},
         {"nonces": arrays["nonces"][:-1]},
         {"order": arrays["order"][:-1]},
-        {"positions.cm1": arrays["positions.cm1"][::-1]},
-        {"columns.cm1": arrays["columns.cm1"][:-1]},
+        {"points": arrays["points"][:-64]},
+        {"indices": arrays["indices"] + 7},
+        {"indptr": arrays["indptr"][::-1]},
+        {"id_lengths": arrays["id_lengths"] + 1},
     ):
-        with path.open("wb") as stream:
-            np.savez(stream, **{**arrays, **change})
-        with pytest.raises(MalformedError):
-            load_private(path)
+        stream = io.BytesIO()
+        np.savez(stream, **{**arrays, **change})
+        with pytest.raises(MalformedError, match=r"shard-000001\.npz: "):
+            load({name: stream.getvalue()})
     del arrays["ids"]
-    with path.open("wb") as stream:
-        np.savez(stream, **arrays)
-    with pytest.raises(MalformedError, match="KeyError"):
-        load_private(path)
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    with pytest.raises(MalformedError, match="no array 'ids'"):
+        load({name: stream.getvalue()})
+    for missing in ("columns.cm1", "positions.cm1", "snapshot.cm1"):
+        with pytest.raises(MalformedError, match=f"{missing} is missing"):
+            load_snapshot({each: data for each, data in kept.items() if each != missing})
+    with pytest.raises(MalformedError, match="do not fit together"):
+        load({"positions.cm1": other["positions.cm1"]})
 
 
-def _saved(snapshot: CommittedSnapshot, folder: Path) -> Path:
-    path = folder / "good.npz"
-    save_private(snapshot, path)
-    return path
-
-
-def test_private_file_holds_no_pickle(snapshot: CommittedSnapshot, tmp_path: Path) -> None:
-    path = tmp_path / "pickled.npz"
-    with path.open("wb") as stream:
-        np.savez(stream, format=np.array([{}], dtype=object))
+def test_private_files_hold_no_pickle() -> None:
+    kept: dict[str, bytes] = {}
+    commit([[5, -1]], ["ann"], store=kept)
+    stream = io.BytesIO()
+    np.savez(stream, format=np.array([{}], dtype=object))
     with pytest.raises(MalformedError):
-        load_private(path)
+        decode_shard({shard_name(0): stream.getvalue()}, 0, 2)
 
 
 def test_receipt_of_another_holder(snapshot: CommittedSnapshot) -> None:
@@ -155,8 +172,10 @@ def test_stand_alone_snapshots_that_are_refused(snapshot: CommittedSnapshot) -> 
 def test_stand_alone_snapshot_repeats_the_positions(snapshot: CommittedSnapshot) -> None:
     leaves = [leaf_of(snapshot, number) for number in (2, 0, 1)]
     alone = stand_alone_snapshot(snapshot, leaves, RANDOMNESS, BACKEND)
-    assert alone.encodings[:3] == [snapshot.encodings[leaf] for leaf in leaves]
-    assert alone.encodings[3] not in snapshot.encodings
-    assert alone.order == (2, 0, 1, PADDING)
-    assert alone.blindings[:3] == [snapshot.blindings[leaf] for leaf in leaves]
+    whole, committed = alone.whole(), snapshot.whole()
+    assert [whole.encoding(place) for place in range(3)] == [committed.encoding(leaf) for leaf in leaves]
+    assert whole.encoding(3) not in [committed.encoding(leaf) for leaf in range(4)]
+    assert whole.order.tolist() == [2, 0, 1, PADDING]
+    blindings = committed.blindings("venue/book")
+    assert whole.blindings("venue/book")[:3] == [blindings[leaf] for leaf in leaves]
     assert not alone.opens_totals

@@ -11,13 +11,13 @@ from crossmargin_circuits.relation import Auxiliary, Relation, Row
 from crossmargin_prover import statement
 from crossmargin_prover.backend import finite, select_backend
 from crossmargin_prover.commitments import commit_snapshot
-from crossmargin_prover.jobs import no_progress, run_jobs
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.snapshot import CommittedSnapshot
-from crossmargin_prover.statement import StatementError, prove_statement
+from crossmargin_prover.statement import GivenWitness, StatementError, prove_statement
 from crossmargin_prover.witness import WitnessError
 from crossmargin_verifier.errors import RejectedError
 from crossmargin_verifier.statement import BOUNDED
+from crossmargin_verifier.workers import run_jobs
 
 BACKEND = select_backend()
 RANDOMNESS = SystemRandomness()
@@ -32,7 +32,8 @@ def commit(relation: Relation = RELATION, **options: Any) -> CommittedSnapshot:
 def prove(snapshot: CommittedSnapshot, relation: Relation = RELATION, **options: Any) -> dict[str, bytes]:
     given = {"auxiliaries": [[0]], "slacks": [[5]], **options}
     auxiliaries, slacks = given.pop("auxiliaries"), given.pop("slacks")
-    return prove_statement(snapshot, relation, bytes(32), auxiliaries, slacks, RANDOMNESS, BACKEND, **given)
+    witness = GivenWitness(auxiliaries, slacks, snapshot.manifest.leaves)
+    return prove_statement(snapshot, relation, bytes(32), witness, RANDOMNESS, BACKEND, **given)
 
 
 @pytest.fixture
@@ -51,7 +52,8 @@ def nothing_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"slacks": np.array([[2**64]], dtype=object)}, r"account 0: row 'covered': not in \[0, 2\^64\)"),
         ({"auxiliaries": [[-1]]}, r"account 0: auxiliary 'debt': not in \[0, 2\^64\)"),
         ({"slacks": [[6]]}, "account 0: row 'covered': the slack is not"),
-        ({"slacks": [[5], [5]]}, r"must be \(1, 1\)"),
+        ({"slacks": [[5], [5]]}, "row values of 2 accounts: must be 1"),
+        ({"slacks": [[5, 5]]}, r"must be \(1, 1\)"),
         ({"auxiliaries": [[0.5]]}, "must be integers"),
     ],
 )
@@ -91,20 +93,6 @@ def test_coefficients_too_large_for_bounded_mode() -> None:
         prove(snapshot, relation, slacks=[[0]], mode=BOUNDED)
 
 
-def test_own_output_is_verified(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of the prover is found before anything is returned."""
-    proven = statement.prove_shard
-
-    def faulty(*given: Any) -> bytes:
-        proof = bytearray(proven(*given))
-        proof[-1] ^= 1
-        return bytes(proof)
-
-    monkeypatch.setattr(statement, "prove_shard", faulty)
-    with pytest.raises(RejectedError, match="V6"):
-        prove(commit())
-
-
 def test_jobs_stop_at_the_first_error() -> None:
     done = []
 
@@ -115,7 +103,7 @@ def test_jobs_stop_at_the_first_error() -> None:
         return number
 
     with pytest.raises(ValueError, match="second"):
-        run_jobs(job, [(1,), (2,), (3,)], None, no_progress, "count")
+        list(run_jobs(job, [(1,), (2,), (3,)], None))
     assert done == [1]
 
 

@@ -18,13 +18,12 @@ from crossmargin_prover.backend import UInt64Array
 from crossmargin_prover.backend.reference import ReferenceBackend
 from crossmargin_prover.randomness import Draw, SystemRandomness
 from crossmargin_prover.shard import prove_shard
-from crossmargin_prover.slack import SlackRows
 from crossmargin_prover.totals import prove_auxiliary_totals, prove_base_totals
 from crossmargin_prover.witness import Records, ShardWitness
 from crossmargin_verifier.field import ORDER, centred, dot
 from crossmargin_verifier.generators import blinding_generator, position_generators, slack_generators
 from crossmargin_verifier.group import Point, encode_point, msm
-from crossmargin_verifier.merkle import ShardedTree
+from crossmargin_verifier.merkle import shard_tree, top_tree
 from crossmargin_verifier.polynomial import eq_table
 from crossmargin_verifier.shape import Shape
 from crossmargin_verifier.shard import PublicShard
@@ -165,35 +164,46 @@ class Forger:
             positions += map(encode_point, committed)
             blindings = self.s[number * per_row : (number + 1) * per_row]
             slack += map(encode_point, backend.commit_bits(array[part], self.packing, blindings))
-        self.rows = SlackRows(array, self.s, slack, per_row, self.packing)
-        self.tree = ShardedTree(positions, self.per_shard)
+        self.array, self.per_row = array, per_row
+        self.position_roots = self.roots(positions, self.per_shard)
+        self.slack_roots = self.roots(slack, per_row)
         self.manifest = SnapshotManifest(
-            "forged", 1, columns_digest(self.relation.columns), self.per_shard, len(parts), self.tree.root
+            "forged",
+            1,
+            columns_digest(self.relation.columns),
+            self.per_shard,
+            len(parts),
+            top_tree(self.position_roots).root,
         )
         self.statement = StatementManifest(
-            self.manifest.digest, self.relation.digest, POLICY, self.packing, self.mode, self.rows.tree.root
+            self.manifest.digest, self.relation.digest, POLICY, self.packing, self.mode, top_tree(self.slack_roots).root
         )
         self.files = {
             COLUMNS_FILE: encode_columns(self.relation.columns),
             SNAPSHOT_FILE: self.manifest.encoded,
-            POSITIONS_FILE: encode_positions(positions),
+            POSITIONS_FILE: encode_positions(b"".join(positions)),
             RELATION_FILE: self.relation.encoded,
             STATEMENT_FILE: self.statement.encoded,
-            SLACK_FILE: encode_slack_rows(slack),
+            SLACK_FILE: encode_slack_rows(b"".join(slack)),
         }
+
+    @staticmethod
+    def roots(encodings: list[bytes], per_shard: int) -> list[bytes]:
+        starts = range(0, len(encodings), per_shard)
+        return [shard_tree(b"".join(encodings[start : start + per_shard])).root for start in starts]
 
     def public(self, shard: int) -> PublicShard:
         shape = Shape.of(self.manifest, self.statement, self.relation)
-        roots = self.tree.shard_roots[shard], self.rows.tree.shard_roots[shard]
+        roots = self.position_roots[shard], self.slack_roots[shard]
         return PublicShard(self.statement.digest, self.relation, shape, shard, *roots)
 
     def witness(self, shard: int) -> ShardWitness:
         start = shard * self.per_shard
         return ShardWitness(
             self.placeholder,
-            self.rows.shard_values(shard),
+            self.array[start : start + self.per_shard],
             self.r[start : start + self.per_shard],
-            self.rows.shard_blindings(shard),
+            self.s[shard * self.per_row : (shard + 1) * self.per_row],
         )
 
     def prove(self) -> dict[str, bytes]:
@@ -206,7 +216,19 @@ class Forger:
             self.files[TOTALS_FILE] = totals.encode()
             if self.relation.disclosed:
                 whole = self.backend(self.records, self.digits)
-                opened = prove_auxiliary_totals(self.statement.digest, self.relation, self.rows, RANDOMNESS, b"", whole)
+                sums = whole.fold_bits(self.array, self.packing, [1] * len(self.s))
+                helpers = self.array[:, [len(self.relation.rows) + number for number in self.relation.disclosed]]
+                opened = prove_auxiliary_totals(
+                    self.statement.digest,
+                    self.relation,
+                    self.packing,
+                    [sum(column) for column in helpers.T.tolist()],
+                    sums,
+                    sum(self.s),
+                    RANDOMNESS,
+                    b"",
+                    whole,
+                )
                 self.files[AUXILIARY_TOTALS_FILE] = opened.encode()
         return self.files
 

@@ -260,7 +260,7 @@ def test_wrong_total_with_a_compensating_one(forger: Any) -> None:
 def test_wrong_auxiliary_total(forger: Any) -> None:
     attack = forger(DEBT, [[-5], [7]], [[0, 5], [7, 0]])
     attack.prove()
-    attack.rows.values[0, 1] = 4
+    attack.array[0, 1] = 4
     rejected(attack.prove(), DEBT, "V8")
 
 

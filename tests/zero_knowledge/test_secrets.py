@@ -10,11 +10,13 @@ from crossmargin_circuits.relation import Auxiliary, Relation, Row
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.commitments import commit_snapshot
 from crossmargin_prover.masks import Masks
+from crossmargin_prover.private import Plan
 from crossmargin_prover.projection import ProjectionSumcheck
 from crossmargin_prover.randomness import SystemRandomness
+from crossmargin_prover.since import Earlier, Origins
 from crossmargin_prover.slack import SlackRows
 from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, receipt_for
-from crossmargin_prover.statement import prove_statement
+from crossmargin_prover.statement import GivenWitness, prove_statement
 from crossmargin_prover.witness import WitnessError
 from crossmargin_verifier.inclusion import Receipt
 from crossmargin_verifier.shape import Shape
@@ -31,26 +33,27 @@ def commit(ids: tuple[str, ...] = IDS, amounts: tuple[int, ...] = AMOUNTS, per_s
 
 
 def prove(snapshot: CommittedSnapshot, shortfall: int = 0) -> dict[str, bytes]:
-    amounts = [snapshot.records.row(leaf)[0] for leaf in range(snapshot.manifest.leaves)]
+    leaves = snapshot.manifest.leaves
+    amounts = [snapshot.whole().records.row(leaf)[0] for leaf in range(leaves)]
     auxiliaries = [[max(-amount, 0)] for amount in amounts]
     slacks = [[max(amount, 0) + shortfall * (amount > 0)] for amount in amounts]
     return prove_statement(
         snapshot,
         RELATION,
         bytes(32),
-        auxiliaries,
-        slacks,
+        GivenWitness(auxiliaries, slacks, leaves),
         SystemRandomness(),
         BACKEND,
-        name_account=lambda number: f"account #{number}",
+        name_account=lambda shard, place: f"account #{shard.order[place]}",
     )
 
 
 def secrets_of(snapshot: CommittedSnapshot) -> Iterator[bytes]:
     yield from (holder.encode() for holder in IDS)
-    for leaf in range(snapshot.manifest.leaves):
-        yield snapshot.nonce(leaf)
-        yield snapshot.blindings[leaf].to_bytes(32, "big")
+    whole = snapshot.whole()
+    for leaf, blinding in enumerate(whole.blindings(snapshot.manifest.sid)):
+        yield whole.nonce(leaf)
+        yield blinding.to_bytes(32, "big")
     for amount in AMOUNTS:
         for size in (5, 8):
             yield amount.to_bytes(size, "big", signed=True)
@@ -71,19 +74,27 @@ def test_reprs_hold_no_secret() -> None:
     shape = Shape(4, 1, 1, 1, 0, 1, 0, 1)
     masks = Masks.draw(shape, 0, SystemRandomness(), b"")
     values = np.array([[7777777777, 0]], dtype=np.uint64)
-    receipt = Receipt.decode(receipt_for(snapshot, next(n for n, i in enumerate(snapshot.order) if i != PADDING)))
+    whole = snapshot.whole()
+    blindings = whole.blindings(snapshot.manifest.sid)
+    receipt = Receipt.decode(receipt_for(snapshot, next(n for n, i in enumerate(whole.order) if i != PADDING)))
     shown = [
         snapshot,
-        snapshot.records,
+        whole,
+        snapshot.shards,
+        Plan(bytes(32), bytes(32), whole.order),
+        whole.records,
+        Origins(whole.records, whole.points, "book", whole.ids, whole.nonces, (True,) * 4),
+        Earlier(snapshot),
+        GivenWitness([], [[7777777777]] * 4, 4),
         masks,
         receipt,
-        SlackRows(values, [snapshot.blindings[0]], [bytes(33)], 1, 0),
+        SlackRows(bytes(32), bytes(32), [blindings[0]], np.array([7777777777]), bytes(33)),
         BACKEND.bit_sumcheck(values, [1] * 7, masks.cube),
-        ProjectionSumcheck(bytes(16 * 4), snapshot.records, masks, list(range(128))),
+        ProjectionSumcheck(bytes(16 * 4), whole.records, masks, list(range(128))),
     ]
     hidden = [*IDS, "7777777777", "8888888888", *map(str, masks.vector), str(masks.blinding), str(values[0, 0])]
-    hidden += [str(blinding) for blinding in snapshot.blindings]
-    hidden += [snapshot.nonce(leaf).hex() for leaf in range(4)] + [repr(snapshot.nonce(leaf)) for leaf in range(4)]
+    hidden += [str(blinding) for blinding in blindings]
+    hidden += [whole.nonce(leaf).hex() for leaf in range(4)] + [repr(whole.nonce(leaf)) for leaf in range(4)]
     for thing in shown:
         for text in hidden:
             assert text not in f"{thing!r} {thing}"
@@ -102,13 +113,14 @@ def test_errors_name_an_account_only_as_the_caller_does() -> None:
 def test_equal_accounts_and_padding_look_alike() -> None:
     """Equal records have different commitments, and nothing tells an empty account from padding."""
     snapshot = commit(amounts=(5, 5), per_shard=8)
-    assert len(set(snapshot.encodings)) == 8
-    assert commit(amounts=(5, 5), per_shard=8).encodings != snapshot.encodings
+    whole = snapshot.whole()
+    assert len({whole.encoding(leaf) for leaf in range(8)}) == 8
+    assert commit(amounts=(5, 5), per_shard=8).whole().encodings != whole.encodings
 
 
 def test_accounts_stand_in_a_fresh_random_order() -> None:
     ids = tuple(f"holder-{number}" for number in range(12))
-    orders = {commit(ids, tuple(range(12)), 16).order for _ in range(4)}
+    orders = {tuple(commit(ids, tuple(range(12)), 16).whole().order) for _ in range(4)}
     assert len(orders) == 4
     for order in orders:
         assert sorted(order) == [PADDING] * 4 + list(range(12))

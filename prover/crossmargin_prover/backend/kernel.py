@@ -4,8 +4,6 @@ The kernel, a distribution of its own, does arithmetic and nothing else. Generat
 over; tables made from them stay inside the kernel between calls. It is not constant in time (docs/threat-model.md).
 """
 
-import multiprocessing
-import os
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from itertools import chain
@@ -17,32 +15,16 @@ from crossmargin_prover.backend import BackendError, BitSumcheck, Int64Array, UI
 from crossmargin_verifier.field import encode_scalar, encode_scalars
 from crossmargin_verifier.generators import blinding_generator, position_generators, slack_generators
 from crossmargin_verifier.group import Point
+from crossmargin_verifier.kernel import KernelError, load_kernel
+from crossmargin_verifier.limits import MAX_COLUMNS
+from crossmargin_verifier.workers import threads_here
 
-__all__ = ["KernelBackend", "check_kernel"]
-
-VERSION = "0.1.0"
-"""Version of the kernel that belongs to this package."""
-
-INTERFACE = 2
-"""Number of the interface to the kernel; both sides raise it together."""
+__all__ = ["KernelBackend"]
 
 SLACK_KEYS = 4
 """Keys for slack rows that are kept, one for each number of values and packing; 8 MiB for 16 values, packing 2."""
 
 _IDENTITY = bytes(64)
-
-
-def check_kernel(version: object, interface: object) -> None:
-    """Refuse a kernel that does not belong to this package.
-
-    Raises:
-        BackendError: its version or its interface is another one.
-    """
-    if (version, interface) != (VERSION, INTERFACE):
-        raise BackendError(
-            f"the installed kernel is {version}, interface {interface}: this package needs {VERSION}, interface "
-            f"{INTERFACE}; build it again (make kernel), or choose the reference backend"
-        )
 
 
 class KernelBackend:
@@ -51,11 +33,17 @@ class KernelBackend:
     name = "kernel"
 
     def __init__(self, threads: int | None = None) -> None:
-        """Refuse a kernel of another version.
+        """Take the kernel that is installed.
 
         threads: of this process; by default one in a worker process of a pool, else one for each core.
+
+        Raises:
+            BackendError: the kernel is of another version, or there is none.
         """
-        check_kernel(getattr(crossmargin_kernel, "VERSION", None), getattr(crossmargin_kernel, "INTERFACE", None))
+        try:
+            load_kernel()
+        except KernelError as error:
+            raise BackendError(f"{error}, or choose the reference backend") from None
         if threads is not None and threads < 1:
             raise ValueError("at least one thread is needed")
         self._threads = threads
@@ -63,9 +51,7 @@ class KernelBackend:
     @property
     def threads(self) -> int:
         """Threads of an operation in the process that asks."""
-        if self._threads is not None:
-            return self._threads
-        return (os.cpu_count() or 1) if multiprocessing.parent_process() is None else 1
+        return threads_here() if self._threads is None else self._threads
 
     def commit_sparse(
         self, indptr: Int64Array, indices: Int64Array, data: Int64Array, blindings: Sequence[int]
@@ -73,14 +59,17 @@ class KernelBackend:
         """Return sum_v x_iv A_v + r_i H for every row i (SPEC S4)."""
         key = _position_key()
         columns = int(indices.max()) + 1 if len(indices) else 0
+        if columns > MAX_COLUMNS:
+            raise ValueError(f"an entry in column {columns - 1}: there are at most {MAX_COLUMNS}")
         if columns > (known := key.columns):
             key.extend(known, _encode_points(position_generators(columns)[known:]))
         return _decode_points(key.commit(indptr, indices, data, encode_scalars(blindings), self.threads))
 
     def commit_bits(self, values: UInt64Array, packing: int, blindings: Sequence[int]) -> list[Point]:
         """Return the slack rows R_h of values (accounts, J), 2^packing accounts to a row (SPEC S8)."""
-        key = _slack_key(values.shape[1], packing)
-        return _decode_points(key.commit(_words(values), encode_scalars(blindings), self.threads))
+        words = _words(values)
+        key = _slack_key(words.shape[1], packing)
+        return _decode_points(key.commit(words, encode_scalars(blindings), self.threads))
 
     def bit_sumcheck(self, values: UInt64Array, tau: Sequence[int], mask: int) -> BitSumcheck:
         """Start the sum-check over the bits of values (2^nu accounts, J) with point tau (n) and mask a (SPEC P4)."""
@@ -96,9 +85,10 @@ class KernelBackend:
 
     def fold_bits(self, values: UInt64Array, packing: int, weights: Sequence[int]) -> list[int]:
         """Return sum_h weights_h b_{hG+a,j,t} in F, ordered (a J + j) 64 + t, for G = 2^packing."""
-        if len(values) != len(weights) << packing:
-            raise ValueError(f"{len(values)} accounts: must be {len(weights) << packing}")
-        return _decode_scalars(crossmargin_kernel.fold_bits(_words(values), encode_scalars(weights), self.threads))
+        words = _words(values)
+        if len(words) != len(weights) << packing:
+            raise ValueError(f"{len(words)} accounts: must be {len(weights) << packing}")
+        return _decode_scalars(crossmargin_kernel.fold_bits(words, encode_scalars(weights), self.threads))
 
     def fold_points(self, rows: Sequence[Sequence[Point]], weights: Sequence[int]) -> list[Point]:
         """Return sum_k weights_k rows_k[i] for every i; all rows have one length."""
@@ -117,9 +107,9 @@ class _KernelBitSumcheck:
     """State of a sum-check inside the kernel; `backend.BitSumcheck` says how it is driven."""
 
     def __init__(self, values: UInt64Array, tau: Sequence[int], mask: int, threads: int) -> None:
-        width = values.shape[1]
+        words = _words(values)
         self._state = crossmargin_kernel.BitSumcheck(
-            _words(values), width, encode_scalars(tau), encode_scalar(mask), threads
+            words, words.shape[1], encode_scalars(tau), encode_scalar(mask), threads
         )
 
     def __repr__(self) -> str:
@@ -153,6 +143,8 @@ def _slack_key(values: int, packing: int) -> crossmargin_kernel.SlackKey:
 
 def _words(values: UInt64Array) -> UInt64Array:
     """Return values as the native integers that the kernel takes; never converts from another type."""
+    if values.ndim != 2:
+        raise ValueError(f"values of {values.ndim} dimensions: must be accounts and values")
     if values.dtype.kind != "u" or values.dtype.itemsize != 8:
         raise ValueError(f"values of type {values.dtype}: must be uint64")
     return np.ascontiguousarray(values, dtype=np.uint64)

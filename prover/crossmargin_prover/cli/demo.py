@@ -49,13 +49,11 @@ def demo(book: Path, out: Path) -> None:
     _say("1. The venue computes the margin of its book")
     account = _show_margin(inputs)
 
-    _say(
-        "2. It commits every account and proves each statement (in plain Python; a proof is verified before it is kept)"
-    )
-    vault = Vault.create(out / "vault")
     backend = select_backend()
+    _say(f"2. It commits every account and proves each statement (backend: {backend.name})")
+    vault = Vault.create(out / "vault")
     with stage_progress() as progress:
-        snapshot, _ = commit(inputs, vault, backend, progress=progress)
+        snapshot = commit(inputs, vault, backend, progress=progress).snapshot
     click.echo(f"snapshot digest {snapshot.manifest.digest.hex()} (a venue publishes it first, elsewhere)")
     _strict_is_refused(vault, inputs)
     for statement in inputs.model.statements:
@@ -65,8 +63,8 @@ def demo(book: Path, out: Path) -> None:
 
     _say("3. It publishes the bundle, and writes a private receipt for each holder")
     bundle, receipts = out / "bundle", out / "receipts"
-    publish(vault, inputs, (), bundle)
     with stage_progress() as progress:
+        publish(vault, inputs, (), bundle, backend, progress=progress)
         write_receipts(vault, receipts, (), progress)
 
     _say("4. An auditor verifies the bundle with the stand-alone verifier, and the published digest")

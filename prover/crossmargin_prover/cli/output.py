@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from crossmargin.loading import Inputs, load_folder
@@ -110,23 +110,35 @@ def stage_progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], No
     if quiet:
         yield lambda stage, done, total: None
     elif not sys.stderr.isatty():
-        started: dict[str, float] = {}
+        started: dict[str, tuple[float, int]] = {}
 
         def line(stage: str, done: int, total: int) -> None:
-            started.setdefault(stage, time.monotonic())
+            start, found = started.setdefault(stage, (time.monotonic(), done))
             if done == total:
-                click.echo(f"  {stage}: {total} done in {time.monotonic() - started.pop(stage):.1f} s", err=True)
+                del started[stage]
+                seconds = time.monotonic() - start
+                resumed = f", {found:,} found finished" if found else ""
+                rate = f", {(total - found) / seconds:,.0f}/s" if seconds >= 1 else ""
+                click.echo(f"  {stage}: {total:,} done in {seconds:.1f} s{rate}{resumed}", err=True)
 
         yield line
     else:
-        columns = (TextColumn("  {task.description:20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("  {task.description:20}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:>12}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(stderr=True)) as bars:
             tasks: dict[str, Any] = {}
 
             def bar(stage: str, done: int, total: int) -> None:
-                if stage not in tasks or done == 0:
-                    tasks[stage] = bars.add_task(stage, total=total)
-                bars.update(tasks[stage], completed=done)
+                if stage not in tasks or bars.tasks[tasks[stage]].completed > done:
+                    tasks[stage] = bars.add_task(stage, total=total, completed=done, rate="")
+                speed = bars.tasks[tasks[stage]].speed
+                bars.update(tasks[stage], completed=done, rate=f"{speed:,.0f}/s" if speed else "")
 
             yield bar
 

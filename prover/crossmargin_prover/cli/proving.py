@@ -2,10 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 import click
@@ -23,11 +21,14 @@ from crossmargin_prover.cli.output import (
     stage_progress,
 )
 from crossmargin_prover.signing import SigningKey
-from crossmargin_prover.vault import Vault
-from crossmargin_prover.workflow import DEFAULT_PACKING, thin_totals, write_receipts
+from crossmargin_prover.statement import DEFAULT_PACKING
+from crossmargin_prover.vault import Vault, VaultError
 from crossmargin_prover.workflow import commit as commit_book
+from crossmargin_prover.workflow import holds_book, is_proven, thin_totals, write_receipts
 from crossmargin_prover.workflow import prove as prove_one
 from crossmargin_prover.workflow import publish as publish_statements
+from crossmargin_verifier.verdict import Verdict
+from crossmargin_verifier.workers import worker_pool
 
 __all__ = ["commit", "prove", "publish", "receipts", "run"]
 
@@ -41,7 +42,12 @@ vault_option = click.option(
 shard_option = click.option(
     "--shard",
     type=click.IntRange(min=1),
-    help="Accounts per shard, a power of two. [default: fits the book, at most 4096]",
+    help="Accounts per shard, a power of two. [default: what costs least]",
+)
+since_option = click.option(
+    "--since",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Vault of an earlier snapshot: what did not change is taken over from it.",
 )
 signing_option = click.option(
     "--signing-key",
@@ -71,24 +77,10 @@ processes_option = click.option(
 )
 
 
-@contextmanager
-def _executor(processes: int) -> Iterator[Executor | None]:
-    """Yield a pool of processes, or None to work in this one."""
-    if processes == 1:
-        yield None
-        return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield pool
-
-
-def _check_shard(size: int | None) -> None:
-    if size is not None and size & (size - 1):
-        raise click.BadParameter(f"{size} is not a power of two", param_hint="--shard")
-
-
 @click.command(short_help="Commit the book, once per snapshot.")
 @book_option
 @vault_option
+@since_option
 @shard_option
 @signing_option
 @reject_option
@@ -98,6 +90,7 @@ def _check_shard(size: int | None) -> None:
 def commit(
     book: Path,
     vault: Path,
+    since: Path | None,
     shard: int | None,
     signing_key: Path | None,
     reject_bad_accounts: bool,
@@ -106,22 +99,55 @@ def commit(
 ) -> None:
     """Commit every account's balances and positions, once per snapshot.
 
-    Publish the printed digest (transparency log, chain, newspaper) before anything else.
+    Publish the printed digest (transparency log, chain, newspaper) before anything else. A run that was interrupted is
+    finished by the same command; it goes on from the finished shards.
 
     \b
     Example:
       crossmargin commit --book examples/book --vault build/vault
     """
-    _check_shard(shard)
+    with worker_pool(processes) as executor:
+        _commit(book, vault, since, shard, signing_key, reject_bad_accounts, backend, executor)
+
+
+def _commit(
+    book: Path,
+    vault: Path,
+    since: Path | None,
+    shard: int | None,
+    signing_key: Path | None,
+    reject_bad_accounts: bool,
+    backend: str,
+    executor: Executor | None,
+) -> None:
+    if shard is not None and shard & (shard - 1):
+        raise click.BadParameter(f"{shard} is not a power of two", param_hint="--shard")
+    earlier = None if since is None else Vault.open(since)
     inputs = load(book, reject_bad_accounts)
     target = Vault.create(vault, None if signing_key is None else SigningKey.read(signing_key))
     click.echo(f"backend: {backend}", err=True)
-    with stage_progress() as progress, _executor(processes) as executor:
-        snapshot, report = commit_book(
-            inputs, target, select_backend(backend), accounts_per_shard=shard, executor=executor, progress=progress
+    with target.locked(), stage_progress() as progress:
+        committed = commit_book(
+            inputs,
+            target,
+            select_backend(backend),
+            accounts_per_shard=shard,
+            since=earlier,
+            executor=executor,
+            progress=progress,
         )
+    report = committed.report
     click.echo(f"{report.loaded} accounts committed, {report.padding} padding, {report.rejected_accounts} rejected")
-    click.echo(f"snapshot digest {snapshot.manifest.digest.hex()}: publish it now")
+    if committed.taken_over:
+        click.echo("no account changed: the earlier snapshot, its published digest and its receipts stay")
+        return
+    if earlier is not None:
+        fresh = report.loaded - committed.unchanged - committed.changed
+        click.echo(
+            f"blinded anew: {committed.unchanged} accounts without a change, {committed.changed} with one; "
+            f"committed anew: {fresh}"
+        )
+    click.echo(f"snapshot digest {committed.snapshot.manifest.digest.hex()}: publish it now")
 
 
 @click.command(short_help="Prove statements about the snapshot.")
@@ -130,23 +156,52 @@ def commit(
 @click.option(
     "--statement", "statements", multiple=True, help="Statement of model.yaml; may be repeated. [default: all]"
 )
+@since_option
 @packing_option
+@click.option("--restart", is_flag=True, help="Give up what an interrupted run of the statement has finished.")
 @backend_option
 @processes_option
 @reporting
-def prove(book: Path, vault: Path, statements: tuple[str, ...], packing: int, backend: str, processes: int) -> None:
+def prove(
+    book: Path,
+    vault: Path,
+    statements: tuple[str, ...],
+    since: Path | None,
+    packing: int,
+    restart: bool,
+    backend: str,
+    processes: int,
+) -> None:
     """Prove statements about the committed snapshot, at the prices and under the model of the book folder.
 
-    The accounts come from the vault; a change of prices or model needs no new snapshot and no new receipts.
+    The accounts come from the vault; a change of prices or model needs no new snapshot and no new receipts. With
+    --since the book is committed first, into a new vault, from the earlier vault as far as accounts did not change.
+    A run that was interrupted is finished by the same command; it goes on from the finished shards.
 
     \b
-    Example:
+    Examples:
       crossmargin prove --book examples/book --vault build/vault --statement maintenance
+      crossmargin prove --book examples/book --vault build/vault-13h --since build/vault-12h
     """
+    with worker_pool(processes) as executor:
+        if since is not None and not Vault(vault).is_finished:
+            _commit(book, vault, since, None, None, False, backend, executor)
+        _prove(book, vault, statements, packing, restart, backend, executor)
+
+
+def _prove(
+    book: Path,
+    vault: Path,
+    statements: Sequence[str],
+    packing: int,
+    restart: bool,
+    backend: str,
+    executor: Executor | None,
+) -> None:
     parameters = load_parameters(book)
     opened = Vault.open(vault)
     click.echo(f"backend: {backend}", err=True)
-    with _executor(processes) as executor:
+    with opened.locked():
         for name in statements or [each.name for each in parameters.model.statements]:
             click.echo(f"statement {name}", err=True)
             with stage_progress() as progress:
@@ -156,10 +211,11 @@ def prove(book: Path, vault: Path, statements: tuple[str, ...], packing: int, ba
                     name,
                     select_backend(backend),
                     packing=packing,
+                    restart=restart,
                     executor=executor,
                     progress=progress,
                 )
-            click.echo(f"{name}: proven and verified, in {folder}")
+            click.echo(f"{name}: proven, in {folder}")
 
 
 @click.command(short_help="Publish the bundle, with its verdict.")
@@ -170,23 +226,45 @@ def prove(book: Path, vault: Path, statements: tuple[str, ...], packing: int, ba
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the public bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@backend_option
+@processes_option
 @reporting
-def publish(book: Path, vault: Path, statements: tuple[str, ...], out: Path, as_json: bool) -> None:
+def publish(
+    book: Path, vault: Path, statements: tuple[str, ...], out: Path, as_json: bool, backend: str, processes: int
+) -> None:
     """Put proven statements and declared reserves together into a public bundle, and print the verdict on it.
+
+    The whole bundle is verified first; what the verifier refuses is not published.
 
     \b
     Example:
       crossmargin publish --book examples/book --vault build/vault --out build/bundle
     """
-    opened = Vault.open(vault)
-    for each in thin_totals(opened):
-        click.echo(f"warning: published total over few accounts: {printable(each)}", err=True)
-    verdict = publish_statements(opened, load_parameters(book), statements, out)
+    with worker_pool(processes) as executor:
+        verdict = _publish(book, vault, statements, out, backend, executor)
     if as_json:
         print_json(verdict.data)
     else:
         click.echo(verdict.text, nl=False)
     sys.exit(0 if verdict.verified else REFUSED)
+
+
+def _publish(
+    book: Path, vault: Path, statements: Sequence[str], out: Path, backend: str, executor: Executor | None
+) -> Verdict:
+    opened = Vault.open(vault)
+    for each in thin_totals(opened):
+        click.echo(f"warning: published total over few accounts: {printable(each)}", err=True)
+    with stage_progress() as progress:
+        return publish_statements(
+            opened,
+            load_parameters(book),
+            statements,
+            out,
+            select_backend(backend),
+            executor=executor,
+            progress=progress,
+        )
 
 
 @click.command(short_help="Write the private receipts.")
@@ -203,6 +281,10 @@ def receipts(vault: Path, out: Path, accounts: tuple[str, ...]) -> None:
     Example:
       crossmargin receipts --vault build/vault --out build/receipts
     """
+    _receipts(vault, out, accounts)
+
+
+def _receipts(vault: Path, out: Path, accounts: Sequence[str]) -> None:
     with stage_progress() as progress:
         count = write_receipts(Vault.open(vault), out, accounts, progress)
     click.echo(f"{count} receipts in {out} (index.json says whose; private)")
@@ -213,21 +295,25 @@ def receipts(vault: Path, out: Path, accounts: tuple[str, ...]) -> None:
 @vault_option
 @click.option("--bundle", type=click.Path(path_type=Path), required=True, help="Folder of the public bundle.")
 @click.option(
-    "--receipts", "out", type=click.Path(path_type=Path), required=True, help="Private folder for the receipts."
+    "--receipts",
+    "out",
+    type=click.Path(path_type=Path),
+    help="Private folder for the receipts. [default: none]",
 )
+@since_option
 @shard_option
 @packing_option
 @signing_option
 @reject_option
 @backend_option
 @processes_option
-@click.pass_context
+@reporting
 def run(
-    context: click.Context,
     book: Path,
     vault: Path,
     bundle: Path,
-    out: Path,
+    out: Path | None,
+    since: Path | None,
     shard: int | None,
     packing: int,
     signing_key: Path | None,
@@ -235,22 +321,27 @@ def run(
     backend: str,
     processes: int,
 ) -> None:
-    """The whole way: commit, prove all statements, write receipts, publish.
+    """The whole way: commit, prove all statements, publish, and write receipts where a folder for them is named.
+
+    A run that was interrupted is finished by the same command; what is finished is not done again.
 
     \b
     Example:
       crossmargin run --book examples/book --vault build/vault --bundle build/bundle --receipts build/receipts
     """
-    context.invoke(
-        commit,
-        book=book,
-        vault=vault,
-        shard=shard,
-        signing_key=signing_key,
-        reject_bad_accounts=reject_bad_accounts,
-        backend=backend,
-        processes=processes,
-    )
-    context.invoke(prove, book=book, vault=vault, statements=(), packing=packing, backend=backend, processes=processes)
-    context.invoke(receipts, vault=vault, out=out, accounts=())
-    context.invoke(publish, book=book, vault=vault, statements=(), out=bundle, as_json=False)
+    with worker_pool(processes) as executor:
+        opened = Vault(vault)
+        if not opened.is_finished:
+            _commit(book, vault, since, shard, signing_key, reject_bad_accounts, backend, executor)
+        elif not holds_book(opened, load(book, reject_bad_accounts)):
+            raise VaultError(f"{vault} holds the finished snapshot of another book: choose another folder")
+        parameters = load_parameters(book)
+        names = [each.name for each in parameters.model.statements]
+        missing = [name for name in names if not is_proven(opened, parameters, name)]
+        if missing:
+            _prove(book, vault, missing, packing, False, backend, executor)
+        verdict = _publish(book, vault, names, bundle, backend, executor)
+    if out is not None:
+        _receipts(vault, out, ())
+    click.echo(verdict.text, nl=False)
+    sys.exit(0 if verdict.verified else REFUSED)

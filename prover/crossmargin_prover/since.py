@@ -1,0 +1,127 @@
+"""What a new snapshot can take over from an earlier one (docs/adr/0013).
+
+Nonces and order are fresh for every snapshot (SPEC S4), so that nobody can tell which accounts changed. But a
+commitment can be blinded anew instead of being made anew: with the earlier X and r of an account and the change d of
+its record,
+
+    X' = X + sum_v d_v A_v + (r' - r) H,
+
+which costs one multiplication of H and those of the entries that changed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from crossmargin_circuits.layout import RECORD_BOUND
+from crossmargin_prover.backend import Backend
+from crossmargin_prover.snapshot import COORDINATES_BYTES, PADDING, CommittedSnapshot
+from crossmargin_prover.snapshot import blindings as earlier_blindings
+from crossmargin_prover.witness import Records
+from crossmargin_verifier.field import ORDER
+from crossmargin_verifier.group import Point, batch_add
+from crossmargin_verifier.inclusion import NONCE_BYTES
+
+__all__ = ["Earlier", "Origins"]
+
+
+@dataclass(frozen=True, repr=False)
+class Origins:
+    """What commitments of some accounts are made from; secret.
+
+    changes: records less the earlier ones (n, V), the records themselves where there is no earlier one; points: earlier
+    X, 64 n bytes; sid, ids, nonces: what the earlier blindings follow from; is_earlier: whether there is one.
+    """
+
+    changes: Records
+    points: bytes
+    sid: str
+    ids: tuple[str, ...]
+    nonces: bytes
+    is_earlier: tuple[bool, ...]
+
+    def __repr__(self) -> str:
+        """Return a text without the secrets."""
+        return f"Origins({len(self.ids)} accounts, redacted)"
+
+    def commit(self, blindings: Sequence[int], backend: Backend) -> list[Point]:
+        """Return the commitments with these new blindings."""
+        points: list[Point] = []
+        differences = []
+        earlier = earlier_blindings(self.sid, self.ids, self.nonces)
+        for number, (blinding, before, is_earlier) in enumerate(zip(blindings, earlier, self.is_earlier, strict=True)):
+            if not is_earlier:
+                points.append(None)
+                differences.append(blinding)
+                continue
+            differences.append((blinding - before) % ORDER)
+            start = COORDINATES_BYTES * number
+            x, y = (int.from_bytes(self.points[at : at + 32], "big") for at in (start, start + 32))
+            points.append((x, y))
+        changes = self.changes
+        return batch_add(points, backend.commit_sparse(changes.indptr, changes.indices, changes.data, differences))
+
+
+@dataclass(repr=False)
+class Earlier:
+    """An earlier snapshot by account id; `kept` counts the accounts that were taken over so far, by changed or not."""
+
+    snapshot: CommittedSnapshot
+    unchanged: int = field(default=0, init=False)
+    changed: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        """Read the whole snapshot."""
+        self._whole = self.snapshot.whole()
+        self._leaves = {holder: leaf for leaf, holder in enumerate(self._whole.ids) if holder}
+
+    def __repr__(self) -> str:
+        """Return a text without accounts."""
+        return "Earlier(redacted)"
+
+    def origins(self, records: Records, ids: Sequence[str]) -> Origins:
+        """Return what these accounts are to be committed from.
+
+        An account is taken over where fewer entries changed than its record has, and no change is too large.
+        """
+        leaves = np.array([self._leaves.get(holder, PADDING) if holder else PADDING for holder in ids], dtype=np.int64)
+        changes = _difference(records, self._whole.records.take(leaves))
+        owners = np.repeat(np.arange(len(records)), np.diff(changes.indptr))
+        too_large = np.zeros(len(records), dtype=np.bool_)
+        too_large[owners[(changes.data <= -RECORD_BOUND) | (changes.data >= RECORD_BOUND)]] = True
+        cheaper = (np.diff(changes.indptr) < np.diff(records.indptr)) & ~too_large
+        leaves = np.where(cheaper, leaves, PADDING)
+        changes = _difference(records, self._whole.records.take(leaves))
+        kept = leaves != PADDING
+        entries = np.diff(changes.indptr)
+        self.unchanged += int(np.count_nonzero(kept & (entries == 0)))
+        self.changed += int(np.count_nonzero(kept & (entries > 0)))
+        return Origins(
+            changes=changes,
+            points=_rows(self._whole.points, COORDINATES_BYTES, leaves),
+            sid=self.snapshot.manifest.sid,
+            ids=tuple(ids),
+            nonces=_rows(self._whole.nonces, NONCE_BYTES, leaves),
+            is_earlier=tuple(kept.tolist()),
+        )
+
+
+def _difference(records: Records, earlier: Records) -> Records:
+    """Return records - earlier; |x| < 2^62 on both sides, so that nothing wraps."""
+    difference = csr_array(records.matrix - earlier.matrix)
+    difference.sort_indices()
+    difference.eliminate_zeros()
+    indptr, indices, data = (
+        np.asarray(part, dtype=np.int64) for part in (difference.indptr, difference.indices, difference.data)
+    )
+    return Records(indptr, indices, data, records.columns)
+
+
+def _rows(data: bytes, width: int, rows: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> bytes:
+    """Return rows of a table of bytes; zeros for PADDING."""
+    table = np.frombuffer(data, dtype=np.uint8).reshape(-1, width)
+    taken = table[np.maximum(rows, 0)]
+    taken[rows == PADDING] = 0
+    return taken.tobytes()

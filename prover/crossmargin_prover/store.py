@@ -1,0 +1,72 @@
+"""Where finished pieces of a run are kept, by name, so that a run that is interrupted goes on from them.
+
+A store is a mapping of names to bytes: a `dict` for a run that need not survive, or a private folder. A piece is there
+whole or not at all.
+"""
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["FolderStore", "Store", "write_private"]
+
+Store = MutableMapping[str, bytes]
+
+OWNER_ONLY = stat.S_IRUSR | stat.S_IWUSR
+
+
+@dataclass(frozen=True)
+class FolderStore(Store):
+    """A folder that its owner alone can read; each piece a file, written to the disk before it gets its name."""
+
+    path: Path
+
+    def __getitem__(self, name: str) -> bytes:
+        """Return a piece."""
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            raise KeyError(name) from None
+
+    def __setitem__(self, name: str, data: bytes) -> None:
+        """Write a piece, in place of an earlier one."""
+        self.path.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
+        write_private(self.path / name, data)
+
+    def __delitem__(self, name: str) -> None:
+        """Remove a piece."""
+        try:
+            (self.path / name).unlink()
+        except FileNotFoundError:
+            raise KeyError(name) from None
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is such a piece, without reading it."""
+        return isinstance(name, str) and (self.path / name).is_file()
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names of the pieces; a name with a point in front is what a run that was killed left over."""
+        if not self.path.is_dir():
+            return iter(())
+        return iter(sorted(each.name for each in self.path.iterdir() if not each.name.startswith(".")))
+
+    def __len__(self) -> int:
+        """Return the number of pieces."""
+        return sum(1 for _ in self)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file with mode 0600 that is there whole, on the disk, or not at all."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
