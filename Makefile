@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
 SCRIPTS = $(wildcard benchmarks/*.py docs/*.py examples/*.py prover/kernel/*.py)
-KERNEL ?= yes
+export KERNEL ?= yes
 LOCK = build/lock/bin/uv pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes \
 	--no-annotate --no-header --quiet $(UPGRADE)
 
@@ -21,7 +21,7 @@ help: ## list the targets
 venv: $(DEVELOPMENT) ## set up .venv with everything that running, tests and lint need
 
 kernel: $(RUNTIME) ## build the compiled kernel and install it, where there is a Rust tool chain; KERNEL=no leaves it out
-	@$(BIN)/python prover/kernel/install.py $(KERNEL)
+	@$(BIN)/python prover/kernel/build.py install $(KERNEL)
 
 demo: $(RUNTIME) kernel ## the whole way on the example book; writes build/demo
 	$(BIN)/crossmargin demo --book examples/book --out build/demo
@@ -35,6 +35,9 @@ lint: $(DEVELOPMENT) kernel ## check style, types, import contracts and the link
 	$(BIN)/mypy
 	$(BIN)/mypy $(SCRIPTS)
 	$(BIN)/lint-imports --no-logo
+ifneq ($(KERNEL),no)
+	$(BIN)/python prover/kernel/build.py lint
+endif
 	$(BIN)/python docs/check_links.py
 
 bench: $(RUNTIME) kernel ## measure proving, verifying and the margin engine; prints tables

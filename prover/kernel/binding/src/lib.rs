@@ -2,22 +2,25 @@
 //!
 //! A scalar is 32 bytes, a point 64 bytes, x and y, and the identity 64 zero bytes; integers are big-endian. Arrays are
 //! buffers of native 64-bit integers and are copied before the interpreter is released, so that nobody can change them
-//! meanwhile. Wrong arguments raise `ValueError` before any work is done, and no panic reaches Python.
+//! meanwhile. Wrong values raise `ValueError`, wrong types `TypeError`, before any work is done. No panic reaches Python.
 
 // Arguments and results are what Python's conventions make them, and comments on functions are their docstrings.
-#![allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps, clippy::doc_markdown, clippy::wildcard_imports)]
+#![allow(clippy::unnecessary_wraps, clippy::doc_markdown, clippy::wildcard_imports)]
 
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
 use crossmargin_kernel_core as core;
 use crossmargin_kernel_core::{Affine, COMPRESSED_BYTES, Csr, POINT_BYTES, RESIDUE_BYTES, Refused, Scalar};
-use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::buffer::{Element, PyBuffer};
+use pyo3::exceptions::{PyBufferError, PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 /// Raised whenever a call of this module changes its arguments, results or meaning.
 const INTERFACE_NUMBER: u32 = 2;
+
+/// More threads than any machine has cores; a system may refuse to start so many.
+const MAX_THREADS: usize = 1024;
 
 /// Runs arithmetic with the interpreter released, and turns what it refuses, and a panic, into exceptions.
 fn compute<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T, Refused> + Send) -> PyResult<T> {
@@ -70,6 +73,43 @@ fn encode_points(points: &[Affine]) -> Vec<u8> {
     points.iter().flat_map(|point| point.to_bytes()).collect()
 }
 
+/// Copies an array of 64-bit integers, the last index fastest.
+fn integers<T: Element>(name: &str, array: &Bound<'_, PyAny>) -> PyResult<Vec<T>> {
+    let refusal = || {
+        let kind = if name == "values" { "unsigned" } else { "signed" };
+        PyValueError::new_err(format!("{name}: must be an array of {kind} native 64-bit integers"))
+    };
+    let not_integers = |error: PyErr| {
+        if error.is_instance_of::<PyBufferError>(array.py()) { refusal() } else { error }
+    };
+    let buffer = PyBuffer::get(array).map_err(not_integers)?;
+    // The order of bytes is part of the format that PyO3 leaves to its caller.
+    let foreign = if cfg!(target_endian = "little") { &b">!"[..] } else { &b"<"[..] };
+    if buffer.format().to_bytes().first().is_some_and(|order| foreign.contains(order)) {
+        return Err(refusal());
+    }
+    buffer.to_vec(array.py())
+}
+
+/// Takes a number of things.
+fn number(name: &str, given: &Bound<'_, PyAny>) -> PyResult<usize> {
+    given.extract().map_err(|error: PyErr| {
+        if error.is_instance_of::<PyOverflowError>(given.py()) {
+            PyValueError::new_err(format!("{name}: must be from 0 to {}", usize::MAX))
+        } else {
+            error
+        }
+    })
+}
+
+/// Takes a number of threads.
+fn threads(given: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match number("threads", given)? {
+        threads @ 1..=MAX_THREADS => Ok(threads),
+        _ => Err(PyValueError::new_err(format!("threads: must be from 1 to {MAX_THREADS}"))),
+    }
+}
+
 /// Sparse rows of integers, copied from three buffers.
 struct Rows {
     starts: Vec<i64>,
@@ -78,8 +118,12 @@ struct Rows {
 }
 
 impl Rows {
-    fn copy(py: Python<'_>, starts: &PyBuffer<i64>, indices: &PyBuffer<i64>, data: &PyBuffer<i64>) -> PyResult<Self> {
-        Ok(Self { starts: starts.to_vec(py)?, indices: indices.to_vec(py)?, data: data.to_vec(py)? })
+    fn copy(starts: &Bound<'_, PyAny>, indices: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(Self {
+            starts: integers("indptr", starts)?,
+            indices: integers("indices", indices)?,
+            data: integers("data", data)?,
+        })
     }
 
     fn csr(&self) -> Result<Csr<'_>, Refused> {
@@ -126,7 +170,8 @@ mod crossmargin_kernel {
         }
 
         /// Append the points of columns `start` and following, where the key does not have them.
-        fn extend(&self, py: Python<'_>, start: usize, points: &[u8]) -> PyResult<()> {
+        fn extend(&self, py: Python<'_>, start: &Bound<'_, PyAny>, points: &[u8]) -> PyResult<()> {
+            let start = number("start", start)?;
             compute(py, || self.0.extend(start, &super::points(points)?))
         }
 
@@ -134,13 +179,13 @@ mod crossmargin_kernel {
         fn commit<'py>(
             &self,
             py: Python<'py>,
-            indptr: PyBuffer<i64>,
-            indices: PyBuffer<i64>,
-            data: PyBuffer<i64>,
+            indptr: &Bound<'py, PyAny>,
+            indices: &Bound<'py, PyAny>,
+            data: &Bound<'py, PyAny>,
             blindings: &[u8],
-            threads: usize,
+            threads: &Bound<'py, PyAny>,
         ) -> PyResult<Bound<'py, PyBytes>> {
-            let rows = Rows::copy(py, &indptr, &indices, &data)?;
+            let (rows, threads) = (Rows::copy(indptr, indices, data)?, super::threads(threads)?);
             let sums =
                 compute(py, || Ok(encode_points(&self.0.commit(&rows.csr()?, &scalars(blindings)?, threads)?)))?;
             Ok(PyBytes::new(py, &sums))
@@ -163,11 +208,11 @@ mod crossmargin_kernel {
         fn commit<'py>(
             &self,
             py: Python<'py>,
-            values: PyBuffer<u64>,
+            values: &Bound<'py, PyAny>,
             blindings: &[u8],
-            threads: usize,
+            threads: &Bound<'py, PyAny>,
         ) -> PyResult<Bound<'py, PyBytes>> {
-            let values = values.to_vec(py)?;
+            let (values, threads) = (integers("values", values)?, super::threads(threads)?);
             let sums = compute(py, || Ok(encode_points(&self.0.commit(&values, &scalars(blindings)?, threads)?)))?;
             Ok(PyBytes::new(py, &sums))
         }
@@ -183,13 +228,14 @@ mod crossmargin_kernel {
         #[new]
         fn new(
             py: Python<'_>,
-            values: PyBuffer<u64>,
-            width: usize,
+            values: &Bound<'_, PyAny>,
+            width: &Bound<'_, PyAny>,
             tau: &[u8],
             mask: &[u8],
-            threads: usize,
+            threads: &Bound<'_, PyAny>,
         ) -> PyResult<Self> {
-            let values = values.to_vec(py)?;
+            let (values, threads) = (integers("values", values)?, super::threads(threads)?);
+            let width = number("width", width)?;
             compute(py, || Ok(Self(core::BitSumcheck::new(values, width, scalars(tau)?, scalar(mask)?, threads)?)))
         }
 
@@ -215,14 +261,15 @@ mod crossmargin_kernel {
     #[pyfunction]
     fn fold_sparse<'py>(
         py: Python<'py>,
-        indptr: PyBuffer<i64>,
-        indices: PyBuffer<i64>,
-        data: PyBuffer<i64>,
-        columns: usize,
+        indptr: &Bound<'py, PyAny>,
+        indices: &Bound<'py, PyAny>,
+        data: &Bound<'py, PyAny>,
+        columns: &Bound<'py, PyAny>,
         weights: &[u8],
-        threads: usize,
+        threads: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let rows = Rows::copy(py, &indptr, &indices, &data)?;
+        let (rows, threads) = (Rows::copy(indptr, indices, data)?, super::threads(threads)?);
+        let columns = number("columns", columns)?;
         let sums = compute(py, || {
             Ok(encode_scalars(&core::fold_sparse(&rows.csr()?, columns, &scalars(weights)?, threads)?))
         })?;
@@ -233,11 +280,11 @@ mod crossmargin_kernel {
     #[pyfunction]
     fn fold_bits<'py>(
         py: Python<'py>,
-        values: PyBuffer<u64>,
+        values: &Bound<'py, PyAny>,
         weights: &[u8],
-        threads: usize,
+        threads: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let values = values.to_vec(py)?;
+        let (values, threads) = (integers("values", values)?, super::threads(threads)?);
         let sums = compute(py, || Ok(encode_scalars(&core::fold_bits(&values, &scalars(weights)?, threads)?)))?;
         Ok(PyBytes::new(py, &sums))
     }
@@ -248,8 +295,9 @@ mod crossmargin_kernel {
         py: Python<'py>,
         points: &[u8],
         weights: &[u8],
-        threads: usize,
+        threads: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyBytes>> {
+        let threads = super::threads(threads)?;
         let sums = compute(py, || {
             Ok(encode_points(&core::fold_points(&super::points(points)?, &scalars(weights)?, threads)?))
         })?;
@@ -258,7 +306,13 @@ mod crossmargin_kernel {
 
     /// Return sum_i scalars_i points_i.
     #[pyfunction]
-    fn msm<'py>(py: Python<'py>, scalars: &[u8], points: &[u8], threads: usize) -> PyResult<Bound<'py, PyBytes>> {
+    fn msm<'py>(
+        py: Python<'py>,
+        scalars: &[u8],
+        points: &[u8],
+        threads: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let threads = super::threads(threads)?;
         let sum = compute(py, || core::msm(&super::scalars(scalars)?, &super::points(points)?, threads))?;
         Ok(PyBytes::new(py, &sum.to_bytes()))
     }
@@ -269,12 +323,19 @@ mod crossmargin_kernel {
         py: Python<'py>,
         scalars: &[u8],
         encodings: &[u8],
-        threads: usize,
+        threads: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyBytes>> {
+        let threads = super::threads(threads)?;
         let sum = compute(py, || {
             let encodings = cut::<COMPRESSED_BYTES>(encodings, "encodings: must be 33 bytes each")?;
             core::msm_encoded(&super::scalars(scalars)?, encodings, threads)
         })?;
         Ok(PyBytes::new(py, &sum.to_bytes()))
+    }
+
+    /// Fail as a fault of this program would; for the test that Python survives it.
+    #[pyfunction]
+    fn _fail(py: Python<'_>) -> PyResult<()> {
+        compute(py, || panic!("a fault"))
     }
 }

@@ -9,6 +9,9 @@ use crate::point::Affine;
 use crate::scalar::{Scalar, SignedProducts, Sum};
 use crate::tables::{signed_digits, windows};
 
+/// Columns beyond which memory would be asked for that no machine has.
+const MAX_COLUMNS: usize = 1 << 20;
+
 /// Bits of a value.
 const VALUE_BITS: usize = 64;
 
@@ -24,10 +27,13 @@ const BLOCK_POINTS: usize = 1024;
 /// Returns `sum_i weights_i x_iv` for every column `v`.
 ///
 /// # Errors
-/// There are not as many weights as rows, or there is an entry beyond the last column.
+/// There are not as many weights as rows, an entry is beyond the last column, or there are more than 2^20 columns.
 pub fn fold_sparse(rows: &Csr<'_>, columns: usize, weights: &[Scalar], threads: usize) -> Result<Vec<Scalar>, Refused> {
     expect_length("weights", weights.len(), rows.rows())?;
     rows.expect_columns(columns)?;
+    if columns > MAX_COLUMNS {
+        return Err(Refused::Invalid("columns: at most 2^20"));
+    }
     let parts = map_ranges(rows.rows(), threads, |range| {
         let mut sums = vec![SignedProducts::default(); columns];
         for row in range {
@@ -192,6 +198,7 @@ mod tests {
             assert!(fold_sparse(&rows, 4, &weights, threads).expect("fitting") == expected);
         }
         assert!(fold_sparse(&rows, 3, &weights, 1).is_err());
+        assert!(fold_sparse(&rows, usize::MAX, &weights, 1).is_err());
         assert!(fold_sparse(&rows, 4, &weights[1..], 1).is_err());
         let none = Csr::new(&[0], &[], &[]).expect("well-formed");
         assert!(fold_sparse(&none, 2, &[], 3).expect("fitting") == [Scalar::ZERO; 2]);

@@ -1,7 +1,11 @@
-"""Build the compiled kernel and install it into the environment of this interpreter; `make kernel` runs this.
+"""Build, install and check the compiled kernel; the Makefile runs this.
 
-Without a Rust tool chain, or with the argument `no`, nothing is built, and the prover runs in plain Python. Nothing is
-done either while the sources are those of the last installation.
+    build.py install [no]    build the wheel and install it into the environment of this interpreter
+    build.py lint            format, lints, and that the stub agrees with the module
+    build.py test            the tests in Rust
+
+Without a Rust tool chain nothing is done, and the prover runs in plain Python; the argument `no` removes an installed
+kernel. Nothing is built either while the sources are those of the last installation.
 """
 
 import hashlib
@@ -18,6 +22,8 @@ HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build" / "kernel"
 STAMP = Path(sys.prefix) / ".kernel-installed"
 SLOWER = "everything works without the compiled kernel, slower"
+ENVIRONMENT = {"CARGO_TARGET_DIR": str(BUILD / "target"), **os.environ}
+STUB_CHECK = [sys.executable, "-m", "mypy.stubtest", "crossmargin_kernel", "--allowlist", str(HERE / "stub.allow")]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet"]
 
 
@@ -64,10 +70,9 @@ def build() -> None:
     """
     wheels = BUILD / "wheels"
     shutil.rmtree(wheels, ignore_errors=True)
-    environment = {"CARGO_TARGET_DIR": str(BUILD / "target"), **os.environ}
     command = [sys.executable, "-m", "maturin", "build", "--release", "--locked", "--quiet", "--interpreter"]
     command += [sys.executable, "--manifest-path", str(HERE / "binding" / "Cargo.toml"), "--out", str(wheels)]
-    finished = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, check=False)
+    finished = subprocess.run(command, cwd=HERE, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     if finished.returncode:
         print(finished.stdout, finished.stderr, sep="", file=sys.stderr)
         finished.check_returncode()
@@ -75,13 +80,13 @@ def build() -> None:
     subprocess.run([*PIP, "install", "--no-deps", "--no-index", "--force-reinstall", str(wheel)], check=True)
 
 
-def main(choice: str = "yes") -> int:
-    """Do what is asked and return the exit status."""
+def install(choice: str = "yes") -> int:
+    """Install the kernel, or remove it if the choice is `no`, and return the exit status."""
     if choice not in {"yes", "no"}:
         print(f"KERNEL={choice}: must be yes or no", file=sys.stderr)
         return 2
     if choice == "no":
-        if find_spec("crossmargin_kernel") is not None:
+        if installed():
             subprocess.run([*PIP, "uninstall", "--yes", "crossmargin-kernel"], check=True)
         STAMP.unlink(missing_ok=True)
         print(f"The compiled kernel is not built, as KERNEL=no says: {SLOWER}.")
@@ -90,7 +95,7 @@ def main(choice: str = "yes") -> int:
         print(f"The compiled kernel is not built, since {reason}: {SLOWER}.")
         return 0
     wanted = digest()
-    if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted and find_spec("crossmargin_kernel") is not None:
+    if installed() and STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
         return 0
     print("Building the compiled kernel (about a minute)", flush=True)
     STAMP.unlink(missing_ok=True)
@@ -104,5 +109,36 @@ def main(choice: str = "yes") -> int:
     return 0
 
 
+def installed() -> bool:
+    """Return whether this interpreter has a kernel."""
+    return find_spec("crossmargin_kernel") is not None
+
+
+def lint() -> int:
+    """Check format and lints of the sources, and the stub of the installed module; return the exit status."""
+    if reason := missing():
+        print(f"The sources of the kernel are not checked, since {reason}.")
+        return 0
+    commands = {
+        "fmt": ["cargo", "fmt", "--all", "--check"],
+        "clippy": ["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"],
+    }
+    failed = False
+    for name, command in commands.items():
+        if run("cargo", name, "--version"):
+            failed |= subprocess.run(command, cwd=HERE, env=ENVIRONMENT, check=False).returncode != 0
+        else:
+            print(f"This tool chain lacks `cargo {name}`: left out.")
+    if installed():
+        failed |= subprocess.run(STUB_CHECK, cwd=HERE, check=False).returncode != 0
+    return int(failed)
+
+
+def test() -> int:
+    """Run the tests in Rust and return their exit status."""
+    command = ["cargo", "test", "--package", "crossmargin-kernel-core", "--locked", "--quiet"]
+    return subprocess.run(command, cwd=HERE, env=ENVIRONMENT, check=False).returncode
+
+
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit({"install": install, "lint": lint, "test": test}[sys.argv[1]](*sys.argv[2:]))
