@@ -1,32 +1,63 @@
-//! Prints what operations cost on this machine, one thread, best of several runs.
+//! Prints what operations cost on this machine, in one thread, best of several runs, next to their floors.
 //!
-//! `cargo run --release --example measure [ACCOUNTS]`; the shard has 500 columns, 11 entries and 16 values an account.
+//! `cargo run --release --example measure [ACCOUNTS]`; the shard has 500 columns, 11 entries and 16 values an account,
+//! 4 accounts to a slack row. The floor of an operation is the number of its additions of points times the measured cost
+//! of one in a batch, or of its multiplications in F times that of one.
+
+// Sizes here are far below what a float or a signed integer holds.
+#![allow(clippy::cast_precision_loss, clippy::cast_possible_wrap)]
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use crossmargin_kernel_core::{
-    Addition, Affine, Batch, BitSumcheck, Csr, Fp, PositionKey, Scalar, SlackKey, fold_bits, fold_points, fold_sparse,
-    msm,
+    Addition, Affine, Batch, BitSumcheck, COMPRESSED_BYTES, Csr, Fp, PositionKey, Scalar, SlackKey, fold_bits,
+    fold_points, fold_sparse, msm, msm_encoded,
 };
 
 const COLUMNS: usize = 500;
 const ENTRIES: usize = 11;
+const ENTRY_BITS: usize = 41;
 const VALUES: usize = 16;
 const PACKED: usize = 4;
+const HALF_BITS: usize = 128;
+const SCALAR_BITS: usize = 256;
 
 /// Returns the least seconds of some runs.
-fn best(runs: usize, mut work: impl FnMut()) -> f64 {
+fn best<T>(runs: usize, mut work: impl FnMut() -> T) -> f64 {
     let run = |_| {
         let start = Instant::now();
-        work();
+        black_box(work());
         start.elapsed().as_secs_f64()
     };
     (0..runs).map(run).fold(f64::MAX, f64::min)
 }
 
-fn show(name: &str, seconds: f64, operations: usize) {
-    println!("{name:<52} {:12.2} ns", seconds / operations as f64 * 1e9);
+fn show(name: &str, seconds: f64, operations: usize) -> f64 {
+    let nanoseconds = seconds / operations as f64 * 1e9;
+    println!("{name:<52} {nanoseconds:12.2} ns");
+    nanoseconds
+}
+
+/// Prints nanoseconds of one thing, what it consists of, and the floor of that.
+fn show_floor(name: &str, seconds: f64, things: usize, count: f64, unit: &Unit) {
+    let nanoseconds = seconds / things as f64 * 1e9;
+    let floor = count * unit.nanoseconds;
+    let ratio = nanoseconds / floor;
+    println!("{name:<52} {nanoseconds:12.2} ns   {count:8.1} {:<15} {floor:12.2} ns   {ratio:5.2}", unit.name);
+}
+
+/// An operation that others consist of.
+struct Unit {
+    name: &'static str,
+    nanoseconds: f64,
+}
+
+/// The costs of what everything consists of.
+struct Units {
+    addition: Unit,
+    base: Unit,
+    scalar: Unit,
 }
 
 struct Numbers(u64);
@@ -68,7 +99,7 @@ fn multiples(count: usize) -> Vec<Affine> {
     points
 }
 
-fn fields() {
+fn units() -> Units {
     const TIMES: usize = 4096;
     let [x, s] = [Fp::from_limbs([3, 5, 7, 11]).invert().canonical(); 2];
     let (x, s) = (Fp::from_limbs(x), Scalar::from_limbs(s));
@@ -77,39 +108,57 @@ fn fields() {
             let work = || {
                 let mut lanes = [$start; 4];
                 (0..TIMES).for_each(|_| lanes.iter_mut().for_each($step));
-                black_box(lanes);
+                lanes
             };
-            show($name, best(100, work), 4 * TIMES);
+            show($name, best(100, work), 4 * TIMES)
         }};
     }
-    repeat!("base field: multiplication", x, |lane| *lane *= x);
+    let base = repeat!("base field: multiplication", x, |lane| *lane *= x);
     repeat!("base field: squaring", x, |lane: &mut Fp| *lane = lane.square());
     repeat!("base field: addition", x, |lane| *lane += x);
     repeat!("base field: subtraction", x, |lane| *lane -= x);
-    show("base field: inversion", best(100, || drop(black_box(black_box(x).invert()))), 1);
-    repeat!("scalars: multiplication", s, |lane| *lane *= s);
-}
-
-fn additions() {
-    for count in [256, 1024, 4096] {
+    show("base field: inversion", best(100, || black_box(x).invert()), 1);
+    show("base field: square root", best(100, || black_box(x).square_root()), 1);
+    let scalar = repeat!("scalars: multiplication", s, |lane| *lane *= s);
+    let costs = [256, 1024, 4096].map(|count| {
         let mut work = multiples(2 * count);
         let pairs = (0..count).map(|at| Addition { left: at, right: at + count, target: at });
         let mut batch = Batch::default();
-        let seconds = best(50, || {
-            // On its own results, so that no run repeats another one and no branch is learnt.
-            batch.add(&mut work, pairs.clone());
-        });
-        show(&format!("affine addition, {count} in a batch"), seconds, count);
+        // On its own results, so that no run repeats another one and no branch is learnt.
+        let seconds = best(100, || batch.add(&mut work, pairs.clone()));
+        show(&format!("affine addition, {count} in a batch"), seconds, count)
+    });
+    let addition = costs.into_iter().fold(f64::MAX, f64::min);
+    Units {
+        addition: Unit { name: "additions", nanoseconds: addition },
+        base: Unit { name: "products mod p", nanoseconds: base },
+        scalar: Unit { name: "products in F", nanoseconds: scalar },
     }
 }
 
-fn shard(accounts: usize) {
-    println!("shard of {accounts} accounts, nanoseconds an account:");
+/// Returns the least additions of a point in tables of windows, where a table of width `w` serves `uses` multiples.
+fn window_additions(bits: usize, widest: usize, uses: f64) -> f64 {
+    let cost = |width: usize| (bits + 1).div_ceil(width) as f64 * (1.0 + f64::from(1 << (width - 1)) / uses);
+    (1..=widest).map(cost).fold(f64::MAX, f64::min)
+}
+
+/// Returns the additions of a point in a multi-scalar multiplication by buckets, two terms of half length for each.
+fn bucket_additions(count: usize) -> f64 {
+    let cost = |width: usize| {
+        let (terms, buckets) = (2.0 * count as f64, f64::from(1 << (width - 1)));
+        // All terms but the first of each bucket, then two additions for each bucket.
+        (HALF_BITS + 1).div_ceil(width) as f64 * ((terms - buckets).max(0.0) + 2.0 * buckets)
+    };
+    (1..=15).map(cost).fold(f64::MAX, f64::min) / count as f64
+}
+
+fn shard(accounts: usize, units: &Units) {
+    println!("shard of {accounts} accounts, for an account:");
     let mut numbers = Numbers(1);
     let points = multiples(COLUMNS + VALUES * PACKED * 64 + 1);
-    let starts: Vec<i64> = (0..=accounts as i64).map(|row| row * ENTRIES as i64).collect();
-    let indices: Vec<i64> = (0..accounts * ENTRIES).map(|_| (numbers.next() % COLUMNS as u64) as i64).collect();
-    let data: Vec<i64> = (0..accounts * ENTRIES).map(|_| numbers.next() as i64 >> 23).collect();
+    let starts: Vec<i64> = (0..=accounts).map(|row| (row * ENTRIES) as i64).collect();
+    let indices: Vec<i64> = (0..accounts * ENTRIES).map(|_| (numbers.next() % COLUMNS as u64).cast_signed()).collect();
+    let data: Vec<i64> = (0..accounts * ENTRIES).map(|_| numbers.next().cast_signed() >> (64 - ENTRY_BITS)).collect();
     let records = Csr::new(&starts, &indices, &data).expect("well-formed");
     let values: Vec<u64> = (0..accounts * VALUES).map(|_| numbers.next() >> 4).collect();
     let weights: Vec<Scalar> = (0..accounts).map(|_| numbers.scalar()).collect();
@@ -120,65 +169,92 @@ fn shard(accounts: usize) {
     positions.extend(0, &bases[..COLUMNS]).expect("from the start");
     let rows = accounts / PACKED;
     let slacks = SlackKey::new(bases[COLUMNS..].to_vec(), blinding).expect("whole values");
-    let first = best(1, || drop(positions.commit(&records, &weights, 1)));
+    let add = &units.addition;
+    let of_blinding = window_additions(SCALAR_BITS, 12, f64::MAX);
+    let position_cost =
+        ENTRIES as f64 * window_additions(ENTRY_BITS - 1, 14, (accounts * ENTRIES / COLUMNS) as f64) + of_blinding;
+    let slack_cost = (VALUES * 8) as f64 + of_blinding / PACKED as f64;
+    let first = best(1, || positions.commit(&records, &weights, 1));
     show("commit positions, the first time", first, accounts);
-    show("commit positions", best(runs, || drop(positions.commit(&records, &weights, 1))), accounts);
-    let first = best(1, || drop(slacks.commit(&values, &weights[..rows], 1)));
+    let again = best(runs, || positions.commit(&records, &weights, 1));
+    show_floor("commit positions", again, accounts, position_cost, add);
+    let first = best(1, || slacks.commit(&values, &weights[..rows], 1));
     show("commit slack rows, the first time", first, accounts);
-    show("commit slack rows", best(runs, || drop(slacks.commit(&values, &weights[..rows], 1))), accounts);
+    let again = best(runs, || slacks.commit(&values, &weights[..rows], 1));
+    show_floor("commit slack rows", again, accounts, slack_cost, add);
 
     let variables = 6 + VALUES.ilog2() + accounts.ilog2();
     let tau: Vec<Scalar> = (0..variables).map(|_| numbers.scalar()).collect();
     let mut stages = vec![f64::MAX; 2 * variables as usize + 1];
     for _ in 0..runs {
-        let mut stage = 0;
-        let mut timed = |work: &mut dyn FnMut()| {
-            let seconds = best(1, work);
-            stages[stage] = stages[stage].min(seconds);
-            stage += 1;
-        };
         let mut state = None;
-        timed(&mut || state = BitSumcheck::new(values.clone(), VALUES, tau.clone(), tau[0], 1).ok());
+        stages[0] = stages[0].min(best(1, || {
+            state = BitSumcheck::new(values.clone(), VALUES, tau.clone(), tau[0], 1).ok();
+        }));
         let mut state = state.expect("fitting");
-        for &challenge in &tau {
-            timed(&mut || drop(black_box(state.round())));
-            timed(&mut || drop(state.bind(challenge)));
+        for (round, &challenge) in tau.iter().enumerate() {
+            stages[2 * round + 1] = stages[2 * round + 1].min(best(1, || state.round()));
+            stages[2 * round + 2] = stages[2 * round + 2].min(best(1, || state.bind(challenge)));
         }
     }
-    show("sum-check: histograms", stages[0], accounts);
-    for round in [0, 3, 4, 5, 6, 7, 8, 9, 10, 11] {
-        show(&format!("sum-check: round {}", round + 1), stages[2 * round + 1], accounts);
-        show(&format!("sum-check: bind {}", round + 1), stages[2 * round + 2], accounts);
+    // A pair takes four products in a round: e D, then that times b_0 and D, and one more to bind it. The first three
+    // rounds see 256 bytes for all accounts, rounds 4 to 6 pairs of bytes, and the later ones scalars.
+    let byte_pairs = (VALUES * (4 + 2 + 1)) as f64;
+    let scalar_pairs = (VALUES - 1) as f64 + 1.0;
+    let products = 3.0 * byte_pairs + 4.0 * scalar_pairs;
+    show("sum-check: rounds 1 to 3", stages[..7].iter().sum(), accounts);
+    for round in 3..12 {
+        let seconds = stages[2 * round + 1] + stages[2 * round + 2];
+        show(&format!("sum-check: round {}", round + 1), seconds, accounts);
     }
-    show("sum-check: all", stages.iter().sum(), accounts);
-    show("fold sparse", best(runs, || drop(fold_sparse(&records, COLUMNS, &weights, 1))), accounts);
-    show("fold bits", best(runs, || drop(fold_bits(&values, &weights[..rows], 1))), accounts);
-    show("eq table", best(runs, || drop(black_box(Scalar::eq_table(&tau[10..])))), accounts);
+    show_floor("sum-check", stages.iter().sum(), accounts, products, &units.scalar);
+    let seconds = best(runs, || fold_sparse(&records, COLUMNS, &weights, 1));
+    // A scalar times an integer of 64 bits is a quarter of a product.
+    show_floor("fold sparse", seconds, accounts, ENTRIES as f64 / 4.0, &units.scalar);
+    show("fold bits, no products", best(runs, || fold_bits(&values, &weights[..rows], 1)), accounts);
+    let seconds = best(runs, || Scalar::eq_table(&tau[10..]));
+    show_floor("eq table", seconds, accounts, 1.0, &units.scalar);
 }
 
-fn openings() {
+fn openings(units: &Units) {
+    println!("for a point:");
     let mut numbers = Numbers(2);
-    for count in [1, 45, 512, 2325, 4650, 16384, 65536] {
+    for count in [45, 512, 2325, 4650, 16384, 65536] {
         let points = multiples(count);
         let scalars: Vec<Scalar> = (0..count).map(|_| numbers.scalar()).collect();
-        let runs = if count > 5000 { 3 } else { 20 };
-        show(
-            &format!("multi-scalar multiplication of {count}, a point"),
-            best(runs, || drop(msm(&scalars, &points, 1))),
-            count,
-        );
+        let runs = if count > 5000 { 5 } else { 20 };
+        let seconds = best(runs, || msm(&scalars, &points, 1));
+        let name = format!("multi-scalar multiplication of {count}");
+        show_floor(&name, seconds, count, bucket_additions(count), &units.addition);
+        if count > 4096 {
+            let encodings: Vec<_> = points.iter().map(compressed).collect();
+            let seconds = best(3, || msm_encoded(&scalars, &encodings, 1)) - seconds;
+            show_floor("  decompression", seconds, count, 270.0, &units.base);
+        }
     }
-    let points = multiples(13 * 512);
-    let scalars: Vec<Scalar> = (0..13).map(|_| numbers.scalar()).collect();
-    show("fold 13 rows of 512 points, a point", best(5, || drop(fold_points(&points, &scalars, 1))), points.len());
+    let (rows, columns) = (13, 512);
+    let points = multiples(rows * columns);
+    let scalars: Vec<Scalar> = (0..rows).map(|_| numbers.scalar()).collect();
+    let seconds = best(5, || fold_points(&points, &scalars, 1));
+    // Two windows of each kind for every row, and one chain of doublings for all rows.
+    let width = 5;
+    let windows = (HALF_BITS + 1).div_ceil(width) as f64;
+    let additions = 2.0 * windows + f64::from(1 << (width - 1)) - 1.0 + HALF_BITS as f64 / rows as f64;
+    show_floor("fold 13 rows of 512 points", seconds, points.len(), additions, &units.addition);
+}
+
+fn compressed(point: &Affine) -> [u8; COMPRESSED_BYTES] {
+    let coordinates = point.to_bytes();
+    let mut encoding = [2 | coordinates[63] & 1; COMPRESSED_BYTES];
+    encoding[1..].copy_from_slice(&coordinates[..32]);
+    encoding
 }
 
 fn main() {
-    fields();
-    additions();
-    openings();
+    let units = units();
+    openings(&units);
     match std::env::args().nth(1) {
-        Some(accounts) => shard(accounts.parse().expect("a power of two")),
-        None => [4096, 16384, 65536].into_iter().for_each(shard),
+        Some(accounts) => shard(accounts.parse().expect("a power of two"), &units),
+        None => [4096, 16384, 65536].into_iter().for_each(|accounts| shard(accounts, &units)),
     }
 }

@@ -234,7 +234,7 @@ mod tests {
         let mut jacobian = Jacobian::IDENTITY;
         let mut affine = Affine::IDENTITY;
         assert!(jacobian.double().to_affine().is_identity());
-        for &point in [points[0], points[0], points[1], points[2].signed(true), Affine::IDENTITY].iter() {
+        for point in [points[0], points[0], points[1], points[2].signed(true), Affine::IDENTITY] {
             jacobian = jacobian.add(&point);
             affine = affine.plus(point);
             assert!(jacobian.to_affine() == affine);
