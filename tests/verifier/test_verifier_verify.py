@@ -1,8 +1,10 @@
 """Whole statements: what the caller chooses, what may be missing, and what is read from disk."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,12 @@ import pytest
 
 from crossmargin_circuits.layout import columns_digest, decode_columns, encode_columns
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
+from crossmargin_verifier.arithmetic import PLAIN
 from crossmargin_verifier.errors import MalformedError, RejectedError
+from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.statement import BOOK, BOUNDED, SnapshotManifest, StatementManifest
 from crossmargin_verifier.verify import VerifiedStatement, read_statement, verify_snapshot, verify_statement
+from crossmargin_verifier.workers import worker_pool
 
 POLICY = bytes(32)
 SHARD = "shard-000000.cm1"
@@ -209,6 +214,117 @@ def test_a_statement_cannot_bring_another_snapshot(tiny: Files, bounded: Files) 
     refused("V3", lambda: verify({**tiny, "positions.cm1": exchanged}, snapshot=snapshot), "positions")
     with pytest.raises(MalformedError, match="missing"):
         verify({name: data for name, data in tiny.items() if name != "positions.cm1"}, snapshot=snapshot)
+
+
+PIECES = pytest.mark.parametrize("pieces", [None, 1, 5])
+ARITHMETICS = pytest.mark.parametrize(
+    "arithmetic",
+    [
+        PLAIN,
+        pytest.param(
+            KernelArithmetic(1),
+            marks=pytest.mark.skipif(find_spec("crossmargin_kernel") is None, reason="no compiled kernel is installed"),
+        ),
+    ],
+)
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Executor]:
+    with worker_pool(2) as pool:
+        assert pool is not None
+        yield pool
+
+
+@pytest.fixture
+def workplace(pieces: int | None, arithmetic: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """Here, or in threads, and then in pieces of so many points."""
+    if pieces is None:
+        yield {"arithmetic": arithmetic}
+        return
+    monkeypatch.setattr("crossmargin_verifier.equation.MAX_PIECE", pieces)
+    with ThreadPoolExecutor(2) as threads:
+        yield {"arithmetic": arithmetic, "executor": threads}
+
+
+def outcome(files: Files, **options: Any) -> tuple[str, str]:
+    """Return whether the files are verified, rejected or malformed, and the words."""
+    try:
+        return "verified", str(verify(files, **options).totals)
+    except (RejectedError, MalformedError) as error:
+        return type(error).__name__, str(error)
+
+
+@PIECES
+@ARITHMETICS
+def test_shards_anywhere(sharded: Files, workplace: dict[str, Any]) -> None:
+    verified = verify(sharded, **workplace)
+    assert verified == verify(sharded)
+    assert verified.totals == (1434, 85, 10)
+    assert verified.auxiliary_totals == (14,)
+
+
+@PIECES
+@ARITHMETICS
+@pytest.mark.parametrize("shard", [0, 2])
+def test_a_wrong_proof_names_its_shard_anywhere(sharded: Files, workplace: dict[str, Any], shard: int) -> None:
+    name = f"shard-{shard:06d}.cm1"
+    data = bytearray(sharded[name])
+    data[-1] ^= 1
+    with pytest.raises(RejectedError) as caught:
+        verify({**sharded, name: bytes(data)}, **workplace)
+    assert (caught.value.step, caught.value.shard) == ("V6", shard)
+
+
+@PIECES
+@ARITHMETICS
+def test_wrong_totals_are_named_anywhere(sharded: Files, workplace: dict[str, Any]) -> None:
+    for name, step in (("totals.cm1", "V7"), ("auxtotals.cm1", "V8")):
+        data = bytearray(sharded[name])
+        data[-1] ^= 1
+        with pytest.raises(RejectedError) as caught:
+            verify({**sharded, name: bytes(data)}, **workplace)
+        assert (caught.value.step, caught.value.shard) == (step, None)
+
+
+@ARITHMETICS
+@pytest.mark.parametrize("pieces", [3])
+def test_a_changed_byte_has_one_outcome_anywhere(sharded: Files, workplace: dict[str, Any]) -> None:
+    """Points that are none come before everything else, as if all had been decoded first."""
+    for name in ("positions.cm1", "slack.cm1", "shard-000001.cm1", "totals.cm1", "auxtotals.cm1"):
+        data = sharded[name]
+        for place in (len(data) // 2, len(data) - 1):
+            changed = {**sharded, name: data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]}
+            assert outcome(changed, **workplace) == outcome(changed), (name, place)
+
+
+def test_points_come_first(sharded: Files) -> None:
+    """A byte that no point has is V1, also where the trees or the policy would be refused."""
+    for name in ("positions.cm1", "slack.cm1"):
+        data = bytearray(sharded[name])
+        data[14 + 3 * 33] = 9
+        wrong = {**sharded, name: bytes(data)}
+        expected = f"{name}: point 3: point with prefix 9: must be 2 or 3"
+        assert outcome(wrong) == ("MalformedError", expected)
+        assert outcome(wrong, arithmetic=PLAIN, draw=lambda: 1) == ("MalformedError", expected)
+    assert outcome({**wrong, "totals.cm1": b""})[0] == "MalformedError"
+    positions = bytearray(sharded["positions.cm1"])
+    positions[14] = 9
+    with pytest.raises(MalformedError, match="point 0"):
+        verify({**sharded, "positions.cm1": bytes(positions)}, snapshot_digest=bytes(32))
+
+
+def test_processes_verify(sharded: Files, processes: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossmargin_verifier.equation.MAX_PIECE", 4)
+    assert verify(sharded, executor=processes) == verify(sharded)
+    data = bytearray(sharded["shard-000001.cm1"])
+    data[-1] ^= 1
+    with pytest.raises(RejectedError, match="V6, shard 1"):
+        verify({**sharded, "shard-000001.cm1": bytes(data)}, executor=processes)
+    positions = bytearray(sharded["positions.cm1"])
+    positions[14 + 33 * 5] = 9
+    with pytest.raises(MalformedError, match=r"positions\.cm1: point 5: point with prefix 9"):
+        verify({**sharded, "positions.cm1": bytes(positions)}, executor=processes)
 
 
 @pytest.fixture
