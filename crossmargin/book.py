@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from crossmargin.errors import InputError
-from crossmargin_circuits.layout import RECORD_BOUND, RecordLayout
+from crossmargin.records import Entries, RecordBuilder, beyond, pool
+from crossmargin_circuits.layout import RecordLayout
 
-__all__ = ["Book", "Entries", "Rejected", "column_limits", "pool", "sum_entries"]
+__all__ = ["Book", "Entries", "Rejected", "column_limits"]
 
 Integers = NDArray[np.int64]
 
@@ -29,54 +30,6 @@ class Rejected:
     file: str
     line: int | None
     reason: str
-
-
-@dataclass(frozen=True, repr=False)
-class Entries:
-    """Entries of a sparse matrix in row-major order, each cell once: rows, columns, values, int64."""
-
-    rows: Integers
-    columns: Integers
-    values: Integers
-
-    def over(self, limits: Integers) -> NDArray[np.bool_]:
-        """Return which entries are beyond the limit of their column."""
-        result: NDArray[np.bool_] = np.abs(self.values) > limits[self.columns]
-        return result
-
-    def records(self, height: int, width: int) -> csr_array:
-        """Return the matrix with 1 in column 0 of every row, int64 CSR with sorted indices and no explicit zeros."""
-        filled = (self.values != 0) & (self.columns != 0)
-        rows, columns, values = self.rows[filled], self.columns[filled], self.values[filled]
-        starts = np.zeros(height + 1, dtype=np.int64)
-        np.cumsum(np.bincount(rows, minlength=height) + 1, out=starts[1:])
-        data = np.ones(len(values) + height, dtype=np.int64)
-        indices = np.zeros(len(values) + height, dtype=np.int32)
-        places = np.arange(1, len(values) + 1) + rows
-        data[places], indices[places] = values, columns
-        return csr_array((data, indices, starts), shape=(height, width), dtype=np.int64)
-
-
-def sum_entries(rows: Integers, columns: Integers, values: Integers, width: int) -> Entries:
-    """Add up values that share a cell, exactly; |values| <= 2^62 and fewer than 2^31 of them in one cell.
-
-    A sum of magnitude 2^62 or more is given as +-2^62, which is beyond every limit; nothing wraps.
-    """
-    if not len(values):
-        return Entries(rows, columns, values)
-    keys = rows * np.int64(width) + columns
-    if np.any(keys[1:] < keys[:-1]):
-        order = np.argsort(keys, kind="stable")
-        keys, rows, columns, values = keys[order], rows[order], columns[order], values[order]
-    new = np.concatenate(([True], keys[1:] != keys[:-1]))
-    if new.all():
-        return Entries(rows, columns, values)
-    first = np.flatnonzero(new)
-    low = np.add.reduceat(values & np.int64(2**31 - 1), first)
-    high = np.add.reduceat(values >> np.int64(31), first) + (low >> np.int64(31))
-    sums = (high << np.int64(31)) + (low & np.int64(2**31 - 1))
-    sums = np.where(high >= 2**31, RECORD_BOUND, np.where(high < -(2**31), -RECORD_BOUND, sums))
-    return Entries(rows[first], columns[first], sums)
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,29 +72,41 @@ class Book:
         Raises:
             InputError: no account, an account without a sub-account row, or an entry beyond its column's limit.
         """
+        builder = RecordBuilder(len(layout), np.ones(len(layout), dtype=np.bool_))
+        own = entries.columns != 0
+        builder.add(entries.rows[own], entries.columns[own], entries.values[own])
+        sub_records, _ = builder.build(len(sub_accounts))
+        return cls.from_records(layout, accounts, sub_accounts, owners, sub_records, rejected=rejected)
+
+    @classmethod
+    def from_records(
+        cls,
+        layout: RecordLayout,
+        accounts: Sequence[str],
+        sub_accounts: Sequence[str],
+        owners: Integers,
+        sub_records: csr_array,
+        records: csr_array | None = None,
+        rejected: Sequence[Rejected] = (),
+    ) -> "Book":
+        """Return the book of the records of sub-accounts; `records`: these pooled, where that has been done.
+
+        Raises:
+            InputError: as `from_entries`.
+        """
         if not accounts:
             raise InputError("no account", mend="a book has at least one account")
         held = np.bincount(owners, minlength=len(accounts))
         if len(held) != len(accounts) or len(owners) != len(sub_accounts) or not held.all():
             raise InputError("an account without a sub-account row", mend="give every account at least one")
-        limits = column_limits(layout)
-        pooled = pool(entries, owners, len(layout))
-        parts = (entries,) if pooled is entries else (entries, pooled)
-        for part in parts:
-            beyond = np.flatnonzero(part.over(limits))
-            if len(beyond):
-                key = layout.columns[int(part.columns[beyond[0]])].key
+        if records is None:
+            records = pool(sub_records, owners, len(accounts))
+        for part in (sub_records,) if records is sub_records else (sub_records, records):
+            columns = beyond(part, column_limits(layout))[1]
+            if len(columns):
+                key = layout.columns[int(columns[0])].key
                 raise InputError(f"{key} beyond its limit", mend="raise the limit in the instruments file")
-        sub_records = entries.records(len(sub_accounts), len(layout))
-        return cls(
-            layout=layout,
-            accounts=tuple(accounts),
-            records=sub_records if pooled is entries else pooled.records(len(accounts), len(layout)),
-            sub_accounts=tuple(sub_accounts),
-            owners=owners,
-            sub_records=sub_records,
-            rejected=tuple(rejected),
-        )
+        return cls(layout, tuple(accounts), records, tuple(sub_accounts), owners, sub_records, tuple(rejected))
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -169,10 +134,3 @@ class Book:
 def column_limits(layout: RecordLayout) -> Integers:
     """Return the limit of every column, int64[V]."""
     return np.array([column.limit for column in layout.columns], dtype=np.int64)
-
-
-def pool(entries: Entries, owners: Integers, width: int) -> Entries:
-    """Add the entries of each account's sub-accounts; the same object where every account has one, in order."""
-    if np.array_equal(owners, np.arange(len(owners))):
-        return entries
-    return sum_entries(owners[entries.rows], entries.columns, entries.values, width)

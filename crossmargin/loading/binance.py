@@ -19,15 +19,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from crossmargin.book import Book, Entries
+from crossmargin.book import Book
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.instruments import Asset, Catalogue
 from crossmargin.loading.accounts import index_accounts
 from crossmargin.loading.assemble import assemble
-from crossmargin.loading.csv import check_bytes, frame_of, header_of, read_bytes
+from crossmargin.loading.csv import csv_batches, header_of
 from crossmargin.loading.decimals import Integers, Status, parse_digits, to_units
 from crossmargin.loading.problems import LineProblems, OnBad
 from crossmargin.loading.table import Source, Table
+from crossmargin.records import RecordBuilder
 from crossmargin.units import decimal_places, format_decimal
 from crossmargin_circuits.layout import ColumnKind
 
@@ -83,24 +84,25 @@ def load_binance(files: Sequence[Path], catalogue: Catalogue, on_bad: OnBad = "r
         InputErrors: files that are not in this layout, assets that the catalogue has not, bad lines.
     """
     table, names = _read(files)
-    problems = LineProblems()
+    problems = LineProblems(on_bad)
     assets = _assets(names, catalogue, table.file)
     ids = table.frame["account"]
     odd = ~ids.str.contains(_ID).to_numpy() & (ids != "").to_numpy()
     problems.add(table, odd, "id", "not 64 hexadecimal digits", "write the 32 bytes of the id in hexadecimal")
-    accounts = index_accounts(table, problems)
+    accounts, _ = index_accounts(table, problems)
     subs = np.full(len(table.frame), -1, dtype=np.int64)
     distinct = table.frame["account"].is_first_distinct().to_numpy()
     subs[distinct] = np.arange(len(accounts.sub_names))
     layout = catalogue.layout()
-    parts = []
+    builder = RecordBuilder(len(layout), np.zeros(len(layout), dtype=np.bool_))
     for name, asset in zip(names, assets, strict=True):
         balance, good = _balances(table, name, asset, problems)
         keep = good & distinct & (balance != 0)
         column = layout.index(ColumnKind.BALANCE, asset.name)
         rows = subs[keep]
-        parts.append(Entries(rows, np.full(len(rows), column, dtype=np.int64), balance[keep]))
-    return assemble(accounts, parts, layout, problems, on_bad)
+        builder.add(rows, np.full(len(rows), column, dtype=np.int64), balance[keep])
+    records, _ = builder.build(len(accounts.names))
+    return assemble(accounts, records, layout, problems, on_bad)
 
 
 def _read(files: Sequence[Path]) -> tuple[Table, list[str]]:
@@ -109,19 +111,19 @@ def _read(files: Sequence[Path]) -> tuple[Table, list[str]]:
     first: list[str] = []
     start = 0
     for path in files:
-        data = read_bytes(path)
-        check_bytes(data, path.name)
-        header = header_of(data)
+        header = header_of(path)
         names = binance_assets(header, path.name)
         if first and header != first:
             reason, mend = f"another header than {files[0].name}", "write all user files with one header"
             raise InputErrors([InputError(reason, mend=mend, file=path.name, line=1)])
         first = header
         read = [f"{kind}{name}" for name in names for kind in ("e_", "d_", *_PLEDGED) if f"{kind}{name}" in header]
-        frame = frame_of(data, path.name, header).select(pl.col("id").alias("account"), *read)
-        frames.append(frame.with_columns(sub_account=pl.lit("")))
         sources.append(Source(path.name, first=2, start=start))
-        start += len(frame)
+        for frame in csv_batches(path, header):
+            frames.append(frame.select(pl.col("id").alias("account"), *read, sub_account=pl.lit("")))
+            start += len(frame)
+    if not frames:
+        frames.append(pl.DataFrame(schema=dict.fromkeys(["account", "sub_account"], pl.String)))
     return Table(pl.concat(frames), tuple(sources)), binance_assets(first, files[0].name)
 
 

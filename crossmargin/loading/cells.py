@@ -10,6 +10,7 @@ An option's premium is part of the balance, so its entry price is not needed.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
@@ -17,16 +18,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from crossmargin.book import Entries, sum_entries
 from crossmargin.instruments import Catalogue, Contract, Kind
-from crossmargin.loading.accounts import Accounts
+from crossmargin.loading.accounts import Locator
 from crossmargin.loading.decimals import Integers, Status, Statuses, parse_digits, to_units
 from crossmargin.loading.problems import LineProblems
 from crossmargin.loading.table import Table
+from crossmargin.records import RecordBuilder, Repeated
 from crossmargin.units import decimal_places, format_decimal
-from crossmargin_circuits.layout import RECORD_BOUND, ColumnKind
+from crossmargin_circuits.layout import RECORD_BOUND, ColumnKind, RecordLayout
 
-__all__ = ["BALANCE_COLUMNS", "POSITION_COLUMNS", "balance_entries", "entry_values", "position_entries"]
+__all__ = ["BALANCE_COLUMNS", "POSITION_COLUMNS", "Cells", "add_balances", "add_positions", "entry_values"]
 
 BALANCE_COLUMNS = ("account", "sub_account", "asset", "amount")
 POSITION_COLUMNS = ("account", "sub_account", "instrument", "quantity", "entry_price")
@@ -37,32 +38,55 @@ _SAFE = float(2**61)
 Mask = NDArray[np.bool_]
 
 
-def balance_entries(table: Table, accounts: Accounts, catalogue: Catalogue, problems: LineProblems) -> Entries:
-    """Return the balances of a table; rows with a problem are left out and reported."""
-    names = [asset.name for asset in catalogue.assets]
-    subs = accounts.locate(table, problems)
+@dataclass(frozen=True, repr=False)
+class Cells:
+    """Where the entries of tables go: the columns of a catalogue, and the cells known to be filled repeatedly."""
+
+    catalogue: Catalogue
+    layout: RecordLayout
+    builder: RecordBuilder
+    repeated: Repeated
+
+    @classmethod
+    def empty(cls, catalogue: Catalogue, repeated: Repeated) -> "Cells":
+        """Return none yet."""
+        layout = catalogue.layout()
+        additive = np.array([column.kind is ColumnKind.ENTRY for column in layout.columns])
+        return cls(catalogue, layout, RecordBuilder(len(layout), additive), repeated)
+
+    def once(
+        self, table: Table, subs: Integers, columns: Integers, known: Mask, field: str, problems: LineProblems
+    ) -> Mask:
+        """Return which rows are not of a repeated cell that stands on an earlier row; report the others."""
+        once = np.ones(len(known), dtype=np.bool_)
+        if len(self.repeated):
+            once[known] = ~self.repeated.later(subs[known] * np.int64(len(self.layout)) + columns[known])
+        reason = f"this account (or sub-account) and {field} stand on an earlier line"
+        problems.add(table, ~once, field, reason, "keep one line, with the sum")
+        return once
+
+
+def add_balances(table: Table, locator: Locator, cells: Cells, problems: LineProblems) -> None:
+    """Enter the balances of a batch; rows with a problem are entered as zero and reported."""
+    assets = cells.catalogue.assets
+    names = [asset.name for asset in assets]
+    subs = locator.locate(table, problems)
     asset = _members(table, "asset", names, problems)
-    units = [asset.unit for asset in catalogue.assets]
+    units = [asset.unit for asset in assets]
     amounts, status = _in_units(table.frame["amount"], asset, units)
-    _report(
-        table,
-        "amount",
-        status,
-        asset,
-        [f"the unit {format_decimal(a.unit)} of {a.name}" for a in catalogue.assets],
-        problems,
-    )
+    finer = [f"the unit {format_decimal(one.unit)} of {one.name}" for one in assets]
+    _report(table, "amount", status, asset, finer, problems)
     good = (asset >= 0) & (status == Status.OK)
-    limits = np.array([item.limit_units for item in catalogue.assets], dtype=np.int64)
+    limits = np.array([item.limit_units for item in assets], dtype=np.int64)
     beyond = good & (np.abs(amounts) > limits[asset])
     problems.add(
         table,
         beyond,
         "amount",
-        lambda row: f"beyond the limit of {format_decimal(catalogue.assets[asset[row]].limit)} {names[asset[row]]}",
+        lambda row: f"beyond the limit of {format_decimal(assets[asset[row]].limit)} {names[asset[row]]}",
         "check the amount, or raise the asset's limit",
     )
-    borrowable = np.array([item.borrowable for item in catalogue.assets])
+    borrowable = np.array([item.borrowable for item in assets])
     owed = good & (amounts < 0) & ~borrowable[asset]
     problems.add(
         table,
@@ -71,49 +95,46 @@ def balance_entries(table: Table, accounts: Accounts, catalogue: Catalogue, prob
         lambda row: f"negative balance of {names[asset[row]]}, which cannot be borrowed",
         "correct the amount, or make the asset borrowable",
     )
+    columns = np.array([cells.layout.index(ColumnKind.BALANCE, name) for name in names], dtype=np.int64)[asset]
     known = (asset >= 0) & (subs >= 0)
-    once = _once(table, subs, asset, known, "asset", problems)
-    keep = good & known & once & ~beyond & ~owed
-    layout = catalogue.layout()
-    columns = np.array([layout.index(ColumnKind.BALANCE, name) for name in names], dtype=np.int64)
-    return Entries(subs[keep], columns[asset[keep]], amounts[keep])
+    given = known & cells.once(table, subs, columns, known, "asset", problems)
+    amounts = np.where(good & ~beyond & ~owed, amounts, 0)
+    cells.builder.add(subs[given], columns[given], amounts[given])
 
 
-def position_entries(table: Table, accounts: Accounts, catalogue: Catalogue, problems: LineProblems) -> list[Entries]:
-    """Return the positions of a table and their entry values; rows with a problem are left out and reported."""
-    names = [item.name for item in catalogue.instruments]
-    subs = accounts.locate(table, problems)
+def add_positions(table: Table, locator: Locator, cells: Cells, problems: LineProblems) -> None:
+    """Enter the positions of a batch and their entry values; rows with a problem are entered as zero and reported."""
+    instruments = cells.catalogue.instruments
+    names = [item.name for item in instruments]
+    subs = locator.locate(table, problems)
     item = _members(table, "instrument", names, problems)
-    lots = [instrument.lot for instrument in catalogue.instruments]
+    lots = [instrument.lot for instrument in instruments]
     quantity, status = _in_units(table.frame["quantity"], item, lots)
-    finer = [f"the lot {format_decimal(one.lot)} of {one.name}" for one in catalogue.instruments]
+    finer = [f"the lot {format_decimal(one.lot)} of {one.name}" for one in instruments]
     _report(table, "quantity", status, item, finer, problems)
-    good = (item >= 0) & (status == Status.OK)
     if not names:
-        return []
-    limits = np.array([instrument.limit_lots for instrument in catalogue.instruments], dtype=np.int64)
+        return
+    good = (item >= 0) & (status == Status.OK)
+    limits = np.array([instrument.limit_lots for instrument in instruments], dtype=np.int64)
     beyond = good & (np.abs(quantity) > limits[item])
     problems.add(
         table,
         beyond,
         "quantity",
-        lambda row: f"beyond the limit of {format_decimal(catalogue.instruments[item[row]].limit)} contracts",
+        lambda row: f"beyond the limit of {format_decimal(instruments[item[row]].limit)} contracts",
         "check the quantity, or raise the instrument's limit",
     )
+    layout = cells.layout
+    columns = np.array([layout.index(ColumnKind.POSITION, name) for name in names], dtype=np.int64)[item]
     known = (item >= 0) & (subs >= 0)
-    once = _once(table, subs, item, known, "instrument", problems)
-    values, priced = _entries(table, catalogue, item, np.where(good & ~beyond, quantity, 0), problems)
-    keep = good & known & once & ~beyond & priced
-    layout = catalogue.layout()
-    columns = np.array([layout.index(ColumnKind.POSITION, name) for name in names], dtype=np.int64)
-    found = [layout.find(ColumnKind.ENTRY, instrument.settlement) for instrument in catalogue.instruments]
+    given = known & cells.once(table, subs, columns, known, "instrument", problems)
+    values, priced = _entries(table, cells.catalogue, item, np.where(good & ~beyond, quantity, 0), problems)
+    keep = good & ~beyond & priced
+    cells.builder.add(subs[given], columns[given], np.where(keep, quantity, 0)[given])
+    found = [layout.find(ColumnKind.ENTRY, instrument.settlement) for instrument in instruments]
     settled = np.array([column or 0 for column in found], dtype=np.int64)
-    option = np.array([instrument.kind is Kind.OPTION for instrument in catalogue.instruments])
-    entered = keep & ~option[item]
-    return [
-        Entries(subs[keep], columns[item[keep]], quantity[keep]),
-        sum_entries(subs[entered], settled[item[entered]], values[entered], len(layout)),
-    ]
+    entered = given & keep & (values != 0)
+    cells.builder.add(subs[entered], settled[item[entered]], values[entered])
 
 
 def entry_values(lots: Integers, item: Integers, price: Integers, scale: Integers, catalogue: Catalogue) -> Integers:
@@ -210,17 +231,3 @@ def _report(
             problems.add(table, bad, field, lambda row: f"finer than {finer[item[row]]}", kind.mend)
         elif kind is not Status.OK:
             problems.add(table, status == kind, field, kind.reason, kind.mend)
-
-
-def _once(table: Table, subs: Integers, item: Integers, known: Mask, field: str, problems: LineProblems) -> Mask:
-    """Return which rows are the first of their sub-account and item; report the others."""
-    rows = np.flatnonzero(known)
-    keys = subs[rows] * np.int64(int(item.max(initial=0)) + 1) + item[rows]
-    once = np.ones(len(item), dtype=np.bool_)
-    if np.any(keys[1:] <= keys[:-1]):
-        order = np.argsort(keys, kind="stable")
-        ordered = keys[order]
-        once[rows[order[1:]][ordered[1:] == ordered[:-1]]] = False
-        reason = f"this account (or sub-account) and {field} stand on an earlier line"
-        problems.add(table, ~once, field, reason, "keep one line, with the sum")
-    return once

@@ -1,125 +1,198 @@
 """CSV tables in one strict dialect, so that a row is a line and a line is a row.
 
 UTF-8 without byte-order mark, lines that end with a line feed (the last one too), commas. A field may stand in double
-quotes, as some tools write empty text, but has no comma, quote or line end inside. The whole file is checked for this
-with a few passes over its bytes; only a file that fails is read line by line, to name every bad line.
+quotes, as some tools write empty text, but has no comma, quote or line end inside. A file is checked for this with a
+few passes over its bytes, some lines at a time; only what fails is read line by line, to name every bad line.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from crossmargin.errors import KEPT_PROBLEMS, InputError, InputErrors
 
-__all__ = ["check_bytes", "frame_of", "header_of", "read_bytes", "read_csv"]
+__all__ = ["BATCH_BYTES", "csv_batches", "header_of"]
 
+BATCH_BYTES = 1 << 24
+"""Bytes read at a time, up to the next line end: a few hundred thousand rows."""
+
+_MARKS = (
+    ((b"\xef\xbb\xbf",), "a byte-order mark before the header", "save as UTF-8 without byte-order mark"),
+    ((b"\xff\xfe", b"\xfe\xff"), "not UTF-8: UTF-16", "save the file as UTF-8"),
+)
 _REPLACEMENTS = (
     (b"\r", "a carriage return", "write line ends as a single line feed (LF), not CRLF"),
     (b"\x00", "a zero byte", "write the file as UTF-8 text"),
 )
+_NO_SEPARATORS = bytes(byte for byte in range(256) if byte not in b",\n")
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> pl.DataFrame:
-    """Return the rows as text columns.
+def csv_batches(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Yield the rows, about BATCH_BYTES at a time, as text columns without nulls.
 
     Raises:
-        InputErrors: not this dialect, another header, or lines with too few or too many fields.
+        InputErrors: not this dialect, another header, lines with too few or too many fields, or a quote that does not
+            enclose a field.
     """
-    data = read_bytes(path)
-    check_bytes(data, path.name)
-    header = header_of(data)
+    header = header_of(path)
     if header != list(columns):
         raise InputErrors([_wrong_header(path.name, header, columns)])
-    return frame_of(data, path.name, header)
+    head = b""
+    for chunk in _chunks(path):
+        # The header stands before every chunk: the parser takes liberties with the beginning of a file.
+        data = head + chunk
+        head = head or data[: data.index(b"\n") + 1]
+        frame = _frame_of(data, columns)
+        if frame is None or (b'"' in data and _bad_quotes(frame)):
+            raise _refusal(path, columns)
+        if len(frame):
+            yield frame.with_columns(pl.all().str.strip_chars('"')) if b'"' in data else frame
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the bytes of a file.
+def header_of(path: Path) -> list[str]:
+    """Return the names in the first line of a file; all of it is checked to be of this dialect, field counts apart.
 
     Raises:
-        InputErrors: it cannot be read.
+        InputErrors: unreadable, empty, byte-order mark, not UTF-8, carriage returns, zero bytes, or no final line feed.
     """
+    head, size, faults = b"", 0, [-1] * (1 + len(_REPLACEMENTS))
+    ended = False
+    for chunk in _chunks(path):
+        if not size:
+            head = chunk
+            _check_marks(chunk, path.name)
+        for number, at in enumerate((_undecoded(chunk), *(chunk.find(character) for character, _, _ in _REPLACEMENTS))):
+            if at >= 0 and faults[number] < 0:
+                faults[number] = size + at
+        size += len(chunk)
+        ended = chunk.endswith(b"\n")
+    if not size:
+        raise InputErrors([InputError("empty file", mend="write at least the header line", file=path.name, line=1)])
+    words = (("not UTF-8", "save the file as UTF-8"), *((reason, mend) for _, reason, mend in _REPLACEMENTS))
+    for (reason, mend), at in zip(words, faults, strict=True):
+        if at >= 0:
+            raise InputErrors([InputError(reason, mend=mend, file=path.name, line=_line_at(path, at))])
+    if not ended:
+        reason, mend = "the last line does not end: the file may be cut off", "end it with a line feed"
+        raise InputErrors([InputError(reason, mend=mend, file=path.name, line=_line_at(path, size))])
+    names = head[: head.index(b"\n")].decode("utf-8").split(",")
+    return [name[1:-1] if name.startswith('"') and name.endswith('"') else name for name in names]
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file, whole lines at a time."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            while chunk := stream.read(BATCH_BYTES):
+                yield chunk if chunk.endswith(b"\n") else chunk + stream.readline()
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
         raise InputErrors([InputError(reason, mend="check the path and its rights", file=path.name)]) from None
 
 
-def check_bytes(data: bytes, file: str) -> None:
-    """Refuse what is not this dialect, header and field counts apart.
+def _check_marks(data: bytes, file: str) -> None:
+    for marks, reason, mend in _MARKS:
+        if data.startswith(marks):
+            raise InputErrors([InputError(reason, mend=mend, file=file, line=1)])
 
-    Raises:
-        InputErrors: empty, byte-order mark, not UTF-8, carriage returns, quotes, zero bytes, or no final line feed.
-    """
 
-    def refuse(reason: str, mend: str, at: int) -> InputErrors:
-        line = data.count(b"\n", 0, at) + 1
-        return InputErrors([InputError(reason, mend=mend, file=file, line=line)])
-
-    if not data:
-        raise refuse("empty file", "write at least the header line", 0)
-    if data.startswith(b"\xef\xbb\xbf"):
-        raise refuse("a byte-order mark before the header", "save as UTF-8 without byte-order mark", 0)
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise refuse("not UTF-8: UTF-16", "save the file as UTF-8", 0)
+def _undecoded(data: bytes) -> int:
+    """Return where the bytes stop being UTF-8, or -1."""
     if not data.isascii():
         try:
             data.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise refuse("not UTF-8", "save the file as UTF-8", error.start) from None
-    for character, reason, mend in _REPLACEMENTS:
-        at = data.find(character)
-        if at >= 0:
-            raise refuse(reason, mend, at)
-    if not data.endswith(b"\n"):
-        raise refuse("the last line does not end: the file may be cut off", "end it with a line feed", len(data))
+            return error.start
+    return -1
 
 
-def header_of(data: bytes) -> list[str]:
-    """Return the names in the first line."""
-    names = data[: data.index(b"\n")].decode("utf-8").split(",")
-    return [name[1:-1] if name.startswith('"') and name.endswith('"') else name for name in names]
+def _line_at(path: Path, offset: int) -> int:
+    """Return the line of a byte of the file."""
+    line = 1
+    for chunk in _chunks(path):
+        line += chunk.count(b"\n", 0, max(offset, 0))
+        offset -= len(chunk)
+    return line
 
 
-def frame_of(data: bytes, file: str, header: Sequence[str]) -> pl.DataFrame:
-    """Return the rows below the header as text columns; the bytes have passed `check_bytes`.
-
-    Raises:
-        InputErrors: lines with too few or too many fields, or a quote that does not enclose a field.
-    """
-    if data.count(b",") != (len(header) - 1) * data.count(b"\n"):
-        raise _wrong_counts(data, file, len(header))
-    schema = dict.fromkeys(header, pl.String)
-    if data.count(b"\n") == 1:
+def _frame_of(data: bytes, columns: Sequence[str]) -> pl.DataFrame | None:
+    """Return the rows below the header, quotes as they are; None where the number of fields is wrong."""
+    if not _even(data, len(columns)):
+        return None
+    schema = dict.fromkeys(columns, pl.String)
+    rows = data.count(b"\n") - 1
+    if not rows:
         return pl.DataFrame(schema=schema)
     try:
         frame = pl.read_csv(
             io.BytesIO(data), has_header=False, skip_rows=1, schema=schema, infer_schema=False, quote_char=None
         )
     except pl.exceptions.PolarsError:
-        raise _wrong_counts(data, file, len(header)) from None
-    if len(frame) != data.count(b"\n") - 1:
-        raise _wrong_counts(data, file, len(header))
-    frame = frame.fill_null("")
-    return _unquoted(frame, file) if b'"' in data else frame
+        return None
+    return frame.fill_null("") if len(frame) == rows else None
 
 
-def _unquoted(frame: pl.DataFrame, file: str) -> pl.DataFrame:
-    """Return the fields without the quotes that enclose them."""
-    problems = []
+def _even(data: bytes, width: int) -> bool:
+    """Return whether every line has `width` fields."""
+    separators = data.translate(None, _NO_SEPARATORS)
+    return separators == (b"," * (width - 1) + b"\n") * (len(separators) // width)
+
+
+def _bad_quotes(frame: pl.DataFrame) -> dict[str, list[int]]:
+    """Return the rows of each column, if any, that have a quote which does not enclose the field."""
+    bad = {}
     for name in frame.columns:
         quoted = pl.col(name).str.contains('"', literal=True)
         whole = pl.col(name).str.contains('^"[^"]*"$')
-        for row in frame.select((quoted & ~whole).arg_true()).to_series().to_list():
-            reason, mend = "a quote that does not enclose the field", "leave quotes out; no field needs them"
-            problems.append(InputError(reason, mend=mend, file=file, line=row + 2, field=name))
-        frame = frame.with_columns(pl.col(name).str.strip_chars('"'))
-    if problems:
-        raise InputErrors(problems[:KEPT_PROBLEMS], len(problems))
-    return frame
+        rows = frame.select((quoted & ~whole).arg_true()).to_series().to_list()
+        if rows:
+            bad[name] = rows
+    return bad
+
+
+def _refusal(path: Path, columns: Sequence[str]) -> InputErrors:
+    """Return every line of a file that has another number of fields, or else every quote that is out of place."""
+    found = _wrong_counts(path, len(columns)) or _wrong_quotes(path, columns)
+    return found or InputErrors([InputError("not a readable CSV file", mend="write it again", file=path.name)])
+
+
+def _wrong_counts(path: Path, width: int) -> InputErrors | None:
+    """Return an error for every line that has not `width` fields."""
+    problems: list[InputError] = []
+    count, first = 0, 1
+    for chunk in _chunks(path):
+        lines = [] if _even(chunk, width) else chunk.split(b"\n")[:-1]
+        for number, line in enumerate(lines, start=first):
+            fields = line.count(b",") + 1 if line else 0
+            if fields != width:
+                count += 1
+                if len(problems) < KEPT_PROBLEMS:
+                    reason = f"{fields} fields where {width} are needed" if line else "an empty line"
+                    mend = "write one field per column of the header" if line else "remove it"
+                    problems.append(InputError(reason, mend=mend, file=path.name, line=number))
+        first += chunk.count(b"\n")
+    return InputErrors(problems, count) if problems else None
+
+
+def _wrong_quotes(path: Path, columns: Sequence[str]) -> InputErrors | None:
+    """Return an error for every field, column by column, with a quote that does not enclose it."""
+    reason, mend = "a quote that does not enclose the field", "leave quotes out; no field needs them"
+    problems: dict[str, list[InputError]] = {name: [] for name in columns}
+    count, first, head = 0, 2, b""
+    for chunk in _chunks(path):
+        data = head + chunk
+        head = head or data[: data.index(b"\n") + 1]
+        frame = _frame_of(data, columns)
+        if frame is None:
+            return None
+        for name, rows in _bad_quotes(frame).items():
+            count += len(rows)
+            for row in rows[: KEPT_PROBLEMS - len(problems[name])]:
+                problems[name].append(InputError(reason, mend=mend, file=path.name, line=first + row, field=name))
+        first += len(frame)
+    return InputErrors([each for name in columns for each in problems[name]][:KEPT_PROBLEMS], count) if count else None
 
 
 def _wrong_header(file: str, header: Sequence[str], columns: Sequence[str]) -> InputError:
@@ -134,20 +207,3 @@ def _wrong_header(file: str, header: Sequence[str], columns: Sequence[str]) -> I
     if not missing and not foreign:
         reason += ", columns repeated or in another order"
     return InputError(reason, mend=f"write the header {expected}", file=file, line=1)
-
-
-def _wrong_counts(data: bytes, file: str, width: int) -> InputErrors:
-    """Return an error for every line that has not `width` fields."""
-    problems: list[InputError] = []
-    count = 0
-    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
-        fields = line.count(b",") + 1 if line else 0
-        if fields != width:
-            count += 1
-            if len(problems) < KEPT_PROBLEMS:
-                reason = f"{fields} fields where {width} are needed" if line else "an empty line"
-                mend = "write one field per column of the header" if line else "remove it"
-                problems.append(InputError(reason, mend=mend, file=file, line=number))
-    if not problems:
-        problems.append(InputError("not a readable CSV file", mend="write it again", file=file))
-    return InputErrors(problems, max(count, 1))

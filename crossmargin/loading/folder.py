@@ -9,27 +9,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel
 
 from crossmargin.book import Book
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.fields import Frozen, Name, refuse
 from crossmargin.instruments import Catalogue
-from crossmargin.loading.accounts import ACCOUNT_COLUMNS, index_accounts
+from crossmargin.loading.accounts import Accounts, index_accounts
 from crossmargin.loading.assemble import assemble
 from crossmargin.loading.binance import BINANCE_FOLDER, binance_files, load_binance
-from crossmargin.loading.cells import BALANCE_COLUMNS, POSITION_COLUMNS, balance_entries, position_entries
+from crossmargin.loading.cells import BALANCE_COLUMNS, POSITION_COLUMNS, Cells, add_balances, add_positions
+from crossmargin.loading.keys import KEY_COLUMNS
 from crossmargin.loading.problems import LineProblems, OnBad
-from crossmargin.loading.table import Table, read_table
+from crossmargin.loading.table import find_table
 from crossmargin.loading.yaml import Document, load_model
 from crossmargin.market import Market
 from crossmargin.model_config import ModelConfig
+from crossmargin.records import Repeated
 from crossmargin.reserves import Reserves
 from crossmargin.valuation import check_option_marks
 
 __all__ = ["Inputs", "Parameters", "Venue", "load_folder", "load_parameters"]
 
-TABLES = (("accounts", ACCOUNT_COLUMNS), ("balances", BALANCE_COLUMNS), ("positions", POSITION_COLUMNS))
+TABLES = (("accounts", KEY_COLUMNS), ("balances", BALANCE_COLUMNS), ("positions", POSITION_COLUMNS))
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -123,30 +126,48 @@ def load_book(path: Path, catalogue: Catalogue, on_bad: OnBad = "refuse") -> Boo
             reason = f"a folder {BINANCE_FOLDER} beside {', '.join(tables)}"
             raise InputErrors([InputError(reason, mend="keep one or the other", file=BINANCE_FOLDER)])
         return load_binance(binance_files(path / BINANCE_FOLDER), catalogue, on_bad)
-    accounts_table, balances, positions = _tables(path)
-    problems = LineProblems()
-    accounts = index_accounts(accounts_table, problems)
-    parts = [
-        balance_entries(balances, accounts, catalogue, problems),
-        *position_entries(positions, accounts, catalogue, problems),
-    ]
-    return assemble(accounts, parts, catalogue.layout(), problems, on_bad)
+    repeated = Repeated(np.zeros(0, dtype=np.int64))
+    for _ in range(2):
+        problems = LineProblems(on_bad)
+        accounts, cells = _gather(path, catalogue, repeated, problems)
+        sub_records, repeated = cells.builder.build(len(accounts.sub_names))
+        if not len(repeated):
+            return assemble(accounts, sub_records, cells.layout, problems, on_bad)
+        # Cells are compared when all are there; which lines filled them again is found by reading once more.
+        del accounts, cells, sub_records
+    raise InputErrors([InputError("the tables changed while they were read", mend="load them again", file=path.name)])
 
 
-def _tables(path: Path) -> list[Table]:
+def _gather(path: Path, catalogue: Catalogue, repeated: Repeated, problems: LineProblems) -> tuple[Accounts, Cells]:
     """Read the three tables; report what is wrong with any of them together."""
-    tables: list[Table] = []
+    try:
+        accounts_file, balances, positions = (find_table(path, name, columns) for name, columns in TABLES)
+        problems.begin("accounts")
+        accounts, locator = index_accounts(accounts_file.whole(), problems)
+        cells = Cells.empty(catalogue, repeated)
+        for batch in balances.batches():
+            problems.begin("balances")
+            add_balances(batch, locator, cells, problems)
+        for batch in positions.batches():
+            problems.begin("positions")
+            add_positions(batch, locator, cells, problems)
+    except InputErrors as errors:
+        raise _unreadable(path) or errors from None
+    return accounts, cells
+
+
+def _unreadable(path: Path) -> InputErrors | None:
+    """Return everything that any of the three tables is refused for as a file."""
     problems: list[InputError] = []
     count = 0
     for name, columns in TABLES:
         try:
-            tables.append(read_table(path, name, columns))
+            for _ in find_table(path, name, columns).batches():
+                pass
         except InputErrors as errors:
             problems += errors.problems
             count += errors.count
-    if problems:
-        raise InputErrors(problems, count)
-    return tables
+    return InputErrors(problems, count) if problems else None
 
 
 def _read(path: Path, model: type[Model], problems: list[InputError]) -> tuple[Model, Document] | None:

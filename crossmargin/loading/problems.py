@@ -1,15 +1,18 @@
-"""Bad lines of a load: collected as row numbers, turned into errors or rejected accounts only where there are any."""
+"""Bad lines of a load: counted, and kept as errors or rejected lines as far as they will be shown.
+
+Tables come in batches, and every batch makes the same checks in the same order, so that the number of a check within
+its section says which findings belong together: they are listed as if each check had seen the whole table at once.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossmargin.book import Rejected
 from crossmargin.errors import KEPT_PROBLEMS, InputError, InputErrors
-from crossmargin.loading.table import Table
 
 __all__ = ["LineProblems", "OnBad"]
 
@@ -19,53 +22,65 @@ OnBad = Literal["refuse", "reject"]
 Describe = str | Callable[[int], str]
 
 
-@dataclass(frozen=True)
-class _Group:
-    table: Table
-    rows: NDArray[np.int64]
-    field: str
-    reason: Describe
-    mend: Describe
+class Lines(Protocol):
+    """Rows that stand in a file and belong to an account."""
 
-    def error(self, row: int) -> InputError:
-        reason = self.reason if isinstance(self.reason, str) else self.reason(row)
-        mend = self.mend if isinstance(self.mend, str) else self.mend(row)
-        file, line = self.table.place(row)
-        return InputError(reason, mend=mend, file=file, line=line, field=self.field)
+    def place(self, row: int, /) -> tuple[str, int]:
+        """Return the file and the line of a row."""
+
+    def account(self, row: int, /) -> str:
+        """Return the account of a row."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    account: str
+    error: InputError
 
 
 class LineProblems:
-    """Everything that is wrong with the rows of the tables; each table has a column `account`."""
+    """Everything that is wrong with the rows of the tables."""
 
-    def __init__(self) -> None:
-        """Start with none."""
-        self._groups: list[_Group] = []
-
-    def add(self, table: Table, bad: NDArray[np.bool_], field: str, reason: Describe, mend: Describe) -> None:
-        """Record the rows where `bad` is true; reason and mend may depend on the row."""
-        rows = np.flatnonzero(bad)
-        if len(rows):
-            self._groups.append(_Group(table, rows, field, reason, mend))
-
-    @property
-    def count(self) -> int:
+    def __init__(self, on_bad: OnBad) -> None:
+        """Start with none; on_bad "reject" keeps all of them, "refuse" as many as an `InputErrors` holds."""
+        self._kept = KEPT_PROBLEMS if on_bad == "refuse" else None
+        self._found: list[list[_Found]] = []
+        self._sections: dict[str, int] = {}
+        self._next = 0
+        self.count = 0
         """Number of problems."""
-        return sum(len(group.rows) for group in self._groups)
+
+    def begin(self, section: str) -> None:
+        """Begin the checks of a section, or of its next batch; sections are begun one after the other."""
+        self._next = self._sections.setdefault(section, len(self._found))
+
+    def add(self, lines: Lines, bad: NDArray[np.bool_], field: str, reason: Describe, mend: Describe) -> None:
+        """Record the rows where `bad` is true, as the next check; reason and mend may depend on the row."""
+        if self._next == len(self._found):
+            self._found.append([])
+        found = self._found[self._next]
+        self._next += 1
+        rows = np.flatnonzero(bad)
+        self.count += len(rows)
+        room = len(rows) if self._kept is None else self._kept - len(found)
+        for row in rows[:room].tolist():
+            file, line = lines.place(row)
+            why, how = (text if isinstance(text, str) else text(row) for text in (reason, mend))
+            found.append(_Found(lines.account(row), InputError(why, mend=how, file=file, line=line, field=field)))
 
     def errors(self) -> InputErrors:
         """Return the first problems, in the order of files and lines, and the count of all."""
-        problems = [group.error(int(row)) for group in self._groups for row in group.rows[:KEPT_PROBLEMS]]
+        problems = [each.error for found in self._found for each in found[:KEPT_PROBLEMS]]
         files = {file: number for number, file in enumerate(dict.fromkeys(problem.file for problem in problems))}
         problems.sort(key=lambda problem: (files[problem.file], problem.line or 0))
         return InputErrors(problems[:KEPT_PROBLEMS], self.count)
 
     def rejected(self) -> list[Rejected]:
-        """Return one entry per bad line, all of them."""
-        found = []
-        for group in self._groups:
-            accounts = group.table.frame["account"]
-            for row in group.rows:
-                error = group.error(int(row))
+        """Return one entry per bad line, all of them, check by check; needs on_bad "reject"."""
+        rejected = []
+        for found in self._found:
+            for each in found:
+                error = each.error
                 reason = f"{error.field}: {error.reason}" if error.field else error.reason
-                found.append(Rejected(accounts[int(row)], error.file, error.line, reason))
-        return found
+                rejected.append(Rejected(each.account, error.file, error.line, reason))
+        return rejected
