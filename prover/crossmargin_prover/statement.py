@@ -219,9 +219,7 @@ class _Run:
             if name not in self.store:
                 missing.append(shard)
             elif ShardProof.decode(self.store[name], self.shape, shard).statement_digest != statement.digest:
-                raise ChangedInputError(
-                    f"{name}: of another run of this statement: remove the file, or give the run up"
-                )
+                raise ChangedInputError(f"{name}: of another run of this statement: give that up (--restart)")
 
         def jobs() -> Iterator[tuple[object, ...]]:
             for shard in missing:
@@ -245,9 +243,8 @@ class _Run:
         shard, rows = self.snapshot.shards[number], self.slack_rows(number)
         values = self.values(number, shard)
         if hashlib.sha256(values.tobytes()).digest() != rows.values_digest:
-            raise ChangedInputError(
-                f"{slack_name(number)}: the slacks are not those that were committed: give the run up"
-            )
+            name = slack_name(number)
+            raise ChangedInputError(f"{name}: not the slacks that were committed: give that run up (--restart)")
         return self.snapshot.manifest.sid, shard, values, rows.blindings
 
     def prove_totals(self, statement: StatementManifest, randomness: Randomness, backend: Backend) -> bytes:

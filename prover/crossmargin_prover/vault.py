@@ -106,7 +106,8 @@ class Vault:
         Raises:
             VaultError: another run is at work.
         """
-        with (self.path / "lock").open("w") as lock:
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, stat.S_IRUSR | stat.S_IWUSR)
+        with os.fdopen(descriptor) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

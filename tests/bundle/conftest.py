@@ -85,7 +85,7 @@ def bundle(venue: Venue, tmp_path: Path) -> Path:
 def coverage_bundle(venue: Venue, small: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of the coverage statement alone, which verifies in a tenth of a second; not to be changed."""
     out = tmp_path_factory.mktemp("coverage") / "bundle"
-    publish(Vault.open(venue.vault), small, ("coverage",), out)
+    publish(Vault.open(venue.vault), small, ("coverage",), out, select_backend())
     return out
 
 

@@ -198,15 +198,20 @@ def test_missing_book_and_vault_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_second_run_into_the_same_vault_is_refused(venue: Any, tmp_path: Path) -> None:
+def test_second_run_does_nothing_again(venue: Any, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in venue.vault.rglob("*")}
-    options = ("--book", SMALL, "--vault", venue.vault, "--bundle", tmp_path / "b", "--receipts", tmp_path / "r")
-    result = run(prover, "run", *options, "--processes", "1")
-    assert result.exit_code == 1
-    assert (
-        f"refused: {venue.vault} exists already: one vault holds one snapshot; choose another folder" in result.stderr
+    options = ("--vault", venue.vault, "--bundle", tmp_path / "b", "--processes", "1")
+    result = run(prover, "run", "--book", SMALL, *options)
+    assert result.exit_code == 0
+    assert "proven" not in result.output
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == sorted(
+        path.name for path in venue.bundle.iterdir()
     )
-    assert list(tmp_path.iterdir()) == []
+    for command in (("commit", *options[:2]), ("run", *options)):
+        result = run(prover, command[0], "--book", EXAMPLES / "book", *command[1:])
+        assert result.exit_code == 1
+        assert f"refused: {venue.vault} " in result.stderr
+        assert "choose another folder" in result.stderr
     assert {path: path.stat().st_mtime_ns for path in venue.vault.rglob("*")} == before
 
 

@@ -24,11 +24,12 @@ from crossmargin_circuits.expression import expression_from_json, expression_to_
 from crossmargin_circuits.layout import decode_columns, encode_columns
 from crossmargin_circuits.policy import Policy
 from crossmargin_circuits.relation import Relation
+from crossmargin_verifier.arithmetic import decode_encodings
 from crossmargin_verifier.bundle import BundleManifest, DeclaredReserves
 from crossmargin_verifier.check import check_receipt
 from crossmargin_verifier.errors import RejectedError
 from crossmargin_verifier.field import decode_scalar, encode_scalar
-from crossmargin_verifier.group import decode_point, decode_points, encode_point
+from crossmargin_verifier.group import decode_point, encode_point
 from crossmargin_verifier.inclusion import Receipt
 from crossmargin_verifier.proof import AuxiliaryTotals, BaseTotals, ShardProof
 from crossmargin_verifier.shape import Shape
@@ -37,9 +38,9 @@ from crossmargin_verifier.statement import (
     SLACK_FILE,
     SnapshotManifest,
     StatementManifest,
-    decode_point_file,
     encode_positions,
     encode_slack_rows,
+    point_file_body,
 )
 from crossmargin_verifier.verify import verify_statement
 
@@ -87,10 +88,10 @@ BINARY = {
     "positions": Decoder(
         lambda: TINY[POSITIONS_FILE],
         lambda data: encode_positions(
-            [encode_point(point) for point in decode_points(decode_point_file(data, POSITIONS_FILE, 4), "x")]
+            b"".join(encode_point(point) for point in decode_encodings(point_file_body(data, POSITIONS_FILE, 4)))
         ),
     ),
-    "slack": Decoder(lambda: TINY[SLACK_FILE], lambda data: encode_slack_rows(decode_point_file(data, SLACK_FILE, 2))),
+    "slack": Decoder(lambda: TINY[SLACK_FILE], lambda data: encode_slack_rows(point_file_body(data, SLACK_FILE, 2))),
     "shard": Decoder(lambda: TINY[SHARD], lambda data: ShardProof.decode(data, shape(TINY), 0).encode()),
     "bounded shard": Decoder(lambda: BOUNDED[SHARD], lambda data: ShardProof.decode(data, shape(BOUNDED), 0).encode()),
     "totals": Decoder(lambda: TINY["totals.cm1"], lambda data: BaseTotals.decode(data, shape(TINY)).encode()),

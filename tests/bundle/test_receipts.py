@@ -18,6 +18,7 @@ from crossmargin.loading import Inputs
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.encoding import dump_canonical
+from crossmargin_prover.backend import select_backend
 from crossmargin_prover.cli import main as prover
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.vault import Vault
@@ -461,5 +462,5 @@ def test_receipts_outlive_a_new_statement(venue: Any, small: Inputs, tmp_path: P
     """After a price move the venue proves again; the old receipt file holds for the new bundle as it is."""
     vault = Vault.open(Path(shutil.copytree(venue.vault, tmp_path / "vault")))
     out = tmp_path / "bundle"
-    publish(vault, small, ("coverage",), out)
+    publish(vault, small, ("coverage",), out, select_backend())
     assert verify(venue.receipt("acct-e", ".cm1"), out, "acct-e").exit_code == 0
