@@ -102,6 +102,6 @@ def test_vault_of_an_interrupted_commit_is_used_again(tmp_path: Path) -> None:
     """Keys alone commit to nothing; anything else in the folder is kept."""
     Vault.create(tmp_path / "vault")
     Vault.create(tmp_path / "vault")
-    (tmp_path / "vault" / "report.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "vault" / "diary.txt").write_text("dear diary", encoding="utf-8")
     with pytest.raises(VaultError, match="exists already"):
         Vault.create(tmp_path / "vault")
