@@ -446,7 +446,7 @@ def test_bit_generators_inside_a_position(forger: Any, field_backend: Any) -> No
 def test_leaves_outside_the_shards(forger: Any) -> None:
     attack = forger(EQUITY, RECORDS, SLACKS)
     files = attack.prove()
-    encodings = [encode_point(point) for point in position_generators(3)]
+    encodings = b"".join(encode_point(point) for point in position_generators(3))
     with pytest.raises(MalformedError, match="positions"):
         verify({**files, "positions.cm1": encode_positions(encodings)}, EQUITY)
 

@@ -18,11 +18,11 @@ from crossmargin_circuits.relation import Relation
 from crossmargin_verifier.errors import MalformedError, RejectedError
 from crossmargin_verifier.field import ORDER
 from crossmargin_verifier.group import PRIME
-from crossmargin_verifier.merkle import ShardedTree
+from crossmargin_verifier.merkle import shard_tree, top_tree
 from crossmargin_verifier.statement import (
     SnapshotManifest,
     StatementManifest,
-    decode_point_file,
+    point_file_body,
 )
 from crossmargin_verifier.verify import verify_statement
 
@@ -112,6 +112,12 @@ def both(*edits: Edit) -> Edit:
     return edit
 
 
+def tree_root(encodings: bytes, shards: int) -> bytes:
+    """Return the root over encoded points in so many shards."""
+    size = len(encodings) // shards
+    return top_tree([shard_tree(encodings[shard * size :][:size]).root for shard in range(shards)]).root
+
+
 def linked(*edits: Edit) -> Edit:
     """Do edits and then make roots and digests agree again, as a prover would who changed his mind."""
 
@@ -119,16 +125,15 @@ def linked(*edits: Edit) -> Edit:
         both(*edits)(files)
         snapshot = SnapshotManifest.decode(files["snapshot.cm1"])
         statement = StatementManifest.decode(files["statement.cm1"])
-        positions = decode_point_file(files["positions.cm1"], "positions.cm1", snapshot.leaves)
-        root = ShardedTree(positions, snapshot.accounts_per_shard).root
-        snapshot = replace(snapshot, position_root=root)
-        rows = decode_point_file(files["slack.cm1"], "slack.cm1", snapshot.leaves >> statement.packing)
+        positions = point_file_body(files["positions.cm1"], "positions.cm1", snapshot.leaves)
+        snapshot = replace(snapshot, position_root=tree_root(positions, snapshot.shards))
+        rows = point_file_body(files["slack.cm1"], "slack.cm1", snapshot.leaves >> statement.packing)
         relation = Relation.decode(files["relation.cm1"], decode_columns(files["columns.cm1"]))
         statement = replace(
             statement,
             snapshot_digest=snapshot.digest,
             relation_digest=relation.digest,
-            slack_root=ShardedTree(rows, snapshot.accounts_per_shard >> statement.packing).root,
+            slack_root=tree_root(rows, snapshot.shards),
         )
         files["snapshot.cm1"], files["statement.cm1"] = snapshot.encoded, statement.encoded
         for name, digest in (

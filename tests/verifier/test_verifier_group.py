@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from py_ecc.secp256k1 import secp256k1 as reference
 
+from crossmargin_verifier.arithmetic import MalformedPointError, decode_encodings
 from crossmargin_verifier.errors import MalformedError
 from crossmargin_verifier.field import ORDER
 from crossmargin_verifier.group import (
@@ -18,7 +19,6 @@ from crossmargin_verifier.group import (
     add,
     batch_add,
     decode_point,
-    decode_points,
     encode_point,
     lift_x,
     msm,
@@ -173,7 +173,8 @@ def test_one_is_on_the_curve() -> None:
     assert lift_x(5, 0) is None
 
 
-def test_points_of_a_file_are_numbered() -> None:
-    assert decode_points([GOOD, GOOD], "positions.cm1") == [BASE_POINT, BASE_POINT]
-    with pytest.raises(MalformedError, match=r"positions\.cm1: point 1: .*prefix"):
-        decode_points([GOOD, bytes(33)], "positions.cm1")
+def test_encodings_are_numbered() -> None:
+    good = encode_point(BASE_POINT)
+    assert decode_encodings(good + good) == [BASE_POINT, BASE_POINT]
+    with pytest.raises(MalformedPointError, match=r"point 1: .*prefix"):
+        decode_encodings(good + bytes(33))

@@ -19,7 +19,7 @@ from crossmargin_verifier.inclusion import (
     verify_receipt,
     verify_same_position,
 )
-from crossmargin_verifier.merkle import ShardedTree
+from crossmargin_verifier.merkle import shard_tree, top_tree
 from crossmargin_verifier.statement import SnapshotManifest
 
 HOLDERS = ["alice@example.org", "bob@example.org", "carol/sub 1", "dave", "erin", ""]
@@ -34,13 +34,18 @@ def position(sid: str, holder: str, nonce: bytes, record: tuple[int, ...]) -> by
 
 NONCES = [bytes([number]) * 32 for number in range(6)]
 POSITIONS = [position("book", *account) for account in zip(HOLDERS, NONCES, RECORDS, strict=True)]
-TREE = ShardedTree(POSITIONS, 2)
-SNAPSHOT = SnapshotManifest("book", 7, columns_digest(LABELS), 2, 3, TREE.root)
+TREES = [shard_tree(b"".join(POSITIONS[start : start + 2])) for start in (0, 2, 4)]
+TOP = top_tree([tree.root for tree in TREES])
+SNAPSHOT = SnapshotManifest("book", 7, columns_digest(LABELS), 2, 3, TOP.root)
 COLUMNS = encode_columns(LABELS)
 
 
+def path(index: int) -> tuple[bytes, ...]:
+    return TREES[index // 2].path(index % 2) + TOP.path(index // 2)
+
+
 def receipt(index: int) -> Receipt:
-    return Receipt(SNAPSHOT.digest, index, HOLDERS[index], NONCES[index], RECORDS[index], TREE.path(index))
+    return Receipt(SNAPSHOT.digest, index, HOLDERS[index], NONCES[index], RECORDS[index], path(index))
 
 
 def check(given: Receipt, **changes: Any) -> VerifiedReceipt:
@@ -114,8 +119,8 @@ def test_h3_index(index: int) -> None:
 
 @pytest.mark.parametrize("length", [0, 2, 4])
 def test_h3_path_length(length: int) -> None:
-    path = (TREE.path(0) * 2)[:length]
-    refused(replace(receipt(0), path=path), "H3", "must be 3")
+    siblings = (path(0) * 2)[:length]
+    refused(replace(receipt(0), path=siblings), "H3", "must be 3")
 
 
 @pytest.mark.parametrize(
@@ -126,9 +131,9 @@ def test_h3_path_length(length: int) -> None:
         {"nonce": bytes(31) + b"\x01"},
         {"record": (1000, 5, -2)},
         {"record": (999, 5, -3)},
-        {"path": (TREE.path(0)[1], TREE.path(0)[0], TREE.path(0)[2])},
-        {"path": TREE.path(1)},
-        {"path": (*TREE.path(0)[:2], bytes(32))},
+        {"path": (path(0)[1], path(0)[0], path(0)[2])},
+        {"path": path(1)},
+        {"path": (*path(0)[:2], bytes(32))},
     ],
 )
 def test_h4_commitment_and_path(change: dict[str, Any]) -> None:
@@ -148,14 +153,14 @@ def test_h4_padding_subtree_is_no_leaf() -> None:
 
 def test_h5() -> None:
     verified = check(receipt(1))
-    verify_same_position(verified, [POSITIONS[0], POSITIONS[1]], 1)
+    verify_same_position(verified, POSITIONS[0] + POSITIONS[1], 1)
     mirrored = bytes([POSITIONS[1][0] ^ 1]) + POSITIONS[1][1:]
     for positions, index in [
-        ([POSITIONS[0], POSITIONS[1]], 0),
-        ([POSITIONS[0], POSITIONS[1]], 2),
-        ([POSITIONS[1]], -1),
-        ([mirrored], 0),
-        ([], 0),
+        (POSITIONS[0] + POSITIONS[1], 0),
+        (POSITIONS[0] + POSITIONS[1], 2),
+        (POSITIONS[1], -1),
+        (mirrored, 0),
+        (b"", 0),
     ]:
         with pytest.raises(RejectedError, match="H5"):
             verify_same_position(verified, positions, index)

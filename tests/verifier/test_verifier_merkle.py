@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from crossmargin_verifier.merkle import (
     EMPTY_SUBTREE,
-    ShardedTree,
     Tree,
     leaf_hash,
     path_length,
@@ -44,48 +43,10 @@ def encodings(count: int) -> list[bytes]:
 trees = st.tuples(st.integers(0, 4), st.integers(1, 9))
 
 
-@given(trees)
-def test_roots(shape: tuple[int, int]) -> None:
-    depth, shards = shape
-    leaves = encodings(shards << depth)
-    tree = ShardedTree(leaves, 1 << depth)
-    assert (list(tree.shard_roots), tree.root) == naive(leaves, depth)
-
-
-@given(trees)
-def test_every_path_leads_to_the_root(shape: tuple[int, int]) -> None:
-    depth, shards = shape
-    leaves = encodings(shards << depth)
-    tree = ShardedTree(leaves, 1 << depth)
-    for index, leaf in enumerate(leaves):
-        path = tree.path(index)
-        assert len(path) == path_length(1 << depth, shards) == depth + (shards - 1).bit_length()
-        assert root_of_path(leaf_hash(leaf), index, path) == tree.root
-        if path:
-            assert root_of_path(leaf_hash(leaf), index ^ 1, path) != tree.root
-
-
-def test_padding_of_the_top_tree_is_visible() -> None:
-    tree = ShardedTree(encodings(3), 1)
-    assert EMPTY_SUBTREE in tree.path(2)
-    assert EMPTY_SUBTREE not in tree.path(0)
-
-
-def test_leaves_and_nodes_are_told_apart() -> None:
-    left, right = encodings(2)
-    assert leaf_hash(left + right) != ShardedTree([left, right], 2).root
-
-
-@pytest.mark.parametrize(("count", "per_shard"), [(0, 1), (3, 2), (4, 3), (4, 0), (4, -4)])
-def test_shards_are_whole(count: int, per_shard: int) -> None:
-    with pytest.raises(ValueError, match="must"):
-        ShardedTree(encodings(count), per_shard)
-
-
-@pytest.mark.parametrize("index", [-1, 4])
-def test_no_path_to_a_leaf_that_is_not_there(index: int) -> None:
-    with pytest.raises(ValueError, match="leaf"):
-        ShardedTree(encodings(4), 2).path(index)
+def trees_of(points: list[bytes], size: int) -> tuple[list[Tree], Tree]:
+    """Return the trees of the shards, and the one on top."""
+    parts = [shard_tree(b"".join(points[start : start + size])) for start in range(0, len(points), size)]
+    return parts, top_tree([part.root for part in parts])
 
 
 @given(trees)
@@ -93,15 +54,26 @@ def test_trees_of_shards_and_the_tree_on_top(shape: tuple[int, int]) -> None:
     depth, shards = shape
     points = encodings(shards << depth)
     size = 1 << depth
-    parts = [shard_tree(b"".join(points[start : start + size])) for start in range(0, len(points), size)]
-    roots = [part.root for part in parts]
-    top = top_tree(roots)
-    assert (roots, top.root) == naive(points, depth)
+    parts, top = trees_of(points, size)
+    assert ([part.root for part in parts], top.root) == naive(points, depth)
     for index, point in enumerate(points):
         shard, leaf = divmod(index, size)
         path = parts[shard].path(leaf) + top.path(shard)
         assert len(path) == path_length(size, shards)
         assert root_of_path(leaf_hash(point), index, path) == top.root
+        if path:
+            assert root_of_path(leaf_hash(point), index ^ 1, path) != top.root
+
+
+def test_padding_of_the_top_tree_is_visible() -> None:
+    _, top = trees_of(encodings(3), 1)
+    assert EMPTY_SUBTREE in top.path(2)
+    assert EMPTY_SUBTREE not in top.path(0)
+
+
+def test_leaves_and_nodes_are_told_apart() -> None:
+    left, right = encodings(2)
+    assert leaf_hash(left + right) != shard_tree(left + right).root
 
 
 def test_trees_have_a_power_of_two_of_hashes() -> None:

@@ -10,7 +10,6 @@ from crossmargin_verifier.statement import (
     SLACK_FILE,
     SnapshotManifest,
     StatementManifest,
-    decode_point_file,
     encode_positions,
     encode_slack_rows,
     point_file_body,
@@ -112,7 +111,6 @@ def test_point_files(name: str, encode: object) -> None:
     data = encode_positions(BODY) if encode is encode_positions else encode_slack_rows(BODY)
     assert len(data) == point_file_size(3)
     assert point_file_body(data, name, 3) == BODY
-    assert decode_point_file(data, name, 3) == ENCODINGS
     for size in range(len(data)):
         with pytest.raises(MalformedError, match="bytes"):
             point_file_body(data[:size], name, 3)

@@ -24,7 +24,7 @@ from crossmargin_verifier.generators import (
 )
 from crossmargin_verifier.group import Affine, encode_point, msm
 from crossmargin_verifier.linear_form import auxiliary_weights, shard_claim, shard_weights
-from crossmargin_verifier.merkle import ShardedTree
+from crossmargin_verifier.merkle import shard_tree
 from crossmargin_verifier.polynomial import eq_table, powers
 from crossmargin_verifier.proof import AuxiliaryTotals, BaseTotals, Opening, ShardProof, encode_total_list
 from crossmargin_verifier.shape import Shape
@@ -89,8 +89,8 @@ class Simulator:
     def __init__(self) -> None:
         self.x = points(b"X", ACCOUNTS)
         self.r = points(b"R", ACCOUNTS >> PACKING)
-        positions, rows = [encode_point(point) for point in self.x], [encode_point(point) for point in self.r]
-        self.tree, self.slack_tree = ShardedTree(positions, ACCOUNTS), ShardedTree(rows, ACCOUNTS >> PACKING)
+        positions, rows = (b"".join(map(encode_point, points)) for points in (self.x, self.r))
+        self.tree, self.slack_tree = shard_tree(positions), shard_tree(rows)
         self.snapshot = SnapshotManifest("simulated", 1, columns_digest(RELATION.columns), ACCOUNTS, 1, self.tree.root)
         self.statement = StatementManifest(
             self.snapshot.digest, RELATION.digest, POLICY, PACKING, 0, self.slack_tree.root
@@ -133,7 +133,7 @@ class Simulator:
         shape = self.shape
         transcript = Transcript(SHARD)
         transcript.absorb(STATEMENT, self.statement.digest)
-        roots = self.tree.shard_roots[0] + self.slack_tree.shard_roots[0]
+        roots = self.tree.root + self.slack_tree.root
         transcript.absorb(SHARD_ROOTS, bytes(8) + roots)
         (mask,) = points(b"C", 1)
         transcript.absorb(MASK, encode_point(mask))

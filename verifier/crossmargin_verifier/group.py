@@ -27,7 +27,6 @@ __all__ = [
     "add",
     "batch_add",
     "decode_point",
-    "decode_points",
     "encode_point",
     "lift_x",
     "msm",
@@ -84,21 +83,6 @@ def decode_point(data: bytes) -> Affine:
     if point is None:
         raise MalformedError("point not on the curve")
     return point
-
-
-def decode_points(encodings: Sequence[bytes], name: str) -> list[Affine]:
-    """Parse the points of a file called `name`; errors number them from 0.
-
-    Raises:
-        MalformedError: as decode_point.
-    """
-    points = []
-    for number, data in enumerate(encodings):
-        try:
-            points.append(decode_point(data))
-        except MalformedError as error:
-            raise MalformedError(f"{name}: point {number}: {error}") from None
-    return points
 
 
 def encode_point(point: Point) -> bytes:

@@ -161,7 +161,7 @@ def verify_receipt(
     return VerifiedReceipt(receipt, snapshot, columns, position)
 
 
-def verify_same_position(receipt: VerifiedReceipt, positions: bytes | Sequence[bytes], index: int) -> None:
+def verify_same_position(receipt: VerifiedReceipt, positions: bytes, index: int) -> None:
     """Check H5: account `index` of a stand-alone bounded snapshot is the account of a receipt of the book.
 
     positions: enc(X_i) of the stand-alone snapshot, one after the other. All 33 bytes must be equal.
@@ -169,8 +169,7 @@ def verify_same_position(receipt: VerifiedReceipt, positions: bytes | Sequence[b
     Raises:
         RejectedError: H5.
     """
-    encodings = positions if isinstance(positions, bytes) else b"".join(positions)
-    if not 0 <= index < len(encodings) // POINT_BYTES:
+    if not 0 <= index < len(positions) // POINT_BYTES:
         raise RejectedError("H5", f"the stand-alone snapshot has no account {index}")
-    if encodings[index * POINT_BYTES : (index + 1) * POINT_BYTES] != receipt.position:
+    if positions[index * POINT_BYTES : (index + 1) * POINT_BYTES] != receipt.position:
         raise RejectedError("H5", "the stand-alone proof is about another position")

@@ -1,7 +1,8 @@
 """Trees over committed points (SPEC S5).
 
 leaf(P) = SHA-256(0x00 || enc P), node = SHA-256(0x01 || left || right). Every shard has a tree of 2^w leaves; the top
-tree has the shard roots in order, padded with 32 zero bytes to a power of two.
+tree has the shard roots in order, padded with 32 zero bytes to a power of two. Shards are aligned: leaf i of shard j is
+leaf j 2^w + i of the whole tree, and its path is the one in the shard, then the one of the shard in the top tree.
 """
 
 import hashlib
@@ -12,7 +13,6 @@ from crossmargin_verifier.group import POINT_BYTES
 __all__ = [
     "EMPTY_SUBTREE",
     "HASH_BYTES",
-    "ShardedTree",
     "Tree",
     "leaf_hash",
     "node_hash",
@@ -100,41 +100,6 @@ def top_tree(shard_roots: Sequence[bytes]) -> Tree:
     if not count:
         raise ValueError("there must be a shard")
     return Tree([*shard_roots, *[EMPTY_SUBTREE] * ((1 << (count - 1).bit_length()) - count)])
-
-
-class ShardedTree:
-    """All levels of the shard trees and of the top tree.
-
-    Shards are aligned: leaf i of shard j is leaf j 2^w + i of the whole tree, so that a path needs the global index
-    alone.
-    """
-
-    def __init__(self, encodings: Sequence[bytes], leaves_per_shard: int) -> None:
-        """Build over encoded points (33 bytes each) in global order; leaves_per_shard is a power of two."""
-        if leaves_per_shard < 1 or leaves_per_shard & (leaves_per_shard - 1):
-            raise ValueError("leaves per shard must be a power of two")
-        if not encodings or len(encodings) % leaves_per_shard:
-            raise ValueError("encodings must fill whole shards")
-        self._shards = [
-            shard_tree(b"".join(encodings[start : start + leaves_per_shard]))
-            for start in range(0, len(encodings), leaves_per_shard)
-        ]
-        self.shard_roots: tuple[bytes, ...] = tuple(tree.root for tree in self._shards)
-        self._top = top_tree(self.shard_roots)
-        self._leaves_per_shard = leaves_per_shard
-        self._leaves = len(encodings)
-
-    @property
-    def root(self) -> bytes:
-        """Root of the whole tree, 32 bytes."""
-        return self._top.root
-
-    def path(self, index: int) -> tuple[bytes, ...]:
-        """Return the siblings of a leaf (global index), from the leaf up."""
-        if not 0 <= index < self._leaves:
-            raise ValueError("no such leaf")
-        shard, leaf = divmod(index, self._leaves_per_shard)
-        return self._shards[shard].path(leaf) + self._top.path(shard)
 
 
 def _parents(level: bytes) -> bytes:

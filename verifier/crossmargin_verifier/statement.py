@@ -4,7 +4,6 @@ The snapshot manifest fixes the committed positions and is published first; a st
 about them. Both digests are H_snapshot and H_statement of the whole file.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -33,7 +32,6 @@ __all__ = [
     "TOTALS_FILE",
     "SnapshotManifest",
     "StatementManifest",
-    "decode_point_file",
     "encode_positions",
     "encode_slack_rows",
     "point_file_body",
@@ -174,21 +172,20 @@ class StatementManifest:
         return cls(snapshot, relation, policy, packing, mode, root)
 
 
-def encode_positions(points: bytes | Sequence[bytes]) -> bytes:
+def encode_positions(points: bytes) -> bytes:
     """Return the bytes of `positions.cm1` from enc(X_i) in global order, 33 bytes each, one after the other."""
     return _encode_points(POSITIONS_MAGIC, points)
 
 
-def encode_slack_rows(points: bytes | Sequence[bytes]) -> bytes:
+def encode_slack_rows(points: bytes) -> bytes:
     """Return the bytes of `slack.cm1` from enc(R_h) in global order, 33 bytes each, one after the other."""
     return _encode_points(SLACK_MAGIC, points)
 
 
-def _encode_points(magic: bytes, points: bytes | Sequence[bytes]) -> bytes:
-    body = points if isinstance(points, bytes) else b"".join(points)
-    if len(body) % POINT_BYTES:
+def _encode_points(magic: bytes, points: bytes) -> bytes:
+    if len(points) % POINT_BYTES:
         raise ValueError("points must be 33 bytes each")
-    return Writer(magic).u64(len(body) // POINT_BYTES).raw(body).bytes()
+    return Writer(magic).u64(len(points) // POINT_BYTES).raw(points).bytes()
 
 
 def point_file_size(count: int) -> int:
@@ -210,13 +207,3 @@ def point_file_body(data: bytes, name: str, count: int) -> bytes:
     body = reader.raw(count * POINT_BYTES, "points")
     reader.end()
     return body
-
-
-def decode_point_file(data: bytes, name: str, count: int) -> list[bytes]:
-    """Split `positions.cm1` or `slack.cm1` (by name) into `count` encodings, not decoded yet.
-
-    Raises:
-        MalformedError: wrong header, count or length.
-    """
-    body = point_file_body(data, name, count)
-    return [body[start : start + POINT_BYTES] for start in range(0, len(body), POINT_BYTES)]

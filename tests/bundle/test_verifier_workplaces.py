@@ -1,0 +1,154 @@
+"""`crossmargin-verify bundle` with processes, threads and the kernel: one verdict, and clear words when they fail."""
+
+import os
+import re
+import sys
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from crossmargin_verifier import cli, equation
+from crossmargin_verifier.arithmetic import PLAIN
+from crossmargin_verifier.check import CannotCheckError, check_bundle
+from crossmargin_verifier.cli import main
+from crossmargin_verifier.kernel import KernelError
+
+needs_kernel = pytest.mark.skipif(
+    find_spec("crossmargin_kernel") is None, reason="the compiled kernel is not installed"
+)
+
+
+def run(*arguments: str | Path) -> Result:
+    result = CliRunner().invoke(main, ["bundle", *map(str, arguments)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.fixture(autouse=True)
+def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a small book has several."""
+    monkeypatch.setattr(equation, "MAX_PIECE", 5)
+
+
+@pytest.fixture(scope="session")
+def text(venue: Any) -> str:
+    return (venue.bundle / "summary.txt").read_text(encoding="utf-8")
+
+
+def test_plain_is_silent_off_a_terminal(venue: Any, text: str) -> None:
+    for processes in ("1", "2"):
+        result = run(venue.bundle, "--processes", processes)
+        assert (result.exit_code, result.stdout, result.stderr) == (0, text, "")
+
+
+@needs_kernel
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_kernel_says_that_it_is_trusted(venue: Any, text: str, threads: str) -> None:
+    result = run(venue.bundle, "--kernel", "--processes", threads)
+    assert (result.exit_code, result.stdout) == (0, text)
+    assert result.stderr == f"  arithmetic: compiled kernel 0.1.0, which is trusted here; threads: {threads}\n"
+
+
+@needs_kernel
+def test_kernel_refuses_the_same_proofs(bundle: Path) -> None:
+    proof = next(iter(sorted(bundle.glob("*/shard-000000.cm1"))))
+    data = bytearray(proof.read_bytes())
+    data[-1] ^= 1
+    proof.write_bytes(data)
+    plain, fast = run(bundle), run(bundle, "--kernel")
+    assert (plain.exit_code, fast.exit_code) == (1, 1)
+    assert "REJECTED: V6, shard 0" in plain.stderr
+    assert fast.stderr.splitlines()[-1] == plain.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "two"])
+def test_processes_are_a_number(number: str) -> None:
+    assert run("nowhere", "--processes", number).exit_code == 2
+
+
+def test_stages_on_a_terminal(venue: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "stderr", sys.__stderr__)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    times = iter(range(10**6))
+    monkeypatch.setattr(cli.time, "monotonic", lambda: float(next(times)))
+    with pytest.raises(SystemExit) as end:
+        main(["bundle", str(venue.bundle), "--processes", "1"])
+    assert end.value.code == 0
+    shown = capfd.readouterr().err
+    lines = shown.splitlines()
+    assert "  arithmetic: plain Python; processes: 1" in lines
+    finished = re.findall(r"  ([a-z ]+: [a-z]+): \d+\.\d s", shown)
+    assert finished[:3] == [f"statement {finished[0].split()[1].rstrip(':')}: policy", "snapshot: trees", finished[2]]
+    assert finished[2].endswith(": trees")
+    assert finished[3].endswith(": proof")
+    assert re.search(r"proof \.\.\. \d+ %, \d+ a second, \d:\d\d left", shown)
+
+
+class Breaking(Executor):
+    """Ends with an error that is not about the bundle."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def submit(self, function: Any, /, *arguments: Any, **options: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_exception(self.error)
+        return future
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (BrokenProcessPool("gone"), "a worker process ended early"),
+        (MemoryError(), "memory ran out"),
+        (KernelError("the kernel does not multiply"), "the kernel does not multiply"),
+    ],
+)
+def test_failures_are_no_verdict(venue: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str) -> None:
+    monkeypatch.setattr(equation, "MIN_PIECE", 1)
+    with pytest.raises(CannotCheckError, match=words):
+        check_bundle(venue.bundle, executor=Breaking(error))
+
+
+class Dying:
+    """Arithmetic that ends the process in which it runs, unless that is this one."""
+
+    def __init__(self) -> None:
+        self.parent = os.getpid()
+
+    def msm(self, scalars: Any, points: Any) -> Any:
+        return PLAIN.msm(scalars, points)
+
+    def msm_encoded(self, scalars: bytes, encodings: bytes) -> Any:
+        if os.getpid() != self.parent:
+            os._exit(9)
+        return PLAIN.msm_encoded(scalars, encodings)
+
+
+def test_a_killed_worker_is_no_verdict(venue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(equation, "MIN_PIECE", 1)
+    monkeypatch.setattr(cli, "PLAIN", Dying())
+    result = run(venue.bundle, "--processes", "2")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "COULD NOT CHECK: a worker process ended early; perhaps memory ran out: try fewer processes\n"
+    )
+    assert '"could not check"' in run(venue.bundle, "--processes", "2", "--json").stdout
+
+
+def test_progress_counts_up_to_all(venue: Any) -> None:
+    calls: list[tuple[str, int, int]] = []
+    check_bundle(venue.bundle, progress=lambda *call: calls.append(call))
+    for stage in {stage for stage, _, _ in calls}:
+        counts = [done for name, done, _ in calls if name == stage]
+        totals = {total for name, _, total in calls if name == stage}
+        assert len(totals) == 1
+        assert counts[0] == 0
+        assert counts[-1] == totals.pop()
+        assert counts == sorted(counts)
+    assert sum(stage == "snapshot: trees" and not done for stage, done, _ in calls) == 1
