@@ -15,7 +15,7 @@ from typing import Any
 
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.encoding import check_depth
-from crossmargin_circuits.errors import PolicyError
+from crossmargin_circuits.errors import CrossmarginError, PolicyError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_circuits.relation import Relation
 from crossmargin_verifier.arithmetic import PLAIN, Arithmetic
@@ -56,7 +56,7 @@ from crossmargin_verifier.workers import Progress, no_progress
 __all__ = ["CannotCheckError", "CheckedReceipt", "check_bundle", "check_receipt"]
 
 
-class CannotCheckError(Exception):
+class CannotCheckError(CrossmarginError):
     """A file is not there or cannot be read, or the machine failed: neither verified nor rejected."""
 
 
