@@ -9,6 +9,7 @@ import numpy as np
 
 from crossmargin_circuits.digest import tag_prefix
 from crossmargin_circuits.encoding import Writer
+from crossmargin_circuits.errors import MalformedError
 from crossmargin_prover.backend import Int64Array
 from crossmargin_prover.witness import Records
 from crossmargin_verifier.field import ORDER
@@ -138,8 +139,15 @@ class CommittedSnapshot:
 
     @cached_property
     def shard_roots(self) -> tuple[bytes, ...]:
-        """Root over X_i of every shard, public."""
-        return tuple(shard_tree(self.shard_encodings(shard)).root for shard in range(self.manifest.shards))
+        """Root over X_i of every shard, public.
+
+        Raises:
+            MalformedError: the positions do not lead to the root of the manifest.
+        """
+        roots = tuple(shard_tree(self.shard_encodings(shard)).root for shard in range(self.manifest.shards))
+        if top_tree(roots).root != self.manifest.position_root:
+            raise MalformedError(f"{POSITIONS_FILE} does not lead to the root of the snapshot: the vault is damaged")
+        return roots
 
     @cached_property
     def top_tree(self) -> Tree:

@@ -160,20 +160,27 @@ class Vault:
         counts = {"venue": report.venue, "loaded": report.loaded, "padding": report.padding, "rejected": rejected}
         write_private(self._report, json.dumps(counts, indent=2).encode("utf-8"))
 
-    def load(self) -> tuple[CommittedSnapshot, Report]:
-        """Return the committed snapshot and its report.
+    def load_report(self) -> Report:
+        """Return the report of the committed book.
+
+        Raises:
+            MalformedError: the file is damaged.
+        """
+        try:
+            counts = json.loads(self._report.read_bytes())
+            rejected = tuple(Rejected(**each) for each in counts["rejected"])
+            return Report(counts["venue"], counts["loaded"], counts["padding"], rejected)
+        except (ValueError, KeyError, TypeError):
+            raise MalformedError(f"{self._report}: not a report of this vault") from None
+
+    def load(self) -> CommittedSnapshot:
+        """Return the committed snapshot.
 
         Raises:
             MalformedError: a file is damaged.
         """
         try:
-            counts = json.loads(self._report.read_bytes())
-            rejected = tuple(Rejected(**each) for each in counts["rejected"])
-            report = Report(counts["venue"], counts["loaded"], counts["padding"], rejected)
-        except (ValueError, KeyError, TypeError):
-            raise MalformedError(f"{self._report}: not a report of this vault") from None
-        try:
-            return load_snapshot(self.snapshot), report
+            return load_snapshot(self.snapshot)
         except MalformedError as error:
             raise MalformedError(f"{self.snapshot.path}: {error}") from None
 

@@ -254,10 +254,16 @@ def _not_shown_exact(relation: Relation, records: Records, auxiliaries: UInt64Ar
     matrix = np.array(base, dtype=np.int64).T
     helpers = np.array(coupling, dtype=np.int64).reshape(len(relation.rows), len(relation.auxiliaries)).T
     offsets = np.array([row.offset for row in relation.rows], dtype=np.int64)
-    # An upper bound of every partial sum, in floats, whose rounding is far below the bit that is spared.
-    bound = abs(rows).astype(np.float64) @ np.abs(matrix).astype(np.float64)
-    bound = bound + auxiliaries.astype(np.float64) @ np.abs(helpers).astype(np.float64) + np.abs(offsets)
-    exact = (bound < float(1 << EXACT_BITS)).all(axis=1)
+    # An upper bound of every partial sum of an account, in floats, whose rounding is far below the bit that is spared.
+    largest = float(max(map(abs, coefficients), default=0))
+    bound = (
+        np.asarray(abs(rows).astype(np.float64).sum(axis=1)).ravel() + auxiliaries.astype(np.float64).sum(axis=1) + 1
+    )
+    exact = bound * largest < float(1 << EXACT_BITS)
+    if not exact.all():
+        fine = abs(rows).astype(np.float64) @ np.abs(matrix).astype(np.float64)
+        fine = fine + auxiliaries.astype(np.float64) @ np.abs(helpers).astype(np.float64) + np.abs(offsets)
+        exact = (fine < float(1 << EXACT_BITS)).all(axis=1)
     y = rows @ matrix + auxiliaries.astype(np.int64) @ helpers + offsets
     shown = exact & (y >= 0).all(axis=1) & (y.astype(np.uint64) == slacks).all(axis=1)
     return np.flatnonzero(~shown).tolist()

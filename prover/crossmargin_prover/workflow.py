@@ -110,7 +110,7 @@ def commit(
     book = inputs.book
     earlier = None
     if since is not None:
-        snapshot, _ = since.load()
+        snapshot = since.load()
         accounts_per_shard = accounts_per_shard or snapshot.manifest.accounts_per_shard
         is_same = snapshot.manifest.accounts_per_shard == accounts_per_shard and holds_book(since, inputs)
         if is_same and Plan.load(vault.snapshot) is None:
@@ -158,17 +158,15 @@ def holds_book(vault: Vault, inputs: Inputs) -> bool:
     plan = Plan.load(vault.snapshot)
     if plan is None:
         return False
-    snapshot, _ = vault.load()
-    book = inputs.book
+    snapshot, book = vault.load(), inputs.book
     same_name = snapshot.manifest.sid.rpartition("/")[0] == inputs.snapshot_id.rpartition("/")[0]
     return same_name and plan.book == book_digest(book.layout.labels, Records.of(book.records, str), book.accounts)
 
 
 def is_proven(vault: Vault, parameters: Parameters, name: str) -> bool:
     """Return whether a statement is proven at these prices and under this model."""
-    _, report = vault.load()
     folder = vault.proven.get(name)
-    policy = build_policy(report.venue, parameters.catalogue, parameters.market, parameters.model, name)
+    policy = build_policy(vault.load_report().venue, parameters.catalogue, parameters.market, parameters.model, name)
     return folder is not None and (folder / POLICY_FILE).read_bytes() == policy.encoded
 
 
@@ -192,8 +190,8 @@ def prove(
         ChangedInputError: an interrupted run had other parameters.
         CrossmarginError: the parameters do not fit the snapshot, or a value is out of range.
     """
-    snapshot, report = vault.load()
-    policy = build_policy(report.venue, parameters.catalogue, parameters.market, parameters.model, name)
+    snapshot = vault.load()
+    policy = build_policy(vault.load_report().venue, parameters.catalogue, parameters.market, parameters.model, name)
     if policy.layout.labels != snapshot.columns:
         raise CrossmarginError(
             "instruments.yaml has other columns than the committed snapshot: commit the book again, or restore the file"
@@ -275,7 +273,7 @@ def publish(
 
     backend: also the verifier computes with the kernel where the prover does.
     """
-    snapshot, report = vault.load()
+    snapshot, report = vault.load(), vault.load_report()
     proven = vault.statements()
     missing = [name for name in names if name not in proven]
     if missing:
@@ -302,7 +300,7 @@ def thin_totals(vault: Vault) -> list[str]:
     Columns whose total is not zero, and disclosed auxiliaries of the proven statements, that are not zero in fewer than
     THIN accounts.
     """
-    snapshot, _ = vault.load()
+    snapshot = vault.load()
     policies = {name: Policy.decode((folder / POLICY_FILE).read_bytes()) for name, folder in vault.statements().items()}
     compiled = {name: compile_policy(policy) for name, policy in policies.items()}
     counts = np.zeros(len(snapshot.columns), dtype=np.int64)
@@ -331,7 +329,7 @@ def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: P
     Raises:
         CrossmarginError: an account that is not in the snapshot, or a folder that holds something else.
     """
-    snapshot, report = vault.load()
+    snapshot, report = vault.load(), vault.load_report()
     policies = {name: Policy.decode((folder / POLICY_FILE).read_bytes()) for name, folder in vault.statements().items()}
     found = find_leaves(snapshot, accounts)
     for account in accounts:

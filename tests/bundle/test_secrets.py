@@ -37,8 +37,7 @@ def mode(path: Path) -> int:
 
 @pytest.fixture(scope="module")
 def snapshot(venue: Any) -> CommittedSnapshot:
-    loaded, _ = Vault.open(venue.vault).load()
-    return loaded
+    return Vault.open(venue.vault).load()
 
 
 def test_vault_is_its_owners_alone(venue: Any) -> None:

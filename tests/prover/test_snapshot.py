@@ -11,6 +11,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from crossmargin_circuits.errors import MalformedError
+from crossmargin_circuits.layout import encode_columns
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.commitments import commit_snapshot, stand_alone_snapshot
 from crossmargin_prover.private import decode_shard, load_snapshot, shard_name
@@ -132,8 +133,12 @@ def test_damaged_stores(tmp_path: Path) -> None:
     for missing in ("columns.cm1", "positions.cm1", "snapshot.cm1"):
         with pytest.raises(MalformedError, match=f"{missing} is missing"):
             load_snapshot({each: data for each, data in kept.items() if each != missing})
-    with pytest.raises(MalformedError, match="do not fit together"):
+    with pytest.raises(MalformedError, match="of another snapshot"):
         load({"positions.cm1": other["positions.cm1"]})
+    with pytest.raises(MalformedError, match=r"columns\.cm1 is not that of snapshot\.cm1"):
+        load({"columns.cm1": encode_columns(("usd", "eth"))})
+    with pytest.raises(MalformedError, match="does not lead to the root"):
+        _ = load_snapshot({**kept, "positions.cm1": other["positions.cm1"]}).shard_roots
 
 
 def test_private_files_hold_no_pickle() -> None:
