@@ -1,8 +1,7 @@
 //! The scalars, modulo the order `r` of the group, and sums of products that are reduced once at the end.
 //!
 //! `r = 2^256 - c` with a `c` of 129 bits. Folding the high half of a product back as `c` times it takes fewer
-//! multiplications than Montgomery's form (14 against 20; 21 ns against 26 ns for a product on the machine of ADR 0012),
-//! and bytes need no conversion.
+//! multiplications than Montgomery's form (14 against 20), and bytes need no conversion.
 
 use crate::limbs::{self, Wide};
 use crate::residue::{Modulus, Residue};
