@@ -81,13 +81,14 @@ class InsolventError(CrossmarginError):
 class Committed:
     """A committed snapshot, its report, and what came from an earlier one.
 
-    taken_over: the earlier snapshot is this one; unchanged, changed: accounts whose earlier commitments were blinded
-    anew, with the same record or with another one.
+    taken_over: the earlier snapshot is this one; other_columns: nothing of it could be used; unchanged, changed:
+    accounts whose earlier commitments were blinded anew, with the same record or with another one.
     """
 
     snapshot: CommittedSnapshot
     report: Report
     taken_over: bool = False
+    other_columns: bool = False
     unchanged: int = 0
     changed: int = 0
 
@@ -137,8 +138,9 @@ def commit(
     )
     report = _report(inputs, snapshot)
     vault.save_report(report)
-    counts = (0, 0) if earlier is None else (earlier.unchanged, earlier.changed)
-    return Committed(snapshot, report, False, *counts)
+    if earlier is None:
+        return Committed(snapshot, report, other_columns=since is not None)
+    return Committed(snapshot, report, unchanged=earlier.unchanged, changed=earlier.changed)
 
 
 def default_shard(accounts: int, backend: Backend) -> int:

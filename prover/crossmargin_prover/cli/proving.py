@@ -52,7 +52,7 @@ since_option = click.option(
 signing_option = click.option(
     "--signing-key",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The venue's key that signs receipts, 32 bytes in hexadecimal. [default: a fresh key for this vault]",
+    help="The venue's key that signs receipts, 32 bytes in hexadecimal. [default: that of --since, or a fresh one]",
 )
 backend_option = click.option(
     "--backend",
@@ -124,7 +124,8 @@ def _commit(
         raise click.BadParameter(f"{shard} is not a power of two", param_hint="--shard")
     earlier = None if since is None else Vault.open(since)
     inputs = load(book, reject_bad_accounts)
-    target = Vault.create(vault, None if signing_key is None else SigningKey.read(signing_key))
+    key = None if earlier is None else earlier.signing_key
+    target = Vault.create(vault, key if signing_key is None else SigningKey.read(signing_key))
     click.echo(f"backend: {backend}", err=True)
     with target.locked(), stage_progress() as progress:
         committed = commit_book(
@@ -141,13 +142,32 @@ def _commit(
     if committed.taken_over:
         click.echo("no account changed: the earlier snapshot, its published digest and its receipts stay")
         return
-    if earlier is not None:
+    if committed.other_columns:
+        click.echo("other columns than the earlier snapshot: every account is committed anew")
+    elif earlier is not None:
         fresh = report.loaded - committed.unchanged - committed.changed
         click.echo(
             f"blinded anew: {committed.unchanged} accounts without a change, {committed.changed} with one; "
             f"committed anew: {fresh}"
         )
     click.echo(f"snapshot digest {committed.snapshot.manifest.digest.hex()}: publish it now")
+
+
+def _commit_once(
+    book: Path,
+    vault: Path,
+    since: Path | None,
+    shard: int | None,
+    signing_key: Path | None,
+    reject_bad_accounts: bool,
+    backend: str,
+    executor: Executor | None,
+) -> None:
+    """Commit the book, unless the vault holds its finished snapshot already."""
+    if not Vault(vault).is_finished:
+        _commit(book, vault, since, shard, signing_key, reject_bad_accounts, backend, executor)
+    elif not holds_book(Vault(vault), load(book, reject_bad_accounts)):
+        raise VaultError(f"{vault} holds the finished snapshot of other accounts: choose another folder")
 
 
 @click.command(short_help="Prove statements about the snapshot.")
@@ -184,8 +204,8 @@ def prove(
       crossmargin prove --book examples/book --vault build/vault-13h --since build/vault-12h
     """
     with worker_pool(processes) as executor:
-        if since is not None and not Vault(vault).is_finished:
-            _commit(book, vault, since, None, None, False, backend, executor)
+        if since is not None:
+            _commit_once(book, vault, since, None, None, False, backend, executor)
         _prove(book, vault, statements, packing, restart, backend, executor)
 
 
@@ -330,14 +350,10 @@ def run(
       crossmargin run --book examples/book --vault build/vault --bundle build/bundle --receipts build/receipts
     """
     with worker_pool(processes) as executor:
-        opened = Vault(vault)
-        if not opened.is_finished:
-            _commit(book, vault, since, shard, signing_key, reject_bad_accounts, backend, executor)
-        elif not holds_book(opened, load(book, reject_bad_accounts)):
-            raise VaultError(f"{vault} holds the finished snapshot of another book: choose another folder")
+        _commit_once(book, vault, since, shard, signing_key, reject_bad_accounts, backend, executor)
         parameters = load_parameters(book)
         names = [each.name for each in parameters.model.statements]
-        missing = [name for name in names if not is_proven(opened, parameters, name)]
+        missing = [name for name in names if not is_proven(Vault(vault), parameters, name)]
         if missing:
             _prove(book, vault, missing, packing, False, backend, executor)
         verdict = _publish(book, vault, names, bundle, backend, executor)

@@ -1,0 +1,115 @@
+"""An hour later: prices have moved, some accounts have traded; what did not change is taken over."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from crossmargin_prover.cli import main as prover
+from crossmargin_prover.vault import Vault
+from crossmargin_verifier.cli import main as verifier
+
+SMALL = Path(__file__).parents[2] / "examples" / "small"
+PUBLIC = ("columns.cm1", "positions.cm1", "snapshot.cm1", "totals.cm1")
+
+
+def run(command: Any, *arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def change(book: Path, file: str, old: str, new: str) -> None:
+    text = (book / file).read_text(encoding="utf-8")
+    assert old in text
+    (book / file).write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Path:
+    """The same book an hour later, at another price of bitcoin."""
+    book = Path(shutil.copytree(SMALL, tmp_path / "book"))
+    change(book, "market.yaml", "2025-03-28T08:00:00Z", "2025-03-28T09:00:00Z")
+    change(book, "market.yaml", "T07:59", "T08:59")
+    change(book, "market.yaml", '"85412.37"', '"85512.37"')
+    return book
+
+
+def prove(book: Path, vault: Path, since: Path, *more: object) -> Result:
+    options = ("--packing", 0, "--processes", 1, "--statement", "coverage")
+    return run(prover, "prove", "--book", book, "--vault", vault, "--since", since, *options, *more)
+
+
+def publish(book: Path, vault: Path, out: Path) -> None:
+    result = run(prover, "publish", "--book", book, "--vault", vault, "--out", out, "--processes", 1)
+    assert "Verdict: " in result.output, result.output
+    check = run(verifier, "bundle", out, "--processes", 1)
+    assert check.exit_code == result.exit_code
+
+
+def test_price_move_keeps_snapshot_and_receipts(venue: Any, later: Path, tmp_path: Path) -> None:
+    vault = tmp_path / "vault"
+    result = prove(later, vault, venue.vault)
+    assert result.exit_code == 0, result.output
+    assert "no account changed: the earlier snapshot, its published digest and its receipts stay" in result.output
+    assert "blinded anew" not in result.output
+    for name in PUBLIC:
+        assert (vault / "snapshot" / name).read_bytes() == (venue.vault / "snapshot" / name).read_bytes()
+    publish(later, vault, tmp_path / "bundle")
+    first, second = venue.bundle / "coverage", tmp_path / "bundle" / "coverage"
+    assert (first / "slack.cm1").read_bytes() != (second / "slack.cm1").read_bytes()
+    for account in ("acct-a", "acct-e"):
+        receipt = venue.receipt(account)
+        checked = run(verifier, "receipt", receipt, "--bundle", tmp_path / "bundle", "--id", account)
+        assert checked.exit_code == 0, checked.output
+        assert "signature of the venue: holds" in checked.output
+    again = prove(later, vault, venue.vault)
+    assert again.exit_code == 0
+    assert "committed" not in again.output
+
+
+def test_changed_accounts_are_committed_from_the_earlier_ones(venue: Any, later: Path, tmp_path: Path) -> None:
+    change(later, "balances.csv", "acct-b,,USDC,65000", "acct-b,,USDC,65001")
+    with (later / "accounts.csv").open("a", encoding="utf-8") as stream:
+        stream.write("acct-new,\n")
+    with (later / "balances.csv").open("a", encoding="utf-8") as stream:
+        stream.write("acct-new,,USDC,100\n")
+    vault = tmp_path / "vault"
+    result = prove(later, vault, venue.vault)
+    assert result.exit_code == 0, result.output
+    assert "blinded anew: 4 accounts without a change, 1 with one; committed anew: 1" in result.output
+    assert "publish it now" in result.output
+    publish(later, vault, tmp_path / "bundle")
+    assert Vault.open(vault).signing_key.public == Vault.open(venue.vault).signing_key.public
+    assert Vault.open(vault).signing_key.public == Vault.open(venue.vault).signing_key.public
+    before, after = (Vault.open(path).load().whole() for path in (venue.vault, vault))
+    assert not {before.encoding(leaf) for leaf in range(8)} & {after.encoding(leaf) for leaf in range(8)}
+    refused = prove(SMALL, vault, venue.vault)
+    assert refused.exit_code == 1
+    assert "holds the finished snapshot of other accounts" in refused.stderr
+
+
+def test_other_columns_are_committed_anew(venue: Any, later: Path, tmp_path: Path) -> None:
+    change(later, "instruments.yaml", "BTC-27JUN25-100000-C", "BTC-27JUN25-110000-C")
+    change(later, "instruments.yaml", '"100000"', '"110000"')
+    change(later, "market.yaml", "BTC-27JUN25-100000-C", "BTC-27JUN25-110000-C")
+    change(later, "positions.csv", "BTC-27JUN25-100000-C", "BTC-27JUN25-110000-C")
+    result = run(
+        prover, "commit", "--book", later, "--vault", tmp_path / "vault", "--since", venue.vault, "--processes", 1
+    )
+    assert result.exit_code == 0, result.output
+    assert "other columns than the earlier snapshot: every account is committed anew" in result.output
+
+
+def test_earlier_vaults_that_are_refused(venue: Any, later: Path, tmp_path: Path) -> None:
+    Vault.create(tmp_path / "begun")
+    for earlier in ("none", "begun"):
+        result = prove(later, tmp_path / "vault", tmp_path / earlier)
+        assert result.exit_code == 1
+        assert "holds no committed snapshot" in result.stderr
+        assert not (tmp_path / "vault").exists()
+    damaged = Path(shutil.copytree(venue.vault, tmp_path / "damaged"))
+    (damaged / "snapshot" / "positions.cm1").write_bytes(b"CM1X")
+    result = prove(later, tmp_path / "vault", damaged)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith(f"refused: {damaged / 'snapshot'}: positions.cm1: ")
