@@ -8,12 +8,13 @@ RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
 SCRIPTS = $(wildcard benchmarks/*.py docs/*.py examples/*.py prover/kernel/*.py)
 export KERNEL ?= yes
+SIZE ?= full
 LOCK = build/lock/bin/uv pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes \
 	--no-annotate --no-header --quiet $(UPGRADE)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help venv kernel demo test lint bench campaigns wheel lock clean distclean
+.PHONY: help venv kernel demo test lint bench plots campaigns wheel lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -40,8 +41,11 @@ ifneq ($(KERNEL),no)
 endif
 	$(BIN)/python docs/check_links.py
 
-bench: $(RUNTIME) kernel ## measure proving, verifying and the margin engine; prints tables
-	$(BIN)/python -m benchmarks.run
+bench: $(DEVELOPMENT) kernel ## measure every stage and write docs/benchmarks.md (half an hour); SIZE=small: some minutes
+	$(BIN)/python -m benchmarks.run --size $(SIZE)
+
+plots: $(DEVELOPMENT) ## write docs/benchmarks.md and its plots again from the figures beside them
+	$(BIN)/python -m benchmarks.render docs/plots/figures.json docs
 
 campaigns: $(DEVELOPMENT) kernel ## the slow tests, and every property with many more examples (an hour or more)
 	$(BIN)/python -m pytest -q -n 2 -m "slow or not slow" --hypothesis-profile slow --timeout 3600

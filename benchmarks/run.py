@@ -1,239 +1,198 @@
-"""`make bench`: what each stage costs in plain Python on one core, with bytes and operations.
+"""`make bench`: measure every stage from a book to a verified bundle, and write docs/benchmarks.md from the figures.
 
-One process, one thread. Times are wall-clock seconds of a single run on this machine; read them as ratios, since
-machines differ and are shared. Operations are point additions, counted while the stage runs: they do not depend on
-the machine and are what the time is spent on.
+Every task runs in a process of its own (`benchmarks.stages`), so that memory is that of one task and nothing is warm.
+Figures are written after every point, and a campaign that was interrupted goes on where it ended; one that was finished
+begins anew. The page of a campaign that is not a full one is written beside its figures.
 """
 
 import argparse
-import gc
+import json
+import os
 import platform
+import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-from rich.console import Console
-from rich.table import Table
-from scipy.sparse import csr_array
+from benchmarks.campaign import CAMPAIGNS, Campaign, Incremental, Point
+from benchmarks.memory import Watch
+from benchmarks.models import MODELS
+from benchmarks.units import measure_units
 
-from benchmarks.synthetic import records_and_relation
-from crossmargin.engine import evaluate
-from crossmargin_circuits.compile import compile_policy
-from crossmargin_circuits.expression import Linear, Max, PositivePart, Reference, Scale, Sum
-from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
-from crossmargin_circuits.policy import Definition, Policy, RiskArray, Role, ValueUnit
-from crossmargin_prover.backend import select_backend
-from crossmargin_prover.commitments import commit_snapshot
-from crossmargin_prover.randomness import SystemRandomness
-from crossmargin_prover.snapshot import receipt_for
-from crossmargin_prover.statement import prove_statement
-from crossmargin_verifier import group
-from crossmargin_verifier.inclusion import verify_receipt
-from crossmargin_verifier.statement import COLUMNS_FILE, SNAPSHOT_FILE
-from crossmargin_verifier.verify import verify_statement
+__all__ = ["main"]
 
-COLUMNS, POSITIONS, ROWS, PACKING = 500, 10, 16, 2
-SIZES = (256, 1024, 4096, 16384)
-TARGET_SIZE = 4096
-TARGETS = {"commit": 15.0, "prove": 25.0, "verify": 5.0, "bytes per account": 42.0, "engine": 2.0, "receipt": 1.0}
-ENGINE_ACCOUNTS = 1_000_000
-
-Result = TypeVar("Result")
+ROOT = Path(__file__).resolve().parents[1]
+FORMAT = "crossmargin-benchmarks/1"
 
 
-@dataclass
-class Measured:
-    """One stage: seconds, and point additions made in it."""
-
-    seconds: float
-    additions: int
+class FailedTaskError(Exception):
+    """A task that ended with an error."""
 
 
-class _Counter:
-    """Counts point additions made by the group module."""
+def run_task(task: dict[str, Any]) -> dict[str, Any]:
+    """Run one task in a process of its own; adds the seconds of the whole process and its peak memory.
 
-    def __init__(self) -> None:
-        self.additions = 0
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        batched, single, doubled = group._add_distinct, group._add_affine, group._double
-
-        def count_batch(lefts, rights):  # type: ignore[no-untyped-def]
-            self.additions += len(lefts)
-            return batched(lefts, rights)
-
-        def count_single(*arguments):  # type: ignore[no-untyped-def]
-            self.additions += 1
-            return single(*arguments)
-
-        def count_double(*arguments):  # type: ignore[no-untyped-def]
-            self.additions += 1
-            return doubled(*arguments)
-
-        group._add_distinct, group._add_affine, group._double = count_batch, count_single, count_double
-        try:
-            yield
-        finally:
-            group._add_distinct, group._add_affine, group._double = batched, single, doubled
-
-
-def measure(work: Callable[[], Result]) -> tuple[Result, Measured]:
-    """Run `work` once."""
-    counter = _Counter()
-    gc.collect()
+    Raises:
+        FailedTaskError: the process failed.
+    """
     start = time.perf_counter()
-    with counter.running():
-        result = work()
-    return result, Measured(time.perf_counter() - start, counter.additions)
+    command = [sys.executable, "-m", "benchmarks.stages", json.dumps(task)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        watch = Watch(process.pid).start()
+        printed, errors = process.communicate()
+        memory = watch.stop()
+    if process.returncode:
+        raise FailedTaskError(f"{task['do']}: {errors[-1500:].strip()}")
+    result: dict[str, Any] = json.loads(printed)
+    return result | {"seconds": time.perf_counter() - start, "memory": memory}
 
 
-def measure_proof(accounts: int) -> dict[str, Measured | float]:
-    """Commit, prove and verify one shard, and check one receipt."""
-    records, relation = records_and_relation(accounts, COLUMNS, POSITIONS, ROWS)
-    backend, randomness = select_backend("reference"), SystemRandomness()
-    stages: dict[str, float] = {}
-    additions: dict[str, int] = {}
-    counter = _Counter()
-    marks: dict[str, tuple[float, int]] = {}
-
-    def progress(stage: str, done: int, total: int) -> None:
-        if done == 0:
-            marks[stage] = (time.perf_counter(), counter.additions)
-        if done == total:
-            start, before = marks[stage]
-            stages[stage] = time.perf_counter() - start
-            additions[stage] = counter.additions - before
-
-    ids = [f"account-{number}" for number in range(accounts)]
-    with counter.running():
-        snapshot = commit_snapshot(
-            "benchmark", 0, relation.columns, records, ids, accounts, randomness, backend, progress=progress
-        )
-        committed = snapshot.records
-        matrix = csr_array((committed.data, committed.indices, committed.indptr), shape=records.shape)
-        coefficients = np.array([row.base for row in relation.rows], dtype=np.int64).T
-        slacks = np.asarray(matrix @ coefficients).astype(np.uint64)
-        files = prove_statement(
-            snapshot,
-            relation,
-            bytes(32),
-            np.zeros((accounts, 0), np.uint64),
-            slacks,
-            randomness,
-            backend,
-            packing=PACKING,
-            progress=progress,
-        )
-    _, verify = measure(lambda: verify_statement(files, relation, bytes(32)))
-    leaf = next(leaf for leaf, number in enumerate(snapshot.order) if number >= 0)
-    receipt = receipt_for(snapshot, leaf)
-    _, holder = measure(
-        lambda: verify_receipt(receipt, files[SNAPSHOT_FILE], files[COLUMNS_FILE], holder=snapshot.ids[leaf])
-    )
-    names = {"positions": "commit positions", "slack rows": "commit slacks", "prove": "prove shards"}
-    results: dict[str, Measured | float] = {
-        name: Measured(stages[stage], additions[stage]) for name, stage in names.items()
+def measure_point(point: Point, work: Path) -> dict[str, Any]:
+    """Make a book, run it into a bundle, verify that, and look at the rest."""
+    processes = 1 if point.one_shard else os.cpu_count() or 1
+    plan = {
+        "accounts": point.accounts,
+        "columns": point.columns,
+        "positions": point.positions,
+        "rows": point.rows,
     }
-    per_account = sum(len(data) for name, data in files.items() if name.startswith(("positions", "slack", "shard-")))
-    shard = len(files["shard-000000.cm1"])
-    return results | {
-        "verify": verify,
-        "receipt": holder,
-        "bytes per account": per_account / accounts,
-        "shard proof bytes": float(shard),
+    folders = {name: str(work / name) for name in ("book", "vault", "bundle", "receipts")}
+    common: dict[str, Any] = {**folders, "backend": point.backend, "processes": processes, "packing": point.packing}
+    run_task({"do": "book", **folders, "plan": plan})
+    if point.one_shard:
+        common["shape"] = [point.columns, MODELS[point.rows].values]
+        common["shard"] = 1 << (point.accounts - 1).bit_length()
+    run = run_task({"do": "run", **common})
+    verify = run_task({"do": "verify", **common})
+    shape = {name: run[name] for name in ("shards", "accounts_per_shard")}
+    look = run_task({"do": "look", **common, **shape})
+    return {"point": asdict(point), "processes": processes, "run": run, "verify": verify, "look": look}
+
+
+def measure_incremental(plan: Incremental, work: Path) -> dict[str, Any]:
+    """Run a book into a bundle, then what it is an hour later, from the earlier vault."""
+    processes = os.cpu_count() or 1
+    base = {"accounts": plan.accounts, "columns": plan.columns}
+    common = {"backend": plan.backend, "processes": processes, "packing": plan.packing}
+    earlier = work / "vault"
+    variants: dict[str, dict[str, float]] = {"in full": {}}
+    variants |= {f"changed {part}": {"changed": part} for part in plan.changed}
+    variants[f"moved {plan.moved}"] = {"moved": plan.moved}
+    runs: dict[str, Any] = {}
+    for name, difference in variants.items():
+        book, vault = work / "book", earlier if not runs else work / "later"
+        run_task({"do": "book", "book": str(book), "plan": {**base, **difference, "hour": min(1, len(runs))}})
+        since = {"since": str(earlier)} if runs else {}
+        folders = {"book": str(book), "vault": str(vault), "bundle": str(work / "bundle")}
+        runs[name] = run_task({"do": "run", **folders, **common, **since})
+        for folder in (book, work / "later", work / "bundle"):
+            shutil.rmtree(folder, ignore_errors=True)
+    return {"plan": asdict(plan), "processes": processes, "runs": runs}
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on: processors, memory, system, versions."""
+    model, memory = platform.machine(), None
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+        first = Path("/proc/meminfo").read_text(encoding="utf-8").split()
+        memory = int(first[1]) * 1024
+    except OSError:
+        pass
+    described = run_task({"do": "describe"})
+    return {
+        "cores": os.cpu_count(),
+        "processor": model,
+        "memory": memory,
+        "system": platform.system(),
+        "backends": described["backends"],
+        "versions": described["versions"],
+        "integer": described["integer"],
     }
 
 
-def engine_policy() -> Policy:
-    """Return scenario margin over COLUMNS columns and ROWS scenarios."""
-    generator = np.random.default_rng(2)
-    columns = [Column(ColumnKind.ACCOUNT, "", "1 account", 1)]
-    columns += [Column(ColumnKind.POSITION, str(number), "1 lot", 10**9) for number in range(COLUMNS - 1)]
+class Results:
+    """Figures in a file, written anew after every point."""
 
-    def array(name: str, scale: int) -> RiskArray:
-        return RiskArray(name, name, (0, *(int(c) for c in generator.integers(-scale, scale, COLUMNS - 1))))
+    def __init__(self, path: Path, size: str, fresh: bool) -> None:
+        """Go on with an unfinished campaign of that size, or begin one."""
+        self._path = path
+        self.data: dict[str, Any] = {"format": FORMAT, "size": size, "finished": False, "points": {}, "failed": {}}
+        if path.exists() and not fresh:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if (found.get("format"), found.get("size"), found.get("finished")) == (FORMAT, size, False):
+                self.data = {**found, "failed": {}}
 
-    scenarios = [array(f"pnl {number}", 10**5) for number in range(ROWS)]
-    requirement = PositivePart(Max(tuple(Scale(-1, Linear(each.name)) for each in scenarios)))
-    gap = Sum((Reference("requirement"), Scale(-1, Reference("equity"))))
-    return Policy(
-        venue="benchmark",
-        title="benchmark",
-        as_of=0,
-        value_unit=ValueUnit("USD", "0.00000001"),
-        layout=RecordLayout(tuple(columns)),
-        arrays=(array("value", 10**6), *scenarios),
-        definitions=(
-            Definition("equity", "equity", Role.ABBREVIATION, Linear("value")),
-            Definition("requirement", "requirement", Role.REQUIREMENT, requirement),
-            Definition("shortfall", "shortfall", Role.SHORTFALL, gap),
-        ),
-        constraints=(),
-    )
+    def save(self) -> None:
+        """Write the file."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps(self.data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        new.replace(self._path)
 
 
-def measure_engine() -> float:
-    """Return the seconds for margin of ENGINE_ACCOUNTS accounts, POSITIONS positions each, ROWS scenarios."""
-    compiled = compile_policy(engine_policy())
-    generator = np.random.default_rng(3)
-    chosen = np.sort(generator.integers(1, COLUMNS, (ENGINE_ACCOUNTS, POSITIONS), dtype=np.int32), axis=1)
-    held = generator.integers(-(10**8), 10**8, (ENGINE_ACCOUNTS, POSITIONS))
-    starts = np.arange(ENGINE_ACCOUNTS + 1) * POSITIONS
-    records = csr_array((held.ravel(), chosen.ravel(), starts), shape=(ENGINE_ACCOUNTS, COLUMNS))
+def measure(campaign: Campaign, results: Results, work: Path) -> None:
+    """Measure what is missing."""
+    data = results.data
+    if "machine" not in data:
+        data["machine"] = machine()
+    if "kernel" not in data:
+        print("operations of the kernel", flush=True)
+        data["kernel"] = measure_units(campaign.measured_shard)
+        results.save()
+    installed = data["machine"]["backends"]
+    for point in campaign.points:
+        if point.backend not in installed:
+            data["failed"][point.key] = "the compiled kernel is not installed"
+        elif point.key not in data["points"]:
+            _attempt(point.key, data["points"], data["failed"], work, measure_point, point)
+            results.save()
+    if campaign.incremental.backend not in installed:
+        data["failed"]["incremental"] = "the compiled kernel is not installed"
+    elif "incremental" not in data:
+        _attempt("incremental", data, data["failed"], work, measure_incremental, campaign.incremental)
+    data["finished"] = not data["failed"]
+    results.save()
+
+
+def _attempt(key: str, found: dict[str, Any], failed: dict[str, Any], work: Path, function: Any, plan: Any) -> None:
+    print(key, end=" ", flush=True)
     start = time.perf_counter()
-    evaluate(compiled, records)
-    return time.perf_counter() - start
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        found[key] = function(plan, work)
+        print(f"{time.perf_counter() - start:.0f} s", flush=True)
+    except FailedTaskError as error:
+        failed[key] = str(error)
+        print(f"failed: {error}", flush=True)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="accounts per shard to measure")
-    sizes = parser.parse_args().sizes
-    out = Console(highlight=False, width=140)
-    out.print(f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}, backend reference")
-    out.print(f"one core; {COLUMNS} columns, {POSITIONS} positions an account, {ROWS} rows, gamma {PACKING}\n")
-    engine = measure_engine()
-    growth = Table(title="seconds (point additions) by accounts in the shard", title_justify="left", box=None)
-    headings = ("accounts", "positions", "slack rows", "prove", "verify", "receipt", "bytes/account", "proof bytes")
-    for heading in headings:
-        growth.add_column(heading, justify="right")
-    found: dict[int, dict[str, Measured | float]] = {}
-    for size in sizes:
-        found[size] = measured = measure_proof(size)
-        cells = [f"{size:,}"]
-        for name in ("positions", "slack rows", "prove", "verify", "receipt"):
-            stage = measured[name]
-            if isinstance(stage, Measured):
-                cells.append(f"{stage.seconds:.2f} ({stage.additions:,})")
-        growth.add_row(*cells, f"{measured['bytes per account']:.1f}", f"{measured['shard proof bytes']:,.0f}")
-    out.print(growth)
-    if TARGET_SIZE not in found:
-        return
-    at = found[TARGET_SIZE]
-    seconds = {name: stage.seconds for name, stage in at.items() if isinstance(stage, Measured)}
-    figures = {
-        "commit": seconds["positions"] + seconds["slack rows"],
-        "prove": seconds["prove"],
-        "verify": seconds["verify"],
-        "bytes per account": float(at["bytes per account"]),  # type: ignore[arg-type]
-        "engine": engine,
-        "receipt": seconds["receipt"],
-    }
-    targets = Table(title=f"\nagainst the targets, {TARGET_SIZE:,} accounts", title_justify="left", box=None)
-    for heading in ("figure", "measured", "target", ""):
-        targets.add_column(heading, justify="left" if heading == "figure" else "right")
-    for name, target in TARGETS.items():
-        unit = "" if name == "bytes per account" else " s"
-        label = f"engine, {ENGINE_ACCOUNTS:,} accounts x {ROWS} scenarios" if name == "engine" else name
-        met = "met" if figures[name] <= target else "MISSED"
-        targets.add_row(label, f"{figures[name]:.2f}{unit}", f"{target:.0f}{unit}", met)
-    out.print(targets)
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, then write the page; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=CAMPAIGNS, default="full", help="how much is measured (default %(default)s)")
+    parser.add_argument("--fresh", action="store_true", help="forget an unfinished campaign")
+    parser.add_argument("--results", type=Path, default=ROOT / "build" / "bench" / "results.json", help="the figures")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / "build" / "bench" / "work", help="folder for books and vaults"
+    )
+    parser.add_argument("--docs", type=Path, help="folder of benchmarks.md and plots")
+    options = parser.parse_args(arguments)
+    results = Results(options.results, options.size, options.fresh)
+    measure(CAMPAIGNS[options.size], results, options.work)
+    docs = options.docs or (ROOT / "docs" if options.size == "full" else options.results.parent)
+    # What measures stays small: the plots are made by a process of their own.
+    command = [sys.executable, "-m", "benchmarks.render", str(options.results), str(docs)]
+    rendered = subprocess.run(command, cwd=ROOT, check=False).returncode
+    return 1 if results.data["failed"] or rendered else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What is measured: points in groups, for a campaign of some size."""
+
+from dataclasses import dataclass
+
+__all__ = ["CAMPAIGNS", "Campaign", "Incremental", "Point"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run from book to verified bundle.
+
+    group: what varies; value: how much of it; positions: None for all instruments; one_shard: whether all accounts are
+    in one shard and one process works on it, so that rates are those of one core.
+    """
+
+    group: str
+    value: str
+    accounts: int
+    rows: int = 16
+    columns: int = 500
+    positions: int | None = 10
+    packing: int = 2
+    backend: str = "kernel"
+    one_shard: bool = True
+
+    @property
+    def key(self) -> str:
+        """Name of the point in the results."""
+        return f"{self.group}/{self.value}"
+
+
+@dataclass(frozen=True)
+class Incremental:
+    """A book, and the same an hour later: parts of the accounts changed, or all prices moved."""
+
+    accounts: int
+    columns: int = 500
+    changed: tuple[float, ...] = (0.001, 0.01, 0.1)
+    moved: float = 0.01
+    packing: int = 2
+    backend: str = "kernel"
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Points in the order in which they are measured; measured_shard: accounts for the operations of the kernel."""
+
+    points: tuple[Point, ...]
+    incremental: Incremental
+    measured_shard: int
+
+
+def _sweeps(
+    accounts: int, rows: tuple[int, ...], positions: tuple[int | None, ...], columns: tuple[int, ...]
+) -> list[Point]:
+    """Return one sweep after the other over what a book and a statement consist of, all else as it usually is."""
+    points = [Point("gamma", str(packing), accounts, packing=packing) for packing in range(4)]
+    points += [Point("positions", "all" if held is None else str(held), accounts, positions=held) for held in positions]
+    points += [Point("columns", str(count), accounts, columns=count) for count in columns]
+    return points + [Point("rows", str(count), accounts, rows=count) for count in rows]
+
+
+def _growth(sizes: tuple[int, ...]) -> list[Point]:
+    return [Point("accounts", str(size), size, one_shard=False) for size in sizes]
+
+
+def _plain(sizes: tuple[int, ...]) -> list[Point]:
+    """Return the same points with both backends."""
+    return [
+        Point(f"backend {name}", str(size), size, backend=name) for size in sizes for name in ("reference", "kernel")
+    ]
+
+
+CAMPAIGNS = {
+    "full": Campaign(
+        points=(
+            *_growth((10**3, 10**4, 10**5, 3 * 10**5, 10**6)),
+            *_plain((1024, 4096)),
+            *_sweeps(2**14, (16, 64, 256), (2, 10, 50, None), (50, 500, 4000)),
+        ),
+        incremental=Incremental(2**16),
+        measured_shard=2**14,
+    ),
+    "small": Campaign(
+        points=(
+            *_growth((10**3, 10**4, 3 * 10**4)),
+            *_plain((1024,)),
+            *_sweeps(2**12, (16, 64), (2, 10, 50), (50, 500)),
+        ),
+        incremental=Incremental(2**13),
+        measured_shard=2**12,
+    ),
+}
+"""Campaigns by size: about half an hour on two cores, and five minutes."""

@@ -1,0 +1,532 @@
+"""Write docs/benchmarks.md and its plots from measured figures: `python -m benchmarks.render RESULTS DOCS`.
+
+The page says what the figures say: nothing here is measured, and a target is met or missed by comparison alone. A copy
+of the figures is put beside the plots, so that the page can be made again from it.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from benchmarks.figures import Figures, Line, Measured, line_through, stage_seconds
+from benchmarks.plots import draw
+
+__all__ = ["main", "page", "write"]
+
+FIGURES_FILE = "figures.json"
+GIGABYTE = 2**30
+MEGABYTE = 2**20
+
+LARGE = 10**5
+"""Accounts from which on growth is looked at: below, what does not depend on the accounts hides it."""
+
+FAR = 10**7
+"""Accounts to which lines are drawn out."""
+
+STATED = 10**6
+"""Accounts that the targets are about."""
+
+COLUMNS = {
+    "load": "load",
+    "evaluate": "evaluate",
+    "commit positions": "positions",
+    "rest of commit": "rest of commit",
+    "commit slacks": "slack rows",
+    "prove shards": "shards",
+    "rest of prove": "rest of prove",
+    "publish": "publish",
+}
+"""Stages in the order of a run, with the headings of tables."""
+
+COUNTED = ("load", "evaluate", "commit positions", "commit slacks", "prove shards", "verify")
+
+INTRODUCTION = """# Benchmarks
+
+What a proof costs, from Parquet tables to a bundle that was verified, and how far that is from the least that its
+arithmetic can cost. `make bench` measures all of this and writes this page (about half an hour on two cores; some
+minutes with SIZE=small, which writes to build/bench instead). `make plots` writes page and plots again from the
+figures, which lie in [plots/figures.json](plots/figures.json).
+
+{machine}
+
+**How.** The book is made up ([benchmarks/book.py](../benchmarks/book.py)): one asset, linear perpetuals, futures and
+options on 4 underlyings, every account solvent, open interest zero. Unless a table says otherwise: 500 columns, 10
+positions an account, and one strict statement, maintenance margin with 16 rows and one auxiliary (17 values of 64 bits
+an account), 4 accounts to a slack row (gamma 2). A run is what `crossmargin run` does with one statement: load the
+book, commit it, evaluate and prove the statement, publish the bundle, which is verified before. A verification is what
+`crossmargin-verify bundle --kernel` does. Each is a fresh process, and the time of the whole begins with its start;
+every time is of a single run. Peak memory is sampled, and pages that processes share count in each of them. Rates are
+of one core: of all cores that work, divided by their number."""
+
+GROWTH = """## From a book to a verified bundle
+
+Seconds, on {cores}. *Positions*, *slack rows* and *shards* are the work of the backend, spread over worker processes,
+which derive the generators and build their tables for the first time in it. The rest of commit has the tree and what
+is written; the rest of prove the compilation of the policy, the trees and the opening of the totals."""
+
+FLOOR = """## Against the floor
+
+The floor of a stage is the number of its operations times the measured cost of one, {units}. The counts, with their
+formulas, stand in [benchmarks/floor.py](../benchmarks/floor.py). They are those of the chosen algorithms with their
+best parameters, without memory, hashing, conversions, and anything that does not grow with the accounts but openings.
+The floor of *load* is the time in which the table library reads the three files and checks nothing, that of *evaluate*
+one multiplication and addition of integers, {integer:.2f} ns, for every entry and row."""
+
+ONE_SHARD = """One shard, one process, one thread. What is done once in a process is in these times, as the tables of
+the kernel, but for the {generators:,} generators, which were derived before in {derived} s:"""
+
+KERNEL = """Operations of the kernel by themselves, in one thread, best of several runs
+([prover/kernel](../prover/kernel/README.md)); the target is twice the floor:"""
+
+SWEEPS = """## By what a book and a statement consist of
+
+One shard of {accounts:,} accounts, one process, one thread; microseconds for an account. *Generators* are derived once
+in a process, of the prover and of the verifier alike, so that they weigh the less the larger the book is; *verify* is
+without them. In parentheses: times the floor. *Values* and *entries* are 64-bit values and non-zero entries of an
+account; *rate* is accounts committed and proven in a second, without generators; *bytes* are those of points and
+proofs for an account; *MiB* is the peak memory of the run. The usual book was measured anew in each table, which shows
+how much one run differs from another."""
+
+INCREMENTAL = """## An hour later
+
+{accounts:,} accounts, on {cores}. The book is committed and proven in full; then `--since` makes the next snapshot
+from its vault: with some accounts changed, one position each, or with the same accounts and all prices moved. What is
+taken over shows in the commitment: an account is blinded anew, and what changed is added, instead of being committed
+anew; after a mere move of prices the snapshot stays, with its published digest and its receipts. Slacks change with
+every price, and no slack row is blinded twice alike, so that a statement is proven in full each time."""
+
+PLAIN = """## Without the compiled kernel
+
+The reference backend is plain Python; one process, one shard. Seconds; a whole run, and a whole verification with the
+arithmetic of the same kind, include deriving the generators. Bytes are those of points and proofs for an account."""
+
+FURTHER = """## Ten million accounts
+
+Nothing in a run grows faster than the accounts: shards have one size, and what is kept of each account is a constant.
+Cost of one more account between the measured sizes, and what a straight line through the sizes of {large:,} accounts
+and more (least squares of relative errors) says of {far:,}. The last column is drawn out, not measured."""
+
+
+def page(figures: Figures, plots: Sequence[str]) -> str:
+    """Return the text of the page."""
+    sections = [
+        _introduction(figures),
+        _targets(figures),
+        _growth(figures, plots),
+        _floor(figures, plots),
+        _sweeps(figures, plots),
+        _incremental(figures, plots),
+        _plain(figures),
+        _further(figures),
+        _missing(figures),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def write(results: Path, docs: Path) -> None:
+    """Write page, plots and a copy of the figures."""
+    data = json.loads(results.read_text(encoding="utf-8"))
+    figures = Figures(data)
+    plots = draw(figures, docs / "plots")
+    (docs / "benchmarks.md").write_text(page(figures, plots), encoding="utf-8")
+    copied = json.dumps(data, indent=1, sort_keys=True) + "\n"
+    (docs / "plots" / FIGURES_FILE).write_text(copied, encoding="utf-8")
+
+
+def _introduction(figures: Figures) -> str:
+    machine = figures.data["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    memory = f", {machine['memory'] / GIGABYTE:.0f} GiB of memory" if machine["memory"] else ""
+    text = (
+        f"**Machine.** {machine['processor']}, {_cores(machine['cores'])} of a virtual machine{memory}, "
+        f"{machine['system']}; {versions}."
+    )
+    return _wrapped(INTRODUCTION.format(machine=text))
+
+
+def _targets(figures: Figures) -> str:
+    """Return the targets, each met, missed, or not measured."""
+    rows = [*_targets_of_book(figures), *_targets_of_kernel(figures), *_targets_of_plain(figures)]
+    return "## Targets\n\n" + _table(("target", "at most", "measured", ""), rows, left=1)
+
+
+def _verdict(measured: float | None, target: float, unit: str, at_least: bool = False) -> tuple[str, str, str]:
+    """Return target, measured figure, and whether it is met."""
+    sign = "≥ " if at_least else ""
+    wanted = f"{sign}{target:,g}{unit}"
+    if measured is None:
+        return wanted, "-", "not measured"
+    met = measured >= target if at_least else measured <= target
+    return wanted, f"{_figure(measured)}{unit}", "met" if met else "**missed**"
+
+
+def _targets_of_book(figures: Figures) -> Iterable[tuple[str, ...]]:
+    point = figures.point(f"accounts/{STATED}")
+    memory = None if point is None or point.memory is None else point.memory["together"] / GIGABYTE
+    name = f"{STATED:,} accounts"
+    yield (
+        f"{name}: committed and proven, accounts a second and core",
+        *_verdict(None if point is None else point.rate, 5000, "", True),
+    )
+    yield f"{name}: Parquet tables to finished bundle", *_verdict(None if point is None else point.total, 240, " s")
+    yield f"{name}: peak memory of all processes of that", *_verdict(memory, 3, " GiB")
+    yield f"{name}: verified with the kernel", *_verdict(None if point is None else point.verify, 60, " s")
+    size = None if point is None else point.bytes_per_account("bundle")
+    yield f"{name}: bytes of the bundle for an account", *_verdict(size, 45, "")
+
+
+def _targets_of_kernel(figures: Figures) -> Iterable[tuple[str, ...]]:
+    if figures.units is None:
+        yield "operations of the kernel, times the floor", *_verdict(None, 2, "")
+        return
+    operations = figures.data["kernel"]["operations"]
+    worst = max(operations, key=lambda operation: operation["ratio"])
+    within = sum(operation["ratio"] <= 2 for operation in operations)
+    name = f"operations of the kernel, times the floor: {within} of {len(operations)} within; worst, {worst['name']}"
+    yield name, *_verdict(worst["ratio"], 2, "")
+
+
+def _targets_of_plain(figures: Figures) -> Iterable[tuple[str, ...]]:
+    point = figures.point("backend reference/4096")
+    stages = {} if point is None else point.data["run"]["stages"]
+
+    def seconds(*names: str) -> float | None:
+        return sum(stages[name]["seconds"] for name in names) if stages else None
+
+    name = "4,096 accounts in plain Python"
+    yield (
+        f"{name}: positions and slack rows committed",
+        *_verdict(seconds("commit positions", "commit slacks"), 15, " s"),
+    )
+    yield f"{name}: shard proven", *_verdict(seconds("prove shards"), 25, " s")
+    checked = None if point is None else point.verification
+    yield f"{name}: verified", *_verdict(checked, 5, " s")
+    size = None if point is None else point.bytes_per_account("points")
+    yield f"{name}: bytes of points and proofs for an account", *_verdict(size, 42, "")
+    receipt = None if point is None else point.data["look"]["stages"]["check receipt"]["seconds"]
+    yield f"{name}: a receipt checked", *_verdict(receipt, 1, " s")
+    large = figures.point(f"accounts/{STATED}")
+    margin = None if large is None else large.data["look"]["stages"]["evaluate margin"]["seconds"]
+    yield f"{STATED:,} accounts: margin evaluated, 16 scenarios", *_verdict(margin, 2, " s")
+
+
+def _growth(figures: Figures, plots: Sequence[str]) -> str:
+    group = [point for _, point in figures.group("accounts")]
+    if not group:
+        return ""
+    times = [
+        (
+            f"{point.accounts:,}",
+            *(_figure(point.seconds(stage)) for stage in COLUMNS),
+            _figure(point.total),
+            _figure(point.verify),
+        )
+        for point in group
+    ]
+    headings = ("accounts", *COLUMNS.values(), "whole run", "verify")
+    parts = [_wrapped(GROWTH.format(cores=_cores(group[0].cores))), _table(headings, times), _plot("growth", plots)]
+    others = [
+        (
+            f"{point.accounts:,}",
+            f"{point.sizes.shards} x {point.sizes.accounts_per_shard:,}",
+            f"{point.rate:,.0f}",
+            f"{point.bytes_per_account('bundle'):,.1f}",
+            f"{point.bytes_per_account('points'):,.1f}",
+            f"{point.bytes_per_account('vault'):,.0f}",
+            *_peaks(point.memory),
+            *_peaks(point.data["verify"]["memory"])[:1],
+        )
+        for point in group
+    ]
+    parts.append(
+        _wrapped(
+            "*Rate* is accounts committed and proven in a second on one core. Bytes for an account: in the bundle, in "
+            "its points and proofs alone (without policy and declarations, which do not grow), and in the private "
+            "vault. Peak memory in MiB: of the run, and of the verifier."
+        )
+    )
+    headings = (
+        "accounts",
+        "shards",
+        "rate",
+        "bundle",
+        "points",
+        "vault",
+        "parent",
+        "largest worker",
+        "together",
+        "verifier",
+    )
+    parts += [_table(headings, others), _plot("memory", plots)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _peaks(memory: dict[str, int] | Any) -> tuple[str, str, str]:
+    """Return parent, largest worker and all together in MiB."""
+    if memory is None:
+        return "-", "-", "-"
+    parent, worker, together = (memory[name] / MEGABYTE for name in ("parent", "worker", "together"))
+    return f"{parent:,.0f}", f"{worker:,.0f}" if worker else "-", f"{together:,.0f}"
+
+
+def _floor(figures: Figures, plots: Sequence[str]) -> str:
+    point = figures.point("gamma/2")
+    parts: list[str] = []
+    if point is not None:
+        units = figures.units
+        costs = "which could not be measured here without a Rust tool chain"
+        if units is not None:
+            costs = (
+                f"in the same run: an affine addition in a batch {units['additions']:.0f} ns, a product modulo p "
+                f"{units['base']:.1f} ns, a product in F {units['scalar']:.1f} ns"
+            )
+        integer = float(figures.data["machine"]["integer"])
+        parts.append(_wrapped(FLOOR.format(units=costs, integer=integer)))
+        derived = _figure(point.seconds("generators"))
+        parts.append(_wrapped(ONE_SHARD.format(generators=point.sizes.opening, derived=derived)))
+        parts.append(
+            _table(("stage", "accounts", "cores", "seconds", "floor", "times the floor"), _floors(figures, point))
+        )
+        large = [other for _, other in figures.group("accounts") if other.accounts >= LARGE][-1:]
+        if large:
+            parts.append("The same of the largest book, in seconds of a core, with the generators in it:")
+            rows = _floors(figures, large[0])
+            parts.append(_table(("stage", "accounts", "cores", "seconds", "floor", "times the floor"), rows))
+    if figures.units is not None:
+        rows = [
+            (
+                operation["name"],
+                operation["of"].removeprefix("for a ").removesuffix(", for an account"),
+                f"{operation['ns']:,.0f}",
+                f"{operation['count']:,.1f} {operation['unit']}",
+                f"{operation['floor']:,.0f}",
+                f"{operation['ratio']:.2f}",
+            )
+            for operation in figures.data["kernel"]["operations"]
+        ]
+        headings = ("operation", "of", "ns for one", "operations", "floor, ns", "times the floor")
+        parts += [KERNEL, _table(headings, rows, left=2), _plot("floor", plots)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _floors(figures: Figures, point: Measured) -> Iterable[tuple[str, ...]]:
+    """Return seconds of one core against the floor, for every stage whose operations are counted."""
+    for stage in COUNTED:
+        # Loading and evaluating are the work of one process.
+        cores = 1 if stage in ("load", "evaluate") else point.cores
+        spent = cores * (point.verification if stage == "verify" else point.seconds(stage))
+        least = figures.floor_seconds(point, stage)
+        ratio = "-" if not least else f"{spent / least:.2f}"
+        yield stage, f"{point.accounts:,}", str(cores), _figure(spent), "-" if least is None else _figure(least), ratio
+
+
+def _sweeps(figures: Figures, plots: Sequence[str]) -> str:
+    parts: list[str] = []
+    for name, heading in (
+        ("rows", "rows K"),
+        ("positions", "positions"),
+        ("columns", "columns V"),
+        ("gamma", "gamma"),
+    ):
+        group = figures.group(name)
+        if not group:
+            continue
+        if not parts:
+            parts += [_wrapped(SWEEPS.format(accounts=group[0][1].accounts)), _plot("sweeps", plots)]
+        rows = [
+            (
+                label,
+                str(point.sizes.values),
+                f"{point.sizes.entries / point.accounts:,.0f}",
+                *(_micro(point, point.seconds(stage)) for stage in ("generators", "load", "evaluate")),
+                *(_swept(figures, point, stage) for stage in ("commit positions", "commit slacks", "prove shards")),
+                _swept(figures, point, "verify"),
+                f"{point.rate:,.0f}",
+                f"{point.bytes_per_account('points'):,.1f}",
+                *_peaks(point.memory)[:1],
+            )
+            for label, point in group
+        ]
+        headings = (
+            heading,
+            "values",
+            "entries",
+            "generators",
+            "load",
+            "evaluate",
+            "positions",
+            "slack rows",
+            "shards",
+            "verify",
+            "rate",
+            "bytes",
+            "MiB",
+        )
+        parts.append(_table(headings, rows))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _micro(point: Measured, seconds: float) -> str:
+    return _figure(seconds / point.accounts * 1e6)
+
+
+def _swept(figures: Figures, point: Measured, stage: str) -> str:
+    """Return microseconds for an account, and how many times the floor."""
+    spent = point.verification if stage == "verify" else point.seconds(stage)
+    least = figures.floor_seconds(point, stage)
+    return _micro(point, spent) + (f" ({spent / least:.1f})" if least else "")
+
+
+def _incremental(figures: Figures, plots: Sequence[str]) -> str:
+    found = figures.data.get("incremental")
+    if found is None:
+        return ""
+    accounts, full = found["plan"]["accounts"], found["runs"]["in full"]
+    rows = []
+    for name, run in found["runs"].items():
+        word, _, part = name.partition(" ")
+        label = {"changed": "{:g} % of accounts changed", "moved": "prices moved by {:g} %"}.get(word, name)
+        redone = "everything committed"
+        if word == "changed":
+            fresh = accounts - run["unchanged"] - run["changed"]
+            redone = f"{run['unchanged']:,} blinded anew, {run['changed']:,} changed, {fresh:,} committed"
+        elif run["taken_over"]:
+            redone = "snapshot taken over"
+        rows.append(
+            (
+                label.format(float(part) * 100) if word in ("changed", "moved") else name,
+                redone,
+                *(_figure(stage_seconds(run, stage)) for stage in ("load", "commit", "prove", "publish")),
+                _figure(run["seconds"]),
+                f"{run['seconds'] / full['seconds']:.2f}",
+            )
+        )
+    rows.sort(key=lambda row: row[0] != "in full")
+    headings = ("run", "commitments", "load", "commit", "prove", "publish", "whole run", "of the full one")
+    parts = [_wrapped(INCREMENTAL.format(accounts=accounts, cores=_cores(found["processes"])))]
+    parts += [_table(headings, rows, left=2), _plot("incremental", plots)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _plain(figures: Figures) -> str:
+    rows = []
+    kernel = dict(figures.group("backend kernel"))
+    for label, plain in figures.group("backend reference"):
+        compiled = kernel.get(label)
+        pair = [("reference", plain)] + ([("kernel", compiled)] if compiled else [])
+        for name, point in pair:
+            rows.append(
+                (
+                    f"{point.accounts:,}",
+                    name,
+                    *(_figure(seconds) for seconds in _compared(point)),
+                    f"{point.bytes_per_account('points'):.1f}",
+                )
+            )
+        if compiled:
+            ratios = [a / b for a, b in zip(_compared(plain), _compared(compiled), strict=True)]
+            rows.append((f"{plain.accounts:,}", "times faster", *(f"{ratio:,.0f}" for ratio in ratios), ""))
+    if not rows:
+        return ""
+    headings = ("accounts", "backend", "positions", "slack rows", "shards", "whole run", "verified", "bytes")
+    return _wrapped(PLAIN) + "\n\n" + _table(headings, rows, left=2)
+
+
+def _compared(point: Measured) -> list[float]:
+    stages = ("commit positions", "commit slacks", "prove shards")
+    return [*(point.seconds(stage) for stage in stages), point.total, point.verify]
+
+
+def _further(figures: Figures) -> str:
+    """Return how much one more account costs, and where straight lines lead."""
+    group = [point for _, point in figures.group("accounts") if point.accounts >= LARGE]
+    if len(group) < 3:
+        return ""
+    rows = []
+    for name, values, unit in _growing(group):
+        points = [(point.accounts, value) for point, value in zip(group, values, strict=True)]
+        steps = [(after - before) / (larger - smaller) for (smaller, before), (larger, after) in pairwise(points)]
+        line = line_through(points)
+        rows.append((name, *(_step(step, unit) for step in steps), _step(line.slope, unit), _far(line, unit)))
+    spans = [f"{a.accounts:,} to {b.accounts:,}" for a, b in pairwise(group)]
+    headings = ("for an account", *spans, "line", f"{FAR:,} accounts")
+    return _wrapped(FURTHER.format(large=LARGE, far=FAR)) + "\n\n" + _table(headings, rows)
+
+
+def _growing(group: Sequence[Measured]) -> Iterable[tuple[str, list[float], str]]:
+    """Yield what grows, its values at the measured sizes, and "s" or "B"."""
+    yield "load", [point.seconds("load") for point in group], "s"
+    yield "commit", [stage_seconds(point.data["run"], "commit") for point in group], "s"
+    yield "prove", [stage_seconds(point.data["run"], "prove") for point in group], "s"
+    yield "publish", [point.seconds("publish") for point in group], "s"
+    yield "whole run", [point.total for point in group], "s"
+    yield "verify", [point.verify for point in group], "s"
+    yield "bundle", [float(point.data["run"]["bytes"]["bundle"]) for point in group], "B"
+    yield "vault", [float(point.data["run"]["bytes"]["vault"]) for point in group], "B"
+    for name, place in (("peak memory, all together", "together"), ("peak memory, parent", "parent")):
+        peaks = [point.memory for point in group]
+        yield name, [float(each[place]) for each in peaks if each is not None] or [0.0] * len(group), "B"
+
+
+def _step(value: float, unit: str) -> str:
+    return f"{value * 1e6:,.0f} µs" if unit == "s" else f"{value:,.0f} bytes"
+
+
+def _far(line: Line, unit: str) -> str:
+    value = line.at(FAR)
+    return f"{value / 60:,.0f} min" if unit == "s" else f"{value / GIGABYTE:,.2f} GiB"
+
+
+def _missing(figures: Figures) -> str:
+    failed = sorted(figures.data["failed"])
+    return f"Not measured in this campaign: {', '.join(failed)}." if failed else ""
+
+
+def _cores(count: int) -> str:
+    return {1: "one core", 2: "two cores"}.get(count, f"{count} cores")
+
+
+def _figure(value: float) -> str:
+    """Return a figure with three digits, or as many as it has before its point."""
+    if value == 0:
+        return "0"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.{2 if abs(value) < 10 else 1}f}"
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """Return a table; the first `left` columns are text, the others figures."""
+    rule = ["---"] * left + ["---:"] * (len(headings) - left)
+    lines = [headings, rule, *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _plot(name: str, plots: Sequence[str]) -> str:
+    return f"![{name}](plots/{name}.svg)" if name in plots else ""
+
+
+def _wrapped(text: str) -> str:
+    """Return paragraphs in lines of up to 120 characters; headings stay."""
+    parts = []
+    for paragraph in text.split("\n\n"):
+        parts.append(
+            paragraph
+            if paragraph.startswith("#")
+            else fill(" ".join(paragraph.split()), 120, break_on_hyphens=False, break_long_words=False)
+        )
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    """Write everything."""
+    results, docs = map(Path, sys.argv[1:])
+    write(results, docs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""One task of a measurement in a fresh process: `python -m benchmarks.stages TASK`; both task and result are JSON.
+
+The steps are those of `crossmargin run` and `crossmargin-verify bundle`, by the same functions. A stage has seconds of
+wall-clock time (`seconds`), and processor time of this process (`own`), the rest being that of workers.
+"""
+
+import json
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from benchmarks.book import BookPlan, write_book
+from benchmarks.floor import Sizes, position_uses
+from crossmargin.engine import evaluate
+from crossmargin.loading import load_folder, load_parameters
+from crossmargin.models import build_policy
+from crossmargin_circuits.compile import compile_policy
+from crossmargin_prover.backend import Backend, available, select_backend
+from crossmargin_prover.vault import Vault
+from crossmargin_prover.workflow import commit, prove, publish, thin_totals, write_receipts
+from crossmargin_verifier.arithmetic import PLAIN, Arithmetic
+from crossmargin_verifier.check import check_bundle, check_receipt
+from crossmargin_verifier.generators import position_generators, slack_generators
+from crossmargin_verifier.kernel import KernelArithmetic
+from crossmargin_verifier.statement import POSITIONS_FILE, SLACK_FILE
+from crossmargin_verifier.workers import worker_pool
+
+__all__ = ["TASKS", "main"]
+
+STATEMENT = "maintenance"
+
+POINTS = (POSITIONS_FILE, SLACK_FILE, "shard-*")
+
+
+@dataclass
+class Clock:
+    """Stages and their times, in order."""
+
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    _begun: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure what is done inside."""
+        self._begin(name)
+        yield
+        self._end(name)
+
+    def progress(self, name: str, done: int, total: int) -> None:
+        """Measure what reports progress."""
+        if name not in self._begun:
+            self._begin(name)
+        if done == total:
+            self._end(name)
+
+    def _begin(self, name: str) -> None:
+        self._begun[name] = (time.perf_counter(), time.process_time())
+
+    def _end(self, name: str) -> None:
+        wall, own = self._begun.pop(name)
+        stage = self.stages.setdefault(name, {"seconds": 0.0, "own": 0.0})
+        stage["seconds"] += time.perf_counter() - wall
+        stage["own"] += time.process_time() - own
+
+
+def describe(task: dict[str, Any]) -> dict[str, Any]:
+    """Return the backends that are there and the versions of what does the work."""
+    names = ("crossmargin", "numpy", "scipy", "polars", "py-ecc", "crossmargin-kernel")
+    versions = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    versions = {"Python": platform.python_version(), **versions}
+    return {"backends": list(available()), "versions": versions, "integer": integer_nanoseconds()}
+
+
+def integer_nanoseconds() -> float:
+    """Return what a multiplication and an addition of 64-bit integers cost, in arrays that stay in the cache."""
+    left, right = np.arange(4096), np.arange(4096)
+    best = float("inf")
+    for _ in range(200):
+        start = time.perf_counter()
+        left *= right
+        left += right
+        best = min(best, time.perf_counter() - start)
+    return best / len(left) * 1e9
+
+
+def make_book(task: dict[str, Any]) -> dict[str, Any]:
+    """Write the book folder of a plan."""
+    clock = Clock()
+    with clock.stage("write book"):
+        write_book(Path(task["book"]), BookPlan(**task["plan"]))
+    return {"stages": clock.stages}
+
+
+def run(task: dict[str, Any]) -> dict[str, Any]:
+    """Load, commit, prove and publish a book, as `crossmargin run` does."""
+    clock = Clock()
+    backend = choose(task["backend"], task["processes"])
+    vault = Vault.create(Path(task["vault"]))
+    earlier = Vault.open(Path(task["since"])) if task.get("since") else None
+    with worker_pool(task["processes"]) as executor:
+        derive(task, clock)
+        with clock.stage("load"):
+            inputs = load_folder(Path(task["book"]))
+        with clock.stage("commit"):
+            committed = commit(
+                inputs,
+                vault,
+                backend,
+                accounts_per_shard=task.get("shard"),
+                since=earlier,
+                executor=executor,
+                progress=clock.progress,
+            )
+        # The command line, too, keeps no book beyond its commitment.
+        del inputs
+        bundle_up(task, vault, backend, executor, clock)
+    manifest = committed.snapshot.manifest
+    shards = {"shards": manifest.shards, "accounts_per_shard": manifest.accounts_per_shard}
+    taken = {"taken_over": committed.taken_over, "unchanged": committed.unchanged, "changed": committed.changed}
+    bundle = Path(task["bundle"])
+    sizes = {"vault": folder_bytes(vault.path), "bundle": folder_bytes(bundle), "points": point_bytes(bundle)}
+    return {"stages": clock.stages, "processor": processor_seconds(), "bytes": sizes, **shards, **taken}
+
+
+def derive(task: dict[str, Any], clock: Clock) -> None:
+    """Derive the generators before anything else where one process works, so that no other stage has that in it.
+
+    Worker processes derive their own.
+    """
+    if task.get("shape"):
+        columns, values = task["shape"]
+        with clock.stage("generators"):
+            position_generators(columns)
+            slack_generators(values, task["packing"])
+
+
+def bundle_up(task: dict[str, Any], vault: Vault, backend: Backend, executor: Executor | None, clock: Clock) -> None:
+    """Prove and publish; the verdict on the bundle must be good."""
+    parameters = load_parameters(Path(task["book"]))
+    with clock.stage("prove"):
+        prove(
+            vault,
+            parameters,
+            STATEMENT,
+            backend,
+            packing=task["packing"],
+            executor=executor,
+            progress=clock.progress,
+        )
+    with clock.stage("publish"):
+        thin_totals(vault)
+        verdict = publish(vault, parameters, [STATEMENT], Path(task["bundle"]), backend, executor=executor)
+    if not verdict.verified:
+        raise ValueError(f"a bundle that does not verify:\n{verdict.text}")
+
+
+def verify(task: dict[str, Any]) -> dict[str, Any]:
+    """Verify a bundle, as `crossmargin-verify bundle` does."""
+    clock = Clock()
+    derive(task, clock)
+    with workplace(task["backend"], task["processes"]) as (arithmetic, executor), clock.stage("verify"):
+        verdict = check_bundle(Path(task["bundle"]), executor=executor, arithmetic=arithmetic, progress=clock.progress)
+    if not verdict.verified:
+        raise ValueError(f"a bundle that does not verify:\n{verdict.text}")
+    return {"stages": clock.stages, "processor": processor_seconds()}
+
+
+def look(task: dict[str, Any]) -> dict[str, Any]:
+    """Evaluate the margin of a book, count what its operations follow from, and check one receipt of its bundle."""
+    clock = Clock()
+    with clock.stage("read tables"):
+        for table in ("accounts", "balances", "positions"):
+            pl.read_parquet(Path(task["book"]) / f"{table}.parquet")
+    inputs = load_folder(Path(task["book"]))
+    policy = build_policy(inputs.venue.venue, inputs.catalogue, inputs.market, inputs.model, STATEMENT)
+    compiled = compile_policy(policy)
+    with clock.stage("evaluate margin"):
+        evaluate(compiled, inputs.book.records)
+    sizes = Sizes(
+        accounts_per_shard=task["accounts_per_shard"],
+        shards=task["shards"],
+        columns=len(compiled.relation.columns),
+        rows=len(compiled.relation.rows),
+        auxiliaries=len(compiled.relation.auxiliaries),
+        packing=task["packing"],
+        entries=int(inputs.book.records.nnz),
+        uses=position_uses(inputs.book.records),
+    )
+    account, receipts = inputs.book.accounts[0], Path(task["receipts"])
+    del inputs
+    write_receipts(Vault.open(Path(task["vault"])), receipts, [account])
+    (name,) = json.loads((receipts / "index.json").read_text(encoding="utf-8")).values()
+    with clock.stage("check receipt"):
+        check_receipt(receipts / f"{name}.json", Path(task["bundle"]), account)
+    return {"stages": clock.stages, "sizes": asdict(sizes)}
+
+
+TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "describe": describe,
+    "book": make_book,
+    "run": run,
+    "verify": verify,
+    "look": look,
+}
+
+
+def choose(name: str, processes: int) -> Backend:
+    """Return a backend that uses one thread where one process is asked for."""
+    if name == "kernel" and processes == 1:
+        from crossmargin_prover.backend.kernel import KernelBackend
+
+        return KernelBackend(1)
+    return select_backend(name)
+
+
+@contextmanager
+def workplace(backend: str, processes: int) -> Iterator[tuple[Arithmetic, Executor | None]]:
+    """Yield who multiplies and where, as the command line of the verifier chooses it."""
+    if backend != "kernel":
+        with worker_pool(processes) as executor:
+            yield PLAIN, executor
+    elif processes == 1:
+        yield KernelArithmetic(1), None
+    else:
+        with ThreadPoolExecutor(processes) as threads:
+            yield KernelArithmetic(1), threads
+
+
+def processor_seconds() -> dict[str, float]:
+    """Return processor time of this process and of its workers, which have ended."""
+    own, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"own": own.ru_utime + own.ru_stime, "workers": workers.ru_utime + workers.ru_stime}
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def point_bytes(bundle: Path) -> int:
+    """Return the bytes of positions, slack rows and shard proofs: what grows with the accounts."""
+    return sum(path.stat().st_size for name in POINTS for path in (bundle / STATEMENT).glob(name))
+
+
+def main() -> None:
+    """Do the task of the command line."""
+    task = json.loads(sys.argv[1])
+    print(json.dumps(TASKS[task["do"]](task)))
+
+
+if __name__ == "__main__":
+    main()
