@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -123,7 +124,9 @@ def _commit(
     if shard is not None and shard & (shard - 1):
         raise click.BadParameter(f"{shard} is not a power of two", param_hint="--shard")
     earlier = None if since is None else Vault.open(since)
+    start = time.monotonic()
     inputs = load(book, reject_bad_accounts)
+    click.echo(f"  load: {len(inputs.book):,} done in {time.monotonic() - start:.1f} s", err=True)
     key = None if earlier is None else earlier.signing_key
     target = Vault.create(vault, key if signing_key is None else SigningKey.read(signing_key))
     click.echo(f"backend: {backend}", err=True)
