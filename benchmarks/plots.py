@@ -1,5 +1,6 @@
 """The plots of docs/benchmarks.md: SVG, the same bytes for the same figures."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,13 @@ STYLE: Any = {
     "axes.spines.right": False,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
+    "figure.titlesize": 10,
     "legend.frameon": False,
     "legend.fontsize": 8,
     "figure.constrained_layout.use": True,
 }
+
+LABEL: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 
 GIGABYTE = 2**30
 
@@ -131,18 +135,20 @@ def _floor(figures: Figures) -> Figure | None:
     places = list(range(len(bars), 0, -1))
     axes.barh(places, [ratio for _, ratio, _ in bars], color=[colour for _, _, colour in bars], height=0.7)
     for place, (_, ratio, _) in zip(places, bars, strict=True):
-        axes.text(ratio, place, f" {ratio:.2f}", va="center", fontsize=8)
+        axes.text(ratio, place, f" {ratio:.2f}", va="center", fontsize=8, bbox=LABEL)
     axes.axvline(1, color="#000000", linewidth=1)
     axes.axvline(2, color="#666666", linewidth=1, linestyle="--")
     axes.set_yticks(places, [name for name, _, _ in bars])
-    axes.set(xlabel="times the floor; dashed: the target for operations of the kernel", xlim=(0, None))
-    axes.set_title("Operations of the kernel (blue) and stages of one shard, against their floors")
+    axes.set(xlabel="dashed: the target for operations of the kernel", xlim=(0, None))
+    figure.suptitle("Operations of the kernel (blue) and stages of one shard, times their floors", x=0, ha="left")
     return figure
 
 
 def _operation_name(operation: dict[str, str]) -> str:
+    """Return what the axis says about an operation of the kernel."""
+    name = re.sub(r"\d{4,}", lambda number: f"{int(number[0]):,}", operation["name"])
     count = operation["of"].split(" accounts")[0].removeprefix("shard of ")
-    return f"{operation['name']}, {int(count):,} accounts" if count.isdigit() else operation["name"]
+    return f"{name}, {int(count):,} accounts" if count.isdigit() else name
 
 
 def _sweeps(figures: Figures) -> Figure | None:

@@ -14,7 +14,7 @@ from benchmarks.figures import Figures, line_through
 from benchmarks.models import MODELS
 from benchmarks.plots import draw
 from benchmarks.render import main, page
-from benchmarks.units import parse
+from benchmarks.units import least, parse
 from crossmargin.engine import witness
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.models import build_policy
@@ -183,6 +183,15 @@ def test_what_the_kernel_prints_is_read() -> None:
     ]
     with pytest.raises(ValueError, match="printed no"):
         parse("nothing\n")
+
+
+def test_least_figures_of_several_measurements_count() -> None:
+    slower = PRINTED.replace(" 12.80 ns", " 16.00 ns").replace(" 19430.00 ns", " 29430.00 ns")
+    found = least([parse(slower), parse(PRINTED), parse(slower)])
+    assert found["units"] == parse(PRINTED)["units"]
+    decompression, slack_rows = found["operations"][1:]
+    assert (decompression["floor"], decompression["ratio"]) == (3456, 1.3)
+    assert (slack_rows["ns"], slack_rows["ratio"]) == (19430, 1.41)
 
 
 def test_line_goes_through_points_on_a_line() -> None:
