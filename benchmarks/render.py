@@ -88,7 +88,8 @@ One shard of {accounts:,} accounts, one process, one thread; microseconds for an
 in a process, of the prover and of the verifier alike, so that they weigh the less the larger the book is; *verify* is
 without them. In parentheses: times the floor. *Values* and *entries* are 64-bit values and non-zero entries of an
 account; *rate* is accounts committed and proven in a second, without generators; *bytes* are those of points and
-proofs for an account; *MiB* is the peak memory of the run. The usual book was measured anew in each table, which shows
+proofs for an account; *MiB* is the peak memory of the run. Statements with more rows add up the worst losses of 4 and
+of 16 underlyings, with 4 and 16 auxiliaries ([benchmarks/models.py](../benchmarks/models.py)). The usual book was measured anew in each table, which shows
 how much one run differs from another."""
 
 INCREMENTAL = """## An hour later
