@@ -89,8 +89,8 @@ in a process, of the prover and of the verifier alike, so that they weigh the le
 without them. In parentheses: times the floor. *Values* and *entries* are 64-bit values and non-zero entries of an
 account; *rate* is accounts committed and proven in a second, without generators; *bytes* are those of points and
 proofs for an account; *MiB* is the peak memory of the run. Statements with more rows add up the worst losses of 4 and
-of 16 underlyings, with 4 and 16 auxiliaries ([benchmarks/models.py](../benchmarks/models.py)). The usual book was measured anew in each table, which shows
-how much one run differs from another."""
+of 16 underlyings, with 4 and 16 auxiliaries ([benchmarks/models.py](../benchmarks/models.py)). The usual book was
+measured anew in each table, which shows how much one run differs from another."""
 
 INCREMENTAL = """## An hour later
 
