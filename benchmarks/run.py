@@ -145,16 +145,17 @@ def measure(campaign: Campaign, results: Results, work: Path) -> None:
         data["kernel"] = measure_units(campaign.measured_shard)
         results.save()
     installed = data["machine"]["backends"]
-    for point in campaign.points:
-        if point.backend not in installed:
-            data["failed"][point.key] = "the compiled kernel is not installed"
-        elif point.key not in data["points"]:
-            _attempt(point.key, data["points"], data["failed"], work, measure_point, point)
+    plans: list[tuple[str, dict[str, Any], Any, Point | Incremental]] = [
+        *((point.key, data["points"], measure_point, point) for point in campaign.growth),
+        ("incremental", data, measure_incremental, campaign.incremental),
+        *((point.key, data["points"], measure_point, point) for point in campaign.sweeps),
+    ]
+    for key, found, function, plan in plans:
+        if plan.backend not in installed:
+            data["failed"][key] = "the compiled kernel is not installed"
+        elif key not in found:
+            _attempt(key, found, data["failed"], work, function, plan)
             results.save()
-    if campaign.incremental.backend not in installed:
-        data["failed"]["incremental"] = "the compiled kernel is not installed"
-    elif "incremental" not in data:
-        _attempt("incremental", data, data["failed"], work, measure_incremental, campaign.incremental)
     data["finished"] = not data["failed"]
     results.save()
 

@@ -43,7 +43,8 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("bench")
     backend = available()[0]
     common = {"columns": 50, "packing": 0, "backend": backend}
-    tiny = Campaign((Point("gamma", "2", 60, **common),), Incremental(64, changed=(0.1,), **common), measured_shard=256)
+    incremental = Incremental(64, changed=(0.1,), **common)
+    tiny = Campaign(256, (), incremental, (Point("gamma", "2", 60, **common),))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(CAMPAIGNS, "small", tiny)
         patch.setattr(run, "measure_units", lambda accounts: parse(PRINTED))
