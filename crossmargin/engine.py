@@ -209,7 +209,9 @@ def check_limits(policy: Policy, records: csr_array) -> None:
     if records.shape[1] != len(policy.layout):
         raise ValueError(f"records have {records.shape[1]} columns, the policy {len(policy.layout)}")
     limits = np.array([column.limit for column in policy.layout.columns], dtype=np.int64)
-    beyond = np.flatnonzero(np.abs(records.data) > limits[records.indices])
+    bounds = limits[records.indices]
+    # Not np.abs, which leaves -2^63 as it is.
+    beyond = np.flatnonzero((records.data > bounds) | (records.data < -bounds))
     if len(beyond):
         account = int(np.searchsorted(records.indptr, beyond[0], side="right")) - 1
         column = policy.layout.columns[int(records.indices[beyond[0]])]

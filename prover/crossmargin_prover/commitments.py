@@ -19,7 +19,7 @@ from crossmargin_prover.private import Plan, decode_shard, encode_shard, load_sn
 from crossmargin_prover.randomness import Draw, Randomness
 from crossmargin_prover.since import Earlier, Origins
 from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapshot, blindings, number_account
-from crossmargin_prover.store import Store
+from crossmargin_prover.store import Store, located
 from crossmargin_prover.totals import prove_base_totals
 from crossmargin_prover.witness import CsrMatrix, Records, WitnessError
 from crossmargin_verifier.field import ORDER
@@ -201,8 +201,14 @@ def _is_finished(store: Store, shard: int, parts: _Parts) -> bool:
     if shard_name(shard) not in store:
         return False
     found = decode_shard(store, shard, parts.rows.columns)
-    if not np.array_equal(found.order, parts.order(shard)) or found.records != parts.records(shard):
-        raise ChangedInputError(f"{shard_name(shard)}: of another run than the plan of this vault: remove the file")
+    if (
+        not np.array_equal(found.order, parts.order(shard))
+        or found.records != parts.records(shard)
+        or found.ids != parts.holders(shard)
+    ):
+        where = located(store, shard_name(shard))
+        raise ChangedInputError(f"{where}: of another run than the plan of this vault: remove the file")
+    found.check_opening(parts.draft.sid, located(store, shard_name(shard)))
     return True
 
 

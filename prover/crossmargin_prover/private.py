@@ -7,7 +7,7 @@ shard-NNNNNN.npz  the records, ids, nonces and commitments of a shard
 
 import io
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from crossmargin_circuits.errors import MalformedError
-from crossmargin_circuits.layout import columns_digest, decode_columns
+from crossmargin_circuits.layout import RECORD_BOUND, columns_digest, decode_columns
 from crossmargin_prover.backend import Int64Array
 from crossmargin_prover.snapshot import COORDINATES_BYTES, CommittedShard, CommittedSnapshot
-from crossmargin_prover.store import Store
+from crossmargin_prover.store import Store, located
 from crossmargin_prover.witness import Records
 from crossmargin_verifier.field import ORDER, SCALAR_BYTES
 from crossmargin_verifier.group import POINT_BYTES
@@ -70,8 +70,9 @@ class Plan:
         """
         if PLAN not in store:
             return None
-        arrays = decode_arrays(store[PLAN], PLAN, ("book", "inputs", "order"))
-        return cls(arrays["book"].tobytes(), arrays["inputs"].tobytes(), arrays["order"].astype(np.int64))
+        kinds: dict[str, type[np.generic]] = {"book": np.uint8, "inputs": np.uint8, "order": np.int64}
+        arrays = decode_arrays(store[PLAN], located(store, PLAN), kinds)
+        return cls(arrays["book"].tobytes(), arrays["inputs"].tobytes(), arrays["order"])
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,7 +110,7 @@ class StoredShards(Sequence[CommittedShard]):
             shard = decode_shard(self.store, number, self.columns)
             size = POINT_BYTES * self.manifest.accounts_per_shard
             if shard.encodings != self.positions[size * number : size * (number + 1)]:
-                name = shard_name(number)
+                name = located(self.store, shard_name(number))
                 raise MalformedError(f"{name}: of another snapshot than {POSITIONS_FILE}: restore the file")
             self._last.clear()
             self._last[number] = shard
@@ -137,6 +138,19 @@ def encode_shard(shard: CommittedShard) -> bytes:
     )
 
 
+_SHARD: Mapping[str, type[np.generic]] = {
+    "indptr": np.int64,
+    "indices": np.int64,
+    "data": np.int64,
+    "ids": np.uint8,
+    "id_lengths": np.int64,
+    "nonces": np.uint8,
+    "order": np.int64,
+    "points": np.uint8,
+    "blinding": np.uint8,
+}
+
+
 def decode_shard(store: Mapping[str, bytes], number: int, columns: int) -> CommittedShard:
     """Read a shard of a store, and check that its parts fit together.
 
@@ -144,45 +158,49 @@ def decode_shard(store: Mapping[str, bytes], number: int, columns: int) -> Commi
         MalformedError: not there, not such a file, truncated, or of another version.
     """
     name = shard_name(number)
+    where = located(store, name)
     if name not in store:
-        raise MalformedError(f"{name} is missing: the vault is damaged")
-    names = ("indptr", "indices", "data", "ids", "id_lengths", "nonces", "order", "points", "blinding")
-    arrays = decode_arrays(store[name], name, names)
-    try:
-        ends = np.cumsum(arrays["id_lengths"]).tolist()
-        text = arrays["ids"].tobytes()
-        if text.isascii():
-            letters = text.decode("ascii")
-            ids = tuple(letters[start:end] for start, end in zip([0, *ends], ends, strict=False))
-        else:
-            ids = tuple(text[start:end].decode("utf-8") for start, end in zip([0, *ends], ends, strict=False))
-        parts = [arrays[part].astype(np.int64, copy=False) for part in ("indptr", "indices", "data", "order")]
-    except (TypeError, ValueError, IndexError) as error:
-        raise _damaged(name, error) from None
-    indptr, indices, data, order = parts
-    records = Records(indptr, indices, data, columns)
-    shard = CommittedShard(
-        records=records,
-        ids=ids,
+        raise MalformedError(f"{where} is missing: the vault is damaged")
+    arrays = decode_arrays(store[name], where, _SHARD)
+    indptr, indices, data, order = (arrays[part] for part in ("indptr", "indices", "data", "order"))
+    lengths, text = arrays["id_lengths"], arrays["ids"].tobytes()
+    leaves = len(lengths)
+    if not (
+        (lengths >= 0).all()
+        and int(lengths.sum()) == len(text)
+        and len(indptr) == leaves + 1
+        and len(order) == leaves
+        and len(arrays["nonces"]) == NONCE_BYTES * leaves
+        and len(arrays["points"]) == COORDINATES_BYTES * leaves
+        and len(arrays["blinding"]) == SCALAR_BYTES
+        and indptr[0] == 0
+        and indptr[-1] == len(indices) == len(data)
+        and (np.diff(indptr) >= 0).all()
+        and ((indices >= 0) & (indices < columns)).all()
+        and ((data > -RECORD_BOUND) & (data < RECORD_BOUND)).all()
+    ):
+        raise MalformedError(f"{where}: its parts do not fit together: restore the file")
+    return CommittedShard(
+        records=Records(indptr, indices, data, columns),
+        ids=_decode_ids(text, lengths, where),
         nonces=arrays["nonces"].tobytes(),
         order=order,
         points=arrays["points"].tobytes(),
         blinding=int.from_bytes(arrays["blinding"].tobytes(), "big") % ORDER,
     )
-    if not (
-        (ends[-1] if ends else 0) == len(text)
-        and (arrays["id_lengths"] >= 0).all()
-        and len(indptr) == len(ids) + 1
-        and len(order) == len(ids)
-        and len(shard.nonces) == NONCE_BYTES * len(ids)
-        and len(shard.points) == COORDINATES_BYTES * len(ids)
-        and indptr[0] == 0
-        and indptr[-1] == len(indices) == len(data)
-        and (np.diff(indptr) >= 0).all()
-        and (not len(indices) or (indices.min() >= 0 and indices.max() < columns))
-    ):
-        raise MalformedError(f"{name}: its parts do not fit together: restore the file")
-    return shard
+
+
+def _decode_ids(text: bytes, lengths: Int64Array, where: str) -> tuple[str, ...]:
+    ends = np.cumsum(lengths).tolist()
+    starts = [0, *ends[:-1]]
+    try:
+        # Ids are mostly ASCII, where characters are bytes.
+        letters: str | None = text.decode("ascii") if text.isascii() else None
+        if letters is not None:
+            return tuple(letters[start:end] for start, end in zip(starts, ends, strict=True))
+        return tuple(text[start:end].decode("utf-8") for start, end in zip(starts, ends, strict=True))
+    except ValueError as error:
+        raise _damaged(where, error) from None
 
 
 def load_snapshot(store: Store) -> CommittedSnapshot:
@@ -194,7 +212,7 @@ def load_snapshot(store: Store) -> CommittedSnapshot:
     files = {name: store[name] for name in (COLUMNS_FILE, SNAPSHOT_FILE, POSITIONS_FILE, TOTALS_FILE) if name in store}
     for name in (COLUMNS_FILE, SNAPSHOT_FILE, POSITIONS_FILE):
         if name not in files:
-            raise MalformedError(f"{name} is missing: the vault is damaged")
+            raise MalformedError(f"{located(store, name)} is missing: the vault is damaged")
     manifest = SnapshotManifest.decode(files[SNAPSHOT_FILE])
     columns = decode_columns(files[COLUMNS_FILE])
     positions = bytes(point_file_body(files[POSITIONS_FILE], POSITIONS_FILE, manifest.leaves))
@@ -210,8 +228,8 @@ def encode_arrays(**arrays: npt.NDArray[Any]) -> bytes:
     return stream.getvalue()
 
 
-def decode_arrays(data: bytes, name: str, expected: Iterable[str]) -> Arrays:
-    """Return the arrays of an archive.
+def decode_arrays(data: bytes, name: str, expected: Mapping[str, type[np.generic]]) -> Arrays:
+    """Return the arrays of an archive; expected: type of the entries of each, all of one dimension.
 
     Raises:
         MalformedError: not such an archive, truncated, of another version, or without one of the expected arrays.
@@ -226,9 +244,11 @@ def decode_arrays(data: bytes, name: str, expected: Iterable[str]) -> Arrays:
         raise _damaged(name, error) from None
     if version != FORMAT:
         raise MalformedError(f"{name}: format {version}, expected {FORMAT}: it was written by another version")
-    for each in expected:
+    for each, kind in expected.items():
         if each not in arrays:
             raise MalformedError(f"{name}: no array {each!r}: restore the file")
+        if arrays[each].ndim != 1 or arrays[each].dtype != kind:
+            raise MalformedError(f"{name}: array {each!r} is not a list of {kind.__name__}: restore the file")
     return arrays
 
 

@@ -69,7 +69,7 @@ def make_receipts(
     key: SigningKey,
     naming_key: bytes,
 ) -> Iterator[ReceiptFiles]:
-    """Yield the receipts of leaves that hold accounts, shard by shard.
+    """Yield the receipts of leaves that hold accounts, shard by shard, each shard checked before it is signed.
 
     leaves: all, where None; policies: statement name -> policy; each twin shows the account's margin under all of them;
     naming_key: secret, so that whoever knows an id cannot tell the name of its files.
@@ -83,6 +83,8 @@ def make_receipts(
             places[number] = [place for _, place in group]
     for number, inside in places.items():
         shard = snapshot.shards[number]
+        # What is signed must open: a receipt that does not is evidence against the venue.
+        shard.check_opening(snapshot.manifest.sid, f"shard {number}")
         tree = shard_tree(shard.encodings)
         for place in inside:
             if shard.order[place] == PADDING:

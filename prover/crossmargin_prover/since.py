@@ -73,7 +73,13 @@ class Earlier:
     changed: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        """Read the whole snapshot."""
+        """Read the whole snapshot, and check that its commitments open.
+
+        Raises:
+            MalformedError: a shard is damaged.
+        """
+        for number, shard in enumerate(self.snapshot.shards):
+            shard.check_opening(self.snapshot.manifest.sid, f"shard {number} of the earlier snapshot")
         self._whole = self.snapshot.whole()
         self._leaves = {holder: leaf for leaf, holder in enumerate(self._whole.ids) if holder}
 

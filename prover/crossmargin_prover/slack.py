@@ -11,10 +11,20 @@ from crossmargin_circuits.relation import VALUE_BITS
 from crossmargin_prover.backend import Backend, Int64Array, UInt64Array, finite
 from crossmargin_prover.private import decode_arrays, encode_arrays
 from crossmargin_prover.randomness import Draw, Randomness
+from crossmargin_prover.store import located
 from crossmargin_verifier.field import SCALAR_BYTES, decode_scalar, encode_scalars
 from crossmargin_verifier.group import POINT_BYTES, encode_point
 
 __all__ = ["SlackRows", "commit_slack_rows", "slack_name"]
+
+
+_ARRAYS: Mapping[str, type[np.generic]] = {
+    "statement": np.uint8,
+    "values_digest": np.uint8,
+    "blindings": np.uint8,
+    "bit_sums": np.int64,
+    "encodings": np.uint8,
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,12 +67,13 @@ class SlackRows:
         Raises:
             MalformedError: not such a file, truncated, or of another version.
         """
-        name = slack_name(shard)
-        names = ("statement", "values_digest", "blindings", "bit_sums", "encodings")
-        arrays = decode_arrays(store[name], name, names)
-        parts = {each: arrays[each].tobytes() for each in names}
+        name = located(store, slack_name(shard))
+        if slack_name(shard) not in store:
+            raise MalformedError(f"{name} is missing: give that run up (--restart)")
+        arrays = decode_arrays(store[slack_name(shard)], name, _ARRAYS)
+        parts = {each: arrays[each].tobytes() for each in _ARRAYS}
         if len(parts["blindings"]) != rows * SCALAR_BYTES or len(parts["encodings"]) != rows * POINT_BYTES:
-            raise MalformedError(f"{name}: not the slack rows of a shard of {rows} rows: remove the file")
+            raise MalformedError(f"{name}: not the slack rows of a shard of {rows} rows: give that run up (--restart)")
         blindings = parts["blindings"]
         return cls(
             statement=parts["statement"],
@@ -71,7 +82,7 @@ class SlackRows:
                 decode_scalar(blindings[start : start + SCALAR_BYTES])
                 for start in range(0, len(blindings), SCALAR_BYTES)
             ],
-            bit_sums=arrays["bit_sums"].astype(np.int64),
+            bit_sums=arrays["bit_sums"],
             encodings=parts["encodings"],
         )
 

@@ -13,7 +13,8 @@ from crossmargin_circuits.errors import MalformedError
 from crossmargin_prover.backend import Int64Array
 from crossmargin_prover.witness import Records
 from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.group import POINT_BYTES
+from crossmargin_verifier.generators import blinding_generator, position_generators
+from crossmargin_verifier.group import POINT_BYTES, msm, sum_points
 from crossmargin_verifier.inclusion import NONCE_BYTES, Receipt
 from crossmargin_verifier.merkle import Tree, shard_tree, top_tree
 from crossmargin_verifier.statement import POSITIONS_FILE, TOTALS_FILE, SnapshotManifest, point_file_body
@@ -80,6 +81,19 @@ class CommittedShard:
     def blindings(self, sid: str) -> list[int]:
         """Return r_i for every leaf, secret."""
         return blindings(sid, self.ids, self.nonces)
+
+    def check_opening(self, sid: str, where: str) -> None:
+        """Check that the sum of the commitments opens to the sums of records and blindings.
+
+        Raises:
+            MalformedError: it does not: something in the shard was changed.
+        """
+        values = [int.from_bytes(self.points[start : start + 32], "big") for start in range(0, len(self.points), 32)]
+        blinding = sum(self.blindings(sid)) % ORDER
+        totals = [*self.records.totals(), blinding]
+        bases = [*position_generators(self.records.columns), blinding_generator()]
+        if blinding != self.blinding or sum_points(zip(values[::2], values[1::2], strict=True)) != msm(totals, bases):
+            raise MalformedError(f"{where}: its commitments do not open to its records: restore the file")
 
     def take(self, places: Sequence[int], sid: str) -> "CommittedShard":
         """Return some leaves alone."""

@@ -21,7 +21,7 @@ from crossmargin_prover.randomness import Randomness
 from crossmargin_prover.shard import prove_shard
 from crossmargin_prover.slack import SlackRows, commit_slack_rows, slack_name
 from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapshot, number_leaf
-from crossmargin_prover.store import Store
+from crossmargin_prover.store import Store, located
 from crossmargin_prover.totals import prove_auxiliary_totals
 from crossmargin_prover.witness import Records, ShardWitness, WitnessError, check_rows, unsigned_values
 from crossmargin_verifier.merkle import shard_tree, top_tree
@@ -40,10 +40,13 @@ from crossmargin_verifier.statement import (
 )
 from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 
-__all__ = ["DEFAULT_PACKING", "GivenWitness", "StatementError", "WitnessSource", "prove_statement"]
+__all__ = ["DEFAULT_PACKING", "GivenWitness", "StatementError", "WitnessSource", "belongs_to", "prove_statement"]
 
 DEFAULT_PACKING = 2
 """gamma: four accounts share a slack row, where published bytes and length of the opening balance (SPEC section 9)."""
+
+BEGUN = "statement"
+"""Name of the piece that says what the other pieces of a store belong to: digest of the manifest without slack root."""
 
 WitnessSource = Callable[[int, Records], tuple[npt.ArrayLike, npt.ArrayLike]]
 """Returns auxiliaries (N, Q) and slacks (N, K) of a shard, from its number and records (N, V), the same every time."""
@@ -124,6 +127,7 @@ def prove_statement(
     if shape.bounded:
         check_bounded_size(relation, shape)
     run = _Run(snapshot, relation, shape, draft, witness, name_account, {} if store is None else store)
+    run.begin()
 
     # S8, S9: slack rows, blinded for this statement alone, and the manifest.
     run.commit_slack_rows(randomness, backend, executor, progress)
@@ -146,6 +150,11 @@ def prove_statement(
     return files
 
 
+def belongs_to(store: Store, statement: StatementManifest) -> bool:
+    """Return whether the pieces of a store are those of a statement, finished or not."""
+    return store.get(BEGUN) == replace(statement, slack_root=bytes(DIGEST_BYTES)).digest
+
+
 @dataclass(frozen=True, repr=False)
 class _Run:
     """The work on one statement, shard by shard."""
@@ -158,14 +167,22 @@ class _Run:
     name_account: Callable[[CommittedShard, int], str]
     store: Store
 
-    def slack_rows(self, shard: int) -> SlackRows:
-        """Return the finished slack rows of a shard; refuse those of another statement."""
-        rows = SlackRows.decode(self.store, shard, self.shape.slack_rows_per_shard)
-        if rows.statement != self.draft.digest or len(rows.bit_sums) != self.shape.slack_length:
+    def begin(self) -> None:
+        """Write what the pieces belong to, or compare what an earlier run has written."""
+        if BEGUN not in self.store:
+            self.store[BEGUN] = self.draft.digest
+        elif self.store[BEGUN] != self.draft.digest:
             raise ChangedInputError(
                 "an unfinished run of this statement had other prices, another model, packing or snapshot: finish it "
                 "with the same input, or give it up (--restart)"
             )
+
+    def slack_rows(self, shard: int) -> SlackRows:
+        """Return the finished slack rows of a shard; refuse those of another statement."""
+        rows = SlackRows.decode(self.store, shard, self.shape.slack_rows_per_shard)
+        if rows.statement != self.draft.digest or len(rows.bit_sums) != self.shape.slack_length:
+            name = located(self.store, slack_name(shard))
+            raise ChangedInputError(f"{name}: of another statement: give that run up (--restart)")
         return rows
 
     def values(self, number: int, shard: CommittedShard, *, check: bool = True) -> UInt64Array:
@@ -220,6 +237,7 @@ class _Run:
             if name not in self.store:
                 missing.append(shard)
             elif ShardProof.decode(self.store[name], self.shape, shard).statement_digest != statement.digest:
+                name = located(self.store, name)
                 raise ChangedInputError(f"{name}: of another run of this statement: give that up (--restart)")
 
         def jobs() -> Iterator[tuple[object, ...]]:
@@ -245,7 +263,7 @@ class _Run:
         # They were checked when they were committed, and are compared with those.
         values = self.values(number, shard, check=False)
         if hashlib.sha256(values.tobytes()).digest() != rows.values_digest:
-            name = slack_name(number)
+            name = located(self.store, slack_name(number))
             raise ChangedInputError(f"{name}: not the slacks that were committed: give that run up (--restart)")
         return self.snapshot.manifest.sid, shard, values, rows.blindings
 

@@ -7,11 +7,11 @@ whole or not at all.
 import os
 import secrets
 import stat
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FolderStore", "Store", "write_private"]
+__all__ = ["FolderStore", "Store", "located", "write_private"]
 
 Store = MutableMapping[str, bytes]
 
@@ -58,15 +58,28 @@ class FolderStore(Store):
         return sum(1 for _ in self)
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file with mode 0600 that is there whole, on the disk, or not at all."""
+def write_private(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Write a file with mode 0600 that is there whole or not at all; sync: and on the disk before it gets its name.
+
+    Raises:
+        OSError: it cannot be written; names the file.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            if sync:
+                os.fsync(stream.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def located(store: Mapping[str, bytes], name: str) -> str:
+    """Return the name of a piece for errors: with its folder, where it has one."""
+    return str(store.path / name) if isinstance(store, FolderStore) else name

@@ -11,6 +11,7 @@
 The folder is created with mode 0700 and its files with 0600; nothing in it but `statements` may be published.
 """
 
+import ctypes
 import fcntl
 import hashlib
 import json
@@ -31,7 +32,11 @@ from crossmargin_prover.randomness import KEY_BYTES, SystemRandomness
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.store import FolderStore, write_private
+from crossmargin_verifier.bundle import BUNDLE_FILE
 from crossmargin_verifier.statement import SNAPSHOT_FILE
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 __all__ = ["Report", "Vault", "VaultError", "check_replaceable", "put_in_place", "write_folder"]
 
@@ -62,16 +67,19 @@ class Vault:
     path: Path
 
     @classmethod
-    def create(cls, path: Path, signing_key: SigningKey | None = None) -> "Vault":
-        """Make an empty vault with a fresh key for randomness, or return one whose snapshot was never finished.
+    def create(cls, path: Path, signing_key: SigningKey | None = None, earlier: "Vault | None" = None) -> "Vault":
+        """Make an empty vault with its keys, or return one whose snapshot was never finished.
 
-        signing_key: the venue's own, or else that of the unfinished vault, or a fresh one.
+        signing_key: the venue's own, or else that of the unfinished or the earlier vault, or a fresh one. The key for
+        randomness is fresh, and hedged with that of the earlier vault.
 
         Raises:
-            VaultError: the folder holds something else, or a finished snapshot.
+            VaultError: the folder holds something else, or a finished snapshot; or another run is at work there.
         """
         vault = cls(path)
         begun = {"randomness.key", "signing.key", "report.json", "snapshot", "lock"}
+        if any((folder / BUNDLE_FILE).exists() for folder in (path, *path.resolve().parents)):
+            raise VaultError(f"{path} is inside a public bundle: a vault is private, choose another folder")
         if path.exists() and (
             not path.is_dir()
             or not {each.name for each in path.iterdir() if not each.name.startswith(".")} <= begun
@@ -80,10 +88,17 @@ class Vault:
             raise VaultError(f"{path} exists already: one vault holds one snapshot; choose another folder")
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(stat.S_IRWXU)
-        if not vault._randomness_key.exists():
-            write_private(vault._randomness_key, secrets.token_bytes(KEY_BYTES))
-        if signing_key is not None or not vault._signing_key.exists():
-            write_private(vault._signing_key, (signing_key or SigningKey.generate()).secret_bytes())
+        with vault.locked():
+            if not vault._randomness_key.exists():
+                key = secrets.token_bytes(KEY_BYTES)
+                if earlier is not None:
+                    before = earlier._read_key(earlier._randomness_key)
+                    key = hashlib.sha256(b"crossmargin hedging key" + before + key).digest()
+                write_private(vault._randomness_key, key)
+            if signing_key is None and not vault._signing_key.exists():
+                signing_key = SigningKey.generate() if earlier is None else earlier.signing_key
+            if signing_key is not None:
+                write_private(vault._signing_key, signing_key.secret_bytes())
         return vault
 
     @classmethod
@@ -112,7 +127,17 @@ class Vault:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise VaultError(f"{self.path}: another run is at work in this vault: wait for its end") from None
+            self._sweep()
             yield
+
+    def _sweep(self) -> None:
+        """Remove what runs that were killed have left over: names with a point in front."""
+        for pattern in (".*", "snapshot/.*", "work/.*", "work/*/.*", "statements/.*"):
+            for path in self.path.glob(pattern):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
     @property
     def is_finished(self) -> bool:
@@ -129,8 +154,12 @@ class Vault:
         return FolderStore(self.path / "work" / name)
 
     def forget_work(self, name: str) -> None:
-        """Remove the finished shards of a statement."""
-        shutil.rmtree(self.path / "work" / name, ignore_errors=True)
+        """Remove the finished shards of a statement, all or, if that is interrupted, none for the next run."""
+        work = self.path / "work" / name
+        if work.exists():
+            hidden = work.with_name(f".{name}.{secrets.token_hex(8)}")
+            work.rename(hidden)
+            shutil.rmtree(hidden)
 
     @property
     def randomness(self) -> SystemRandomness:
@@ -170,7 +199,7 @@ class Vault:
             counts = json.loads(self._report.read_bytes())
             rejected = tuple(Rejected(**each) for each in counts["rejected"])
             return Report(counts["venue"], counts["loaded"], counts["padding"], rejected)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise MalformedError(f"{self._report}: not a report of this vault") from None
 
     def load(self) -> CommittedSnapshot:
@@ -185,11 +214,11 @@ class Vault:
             raise MalformedError(f"{self.snapshot.path}: {error}") from None
 
     def take_over(self, earlier: "Vault") -> None:
-        """Take the finished snapshot of an earlier vault, with its report and the key of its receipts."""
-        write_private(self._signing_key, earlier.signing_key.secret_bytes())
-        write_private(self._report, earlier._report.read_bytes())
-        for name in sorted(earlier.snapshot, key=lambda name: name == SNAPSHOT_FILE):
-            self.snapshot[name] = earlier.snapshot[name]
+        """Take the finished snapshot of an earlier vault, whole or, if that is interrupted, not at all."""
+        copy = FolderStore(self.path / f".snapshot.{secrets.token_hex(8)}")
+        for name in earlier.snapshot:
+            copy[name] = earlier.snapshot[name]
+        copy.path.rename(self.snapshot.path)
 
     def save_statement(self, name: str, policy: Policy, files: Mapping[str, bytes]) -> Path:
         """Write the public files of a statement, in place of an earlier one of that name; returns the folder."""
@@ -266,13 +295,32 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def put_in_place(new: Path, folder: Path) -> None:
-    """Give a finished folder its name; an earlier one of that name is removed only when that is done."""
-    for path in sorted(new.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
-    old = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
-    if folder.exists():
+    """Give a finished folder its name, in one step where the system can; then remove what had it before."""
+    for path in (*new.rglob("*"), new):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    if not folder.exists():
+        new.rename(folder)
+    elif _exchange(new, folder):
+        shutil.rmtree(new)
+    else:
+        old = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
         folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+        try:
+            new.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
+        shutil.rmtree(old)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two names in one step (Linux); returns whether the system could."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    return bool(rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0)

@@ -7,7 +7,6 @@ receipts  vault -> one private receipt per account
 """
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -27,18 +26,20 @@ from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.backend import Backend
 from crossmargin_prover.bundle import publish as publish_bundle
 from crossmargin_prover.commitments import book_digest, commit_snapshot
-from crossmargin_prover.private import Plan
+from crossmargin_prover.private import PLAN, Plan
 from crossmargin_prover.receipts import find_leaves, make_receipts, receipt_name
 from crossmargin_prover.since import Earlier
 from crossmargin_prover.snapshot import CommittedSnapshot
-from crossmargin_prover.statement import DEFAULT_PACKING, prove_statement
+from crossmargin_prover.statement import DEFAULT_PACKING, belongs_to, prove_statement
 from crossmargin_prover.store import write_private
 from crossmargin_prover.vault import Report, Vault, check_replaceable
 from crossmargin_prover.witness import Records
 from crossmargin_verifier.amounts import format_amount
 from crossmargin_verifier.arithmetic import PLAIN
 from crossmargin_verifier.bundle import BUNDLE_FILE
+from crossmargin_verifier.errors import RejectedError
 from crossmargin_verifier.kernel import KernelArithmetic
+from crossmargin_verifier.statement import STATEMENT_FILE, StatementManifest
 from crossmargin_verifier.verdict import Verdict
 from crossmargin_verifier.workers import Progress, no_progress
 
@@ -47,13 +48,16 @@ __all__ = [
     "DEFAULT_SHARD",
     "Committed",
     "InsolventError",
+    "check_receipts_folder",
     "commit",
     "default_shard",
     "holds_book",
     "is_proven",
     "prove",
     "publish",
+    "renew_report",
     "thin_totals",
+    "times",
     "write_receipts",
 ]
 
@@ -115,19 +119,28 @@ def commit(
         accounts_per_shard = accounts_per_shard or snapshot.manifest.accounts_per_shard
         is_same = snapshot.manifest.accounts_per_shard == accounts_per_shard and holds_book(since, inputs)
         if is_same and Plan.load(vault.snapshot) is None:
-            vault.take_over(since)
-            report = _report(inputs, snapshot)
+            if vault.signing_key.public != since.signing_key.public:
+                raise CrossmarginError("no account changed, so that the receipts stay: leave --signing-key out")
+            report = _report(inputs, snapshot.manifest.leaves)
             vault.save_report(report)
-            return Committed(snapshot, report, taken_over=True)
+            vault.take_over(since)
+            return Committed(vault.load(), report, taken_over=True)
+        if snapshot.manifest.sid == inputs.snapshot_id:
+            raise CrossmarginError(
+                f"the earlier snapshot is called {inputs.snapshot_id} too: as_of of market.yaml must be later"
+            )
         if snapshot.columns == book.layout.labels:
             earlier = Earlier(snapshot)
+    size = accounts_per_shard or default_shard(len(book), backend)
+    report = _report(inputs, max(1, -(-len(book) // size)) * size)
+    vault.save_report(report)
     snapshot = commit_snapshot(
         inputs.snapshot_id,
         int(inputs.market.as_of.timestamp()),
         book.layout.labels,
         book.records,
         book.accounts,
-        accounts_per_shard or default_shard(len(book), backend),
+        size,
         vault.randomness,
         backend,
         executor=executor,
@@ -136,8 +149,6 @@ def commit(
         store=vault.snapshot,
         since=earlier,
     )
-    report = _report(inputs, snapshot)
-    vault.save_report(report)
     if earlier is None:
         return Committed(snapshot, report, other_columns=since is not None)
     return Committed(snapshot, report, unchanged=earlier.unchanged, changed=earlier.changed)
@@ -150,26 +161,39 @@ def default_shard(accounts: int, backend: Backend) -> int:
     return min(sizes, key=lambda size: -(-accounts // size) * (size + OPENING_ACCOUNTS))
 
 
-def _report(inputs: Inputs, snapshot: CommittedSnapshot) -> Report:
+def _report(inputs: Inputs, leaves: int) -> Report:
     accounts = len(inputs.book)
-    return Report(inputs.venue.venue, accounts, snapshot.manifest.leaves - accounts, inputs.book.rejected)
+    return Report(inputs.venue.venue, accounts, leaves - accounts, inputs.book.rejected)
+
+
+def renew_report(vault: Vault, inputs: Inputs) -> None:
+    """Write the report of a book anew whose accounts are those of a finished snapshot: others may be rejected now."""
+    vault.save_report(_report(inputs, vault.load().manifest.leaves))
 
 
 def holds_book(vault: Vault, inputs: Inputs) -> bool:
-    """Return whether the snapshot of a vault is of exactly these accounts of this venue's book, at whatever time."""
+    """Return whether the finished snapshot of a vault is of exactly these accounts of this book, at whatever time.
+
+    Raises:
+        MalformedError: a file of the vault is damaged.
+    """
     plan = Plan.load(vault.snapshot)
     if plan is None:
-        return False
+        raise MalformedError(f"{vault.snapshot.path / PLAN} is missing: the vault is damaged")
     snapshot, book = vault.load(), inputs.book
     same_name = snapshot.manifest.sid.rpartition("/")[0] == inputs.snapshot_id.rpartition("/")[0]
     return same_name and plan.book == book_digest(book.layout.labels, Records.of(book.records, str), book.accounts)
 
 
-def is_proven(vault: Vault, parameters: Parameters, name: str) -> bool:
-    """Return whether a statement is proven at these prices and under this model."""
+def is_proven(vault: Vault, parameters: Parameters, name: str, packing: int = DEFAULT_PACKING) -> bool:
+    """Return whether a statement is proven at these prices, under this model and with this packing."""
     folder = vault.proven.get(name)
+    if folder is None:
+        return False
     policy = build_policy(vault.load_report().venue, parameters.catalogue, parameters.market, parameters.model, name)
-    return folder is not None and (folder / POLICY_FILE).read_bytes() == policy.encoded
+    manifest = StatementManifest.decode((folder / STATEMENT_FILE).read_bytes())
+    largest = vault.load().manifest.accounts_per_shard.bit_length() - 1
+    return (folder / POLICY_FILE).read_bytes() == policy.encoded and manifest.packing == min(packing, largest)
 
 
 def prove(
@@ -200,7 +224,7 @@ def prove(
         )
     compiled = compile_policy(policy)
     _check_solvent(compiled, snapshot, progress)
-    if restart:
+    if restart or _is_left_over(vault, name):
         vault.forget_work(name)
 
     def evaluate(number: int, records: Records) -> tuple[npt.ArrayLike, npt.ArrayLike]:
@@ -221,6 +245,14 @@ def prove(
         store=vault.work(name),
     )
     return vault.save_statement(name, policy, files)
+
+
+def _is_left_over(vault: Vault, name: str) -> bool:
+    """Return whether the finished shards of a statement are those of the proven one: a run was killed at its end."""
+    folder = vault.proven.get(name)
+    if folder is None:
+        return False
+    return belongs_to(vault.work(name), StatementManifest.decode((folder / STATEMENT_FILE).read_bytes()))
 
 
 def _check_solvent(compiled: CompiledPolicy, snapshot: CommittedSnapshot, progress: Progress) -> None:
@@ -283,17 +315,27 @@ def publish(
     order = [each.name for each in parameters.model.statements]
     every = sorted(proven, key=lambda name: order.index(name) if name in order else len(order))
     chosen = {name: proven[name] for name in (names or every)}
-    return publish_bundle(
-        out,
-        snapshot.manifest.digest,
-        chosen,
-        report,
-        vault.signing_key.public,
-        parameters,
-        executor=executor,
-        arithmetic=KernelArithmetic() if backend.name == "kernel" else PLAIN,
-        progress=progress,
-    )
+    try:
+        return publish_bundle(
+            out,
+            snapshot.manifest.digest,
+            chosen,
+            report,
+            vault.signing_key.public,
+            parameters,
+            executor=executor,
+            arithmetic=KernelArithmetic() if backend.name == "kernel" else PLAIN,
+            progress=progress,
+        )
+    except RejectedError as error:
+        raise CrossmarginError(
+            f"{error}; nothing is published: prove that statement again, with `crossmargin prove --statement NAME`"
+        ) from None
+
+
+def times(vault: Vault) -> set[int]:
+    """Return the times of the proven statements, Unix seconds."""
+    return {Policy.decode((folder / POLICY_FILE).read_bytes()).as_of for folder in vault.statements().values()}
 
 
 def thin_totals(vault: Vault) -> list[str]:
@@ -337,38 +379,45 @@ def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: P
     for account in accounts:
         if account not in found:
             raise CrossmarginError(f"no account {account!r} in the snapshot")
-    if any((folder / BUNDLE_FILE).exists() for folder in (out, *out.resolve().parents)):
-        raise CrossmarginError(f"{out} is inside a public bundle: receipts are private, choose another folder")
-    check_replaceable(out, INDEX_FILE)
+    check_receipts_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     out.chmod(0o700)
     key, naming_key = vault.signing_key, vault.naming_key
-    index = _earlier_index(out / INDEX_FILE)
+    index = _earlier_index(out / INDEX_FILE, snapshot.manifest.digest)
     wanted: Iterable[str] = found or chain.from_iterable(filter(None, shard.ids) for shard in snapshot.shards)
     index |= {account: receipt_name(account, naming_key) for account in wanted}
-    write_private(out / INDEX_FILE, json.dumps(index, indent=2, ensure_ascii=False).encode("utf-8"))
+    listed = {"snapshot": snapshot.manifest.digest.hex(), "receipts": index}
+    write_private(out / INDEX_FILE, json.dumps(listed, indent=2, ensure_ascii=False).encode("utf-8"))
     total = len(found) or report.loaded
     progress("receipts", 0, total)
     leaves = list(found.values()) if accounts else None
     for done, receipt in enumerate(make_receipts(snapshot, leaves, policies, key, naming_key), 1):
         for name, data in receipt.files.items():
-            _write_owner_only(out / name, data)
+            write_private(out / name, data, sync=False)
         progress("receipts", done, total)
     return total
 
 
-def _earlier_index(path: Path) -> dict[str, str]:
-    """Return the index of receipts that are there already."""
+def check_receipts_folder(out: Path) -> None:
+    """Refuse a folder for receipts that is public, or holds something else.
+
+    Raises:
+        CrossmarginError: choose another one.
+    """
+    if any((folder / BUNDLE_FILE).exists() for folder in (out, *out.resolve().parents)):
+        raise CrossmarginError(f"{out} is inside a public bundle: receipts are private, choose another folder")
+    check_replaceable(out, INDEX_FILE)
+
+
+def _earlier_index(path: Path, snapshot_digest: bytes) -> dict[str, str]:
+    """Return the index of receipts that are there already, which must be of the same snapshot."""
     if not path.exists():
         return {}
     try:
-        return dict(json.loads(path.read_bytes()).items())
-    except (ValueError, AttributeError, RecursionError):
+        listed = json.loads(path.read_bytes())
+        digest, index = listed["snapshot"], dict(listed["receipts"].items())
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         raise MalformedError(f"{path}: not an index of receipts: remove it, or choose another folder") from None
-
-
-def _write_owner_only(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        os.fchmod(stream.fileno(), 0o600)
-        stream.write(data)
+    if digest != snapshot_digest.hex():
+        raise CrossmarginError(f"{path.parent} holds receipts of another snapshot: choose another folder")
+    return index

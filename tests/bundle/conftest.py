@@ -49,7 +49,7 @@ class Venue:
 
     def receipt(self, account: str, ending: str = ".json") -> Path:
         """Path of an account's receipt."""
-        index = json.loads((self.receipts / "index.json").read_text(encoding="utf-8"))
+        index = json.loads((self.receipts / "index.json").read_text(encoding="utf-8"))["receipts"]
         return self.receipts / f"{index[account]}{ending}"
 
 

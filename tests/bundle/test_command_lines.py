@@ -199,8 +199,8 @@ def test_missing_book_and_vault_are_refused(tmp_path: Path) -> None:
 
 
 def test_second_run_does_nothing_again(venue: Any, tmp_path: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in venue.vault.rglob("*")}
-    options = ("--vault", venue.vault, "--bundle", tmp_path / "b", "--processes", "1")
+    before = {path: path.read_bytes() for path in venue.vault.rglob("*") if path.is_file()}
+    options = ("--vault", venue.vault, "--bundle", tmp_path / "b", "--packing", "0", "--processes", "1")
     result = run(prover, "run", "--book", SMALL, *options)
     assert result.exit_code == 0
     assert "proven" not in result.output
@@ -212,7 +212,7 @@ def test_second_run_does_nothing_again(venue: Any, tmp_path: Path) -> None:
         assert result.exit_code == 1
         assert f"refused: {venue.vault} " in result.stderr
         assert "choose another folder" in result.stderr
-    assert {path: path.stat().st_mtime_ns for path in venue.vault.rglob("*")} == before
+    assert {path: path.read_bytes() for path in venue.vault.rglob("*") if path.is_file()} == before
 
 
 def test_nothing_foreign_is_overwritten(venue: Any, tmp_path: Path) -> None:
@@ -245,6 +245,8 @@ def test_bundle_is_published_again_in_place(venue: Any, tmp_path: Path, monkeypa
     assert run(prover, *arguments, ".").exit_code == 0
     (out / "left over").write_text("", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    assert "left over, which would be lost" in run(prover, *arguments, out).stderr
+    (out / "left over").unlink()
     again = run(prover, *arguments, out, "--json")
     assert again.exit_code == 0
     assert json.loads(again.stdout)["verified"] is True

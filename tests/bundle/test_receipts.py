@@ -97,7 +97,7 @@ def test_every_receipt_is_verified(venue: Any, account: str, ending: str) -> Non
 
 
 def test_every_account_has_one_receipt_and_leaves_differ(venue: Any, small: Inputs) -> None:
-    index = json.loads((venue.receipts / "index.json").read_text(encoding="utf-8"))
+    index = json.loads((venue.receipts / "index.json").read_text(encoding="utf-8"))["receipts"]
     assert sorted(index) == sorted(small.book.accounts) == list(ACCOUNTS)
     files = {path.name for path in venue.receipts.iterdir()}
     assert files == {"index.json", *(f"{name}{ending}" for name in index.values() for ending in (".cm1", ".json"))}

@@ -2,33 +2,40 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from click.testing import CliRunner, Result
 from scipy.sparse import csr_array
 
+from crossmargin.loading import load_folder
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
+from crossmargin_prover import workflow
 from crossmargin_prover.backend import select_backend
+from crossmargin_prover.cli import main, proving
 from crossmargin_prover.commitments import ChangedInputError, commit_snapshot
 from crossmargin_prover.private import shard_name
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.slack import slack_name
 from crossmargin_prover.snapshot import CommittedSnapshot
-from crossmargin_prover.statement import prove_statement
+from crossmargin_prover.statement import BEGUN, prove_statement
 from crossmargin_prover.store import FolderStore, Store
-from crossmargin_prover.vault import Vault, VaultError
+from crossmargin_prover.vault import Vault, VaultError, write_folder
 from crossmargin_prover.witness import Records
-from crossmargin_verifier.statement import shard_file
+from crossmargin_verifier.statement import StatementManifest, shard_file
 from crossmargin_verifier.verify import verify_statement
 
 BACKEND = select_backend()
@@ -109,7 +116,7 @@ def test_commitment_goes_on_where_it_was_interrupted(pieces: int) -> None:
     verify(prove(snapshot, {}))
 
 
-@pytest.mark.parametrize("pieces", range(2 * SHARDS))
+@pytest.mark.parametrize("pieces", range(2 * SHARDS + 1))
 def test_proof_goes_on_where_it_was_interrupted(snapshot: CommittedSnapshot, pieces: int) -> None:
     store = Fragile(pieces, InterruptedRunError())
     with pytest.raises(InterruptedRunError):
@@ -137,19 +144,19 @@ def test_changed_input_of_a_commitment_is_refused(change: dict[str, Any]) -> Non
     assert store == before
 
 
-@pytest.mark.parametrize("pieces", [1, SHARDS, SHARDS + 1])
+@pytest.mark.parametrize("pieces", [1, SHARDS + 1, SHARDS + 2])
 @pytest.mark.parametrize("change", [{"policy": bytes(31) + b"\x01"}, {"packing": 0}])
 def test_changed_statement_is_refused(snapshot: CommittedSnapshot, pieces: int, change: dict[str, Any]) -> None:
     store = Fragile(pieces, InterruptedRunError())
     with pytest.raises(InterruptedRunError):
         prove(snapshot, store)
     store.pieces = 100
-    with pytest.raises(CrossmarginError, match=r"with the same input|remove the file"):
+    with pytest.raises(CrossmarginError, match="with the same input"):
         prove(snapshot, store, **change)
 
 
 def test_changed_witness_is_refused(snapshot: CommittedSnapshot) -> None:
-    store = Fragile(SHARDS, InterruptedRunError())
+    store = Fragile(SHARDS + 1, InterruptedRunError())
     with pytest.raises(InterruptedRunError):
         prove(snapshot, store)
     store.pieces = 100
@@ -167,7 +174,7 @@ def test_pieces_of_other_runs_are_refused(snapshot: CommittedSnapshot) -> None:
             prove(snapshot, {**kept, **change})
     foreign: dict[str, bytes] = {}
     prove(commit({}), foreign)
-    with pytest.raises(ChangedInputError, match="with the same input"):
+    with pytest.raises(ChangedInputError, match=r"slack-000000\.npz: of another statement"):
         prove(snapshot, {**kept, slack_name(0): foreign[slack_name(0)]})
     first, second = Fragile(3, InterruptedRunError()), Fragile(3, InterruptedRunError())
     for store in (first, second):
@@ -182,7 +189,7 @@ def test_pieces_of_other_runs_are_refused(snapshot: CommittedSnapshot) -> None:
 def test_damaged_pieces_are_refused(snapshot: CommittedSnapshot, damage: bytes) -> None:
     kept: dict[str, bytes] = {}
     prove(snapshot, kept)
-    for name in kept:
+    for name in kept.keys() - {BEGUN}:
         with pytest.raises(MalformedError, match=name.replace(".", r"\.")):
             prove(snapshot, {**kept, name: damage})
     begun = Fragile(3, InterruptedRunError())
@@ -285,3 +292,192 @@ def test_killed_run_is_finished_by_the_same_command(run: Any, tmp_path: Path) ->
     published = [path.read_bytes() for path in bundle.rglob("shard-*.cm1")]
     assert all(data in published for data in kept.values())
     assert not list(vault.glob("work/*"))
+
+
+def command(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def proven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vault with a finished snapshot of the small example and its coverage statement."""
+    vault = tmp_path_factory.mktemp("proven") / "vault"
+    options = ("--book", EXAMPLE, "--vault", vault, "--processes", 1)
+    assert command("commit", *options, "--shard", 4).exit_code == 0
+    assert command("prove", *options, "--statement", "coverage", "--packing", 0).exit_code == 0
+    return vault
+
+
+@pytest.fixture
+def vault(proven: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(proven, tmp_path / "vault"))
+
+
+def later(tmp_path: Path, time: str = "09") -> Path:
+    """The same book an hour later."""
+    book = Path(shutil.copytree(EXAMPLE, tmp_path / f"book-{time}"))
+    market = book / "market.yaml"
+    text = market.read_text(encoding="utf-8").replace("T08:00", f"T{time}:00").replace("T07:59", "T08:59")
+    market.write_text(text, encoding="utf-8")
+    return book
+
+
+def test_report_is_there_before_the_snapshot_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*given: object, **options: object) -> None:
+        raise InterruptedRunError
+
+    monkeypatch.setattr(workflow, "commit_snapshot", killed)
+    vault = Vault.create(tmp_path / "vault")
+    with pytest.raises(InterruptedRunError):
+        workflow.commit(load_folder(EXAMPLE), vault, BACKEND)
+    assert vault.load_report().loaded == 5
+
+
+@pytest.mark.parametrize("pieces", range(6))
+def test_interrupted_take_over_is_taken_over_again(
+    vault: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: int
+) -> None:
+    book, target = later(tmp_path), tmp_path / "later"
+    written = FolderStore.__setitem__
+    left = [pieces]
+
+    def failing(self: FolderStore, name: str, data: bytes) -> None:
+        if not left[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+        left[0] -= 1
+        written(self, name, data)
+
+    monkeypatch.setattr(FolderStore, "__setitem__", failing)
+    result = command("commit", "--book", book, "--vault", target, "--since", vault, "--processes", 1)
+    assert result.exit_code == 1
+    assert "No space left" in result.stderr
+    monkeypatch.setattr(FolderStore, "__setitem__", written)
+    result = command("commit", "--book", book, "--vault", target, "--since", vault, "--processes", 1)
+    assert result.exit_code == 0, result.output
+    assert "no account changed" in result.output
+    digests = {Vault.open(each).load().manifest.digest for each in (vault, target)}
+    assert len(digests) == 1
+    assert not list(target.glob(".*"))
+
+
+def test_prices_that_move_after_a_kill_at_the_end(vault: Path, tmp_path: Path) -> None:
+    """What is left of a finished statement does not stand in the way of the next; what is left of another does."""
+    published = StatementManifest.decode((vault / "statements" / "coverage" / "statement.cm1").read_bytes())
+    begun = replace(published, slack_root=bytes(32)).digest
+    Vault(vault).work("coverage")[BEGUN] = begun
+    Vault(vault).work("initial")[BEGUN] = bytes(32)
+    prove = ("prove", "--book", later(tmp_path), "--vault", vault, "--packing", 0, "--processes", 1, "--statement")
+    assert command(*prove, "coverage").exit_code == 0
+    refused = command(*prove, "initial")
+    assert refused.exit_code == 1
+    assert "an unfinished run of this statement had other prices" in refused.stderr
+    assert command(*prove, "initial", "--restart").exit_code == 0
+
+
+def test_same_id_for_two_snapshots_is_refused(vault: Path, tmp_path: Path) -> None:
+    book = Path(shutil.copytree(EXAMPLE, tmp_path / "book"))
+    balances = book / "balances.csv"
+    balances.write_text(balances.read_text(encoding="utf-8").replace("65000", "65001"), encoding="utf-8")
+    for since, reason in ((vault, "as_of of market.yaml must be later"), (tmp_path / "new", "--since names this")):
+        result = command("commit", "--book", book, "--vault", tmp_path / "new", "--since", since, "--processes", 1)
+        assert result.exit_code == 1
+        assert reason in result.stderr
+
+
+def test_options_that_would_not_be_used_are_refused(vault: Path, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("11" * 32, encoding="utf-8")
+    key.chmod(0o600)
+    for option, reason in ((("--shard", 8), "in shards of 4"), (("--signing-key", key), "another signing key")):
+        result = command("commit", "--book", EXAMPLE, "--vault", vault, "--processes", 1, *option)
+        assert result.exit_code == 1
+        assert reason in result.stderr
+    result = command(
+        "commit", "--book", later(tmp_path), "--vault", tmp_path / "new", "--since", vault, "--signing-key", key,
+        "--processes", 1,
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert "leave --signing-key out" in result.stderr
+
+
+@pytest.mark.parametrize("array", ["data", "nonces", "points", "blinding"])
+def test_commitments_that_do_not_open_are_never_used(vault: Path, tmp_path: Path, array: str) -> None:
+    """An edited record, nonce or point is found before anything is announced or signed."""
+    path = vault / "snapshot" / shard_name(0)
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {each: archive[each].copy() for each in archive.files}
+    arrays[array][-1] ^= 1
+    np.savez(path, **arrays)
+    receipts = command("receipts", "--vault", vault, "--out", tmp_path / "receipts")
+    book = later(tmp_path)
+    with (book / "accounts.csv").open("a", encoding="utf-8") as stream:
+        stream.write("acct-new,\n")
+    commit = command("commit", "--book", book, "--vault", tmp_path / "new", "--since", vault, "--processes", 1)
+    for result in (receipts, commit):
+        assert result.exit_code == 1
+        assert "refused: " in result.stderr
+        assert "publish it now" not in result.output
+    assert not list((tmp_path / "receipts").glob("*.cm1"))
+
+
+def test_vault_in_a_public_folder_is_refused(vault: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    publish = ("publish", "--book", EXAMPLE, "--vault", vault, "--out", bundle, "--processes", 1)
+    command(*publish)
+    assert (bundle / "bundle.json").is_file()
+    result = command("commit", "--book", EXAMPLE, "--vault", bundle / "vault", "--processes", 1)
+    assert "is inside a public bundle" in result.stderr
+    (bundle / "thesis.txt").write_text("years of work", encoding="utf-8")
+    assert "thesis.txt, which would be lost" in command(*publish).stderr
+    for options in (
+        ("--vault", tmp_path / "b" / "vault"),
+        ("--vault", tmp_path / "v", "--receipts", tmp_path / "b" / "r"),
+    ):
+        result = command("run", "--book", EXAMPLE, *options, "--bundle", tmp_path / "b", "--processes", 1)
+        assert "would be inside the public bundle" in result.stderr
+    assert not (tmp_path / "b").exists()
+
+
+def test_damaged_statement_names_its_mend(vault: Path, tmp_path: Path) -> None:
+    proof = vault / "statements" / "coverage" / shard_file(0)
+    data = bytearray(proof.read_bytes())
+    data[-1] ^= 1
+    proof.write_bytes(data)
+    result = command("publish", "--book", EXAMPLE, "--vault", vault, "--out", tmp_path / "bundle", "--processes", 1)
+    assert result.exit_code == 1
+    assert "nothing is published: prove that statement again" in result.stderr
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_receipts_of_two_snapshots_are_not_mixed(vault: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "receipts", tmp_path / "other"
+    assert command("receipts", "--vault", vault, "--out", out).exit_code == 0
+    options = ("--book", EXAMPLE, "--vault", other, "--processes", 1)
+    assert command("commit", *options).exit_code == 0
+    assert command("prove", *options, "--statement", "coverage", "--packing", 0).exit_code == 0
+    result = command("receipts", "--vault", other, "--out", out)
+    assert result.exit_code == 1
+    assert "holds receipts of another snapshot" in result.stderr
+
+
+def test_bundle_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "folder"
+    for exchanges in (True, False):
+        if not exchanges:
+            monkeypatch.setattr("crossmargin_prover.vault._exchange", lambda first, second: False)
+        write_folder(folder, {"a": b"1"})
+        write_folder(folder, {"b": b"2"})
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"b": b"2"}
+        assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_lost_worker_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (BrokenProcessPool("a child process terminated abruptly"), MemoryError()):
+
+        def lost(*given: object, error: BaseException = error, **options: object) -> None:
+            raise error
+
+        monkeypatch.setattr(proving, "commit_book", lost)
+        result = command("commit", "--book", EXAMPLE, "--vault", tmp_path / "vault", "--processes", 1)
+        assert result.exit_code == 1
+        assert result.stderr.splitlines()[-1].startswith("refused: memory ran out, or a worker process was ended")

@@ -120,6 +120,11 @@ def test_damaged_stores(tmp_path: Path) -> None:
         {"indices": arrays["indices"] + 7},
         {"indptr": arrays["indptr"][::-1]},
         {"id_lengths": arrays["id_lengths"] + 1},
+        {"data": np.full_like(arrays["data"], -(2**63))},
+        {"data": arrays["data"].astype(np.float64)},
+        {"order": np.array(0)},
+        {"indptr": arrays["indptr"].reshape(1, -1)},
+        {"ids": np.array(["ann", "ben"])},
     ):
         stream = io.BytesIO()
         np.savez(stream, **{**arrays, **change})

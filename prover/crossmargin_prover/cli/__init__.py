@@ -1,5 +1,7 @@
 """Command line of the exchange: margin, commit, prove, publish, receipts, the whole way in one command, and a demo."""
 
+import resource
+
 import click
 
 from crossmargin_prover.cli.demo import demo
@@ -21,6 +23,8 @@ def main() -> None:
     Exit code: 0 done, 1 refused (bad input, an account that does not satisfy a strict statement, a failing claim),
     2 wrong usage.
     """
+    # A core file of a process that crashed would hold records, nonces and masks.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 for command in (margin, commit, prove, publish, receipts, run, policy, demo):

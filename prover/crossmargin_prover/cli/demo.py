@@ -72,7 +72,7 @@ def demo(book: Path, out: Path) -> None:
     _verify(0, "bundle", str(bundle), "--snapshot", digest)
 
     _say("5. A holder checks his receipt")
-    name = json.loads((receipts / "index.json").read_bytes())[account]
+    name = json.loads((receipts / "index.json").read_bytes())["receipts"][account]
     receipt = receipts / f"{name}.json"
     _verify(0, "receipt", str(receipt), "--bundle", str(bundle), "--id", account, "--snapshot", digest)
 

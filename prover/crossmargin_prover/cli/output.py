@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
@@ -153,7 +154,14 @@ def reporting(command: Callable[Arguments, Returned]) -> Callable[Arguments, Ret
         except CrossmarginError as error:
             click.echo("\n".join(map(printable, f"refused: {error}".split("\n"))), err=True)
         except OSError as error:
-            click.echo(printable(f"refused: {error.filename or ''}: {error.strerror or error}"), err=True)
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(printable(f"refused: {where}{error.strerror or error}"), err=True)
+        except (BrokenExecutor, MemoryError):
+            click.echo(
+                "refused: memory ran out, or a worker process was ended from outside: use fewer --processes or a "
+                "smaller --shard; the same command goes on from what is finished",
+                err=True,
+            )
         sys.exit(REFUSED)
 
     return wrapped

@@ -11,6 +11,7 @@ import click
 
 from crossmargin.loading import load_parameters
 from crossmargin_prover.backend import available, select_backend
+from crossmargin_prover.bundle import check_bundle_folder
 from crossmargin_prover.cli.output import (
     REFUSED,
     book_option,
@@ -24,8 +25,16 @@ from crossmargin_prover.cli.output import (
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.statement import DEFAULT_PACKING
 from crossmargin_prover.vault import Vault, VaultError
+from crossmargin_prover.workflow import (
+    check_receipts_folder,
+    holds_book,
+    is_proven,
+    renew_report,
+    thin_totals,
+    times,
+    write_receipts,
+)
 from crossmargin_prover.workflow import commit as commit_book
-from crossmargin_prover.workflow import holds_book, is_proven, thin_totals, write_receipts
 from crossmargin_prover.workflow import prove as prove_one
 from crossmargin_prover.workflow import publish as publish_statements
 from crossmargin_verifier.verdict import Verdict
@@ -43,7 +52,7 @@ vault_option = click.option(
 shard_option = click.option(
     "--shard",
     type=click.IntRange(min=1),
-    help="Accounts per shard, a power of two. [default: what costs least]",
+    help="Accounts per shard, a power of two up to 2^20. [default: what costs least]",
 )
 since_option = click.option(
     "--since",
@@ -68,6 +77,9 @@ packing_option = click.option(
     default=DEFAULT_PACKING,
     show_default=True,
     help="2^PACKING accounts share a slack row: fewer published bytes, slower proofs.",
+)
+restart_option = click.option(
+    "--restart", is_flag=True, help="Give up what an interrupted run of a statement has finished."
 )
 processes_option = click.option(
     "--processes",
@@ -108,7 +120,7 @@ def commit(
       crossmargin commit --book examples/book --vault build/vault
     """
     with worker_pool(processes) as executor:
-        _commit(book, vault, since, shard, signing_key, reject_bad_accounts, backend, executor)
+        _commit_once(book, vault, since, shard, signing_key, reject_bad_accounts, backend, executor)
 
 
 def _commit(
@@ -127,8 +139,7 @@ def _commit(
     start = time.monotonic()
     inputs = load(book, reject_bad_accounts)
     click.echo(f"  load: {len(inputs.book):,} done in {time.monotonic() - start:.1f} s", err=True)
-    key = None if earlier is None else earlier.signing_key
-    target = Vault.create(vault, key if signing_key is None else SigningKey.read(signing_key))
+    target = Vault.create(vault, None if signing_key is None else SigningKey.read(signing_key), earlier)
     click.echo(f"backend: {backend}", err=True)
     with target.locked(), stage_progress() as progress:
         committed = commit_book(
@@ -142,8 +153,9 @@ def _commit(
         )
     report = committed.report
     click.echo(f"{report.loaded} accounts committed, {report.padding} padding, {report.rejected_accounts} rejected")
+    digest = committed.snapshot.manifest.digest.hex()
     if committed.taken_over:
-        click.echo("no account changed: the earlier snapshot, its published digest and its receipts stay")
+        click.echo(f"no account changed: the earlier snapshot, its digest {digest} and its receipts stay")
         return
     if committed.other_columns:
         click.echo("other columns than the earlier snapshot: every account is committed anew")
@@ -153,7 +165,7 @@ def _commit(
             f"blinded anew: {committed.unchanged} accounts without a change, {committed.changed} with one; "
             f"committed anew: {fresh}"
         )
-    click.echo(f"snapshot digest {committed.snapshot.manifest.digest.hex()}: publish it now")
+    click.echo(f"snapshot digest {digest}: publish it now")
 
 
 def _commit_once(
@@ -167,10 +179,23 @@ def _commit_once(
     executor: Executor | None,
 ) -> None:
     """Commit the book, unless the vault holds its finished snapshot already."""
-    if not Vault(vault).is_finished:
+    opened = Vault(vault)
+    if since is not None and since.resolve() == vault.resolve():
+        raise VaultError(f"{vault}: --since names this vault itself: name the earlier one")
+    if not opened.is_finished:
         _commit(book, vault, since, shard, signing_key, reject_bad_accounts, backend, executor)
-    elif not holds_book(Vault(vault), load(book, reject_bad_accounts)):
+        return
+    inputs = load(book, reject_bad_accounts)
+    if not holds_book(opened, inputs):
         raise VaultError(f"{vault} holds the finished snapshot of other accounts: choose another folder")
+    manifest = opened.load().manifest
+    if shard is not None and shard != manifest.accounts_per_shard:
+        raise VaultError(f"{vault} is committed already, in shards of {manifest.accounts_per_shard}: leave --shard out")
+    if signing_key is not None and SigningKey.read(signing_key).public != opened.signing_key.public:
+        raise VaultError(f"{vault} has another signing key already: leave --signing-key out")
+    with opened.locked():
+        renew_report(opened, inputs)
+    click.echo(f"committed already; snapshot digest {manifest.digest.hex()}")
 
 
 @click.command(short_help="Prove statements about the snapshot.")
@@ -181,7 +206,9 @@ def _commit_once(
 )
 @since_option
 @packing_option
-@click.option("--restart", is_flag=True, help="Give up what an interrupted run of the statement has finished.")
+@restart_option
+@signing_option
+@reject_option
 @backend_option
 @processes_option
 @reporting
@@ -192,6 +219,8 @@ def prove(
     since: Path | None,
     packing: int,
     restart: bool,
+    signing_key: Path | None,
+    reject_bad_accounts: bool,
     backend: str,
     processes: int,
 ) -> None:
@@ -208,7 +237,7 @@ def prove(
     """
     with worker_pool(processes) as executor:
         if since is not None:
-            _commit_once(book, vault, since, None, None, False, backend, executor)
+            _commit_once(book, vault, since, None, signing_key, reject_bad_accounts, backend, executor)
         _prove(book, vault, statements, packing, restart, backend, executor)
 
 
@@ -276,9 +305,11 @@ def _publish(
     book: Path, vault: Path, statements: Sequence[str], out: Path, backend: str, executor: Executor | None
 ) -> Verdict:
     opened = Vault.open(vault)
+    if len(times(opened)) > 1:
+        click.echo("warning: the proven statements are about prices of different times", err=True)
     for each in thin_totals(opened):
         click.echo(f"warning: published total over few accounts: {printable(each)}", err=True)
-    with stage_progress() as progress:
+    with opened.locked(), stage_progress() as progress:
         return publish_statements(
             opened,
             load_parameters(book),
@@ -326,6 +357,7 @@ def _receipts(vault: Path, out: Path, accounts: Sequence[str]) -> None:
 @since_option
 @shard_option
 @packing_option
+@restart_option
 @signing_option
 @reject_option
 @backend_option
@@ -339,6 +371,7 @@ def run(
     since: Path | None,
     shard: int | None,
     packing: int,
+    restart: bool,
     signing_key: Path | None,
     reject_bad_accounts: bool,
     backend: str,
@@ -352,13 +385,19 @@ def run(
     Example:
       crossmargin run --book examples/book --vault build/vault --bundle build/bundle --receipts build/receipts
     """
+    check_bundle_folder(bundle)
+    for private in (vault, *([] if out is None else [out])):
+        if bundle.resolve() in (private.resolve(), *private.resolve().parents):
+            raise VaultError(f"{private} would be inside the public bundle: choose another folder")
+    if out is not None:
+        check_receipts_folder(out)
     with worker_pool(processes) as executor:
         _commit_once(book, vault, since, shard, signing_key, reject_bad_accounts, backend, executor)
         parameters = load_parameters(book)
         names = [each.name for each in parameters.model.statements]
-        missing = [name for name in names if not is_proven(Vault(vault), parameters, name)]
+        missing = [name for name in names if not is_proven(Vault(vault), parameters, name, packing)]
         if missing:
-            _prove(book, vault, missing, packing, False, backend, executor)
+            _prove(book, vault, missing, packing, restart, backend, executor)
         verdict = _publish(book, vault, names, bundle, backend, executor)
     if out is not None:
         _receipts(vault, out, ())
