@@ -38,6 +38,7 @@ from crossmargin_verifier.amounts import format_amount
 from crossmargin_verifier.arithmetic import PLAIN
 from crossmargin_verifier.bundle import BUNDLE_FILE
 from crossmargin_verifier.errors import RejectedError
+from crossmargin_verifier.group import POINT_BYTES
 from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.statement import STATEMENT_FILE, StatementManifest
 from crossmargin_verifier.verdict import Verdict
@@ -63,6 +64,12 @@ __all__ = [
 
 DEFAULT_SHARD = {"kernel": 2**15, "reference": 2**12}
 """Largest shard by backend unless asked otherwise: some seconds of work, so that an interruption costs little."""
+
+BYTES_PER_ACCOUNT = 45
+"""Published bytes that an account may cost, padding and proofs included."""
+
+PROOF_BYTES = 2700
+"""Bytes of a shard proof, about (SPEC section 9)."""
 
 OPENING_ACCOUNTS = 3000
 """Accounts whose other work costs as much as the opening of a shard, in either backend (docs/benchmarks.md)."""
@@ -155,10 +162,19 @@ def commit(
 
 
 def default_shard(accounts: int, backend: Backend) -> int:
-    """Return the size of shards that costs least: large ones save openings, small ones padding."""
+    """Return the size of shards that costs least time and, where one can, at most BYTES_PER_ACCOUNT.
+
+    Large shards save openings, small ones padding.
+    """
     largest = DEFAULT_SHARD.get(backend.name, DEFAULT_SHARD["reference"])
-    sizes = [1 << bits for bits in range(largest.bit_length())]
-    return min(sizes, key=lambda size: -(-accounts // size) * (size + OPENING_ACCOUNTS))
+    shards = {size: -(-accounts // size) for size in (1 << bits for bits in range(largest.bit_length()))}
+    row = POINT_BYTES / (1 << DEFAULT_PACKING)
+    small = [
+        size
+        for size, count in shards.items()
+        if count * (size * (POINT_BYTES + row) + PROOF_BYTES) <= accounts * BYTES_PER_ACCOUNT
+    ]
+    return min(small or shards, key=lambda size: shards[size] * (size + OPENING_ACCOUNTS))
 
 
 def _report(inputs: Inputs, leaves: int) -> Report:
