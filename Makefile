@@ -41,7 +41,7 @@ ifneq ($(KERNEL),no)
 endif
 	$(BIN)/python docs/check_links.py
 
-bench: $(DEVELOPMENT) kernel ## measure every stage and write docs/benchmarks.md (half an hour); SIZE=small: some minutes
+bench: $(DEVELOPMENT) kernel ## measure every stage and write docs/benchmarks.md (20 minutes); SIZE=small: some minutes
 	$(BIN)/python -m benchmarks.run --size $(SIZE)
 
 plots: $(DEVELOPMENT) ## write docs/benchmarks.md and its plots again from the figures beside them

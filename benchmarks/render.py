@@ -47,20 +47,20 @@ COUNTED = ("load", "evaluate", "commit positions", "commit slacks", "prove shard
 INTRODUCTION = """# Benchmarks
 
 What a proof costs, from Parquet tables to a bundle that was verified, and how far that is from the least that its
-arithmetic can cost. `make bench` measures all of this and writes this page (about half an hour on two cores; some
+arithmetic can cost. `make bench` measures all of this and writes this page (about 20 minutes on two cores; some
 minutes with SIZE=small, which writes to build/bench instead). `make plots` writes page and plots again from the
 figures, which lie in [plots/figures.json](plots/figures.json).
 
 {machine}
 
-**How.** The book is made up ([benchmarks/book.py](../benchmarks/book.py)): one asset, linear perpetuals, futures and
-options on 4 underlyings, every account solvent, open interest zero. Unless a table says otherwise: 500 columns, 10
-positions an account, and one strict statement, maintenance margin with 16 rows and one auxiliary (17 values of 64 bits
-an account), 4 accounts to a slack row (gamma 2). A run is what `crossmargin run` does with one statement: load the
-book, commit it, evaluate and prove the statement, publish the bundle, which is verified before. A verification is what
-`crossmargin-verify bundle --kernel` does. Each is a fresh process, and the time of the whole begins with its start;
-every time is of a single run. Peak memory is sampled, and pages that processes share count in each of them. Rates are
-of one core: of all cores that work, divided by their number."""
+**How.** The book is made up ([benchmarks/book.py](../benchmarks/book.py)): one asset, linear perpetuals, futures
+and options on 4 underlyings, every account solvent, open interest zero. Unless a table says otherwise: 500 columns,
+10 positions an account, and one strict statement, maintenance margin with 16 rows and one auxiliary (17 values of
+64 bits an account), 4 accounts to a slack row (gamma 2). A run is what `crossmargin run` does with one statement:
+load the book, commit it, evaluate and prove the statement, publish the bundle, which is verified before. A
+verification is what `crossmargin-verify bundle --kernel` does. Each is a fresh process, and the time of the whole
+begins with its start; every time is of a single run unless it says otherwise. Peak memory is sampled, and pages
+that processes share count in each of them. Rates are of one core: of all cores that work, divided by their number."""
 
 GROWTH = """## From a book to a verified bundle
 
@@ -90,7 +90,7 @@ without them. In parentheses: times the floor. *Values* and *entries* are 64-bit
 account; *rate* is accounts committed and proven in a second, without generators; *bytes* are those of points and
 proofs for an account; *MiB* is the peak memory of the run. Statements with more rows add up the worst losses of 4 and
 of 16 underlyings, with 4 and 16 auxiliaries ([benchmarks/models.py](../benchmarks/models.py)). The usual book was
-measured anew in each table, which shows how much one run differs from another."""
+measured anew in each table: its rates, {spread}, show how much one run differs from another on this machine."""
 
 INCREMENTAL = """## An hour later
 
@@ -98,7 +98,8 @@ INCREMENTAL = """## An hour later
 from its vault: with some accounts changed, one position each, or with the same accounts and all prices moved. What is
 taken over shows in the commitment: an account is blinded anew, and what changed is added, instead of being committed
 anew; after a mere move of prices the snapshot stays, with its published digest and its receipts. Slacks change with
-every price, and no slack row is blinded twice alike, so that a statement is proven in full each time."""
+every price, and no slack row is blinded twice alike, so that a statement is proven in full each time. Each run is the
+fastest of {repeats}."""
 
 PLAIN = """## Without the compiled kernel
 
@@ -107,9 +108,10 @@ arithmetic of the same kind, include deriving the generators. Bytes are those of
 
 FURTHER = """## Ten million accounts
 
-Nothing in a run grows faster than the accounts: shards have one size, and what is kept of each account is a constant.
-Cost of one more account between the measured sizes, and what a straight line through the sizes of {large:,} accounts
-and more (least squares of relative errors) says of {far:,}. The last column is drawn out, not measured."""
+Shards have one size, and what is kept of each account is a constant. Cost of one more account between the measured
+sizes, and what follows for {far:,}: from a straight line through the sizes of {large:,} accounts and more (least
+squares of relative errors), and from going on at the cost of the last step. Where the last step costs more than the
+one before, the line says too little. The last two columns are drawn out, not measured."""
 
 
 def page(figures: Figures, plots: Sequence[str]) -> str:
@@ -141,10 +143,11 @@ def write(results: Path, docs: Path) -> None:
 def _introduction(figures: Figures) -> str:
     machine = figures.data["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    commit = f"; commit {machine['commit']}" if machine.get("commit") else ""
     memory = f", {machine['memory'] / GIGABYTE:.0f} GiB of memory" if machine["memory"] else ""
     text = (
         f"**Machine.** {machine['processor']}, {_cores(machine['cores'])} of a virtual machine{memory}, "
-        f"{machine['system']}; {versions}."
+        f"{machine['system']}; {versions}{commit}."
     )
     return _wrapped(INTRODUCTION.format(machine=text))
 
@@ -282,7 +285,7 @@ def _floor(figures: Figures, plots: Sequence[str]) -> str:
         costs = "which could not be measured here without a Rust tool chain"
         if units is not None:
             costs = (
-                f"in the same run: an affine addition in a batch {units['additions']:.0f} ns, a product modulo p "
+                f"in the same campaign: an affine addition in a batch {units['additions']:.0f} ns, a product modulo p "
                 f"{units['base']:.1f} ns, a product in F {units['scalar']:.1f} ns"
             )
         integer = float(figures.data["machine"]["integer"])
@@ -337,7 +340,10 @@ def _sweeps(figures: Figures, plots: Sequence[str]) -> str:
         if not group:
             continue
         if not parts:
-            parts += [_wrapped(SWEEPS.format(accounts=group[0][1].accounts)), _plot("sweeps", plots)]
+            parts += [
+                _wrapped(SWEEPS.format(accounts=group[0][1].accounts, spread=_spread(figures))),
+                _plot("sweeps", plots),
+            ]
         rows = [
             (
                 label,
@@ -369,6 +375,12 @@ def _sweeps(figures: Figures, plots: Sequence[str]) -> str:
         )
         parts.append(_table(headings, rows))
     return "\n\n".join(part for part in parts if part)
+
+
+def _spread(figures: Figures) -> str:
+    """Return the rates of the points that are the same but for their names, in rising order."""
+    same = [figures.point(key) for key in ("rows/16", "positions/10", "columns/500", "gamma/2")]
+    return ", ".join(f"{rate:,.0f}" for rate in sorted(point.rate for point in same if point is not None))
 
 
 def _micro(point: Measured, seconds: float) -> str:
@@ -408,7 +420,13 @@ def _incremental(figures: Figures, plots: Sequence[str]) -> str:
         )
     rows.sort(key=lambda row: row[0] != "in full")
     headings = ("run", "commitments", "load", "commit", "prove", "publish", "whole run", "of the full one")
-    parts = [_wrapped(INCREMENTAL.format(accounts=accounts, cores=_cores(found["processes"])))]
+    parts = [
+        _wrapped(
+            INCREMENTAL.format(
+                accounts=accounts, cores=_cores(found["processes"]), repeats=found["plan"].get("repeats", 1)
+            )
+        )
+    ]
     parts += [_table(headings, rows, left=2), _plot("incremental", plots)]
     return "\n\n".join(part for part in parts if part)
 
@@ -452,9 +470,12 @@ def _further(figures: Figures) -> str:
         points = [(point.accounts, value) for point, value in zip(group, values, strict=True)]
         steps = [(after - before) / (larger - smaller) for (smaller, before), (larger, after) in pairwise(points)]
         line = line_through(points)
-        rows.append((name, *(_step(step, unit) for step in steps), _step(line.slope, unit), _far(line, unit)))
+        last = Line(points[-1][1] - steps[-1] * points[-1][0], steps[-1])
+        rows.append(
+            (name, *(_step(step, unit) for step in steps), _step(line.slope, unit), _far(line, unit), _far(last, unit))
+        )
     spans = [f"{a.accounts:,} to {b.accounts:,}" for a, b in pairwise(group)]
-    headings = ("for an account", *spans, "line", f"{FAR:,} accounts")
+    headings = ("for an account", *spans, "line", f"{FAR:,}, line", f"{FAR:,}, last step")
     return _wrapped(FURTHER.format(large=LARGE, far=FAR)) + "\n\n" + _table(headings, rows)
 
 
@@ -484,7 +505,10 @@ def _far(line: Line, unit: str) -> str:
 
 def _missing(figures: Figures) -> str:
     failed = sorted(figures.data["failed"])
-    return f"Not measured in this campaign: {', '.join(failed)}." if failed else ""
+    notes = list(figures.data.get("notes", ()))
+    if failed:
+        notes.append(f"Not measured in this campaign: {', '.join(failed)}.")
+    return "## Notes on this campaign\n\n" + "\n".join(fill(f"- {note}", 120) for note in notes) if notes else ""
 
 
 def _cores(count: int) -> str:

@@ -203,7 +203,7 @@ def look(task: dict[str, Any]) -> dict[str, Any]:
     account, receipts = inputs.book.accounts[0], Path(task["receipts"])
     del inputs
     write_receipts(Vault.open(Path(task["vault"])), receipts, [account])
-    (name,) = json.loads((receipts / "index.json").read_text(encoding="utf-8")).values()
+    (name,) = json.loads((receipts / "index.json").read_text(encoding="utf-8"))["receipts"].values()
     with clock.stage("check receipt"):
         check_receipt(receipts / f"{name}.json", Path(task["bundle"]), account)
     return {"stages": clock.stages, "sizes": asdict(sizes)}

@@ -18,7 +18,9 @@ KERNEL = ROOT / "prover" / "kernel"
 TARGET = ROOT / "build" / "kernel" / "target"
 COMMAND = ["cargo", "run", "--release", "--locked", "--quiet", "-p", "crossmargin-kernel-core", "--example", "measure"]
 
-RUNS = 2
+RUNS = 5
+"""Measurements, since one may fall into a slow moment of a shared machine."""
+
 KEYS = {"additions": "additions", "products mod p": "base", "products in F": "scalar"}
 PLAIN = re.compile(r"(?P<name>\S.*?) +(?P<ns>[\d.]+) ns")
 FLOORED = re.compile(
