@@ -1,7 +1,9 @@
 """`crossmargin-verify bundle` with processes, threads and the kernel: one verdict, and clear words when they fail."""
 
+import json
 import os
 import re
+import subprocess
 import sys
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
@@ -139,6 +141,59 @@ def test_a_killed_worker_is_no_verdict(venue: Any, monkeypatch: pytest.MonkeyPat
         "COULD NOT CHECK: a worker process ended early; perhaps memory ran out: try fewer processes\n"
     )
     assert '"could not check"' in run(venue.bundle, "--processes", "2", "--json").stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(24, "Too many open files"), "OSError: [Errno 24] Too many open files"),
+        (RuntimeError("can't start new thread"), "RuntimeError: can't start new thread"),
+        (MemoryError(), "memory ran out"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+@pytest.mark.parametrize("command", ["bundle", "receipt"])
+def test_no_failure_of_the_machine_is_a_rejection(
+    venue: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str, command: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, f"check_{command}", fail)
+    options = [str(venue.bundle)]
+    if command == "receipt":
+        options = [str(venue.bundle / "none"), "--bundle", str(venue.bundle), "--id", "nobody"]
+    result = CliRunner().invoke(main, [command, *options])
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"COULD NOT CHECK: {words}\n")
+    result = CliRunner().invoke(main, [command, *options, "--json"])
+    assert (result.exit_code, result.stderr) == (2, "")
+    assert json.loads(result.stdout) == {"verified": False, "could not check": words}
+
+
+LIMITED = """
+import resource, sys
+from crossmargin_verifier.cli import main
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (10, 10))
+    main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
+@pytest.mark.parametrize("as_json", [False, True])
+def test_too_few_open_files_are_no_verdict(venue: Any, tmp_path: Path, as_json: bool) -> None:
+    script = tmp_path / "limited.py"
+    script.write_text(LIMITED, encoding="utf-8")
+    command = [sys.executable, script, "bundle", venue.bundle, "--processes", "2", *["--json"] * as_json]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 2, finished.stdout + finished.stderr
+    if as_json:
+        assert "Too many open files" in json.loads(finished.stdout)["could not check"]
+    else:
+        assert finished.stdout == ""
+        assert "COULD NOT CHECK: OSError" in finished.stderr
+        assert "Traceback" not in finished.stderr
 
 
 def test_progress_counts_up_to_all(venue: Any) -> None:
