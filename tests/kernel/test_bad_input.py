@@ -343,8 +343,9 @@ def test_a_kernel_without_a_version_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_adapter_refuses_what_it_cannot_hand_over() -> None:
-    with pytest.raises(ValueError, match="column"):
+    with pytest.raises(ValueError, match="an entry beyond the last column") as refused:
         BACKEND.commit_sparse(np.array([0, 1]), np.array([2**40]), np.array([1]), [1])
+    assert str(2**40) not in str(refused.value)
     with pytest.raises(ValueError, match="uint64"):
         BACKEND.commit_bits(np.zeros((2, 1), dtype=np.int64), 0, [1, 2])
     with pytest.raises(ValueError, match="dimensions"):
