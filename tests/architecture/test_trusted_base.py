@@ -19,7 +19,7 @@ WORKERS = "workers.py"
 """The one module of the verifier, beside its command, that may start processes: copies of the verifier itself."""
 
 KERNEL_BACKEND = "crossmargin_prover.backend.kernel"
-"""The one module that needs the compiled kernel as soon as it is imported; `backend` imports it only where there is one."""
+"""The one module that needs the compiled kernel when it is imported; `backend` imports it where there is one."""
 
 LIST_MODULES = """
 import importlib, json, sys

@@ -55,7 +55,7 @@ def test_stub_agrees_with_the_module() -> None:
 
 @pytest.fixture
 def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Return build.py with a kernel that is installed, no tool chain, a stamp of its own, and commands that only count."""
+    """Return build.py with a kernel that is installed, no tool chain, a stamp of its own, commands that only count."""
     specification = importlib.util.spec_from_file_location("kernel_build", KERNEL / "build.py")
     assert specification is not None
     assert specification.loader is not None

@@ -73,7 +73,9 @@ def sources_digest(folder: Path) -> str:
         files += [folder / crate / "Cargo.toml", *(folder / crate).rglob("*.rs"), *(folder / crate).glob("*.pyi")]
     state = hashlib.sha256()
     for file in sorted(files):
-        state.update(f"{file.relative_to(folder).as_posix()}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+        state.update(
+            f"{file.relative_to(folder).as_posix()}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode()
+        )
     return state.hexdigest()
 
 

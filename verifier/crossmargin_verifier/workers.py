@@ -23,7 +23,7 @@ Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, the accounts done and all accounts: first with none done, last with all."""
 
 IN_FLIGHT = 2
-"""Pieces for each worker that are prepared, worked on or waiting to be handed on, so that none waits for its next one."""
+"""Pieces for each worker that are prepared, worked on or waiting to be handed on, so that no worker waits."""
 
 MAX_THREADS = 1024
 """Threads of one operation: as many as the compiled kernel takes."""
