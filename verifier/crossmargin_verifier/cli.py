@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -118,7 +118,8 @@ def bundle(
             arithmetic=arithmetic,
             progress=_Meter() if terminal else no_progress,
         )
-    click.echo(json.dumps(verdict.data, indent=2) if as_json else verdict.text, nl=as_json)
+    with _outcome(as_json):
+        click.echo(json.dumps(verdict.data, indent=2) if as_json else verdict.text, nl=as_json)
     sys.exit(0 if verdict.verified else REJECTED)
 
 
@@ -140,16 +141,16 @@ def receipt(file: Path, folder: Path, holder: str, snapshot: bytes | None, key: 
     """
     with _outcome(as_json):
         checked = check_receipt(file, folder, holder, snapshot_digest=snapshot, key=key)
-    if as_json:
-        result = {
-            "verified": True,
-            "signed": checked.signed,
-            "unchecked policies": list(checked.unchecked),
-            "receipt": checked.view,
-        }
-        click.echo(json.dumps(result, indent=2))
-    else:
-        _show_receipt(checked)
+        if as_json:
+            result = {
+                "verified": True,
+                "signed": checked.signed,
+                "unchecked policies": list(checked.unchecked),
+                "receipt": checked.view,
+            }
+            click.echo(json.dumps(result, indent=2))
+        else:
+            _show_receipt(checked)
 
 
 def _show_receipt(checked: CheckedReceipt) -> None:
@@ -246,10 +247,12 @@ class _Meter:
 
 
 def _stop(word: str, reason: str, code: int, as_json: bool) -> NoReturn:
-    if as_json:
-        click.echo(json.dumps({"verified": False, word: reason}))
-    else:
-        click.echo(f"{word.upper()}: {_plain(reason)}", err=True)
+    # The exit code counts, also where nothing can be written.
+    with suppress(OSError):
+        if as_json:
+            click.echo(json.dumps({"verified": False, word: reason}))
+        else:
+            click.echo(f"{word.upper()}: {_plain(reason)}", err=True)
     sys.exit(code)
 
 
