@@ -136,9 +136,11 @@ def read_statement(folder: Path, relation: Relation | None = None) -> dict[str, 
     for name, points in ((POSITIONS_FILE, snapshot.leaves), (SLACK_FILE, snapshot.leaves >> statement.packing)):
         files[name] = read_plain_file(folder / name, point_file_size(points), exactly=True)
     shape = None if relation is None else Shape.of(snapshot, statement, relation)
+    size = MAX_PROOF_BYTES if shape is None else shape.shard_size
+    # A statement about another relation has shard files of other sizes; V2 says so better than they do.
+    exactly = relation is not None and statement.relation_digest == relation.digest
     for shard in range(snapshot.shards):
-        size = MAX_PROOF_BYTES if shape is None else shape.shard_size
-        files[shard_file(shard)] = read_plain_file(folder / shard_file(shard), size, exactly=shape is not None)
+        files[shard_file(shard)] = read_plain_file(folder / shard_file(shard), size, exactly=exactly)
     for name in (TOTALS_FILE, AUXILIARY_TOTALS_FILE):
         with suppress(FileNotFoundError):
             files[name] = read_plain_file(folder / name, MAX_PROOF_BYTES)
