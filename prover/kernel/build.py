@@ -4,11 +4,10 @@
     build.py lint            format, lints, and that the stub agrees with the module
     build.py test            the tests in Rust
 
-Without a Rust tool chain nothing is done, and the prover runs in plain Python; the argument `no` removes an installed
-kernel. Nothing is built either while the sources are those of the last installation.
+Without a Rust tool chain nothing is built, and the prover runs in plain Python; a kernel of other sources is removed,
+and the argument `no` removes any. Nothing is built either while the sources are those of the last installation.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -18,6 +17,8 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
+from crossmargin_verifier.kernel import sources_digest
+
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build" / "kernel"
 STAMP = Path(sys.prefix) / ".kernel-installed"
@@ -25,22 +26,6 @@ SLOWER = "everything works without the compiled kernel, slower"
 ENVIRONMENT = {"CARGO_TARGET_DIR": str(BUILD / "target"), **os.environ}
 STUB_CHECK = [sys.executable, "-m", "mypy.stubtest", "crossmargin_kernel", "--allowlist", str(HERE / "stub.allow")]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet"]
-
-
-def sources() -> list[Path]:
-    """Return the files that the kernel is made of."""
-    found = [HERE / "Cargo.toml", HERE / "Cargo.lock", HERE / "binding" / "pyproject.toml"]
-    for crate in ("core", "binding"):
-        found += [HERE / crate / "Cargo.toml", *(HERE / crate).rglob("*.rs"), *(HERE / crate).glob("*.pyi")]
-    return sorted(found)
-
-
-def digest() -> str:
-    """Return a digest of the sources and the tool chain's version."""
-    state = hashlib.sha256(run("rustc", "--version").encode())
-    for file in sources():
-        state.update(f"{file.relative_to(HERE).as_posix()}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return state.hexdigest()
 
 
 def run(*command: str) -> str:
@@ -72,7 +57,8 @@ def build() -> None:
     shutil.rmtree(wheels, ignore_errors=True)
     command = [sys.executable, "-m", "maturin", "build", "--release", "--locked", "--quiet", "--interpreter"]
     command += [sys.executable, "--manifest-path", str(HERE / "binding" / "Cargo.toml"), "--out", str(wheels)]
-    finished = subprocess.run(command, cwd=HERE, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    environment = {**ENVIRONMENT, "CROSSMARGIN_KERNEL_SOURCES": sources_digest(HERE)}
+    finished = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, check=False)
     if finished.returncode:
         print(finished.stdout, finished.stderr, sep="", file=sys.stderr)
         finished.check_returncode()
@@ -86,16 +72,22 @@ def install(choice: str = "yes") -> int:
         print(f"KERNEL={choice}: must be yes or no", file=sys.stderr)
         return 2
     if choice == "no":
-        if installed():
-            subprocess.run([*PIP, "uninstall", "--yes", "crossmargin-kernel"], check=True)
-        STAMP.unlink(missing_ok=True)
+        uninstall()
         print(f"The compiled kernel is not built, as KERNEL=no says: {SLOWER}.")
         return 0
+    sources = sources_digest(HERE)
+    stamp = STAMP.read_text(encoding="utf-8") if STAMP.exists() else ""
     if reason := missing():
-        print(f"The compiled kernel is not built, since {reason}: {SLOWER}.")
+        if not installed():
+            print(f"The compiled kernel is not built, since {reason}: {SLOWER}.")
+        elif stamp.partition("\n")[0] == sources:
+            print(f"The installed kernel is kept: its sources have not changed. Another is not built, since {reason}.")
+        else:
+            uninstall()
+            print(f"The installed kernel was of other sources and is removed. None is built, since {reason}: {SLOWER}.")
         return 0
-    wanted = digest()
-    if installed() and STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
+    wanted = f"{sources}\n{run('rustc', '--version')}"
+    if installed() and stamp == wanted:
         return 0
     print("Building the compiled kernel (about a minute)", flush=True)
     STAMP.unlink(missing_ok=True)
@@ -107,6 +99,13 @@ def install(choice: str = "yes") -> int:
         return 1
     STAMP.write_text(wanted, encoding="utf-8")
     return 0
+
+
+def uninstall() -> None:
+    """Remove an installed kernel."""
+    if installed():
+        subprocess.run([*PIP, "uninstall", "--yes", "crossmargin-kernel"], check=True)
+    STAMP.unlink(missing_ok=True)
 
 
 def installed() -> bool:

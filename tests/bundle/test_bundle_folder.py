@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -45,14 +46,14 @@ def test_missing_folders_cannot_be_checked(bundle: Path) -> None:
 
 
 def test_unreadable_file_cannot_be_checked(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = Path.open
+    opened = os.open
 
-    def refuse(path: Path, *arguments: Any, **options: Any) -> Any:
-        if path.name == "slack.cm1":
+    def refuse(path: Any, *arguments: Any, **options: Any) -> int:
+        if Path(path).name == "slack.cm1":
             raise PermissionError(13, "Permission denied", str(path))
         return opened(path, *arguments, **options)
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(CannotCheckError, match=r"slack\.cm1: Permission denied"):
         check_bundle(bundle)
 
@@ -204,11 +205,11 @@ def test_folder_in_place_of_a_file_is_refused(bundle: Path) -> None:
 def test_file_beyond_its_limit_is_not_read(bundle: Path, file: str) -> None:
     with (bundle / file).open("r+b") as stream:
         stream.truncate(MAX_DECLARATION_BYTES + 1)
-    assert f"{file}: more than {MAX_DECLARATION_BYTES} bytes" in refused(bundle)
+    assert f"{file}: {MAX_DECLARATION_BYTES + 1} bytes: at most {MAX_DECLARATION_BYTES}" in refused(bundle)
 
 
 @pytest.mark.parametrize("file", ["columns.cm1", "snapshot.cm1", "statement.cm1", "positions.cm1", "shard-000000.cm1"])
 def test_huge_file_of_a_statement_is_not_read(bundle: Path, file: str) -> None:
     with (bundle / "initial" / file).open("r+b") as stream:
         stream.truncate(1 << 40)  # sparse
-    assert refused(bundle).startswith(f"statement initial: {file}: {1 << 40} bytes: at most ")
+    assert re.match(f"statement initial: {file}: {1 << 40} bytes: (at most|must be) ", refused(bundle))

@@ -23,7 +23,9 @@ from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.encoding import dump_canonical
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.cli import main as prover
+from crossmargin_verifier import check
 from crossmargin_verifier.cli import main as verifier
+from crossmargin_verifier.errors import RejectedError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = EXAMPLES / "small"
@@ -120,6 +122,19 @@ def test_options_compare_every_digest(venue: Any) -> None:
         refused = run(verifier, "bundle", venue.bundle, *wrong)
         assert refused.exit_code == 1
         assert refused.stderr.startswith("REJECTED: V10: ")
+
+
+def test_wrong_digests_are_found_before_anything_is_verified(venue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*_: object, **__: object) -> None:
+        raise AssertionError("verified")
+
+    monkeypatch.setattr(check, "verify_snapshot", late)
+    monkeypatch.setattr(check, "compile_policy", late)
+    for name in ("snapshot", "maintenance statement", "maintenance policy", "receipt key", "weekly policy"):
+        with pytest.raises(RejectedError, match=rf"V10: .*{name}"):
+            check.check_bundle(venue.bundle, {name: bytes(32)})
+    with pytest.raises(AssertionError, match="verified"):
+        check.check_bundle(venue.bundle)
 
 
 @pytest.mark.parametrize(

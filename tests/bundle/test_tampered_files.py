@@ -51,7 +51,7 @@ GUARDS = {
         "as_of": "V2",
         "columns digest": "V2",
         "N": MALFORMED,
-        "S": CANNOT,  # there is no second shard
+        "S": MALFORMED,  # the positions are too few
         "position root": "V3",
     },
     "positions.cm1": {"magic": MALFORMED, "version": MALFORMED, "count": MALFORMED, "point": "V3"},

@@ -1,13 +1,16 @@
 """`crossmargin-verify bundle` with processes, threads and the kernel: one verdict, and clear words when they fail."""
 
+import json
 import os
 import re
+import subprocess
 import sys
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from click.testing import CliRunner, Result
@@ -139,6 +142,79 @@ def test_a_killed_worker_is_no_verdict(venue: Any, monkeypatch: pytest.MonkeyPat
         "COULD NOT CHECK: a worker process ended early; perhaps memory ran out: try fewer processes\n"
     )
     assert '"could not check"' in run(venue.bundle, "--processes", "2", "--json").stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(24, "Too many open files"), "OSError: [Errno 24] Too many open files"),
+        (RuntimeError("can't start new thread"), "RuntimeError: can't start new thread"),
+        (MemoryError(), "memory ran out"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+@pytest.mark.parametrize("command", ["bundle", "receipt"])
+def test_no_failure_of_the_machine_is_a_rejection(
+    venue: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str, command: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, f"check_{command}", fail)
+    options = [str(venue.bundle)]
+    if command == "receipt":
+        options = [str(venue.bundle / "none"), "--bundle", str(venue.bundle), "--id", "nobody"]
+    result = CliRunner().invoke(main, [command, *options])
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"COULD NOT CHECK: {words}\n")
+    result = CliRunner().invoke(main, [command, *options, "--json"])
+    assert (result.exit_code, result.stderr) == (2, "")
+    assert json.loads(result.stdout) == {"verified": False, "could not check": words}
+
+
+LIMITED = """
+import resource, sys
+from crossmargin_verifier.cli import main
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (10, 10))
+    main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
+@pytest.mark.parametrize("as_json", [False, True])
+def test_too_few_open_files_are_no_verdict(venue: Any, tmp_path: Path, as_json: bool) -> None:
+    script = tmp_path / "limited.py"
+    script.write_text(LIMITED, encoding="utf-8")
+    command = [sys.executable, script, "bundle", venue.bundle, "--processes", "2", *["--json"] * as_json]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 2, finished.stdout + finished.stderr
+    if as_json:
+        assert "Too many open files" in json.loads(finished.stdout)["could not check"]
+    else:
+        assert finished.stdout == ""
+        assert "COULD NOT CHECK: OSError" in finished.stderr
+        assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_verdict_that_cannot_be_written_is_no_rejection(venue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "check_bundle", lambda *_, **__: FakeVerdict())
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        for options in ([], ["--json"]):
+            with pytest.raises(SystemExit) as ended:
+                main(["bundle", str(venue.bundle), "--processes", "1", *options])
+            assert ended.value.code == 2
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
+
+
+class FakeVerdict:
+    text = "Verdict: VERIFIED\n"
+    data: ClassVar[dict[str, Any]] = {}
+    verified = True
 
 
 def test_progress_counts_up_to_all(venue: Any) -> None:

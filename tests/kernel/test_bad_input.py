@@ -1,5 +1,10 @@
-"""Arguments that are wrong are refused with a clear error, and nothing inside the kernel ends the process."""
+"""Arguments that are wrong are refused with a clear error; a fault or a want of memory for copies ends no process.
 
+That memory runs out for what the kernel makes inside ends it; the threat model says so.
+"""
+
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -262,6 +267,51 @@ def test_a_fault_inside_becomes_an_exception(capfd: pytest.CaptureFixture[str]) 
     assert len(fold()) == 96
 
 
+LIMITED = """
+import mmap, resource, sys
+import numpy as np
+import crossmargin_kernel as kernel
+
+ONE, MIB = (1).to_bytes(32, "big"), 1 << 20
+what, spare = sys.argv[1], int(sys.argv[2]) * MIB
+starts, values = np.arange(9), np.zeros(8 * MIB, dtype=np.uint64)
+scalars = ONE * (2 * MIB)
+used = int(open("/proc/self/statm").read().split()[0]) * mmap.PAGESIZE
+resource.setrlimit(resource.RLIMIT_AS, (used + spare, used + spare))
+calls = {
+    "values": lambda: kernel.fold_bits(values, ONE, 1),
+    "scalars": lambda: kernel.msm(scalars, b"", 1),
+    "points": lambda: kernel.msm(b"", bytes(len(scalars)), 1),
+    "sums": lambda: kernel.fold_sparse(starts, starts[:8], starts[:8], 1 << 20, ONE * 8, 1),
+}
+if what == "threads":
+    data = ONE * 64, bytes.fromhex("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798") * 64
+    print(kernel.msm_encoded(*data, 1024) == kernel.msm_encoded(*data, 1))
+else:
+    try:
+        calls[what]()
+    except MemoryError:
+        print("MemoryError")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit of memory is needed")
+@pytest.mark.parametrize(
+    ("what", "spare", "words"),
+    [
+        ("values", 32, "MemoryError"),
+        ("scalars", 32, "MemoryError"),
+        ("points", 80, "MemoryError"),
+        ("sums", 16, "MemoryError"),
+        ("threads", 24, "True"),
+    ],
+)
+def test_want_of_memory_for_copies_or_threads_ends_no_process(what: str, spare: int, words: str) -> None:
+    command = [sys.executable, "-c", LIMITED, what, str(spare)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stdout) == (0, f"{words}\n"), finished.stderr
+
+
 def test_keys_serve_several_threads() -> None:
     key, expected, found = position_key(), commit(), []
     many = (np.arange(2001), np.arange(2000) % 3, np.arange(2000) - 1000, ONE * 2000)
@@ -293,8 +343,9 @@ def test_a_kernel_without_a_version_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_adapter_refuses_what_it_cannot_hand_over() -> None:
-    with pytest.raises(ValueError, match="column"):
+    with pytest.raises(ValueError, match="an entry beyond the last column") as refused:
         BACKEND.commit_sparse(np.array([0, 1]), np.array([2**40]), np.array([1]), [1])
+    assert str(2**40) not in str(refused.value)
     with pytest.raises(ValueError, match="uint64"):
         BACKEND.commit_bits(np.zeros((2, 1), dtype=np.int64), 0, [1, 2])
     with pytest.raises(ValueError, match="dimensions"):

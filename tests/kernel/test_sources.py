@@ -1,5 +1,6 @@
 """The kernel's own tests pass, and its stub says what the built module has."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,3 +51,39 @@ def test_stub_agrees_with_the_module() -> None:
     command += ["--allowlist", str(KERNEL / "stub.allow")]
     finished = subprocess.run(command, cwd=KERNEL, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+@pytest.fixture
+def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Return build.py with a kernel that is installed, no tool chain, a stamp of its own, commands that only count."""
+    specification = importlib.util.spec_from_file_location("kernel_build", KERNEL / "build.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module: Any = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    module.commands = []
+    monkeypatch.setattr(module, "STAMP", tmp_path / "stamp")
+    monkeypatch.setattr(module, "missing", lambda: "no Rust tool chain was found")
+    monkeypatch.setattr(module, "installed", lambda: True)
+    monkeypatch.setattr(module.subprocess, "run", lambda command, **_: module.commands.append(command))
+    return module
+
+
+@pytest.mark.parametrize("stamp", [None, "0" * 64 + "\nrustc 1.91.0\n"])
+def test_a_stale_kernel_does_not_outlive_its_sources(
+    build: Any, capsys: pytest.CaptureFixture[str], stamp: str | None
+) -> None:
+    if stamp is not None:
+        build.STAMP.write_text(stamp, encoding="utf-8")
+    assert build.install() == 0
+    assert [command[-3:] for command in build.commands] == [["uninstall", "--yes", "crossmargin-kernel"]]
+    assert not build.STAMP.exists()
+    assert "was of other sources and is removed" in capsys.readouterr().out
+
+
+def test_a_kernel_of_these_sources_is_kept_without_a_tool_chain(build: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    build.STAMP.write_text(f"{build.sources_digest(KERNEL)}\nrustc 1.91.0\n", encoding="utf-8")
+    assert build.install() == 0
+    assert build.commands == []
+    assert build.STAMP.exists()
+    assert "is kept: its sources have not changed" in capsys.readouterr().out

@@ -2,9 +2,11 @@
 
 import pickle
 import random
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -12,18 +14,20 @@ from click.testing import CliRunner
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from crossmargin_verifier import kernel
 from crossmargin_verifier.arithmetic import PLAIN, MalformedPointError
 from crossmargin_verifier.cli import main
 from crossmargin_verifier.errors import MalformedError
 from crossmargin_verifier.field import ORDER, encode_scalars
 from crossmargin_verifier.generators import position_generators
 from crossmargin_verifier.group import PRIME, Affine, encode_point, negate
-from crossmargin_verifier.kernel import INTERFACE, VERSION, KernelArithmetic, KernelError, load_kernel
+from crossmargin_verifier.kernel import INTERFACE, VERSION, KernelArithmetic, KernelError, load_kernel, sources_digest
 
 needs_kernel = pytest.mark.skipif(
     find_spec("crossmargin_kernel") is None, reason="the compiled kernel is not installed"
 )
 POINTS = position_generators(12)
+SOURCES = Path(__file__).resolve().parents[2] / "prover" / "kernel"
 KERNEL = KernelArithmetic(1)
 
 
@@ -119,6 +123,7 @@ def test_a_refusal_travels_between_processes() -> None:
 class FakeKernel(ModuleType):
     VERSION = VERSION
     INTERFACE = INTERFACE
+    SOURCES = sources_digest(SOURCES)
 
     def msm_encoded(self, scalars: bytes, encodings: bytes, threads: int) -> bytes:
         raise ValueError("point 0: the moon is full")
@@ -153,6 +158,8 @@ def test_a_kernel_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"VERSION": "0.0.9"}, "the installed kernel is 0.0.9, interface 2: this package needs 0.1.0, interface 2"),
         ({"INTERFACE": 1}, "the installed kernel is 0.1.0, interface 1: this package needs 0.1.0, interface 2"),
+        ({"SOURCES": None}, "the installed kernel was built from other sources than those here"),
+        ({"SOURCES": "0" * 64}, "the installed kernel was built from other sources than those here"),
         ({"VERSION": None, "INTERFACE": None}, "the installed kernel is None, interface None"),
     ],
 )
@@ -164,6 +171,25 @@ def test_another_kernel_is_refused(monkeypatch: pytest.MonkeyPatch, figures: dic
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"COULD NOT CHECK: {words}")
     assert result.stderr.endswith("or leave --kernel out\n")
+
+
+def test_a_package_without_sources_takes_the_kernel_of_its_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(monkeypatch, SOURCES=None)
+    monkeypatch.setattr(kernel, "_SOURCES", tmp_path)
+    monkeypatch.setattr(kernel, "_sources_here", kernel._sources_here.__wrapped__)
+    assert load_kernel().SOURCES is None
+
+
+def test_digest_of_sources(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(SOURCES, tmp_path / "kernel", ignore=shutil.ignore_patterns("target")))
+    assert sources_digest(copy) == sources_digest(SOURCES)
+    (copy / "README.md").write_text("other", encoding="utf-8")
+    assert sources_digest(copy) == sources_digest(SOURCES)
+    with (copy / "core" / "src" / "lib.rs").open("a", encoding="utf-8") as stream:
+        stream.write("\n")
+    assert sources_digest(copy) != sources_digest(SOURCES)
 
 
 def test_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:

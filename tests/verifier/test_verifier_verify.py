@@ -12,6 +12,7 @@ import pytest
 
 from crossmargin_circuits.layout import columns_digest, decode_columns, encode_columns
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
+from crossmargin_verifier import files as reading
 from crossmargin_verifier.arithmetic import PLAIN
 from crossmargin_verifier.errors import MalformedError, RejectedError
 from crossmargin_verifier.kernel import KernelArithmetic
@@ -392,6 +393,43 @@ def test_read_checks_sizes_first(folder: Path, name: str, size: int) -> None:
         stream.truncate(size)
     with pytest.raises(MalformedError, match=f"{name}: {size} bytes"):
         read_statement(folder)
+
+
+@pytest.mark.parametrize(("name", "size"), [("positions.cm1", 145), ("slack.cm1", 79), (SHARD, 10), (SHARD, 0)])
+def test_read_takes_sizes_that_are_known_exactly(folder: Path, tiny: Files, name: str, size: int) -> None:
+    with (folder / name).open("r+b") as stream:
+        stream.truncate(size)
+    with pytest.raises(MalformedError, match=f"{name}: {size} bytes: must be {len(tiny[name])}"):
+        read_statement(folder, relation_of(tiny))
+
+
+@pytest.mark.parametrize(("reported", "words"), [(3, "changed"), (5, "changed"), (4, None)])
+def test_read_takes_no_file_that_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reported: int, words: str | None
+) -> None:
+    path = tmp_path / "file.cm1"
+    path.write_bytes(b"four")
+    status = list(path.stat())
+    status[6] = reported
+    monkeypatch.setattr(reading.os, "fstat", lambda _: os.stat_result(status))
+    if words is None:
+        assert reading.read_plain_file(path, 4, exactly=True) == b"four"
+    else:
+        with pytest.raises(MalformedError, match=words):
+            reading.read_plain_file(path, 9)
+
+
+def test_read_does_not_leak_descriptors(folder: Path) -> None:
+    (folder / SHARD).unlink()
+    (folder / SHARD).mkdir()
+    before = os.dup(0)
+    os.close(before)
+    for _ in range(20):
+        with pytest.raises(MalformedError, match="plain file"):
+            read_statement(folder)
+    after = os.dup(0)
+    os.close(after)
+    assert before == after
 
 
 def test_dangling_link_is_not_a_missing_file(folder: Path) -> None:

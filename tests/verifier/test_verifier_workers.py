@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from crossmargin_verifier import workers
-from crossmargin_verifier.workers import run_jobs, worker_pool
+from crossmargin_verifier.workers import run_jobs, threads_here, worker_pool
 
 
 @pytest.mark.parametrize("pool", [False, True])
@@ -37,8 +37,8 @@ def test_one_job_needs_no_worker() -> None:
         list(run_jobs(abs, [(-1,), (-2,)], Refusing()))
 
 
-def test_arguments_are_made_when_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "IN_FLIGHT", 3)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_arguments_are_made_when_they_are_needed(threads: int) -> None:
     made = []
 
     def arguments() -> object:
@@ -46,13 +46,23 @@ def test_arguments_are_made_when_they_are_needed(monkeypatch: pytest.MonkeyPatch
             made.append(number)
             yield (-number,)
 
-    with ThreadPoolExecutor(2) as threads:
-        results = run_jobs(abs, arguments(), threads)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(threads) as pool:
+        results = run_jobs(abs, arguments(), pool)  # type: ignore[arg-type]
         for number in range(50):
             assert next(results) == number
-            assert len(made) <= number + 1 + 3
+            assert len(made) == number + 1 + 2 * threads
         results.close()  # type: ignore[attr-defined]
-    assert len(made) <= 53
+    assert len(made) == 50 + 2 * threads
+
+
+def test_threads_are_the_cores_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, threads in ((1, 1), (3, 3), (4096, 1024)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
+        assert threads_here() == threads
+    monkeypatch.delattr(os, "sched_getaffinity")
+    for found, threads in ((None, 1), (2, 2), (2048, 1024)):
+        monkeypatch.setattr(os, "cpu_count", lambda found=found: found)
+        assert threads_here() == threads
 
 
 def test_the_first_error_ends_the_work() -> None:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any
 
 from crossmargin_circuits.compile import compile_policy
@@ -29,6 +28,7 @@ from crossmargin_verifier.bundle import (
 )
 from crossmargin_verifier.claims import JudgedStatement
 from crossmargin_verifier.errors import MalformedError, RejectedError
+from crossmargin_verifier.files import read_plain_file
 from crossmargin_verifier.holder import TWIN_FORMAT, describe, twin_differences, unknown_margins
 from crossmargin_verifier.inclusion import verify_receipt
 from crossmargin_verifier.kernel import KernelError
@@ -49,7 +49,7 @@ from crossmargin_verifier.statement import (
     TOTALS_FILE,
     StatementManifest,
 )
-from crossmargin_verifier.verdict import Verdict, judge
+from crossmargin_verifier.verdict import Verdict, compare, judge
 from crossmargin_verifier.verify import VerifiedSnapshot, read_statement, verify_snapshot, verify_statement
 from crossmargin_verifier.workers import Progress, no_progress
 
@@ -93,6 +93,7 @@ def check_bundle(
         MalformedError: a file is not canonical. RejectedError: a step does not hold.
     """
     manifest, reserves = _declarations(folder)
+    _compare_stated(folder, manifest, expected or {})
     snapshot: VerifiedSnapshot | None = None
     judged = []
     for name in manifest.statements:
@@ -179,6 +180,19 @@ def _declarations(folder: Path) -> tuple[BundleManifest, DeclaredReserves]:
     return manifest, DeclaredReserves.decode(_read_public(folder / RESERVES_FILE, MAX_DECLARATION_BYTES))
 
 
+def _compare_stated(folder: Path, manifest: BundleManifest, expected: Mapping[str, bytes]) -> None:
+    """Compare with what the bundle states before anything is verified: who gave a wrong digest need not wait."""
+    stated = {"snapshot": manifest.snapshot_digest, "receipt key": manifest.receipt_key}
+    for name in manifest.statements:
+        with _naming(name):
+            if f"{name} policy" in expected:
+                stated[f"{name} policy"] = _policy(folder / name).digest
+            if f"{name} statement" in expected:
+                data = _read_public(folder / name / STATEMENT_FILE, MAX_MANIFEST_BYTES)
+                stated[f"{name} statement"] = StatementManifest.decode(data).digest
+    compare(stated, expected)
+
+
 @contextmanager
 def _naming(statement: str) -> Iterator[None]:
     """Add the name of the statement to errors about it."""
@@ -241,12 +255,9 @@ def _read_statement(folder: Path, relation: Relation) -> Mapping[str, bytes]:
 def _read_public(path: Path, limit: int) -> bytes:
     """Read a file of the bundle, which must be a plain one: a link or a pipe of a stranger is not followed."""
     try:
-        plain = S_ISREG(path.lstat().st_mode)
+        return read_plain_file(path, limit)
     except OSError as error:
         raise CannotCheckError(f"{path}: {error.strerror}") from None
-    if not plain:
-        raise MalformedError(f"{path.name}: not a plain file")
-    return _read(path, limit)
 
 
 def _read(path: Path, limit: int) -> bytes:

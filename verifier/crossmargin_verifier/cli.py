@@ -1,12 +1,11 @@
 """Command line of the stand-alone verifier: exit code 0 verified, 1 rejected, 2 could not check."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +15,7 @@ from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_verifier.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.check import CannotCheckError, CheckedReceipt, check_bundle, check_receipt
 from crossmargin_verifier.kernel import VERSION, KernelArithmetic, KernelError, load_kernel
-from crossmargin_verifier.workers import no_progress, worker_pool
+from crossmargin_verifier.workers import cores_here, no_progress, worker_pool
 
 __all__ = ["main"]
 
@@ -78,7 +77,7 @@ def main() -> None:
 @click.option(
     "--processes",
     type=click.IntRange(1),
-    default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+    default=cores_here(),
     help="Processes (with --kernel: threads) that multiply; by default one for each core.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
@@ -108,25 +107,19 @@ def bundle(
     expected |= {f"{name} policy": digest for name, digest in policies}
     expected |= {"receipt key": key} if key is not None else {}
     terminal = sys.stderr.isatty() and not as_json
-    try:
-        with _workplace(kernel, processes) as (arithmetic, executor):
-            if kernel or terminal:
-                click.echo(_describe(kernel, processes), err=True)
-            verdict = check_bundle(
-                folder,
-                expected,
-                allow_offsets=allow_offsets,
-                executor=executor,
-                arithmetic=arithmetic,
-                progress=_Meter() if terminal else no_progress,
-            )
-    except KernelError as error:
-        _stop("could not check", CannotCheckError(f"{error}, or leave --kernel out"), CANNOT_CHECK, as_json)
-    except CannotCheckError as error:
-        _stop("could not check", error, CANNOT_CHECK, as_json)
-    except CrossmarginError as error:
-        _stop("rejected", error, REJECTED, as_json)
-    click.echo(json.dumps(verdict.data, indent=2) if as_json else verdict.text, nl=as_json)
+    with _outcome(as_json), _workplace(kernel, processes) as (arithmetic, executor):
+        if kernel or terminal:
+            click.echo(_describe(kernel, processes), err=True)
+        verdict = check_bundle(
+            folder,
+            expected,
+            allow_offsets=allow_offsets,
+            executor=executor,
+            arithmetic=arithmetic,
+            progress=_Meter() if terminal else no_progress,
+        )
+    with _outcome(as_json):
+        click.echo(json.dumps(verdict.data, indent=2) if as_json else verdict.text, nl=as_json)
     sys.exit(0 if verdict.verified else REJECTED)
 
 
@@ -146,22 +139,18 @@ def receipt(file: Path, folder: Path, holder: str, snapshot: bytes | None, key: 
     Example:
       crossmargin-verify receipt receipts/3f2a....json --bundle build/demo/bundle --id acct-0042
     """
-    try:
+    with _outcome(as_json):
         checked = check_receipt(file, folder, holder, snapshot_digest=snapshot, key=key)
-    except CannotCheckError as error:
-        _stop("could not check", error, CANNOT_CHECK, as_json)
-    except CrossmarginError as error:
-        _stop("rejected", error, REJECTED, as_json)
-    if as_json:
-        result = {
-            "verified": True,
-            "signed": checked.signed,
-            "unchecked policies": list(checked.unchecked),
-            "receipt": checked.view,
-        }
-        click.echo(json.dumps(result, indent=2))
-    else:
-        _show_receipt(checked)
+        if as_json:
+            result = {
+                "verified": True,
+                "signed": checked.signed,
+                "unchecked policies": list(checked.unchecked),
+                "receipt": checked.view,
+            }
+            click.echo(json.dumps(result, indent=2))
+        else:
+            _show_receipt(checked)
 
 
 def _show_receipt(checked: CheckedReceipt) -> None:
@@ -192,6 +181,25 @@ def _show_receipt(checked: CheckedReceipt) -> None:
         )
     click.echo("\nThe proofs of the bundle were not checked here: run `crossmargin-verify bundle`, or ask who did.")
     click.echo("This file shows your positions: keep it private.")
+
+
+@contextmanager
+def _outcome(as_json: bool) -> Iterator[None]:
+    """End the program with exit code 1 for what the verifier rejects, and with 2 for whatever else goes wrong."""
+    try:
+        yield
+    except KernelError as error:
+        _stop("could not check", f"{error}, or leave --kernel out", CANNOT_CHECK, as_json)
+    except CannotCheckError as error:
+        _stop("could not check", str(error), CANNOT_CHECK, as_json)
+    except CrossmarginError as error:
+        _stop("rejected", str(error), REJECTED, as_json)
+    except MemoryError:
+        _stop("could not check", "memory ran out", CANNOT_CHECK, as_json)
+    except Exception as error:
+        # The machine or this program failed, which says nothing about the files.
+        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+        _stop("could not check", reason, CANNOT_CHECK, as_json)
 
 
 @contextmanager
@@ -238,11 +246,13 @@ class _Meter:
         self._width = 0 if done == total else len(text)
 
 
-def _stop(word: str, error: Exception, code: int, as_json: bool) -> NoReturn:
-    if as_json:
-        click.echo(json.dumps({"verified": False, word: str(error)}))
-    else:
-        click.echo(f"{word.upper()}: {_plain(str(error))}", err=True)
+def _stop(word: str, reason: str, code: int, as_json: bool) -> NoReturn:
+    # The exit code counts, also where nothing can be written.
+    with suppress(OSError):
+        if as_json:
+            click.echo(json.dumps({"verified": False, word: reason}))
+        else:
+            click.echo(f"{word.upper()}: {_plain(reason)}", err=True)
     sys.exit(code)
 
 

@@ -4,8 +4,11 @@ The only module that imports the kernel, and only when it is asked to. Whoever v
 compiled code as he trusts Python itself; the plain verifier needs none of it.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 
 from crossmargin_circuits.errors import CrossmarginError
@@ -14,13 +17,16 @@ from crossmargin_verifier.field import SCALAR_BYTES, encode_scalars
 from crossmargin_verifier.group import Affine, Point
 from crossmargin_verifier.workers import threads_here
 
-__all__ = ["INTERFACE", "VERSION", "KernelArithmetic", "KernelError", "load_kernel"]
+__all__ = ["INTERFACE", "VERSION", "KernelArithmetic", "KernelError", "load_kernel", "sources_digest"]
 
 VERSION = "0.1.0"
 """Version of the kernel that belongs to this package."""
 
 INTERFACE = 2
 """Number of the interface to the kernel; both sides raise it together."""
+
+_SOURCES = Path(__file__).resolve().parents[2] / "prover" / "kernel"
+"""Where a checkout has the kernel's sources; an installed package has none."""
 
 _IDENTITY = bytes(2 * SCALAR_BYTES)
 
@@ -33,7 +39,8 @@ def load_kernel() -> ModuleType:
     """Return the compiled kernel that belongs to this package.
 
     Raises:
-        KernelError: it is not installed, or its version or its interface is another one.
+        KernelError: it is not installed; its version or its interface is another one; or this is a checkout, and the
+            kernel was built from other sources.
     """
     try:
         import crossmargin_kernel
@@ -46,7 +53,30 @@ def load_kernel() -> ModuleType:
             f"the installed kernel is {found[0]}, interface {found[1]}: this package needs {VERSION}, interface "
             f"{INTERFACE}; build it again with `make kernel`"
         )
+    sources = _sources_here()
+    if sources is not None and getattr(crossmargin_kernel, "SOURCES", None) != sources:
+        raise KernelError(
+            "the installed kernel was built from other sources than those here; build it again with `make kernel`"
+        )
     return crossmargin_kernel
+
+
+@cache
+def _sources_here() -> str | None:
+    return sources_digest(_SOURCES) if (_SOURCES / "Cargo.lock").is_file() else None
+
+
+def sources_digest(folder: Path) -> str:
+    """Return a digest of the files from which the kernel in this folder is built."""
+    files = [folder / "Cargo.toml", folder / "Cargo.lock", folder / "binding" / "pyproject.toml"]
+    for crate in ("core", "binding"):
+        files += [folder / crate / "Cargo.toml", *(folder / crate).rglob("*.rs"), *(folder / crate).glob("*.pyi")]
+    state = hashlib.sha256()
+    for file in sorted(files):
+        state.update(
+            f"{file.relative_to(folder).as_posix()}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode()
+        )
+    return state.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from crossmargin_verifier.claims import (
 )
 from crossmargin_verifier.errors import RejectedError
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Verdict", "compare", "judge"]
 
 NOT_SHOWN = (
     "that every holder was included: only a holder who checks his receipt notices that he was left out",
@@ -112,6 +112,19 @@ class Verdict:
         return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines) + "\n"
 
 
+def compare(digests: Mapping[str, bytes], expected: Mapping[str, bytes]) -> None:
+    """Compare the digests of a bundle with expected ones, by the names that the verdict prints.
+
+    Raises:
+        RejectedError: V10, an expected digest differs or belongs to nothing in the bundle.
+    """
+    for name, digest in expected.items():
+        if name not in digests:
+            raise RejectedError("V10", f"the bundle has no {name} to compare the expected digest with")
+        if digests[name] != digest:
+            raise RejectedError("V10", f"{name}: expected {digest.hex()}, found {digests[name].hex()}")
+
+
 def judge(
     manifest: BundleManifest,
     reserves: DeclaredReserves,
@@ -143,11 +156,7 @@ def judge(
         digests[f"{each.name} statement"] = each.verified.statement.digest
         digests[f"{each.name} policy"] = each.policy.digest
     digests["receipt key"] = manifest.receipt_key
-    for name, digest in expected.items():
-        if name not in digests:
-            raise RejectedError("V10", f"the bundle has no {name} to compare the expected digest with")
-        if digests[name] != digest:
-            raise RejectedError("V10", f"{name}: expected {digest.hex()}, found {digests[name].hex()}")
+    compare(digests, expected)
 
     claims: list[Claim] = []
     for each in statements:

@@ -3,8 +3,9 @@
 A snapshot is verified once (`verify_snapshot`) and can carry any number of statements (`verify_statement`). The
 relation is the verifier's own, compiled from the policy; nothing but commitments and proofs is taken from the files.
 Verifying is a pure function of the files but for the weights of V9, drawn when every byte has been received. Files,
-digests and trees are checked here; committed points are decoded where they are multiplied, in pieces (`equation`), and
-whenever something is rejected they are decoded first, so that V1 comes before everything else.
+digests and trees are checked here; committed points are decoded where they are multiplied, in pieces (`equation`).
+Whenever something is rejected, the points of the files whose length was checked so far are decoded first and the first
+that is none is named instead: positions for whatever step, slack rows once V2 and the comparison of digests passed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from stat import S_ISREG
 
 from crossmargin_circuits.errors import BudgetError
 from crossmargin_circuits.layout import columns_digest, decode_columns
@@ -21,6 +21,7 @@ from crossmargin_circuits.relation import Relation
 from crossmargin_verifier.arithmetic import PLAIN, Arithmetic, MalformedPointError
 from crossmargin_verifier.equation import Bases, Block, Workplace, check_encodings, check_equations
 from crossmargin_verifier.errors import MalformedError, RejectedError
+from crossmargin_verifier.files import read_plain_file
 from crossmargin_verifier.generators import (
     blinding_generator,
     mask_generators,
@@ -125,22 +126,24 @@ def read_statement(folder: Path, relation: Relation | None = None) -> dict[str, 
         MalformedError: a manifest is not canonical, or a file is no plain file or has a size that it cannot have.
     """
     files = {
-        SNAPSHOT_FILE: _read(folder / SNAPSHOT_FILE, MAX_MANIFEST_BYTES),
-        STATEMENT_FILE: _read(folder / STATEMENT_FILE, MAX_MANIFEST_BYTES),
-        COLUMNS_FILE: _read(folder / COLUMNS_FILE, MAX_COLUMNS_BYTES),
-        RELATION_FILE: _read(folder / RELATION_FILE, MAX_RELATION_BYTES),
+        SNAPSHOT_FILE: read_plain_file(folder / SNAPSHOT_FILE, MAX_MANIFEST_BYTES),
+        STATEMENT_FILE: read_plain_file(folder / STATEMENT_FILE, MAX_MANIFEST_BYTES),
+        COLUMNS_FILE: read_plain_file(folder / COLUMNS_FILE, MAX_COLUMNS_BYTES),
+        RELATION_FILE: read_plain_file(folder / RELATION_FILE, MAX_RELATION_BYTES),
     }
     snapshot = SnapshotManifest.decode(files[SNAPSHOT_FILE])
     statement = StatementManifest.decode(files[STATEMENT_FILE])
-    files[POSITIONS_FILE] = _read(folder / POSITIONS_FILE, point_file_size(snapshot.leaves))
-    files[SLACK_FILE] = _read(folder / SLACK_FILE, point_file_size(snapshot.leaves >> statement.packing))
+    for name, points in ((POSITIONS_FILE, snapshot.leaves), (SLACK_FILE, snapshot.leaves >> statement.packing)):
+        files[name] = read_plain_file(folder / name, point_file_size(points), exactly=True)
     shape = None if relation is None else Shape.of(snapshot, statement, relation)
+    size = MAX_PROOF_BYTES if shape is None else shape.shard_size
+    # A statement about another relation has shard files of other sizes; V2 says so better than they do.
+    exactly = relation is not None and statement.relation_digest == relation.digest
     for shard in range(snapshot.shards):
-        size = MAX_PROOF_BYTES if shape is None else shape.shard_size
-        files[shard_file(shard)] = _read(folder / shard_file(shard), size)
+        files[shard_file(shard)] = read_plain_file(folder / shard_file(shard), size, exactly=exactly)
     for name in (TOTALS_FILE, AUXILIARY_TOTALS_FILE):
         with suppress(FileNotFoundError):
-            files[name] = _read(folder / name, MAX_PROOF_BYTES)
+            files[name] = read_plain_file(folder / name, MAX_PROOF_BYTES)
     return files
 
 
@@ -354,16 +357,3 @@ def _file(files: Mapping[str, bytes], name: str) -> bytes:
     if name not in files:
         raise MalformedError(f"{name}: missing")
     return files[name]
-
-
-def _read(path: Path, limit: int) -> bytes:
-    status = path.lstat()
-    if not S_ISREG(status.st_mode):
-        raise MalformedError(f"{path.name}: not a plain file")
-    if status.st_size > limit:
-        raise MalformedError(f"{path.name}: {status.st_size} bytes: at most {limit}")
-    with path.open("rb") as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise MalformedError(f"{path.name}: grew while it was read")
-    return data

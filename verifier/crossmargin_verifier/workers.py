@@ -15,15 +15,18 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-__all__ = ["IN_FLIGHT", "Progress", "no_progress", "run_jobs", "threads_here", "worker_pool"]
+__all__ = ["MAX_THREADS", "Progress", "cores_here", "no_progress", "run_jobs", "threads_here", "worker_pool"]
 
 Result = TypeVar("Result")
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, the accounts done and all accounts: first with none done, last with all."""
 
-IN_FLIGHT = 2 * (os.cpu_count() or 1)
-"""Pieces that are prepared, worked on or waiting to be handed on: enough that no worker waits for the next one."""
+IN_FLIGHT = 2
+"""Pieces for each worker that are prepared, worked on or waiting to be handed on, so that no worker waits."""
+
+MAX_THREADS = 1024
+"""Threads of one operation: as many as the compiled kernel takes."""
 
 
 def no_progress(stage: str, done: int, total: int) -> None:
@@ -46,7 +49,7 @@ def run_jobs(
     pending = chain(first, pending)
     futures: deque[Future[Result]] = deque()
     try:
-        futures.extend(executor.submit(function, *job) for job in islice(pending, IN_FLIGHT))
+        futures.extend(executor.submit(function, *job) for job in islice(pending, _window(executor)))
         while futures:
             result = futures.popleft().result()
             futures.extend(executor.submit(function, *job) for job in islice(pending, 1))
@@ -58,7 +61,18 @@ def run_jobs(
 
 def threads_here() -> int:
     """Return the threads of one operation: one in a worker process, whose pool has others, else one for each core."""
-    return (os.cpu_count() or 1) if parent_process() is None else 1
+    return min(MAX_THREADS, cores_here()) if parent_process() is None else 1
+
+
+def cores_here() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _window(executor: Executor) -> int:
+    """Return how many pieces are in flight: memory follows the workers of the executor, where it says how many."""
+    workers = getattr(executor, "_max_workers", None)
+    return IN_FLIGHT * (workers if isinstance(workers, int) else cores_here())
 
 
 @contextmanager

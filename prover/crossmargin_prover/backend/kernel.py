@@ -60,7 +60,7 @@ class KernelBackend:
         key = _position_key()
         columns = int(indices.max()) + 1 if len(indices) else 0
         if columns > MAX_COLUMNS:
-            raise ValueError(f"an entry in column {columns - 1}: there are at most {MAX_COLUMNS}")
+            raise ValueError(f"an entry beyond the last column: there are at most {MAX_COLUMNS}")
         if columns > (known := key.columns):
             key.extend(known, _encode_points(position_generators(columns)[known:]))
         return _decode_points(key.commit(indptr, indices, data, encode_scalars(blindings), self.threads))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 __all__ = [
     "INTERFACE",
+    "SOURCES",
     "VERSION",
     "BitSumcheck",
     "PositionKey",
@@ -25,6 +26,7 @@ __all__ = [
 
 VERSION: Final[str]
 INTERFACE: Final[int]
+SOURCES: Final[str | None]
 
 _Int64Array = npt.NDArray[np.int64]
 _UInt64Array = npt.NDArray[np.uint64]

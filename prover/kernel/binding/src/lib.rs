@@ -3,6 +3,7 @@
 //! A scalar is 32 bytes, a point 64 bytes, x and y, and the identity 64 zero bytes; integers are big-endian. Arrays are
 //! buffers of native 64-bit integers and are copied before the interpreter is released, so that nobody can change them
 //! meanwhile. Wrong values raise `ValueError`, wrong types `TypeError`, before any work is done. No panic reaches Python.
+//! Copies and results that memory has no room for raise `MemoryError`; smaller things inside end the process.
 
 // Arguments and results are what Python's conventions make them, and comments on functions are their docstrings.
 #![allow(clippy::unnecessary_wraps, clippy::doc_markdown, clippy::wildcard_imports)]
@@ -10,9 +11,9 @@
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
 use crossmargin_kernel_core as core;
-use crossmargin_kernel_core::{Affine, COMPRESSED_BYTES, Csr, POINT_BYTES, RESIDUE_BYTES, Refused, Scalar};
+use crossmargin_kernel_core::{Affine, COMPRESSED_BYTES, Csr, POINT_BYTES, RESIDUE_BYTES, Refused, Scalar, room};
 use pyo3::buffer::{Element, PyBuffer};
-use pyo3::exceptions::{PyBufferError, PyOverflowError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyBufferError, PyMemoryError, PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -26,9 +27,43 @@ const MAX_THREADS: usize = 1024;
 fn compute<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T, Refused> + Send) -> PyResult<T> {
     match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
         Ok(Ok(result)) => Ok(result),
-        Ok(Err(refused)) => Err(PyValueError::new_err(refused.to_string())),
+        Ok(Err(refused)) => Err(exception(refused)),
         Err(_) => Err(PyRuntimeError::new_err("the kernel failed, which shows a fault of this program")),
     }
+}
+
+/// Returns the exception for what is refused.
+fn exception(refused: Refused) -> PyErr {
+    match refused {
+        Refused::Memory => PyMemoryError::new_err(refused.to_string()),
+        _ => PyValueError::new_err(refused.to_string()),
+    }
+}
+
+/// Decodes every encoding, or refuses all of them.
+fn decode<E, T>(encodings: &[E], decode: impl Fn(&E) -> Option<T>, refusal: &'static str) -> Result<Vec<T>, Refused> {
+    let mut decoded = room(encodings.len())?;
+    for encoding in encodings {
+        decoded.push(decode(encoding).ok_or(Refused::Invalid(refusal))?);
+    }
+    Ok(decoded)
+}
+
+/// Encodes everything, one after the other.
+fn encode<T, const SIZE: usize>(values: &[T], encode: impl Fn(&T) -> [u8; SIZE]) -> Result<Vec<u8>, Refused> {
+    let mut encoded = room(values.len().saturating_mul(SIZE))?;
+    for value in values {
+        encoded.extend(encode(value));
+    }
+    Ok(encoded)
+}
+
+/// Returns bytes as an object.
+fn object<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, data.len(), |object| {
+        object.copy_from_slice(data);
+        Ok(())
+    })
 }
 
 /// Cuts bytes into encodings of `SIZE` bytes.
@@ -41,8 +76,7 @@ fn cut<'a, const SIZE: usize>(bytes: &'a [u8], refusal: &'static str) -> Result<
 
 fn scalars(bytes: &[u8]) -> Result<Vec<Scalar>, Refused> {
     let encodings = cut::<RESIDUE_BYTES>(bytes, "scalars: must be 32 bytes each")?;
-    let decoded = encodings.iter().map(Scalar::from_bytes).collect::<Option<_>>();
-    decoded.ok_or(Refused::Invalid("a scalar that is not below the group order"))
+    decode(encodings, Scalar::from_bytes, "a scalar that is not below the group order")
 }
 
 fn scalar(bytes: &[u8]) -> Result<Scalar, Refused> {
@@ -54,8 +88,7 @@ fn scalar(bytes: &[u8]) -> Result<Scalar, Refused> {
 
 fn points(bytes: &[u8]) -> Result<Vec<Affine>, Refused> {
     let encodings = cut::<POINT_BYTES>(bytes, "points: must be 64 bytes each")?;
-    let decoded = encodings.iter().map(Affine::from_bytes).collect::<Option<_>>();
-    decoded.ok_or(Refused::Invalid("a point that is not on the curve"))
+    decode(encodings, Affine::from_bytes, "a point that is not on the curve")
 }
 
 fn point(bytes: &[u8]) -> Result<Affine, Refused> {
@@ -65,16 +98,16 @@ fn point(bytes: &[u8]) -> Result<Affine, Refused> {
     }
 }
 
-fn encode_scalars(scalars: &[Scalar]) -> Vec<u8> {
-    scalars.iter().flat_map(|scalar| scalar.to_bytes()).collect()
+fn encode_scalars(scalars: &[Scalar]) -> Result<Vec<u8>, Refused> {
+    encode(scalars, |scalar| scalar.to_bytes())
 }
 
-fn encode_points(points: &[Affine]) -> Vec<u8> {
-    points.iter().flat_map(|point| point.to_bytes()).collect()
+fn encode_points(points: &[Affine]) -> Result<Vec<u8>, Refused> {
+    encode(points, |point| point.to_bytes())
 }
 
 /// Copies an array of 64-bit integers, the last index fastest.
-fn integers<T: Element>(name: &str, array: &Bound<'_, PyAny>) -> PyResult<Vec<T>> {
+fn integers<T: Element + Default>(name: &str, array: &Bound<'_, PyAny>) -> PyResult<Vec<T>> {
     let refusal = || {
         let kind = if name == "values" { "unsigned" } else { "signed" };
         PyValueError::new_err(format!("{name}: must be an array of {kind} native 64-bit integers"))
@@ -88,7 +121,10 @@ fn integers<T: Element>(name: &str, array: &Bound<'_, PyAny>) -> PyResult<Vec<T>
     if buffer.format().to_bytes().first().is_some_and(|order| foreign.contains(order)) {
         return Err(refusal());
     }
-    buffer.to_vec(array.py())
+    let mut copy = room(buffer.item_count()).map_err(exception)?;
+    copy.resize(buffer.item_count(), T::default());
+    buffer.copy_to_slice(array.py(), &mut copy)?;
+    Ok(copy)
 }
 
 /// Takes a number of things.
@@ -144,6 +180,10 @@ mod crossmargin_kernel {
     #[pymodule_export]
     const INTERFACE: u32 = INTERFACE_NUMBER;
 
+    /// Digest of the sources that this module was built from, or None where the build did not name it.
+    #[pymodule_export]
+    const SOURCES: Option<&str> = option_env!("CROSSMARGIN_KERNEL_SOURCES");
+
     /// Silence messages of panics, which could name secrets; the exception remains.
     #[pymodule_init]
     fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -165,8 +205,9 @@ mod crossmargin_kernel {
 
         /// Number of columns.
         #[getter]
-        fn columns(&self) -> usize {
-            self.0.columns()
+        fn columns(&self, py: Python<'_>) -> usize {
+            // Somebody else may have it locked, and need the interpreter to go on.
+            py.detach(|| self.0.columns())
         }
 
         /// Append the points of columns `start` and following, where the key does not have them.
@@ -186,9 +227,8 @@ mod crossmargin_kernel {
             threads: &Bound<'py, PyAny>,
         ) -> PyResult<Bound<'py, PyBytes>> {
             let (rows, threads) = (Rows::copy(indptr, indices, data)?, super::threads(threads)?);
-            let sums =
-                compute(py, || Ok(encode_points(&self.0.commit(&rows.csr()?, &scalars(blindings)?, threads)?)))?;
-            Ok(PyBytes::new(py, &sums))
+            let sums = compute(py, || encode_points(&self.0.commit(&rows.csr()?, &scalars(blindings)?, threads)?))?;
+            object(py, &sums)
         }
     }
 
@@ -213,8 +253,8 @@ mod crossmargin_kernel {
             threads: &Bound<'py, PyAny>,
         ) -> PyResult<Bound<'py, PyBytes>> {
             let (values, threads) = (integers("values", values)?, super::threads(threads)?);
-            let sums = compute(py, || Ok(encode_points(&self.0.commit(&values, &scalars(blindings)?, threads)?)))?;
-            Ok(PyBytes::new(py, &sums))
+            let sums = compute(py, || encode_points(&self.0.commit(&values, &scalars(blindings)?, threads)?))?;
+            object(py, &sums)
         }
     }
 
@@ -241,8 +281,8 @@ mod crossmargin_kernel {
 
         /// Return the coefficients t_{d,1..D_d}.
         fn round<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-            let coefficients = compute(py, || self.0.round())?;
-            Ok(PyBytes::new(py, &encode_scalars(&coefficients)))
+            let coefficients = compute(py, || encode_scalars(&self.0.round()?))?;
+            object(py, &coefficients)
         }
 
         /// Fix the variable of the round.
@@ -253,7 +293,7 @@ mod crossmargin_kernel {
         /// Return b_hat(rho), once every variable is bound.
         fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
             let value = compute(py, || self.0.value())?;
-            Ok(PyBytes::new(py, &value.to_bytes()))
+            object(py, &value.to_bytes())
         }
     }
 
@@ -270,10 +310,9 @@ mod crossmargin_kernel {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let (rows, threads) = (Rows::copy(indptr, indices, data)?, super::threads(threads)?);
         let columns = number("columns", columns)?;
-        let sums = compute(py, || {
-            Ok(encode_scalars(&core::fold_sparse(&rows.csr()?, columns, &scalars(weights)?, threads)?))
-        })?;
-        Ok(PyBytes::new(py, &sums))
+        let sums =
+            compute(py, || encode_scalars(&core::fold_sparse(&rows.csr()?, columns, &scalars(weights)?, threads)?))?;
+        object(py, &sums)
     }
 
     /// Return sum_h weights_h bit_hb for every bit b of a row of values.
@@ -285,8 +324,8 @@ mod crossmargin_kernel {
         threads: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let (values, threads) = (integers("values", values)?, super::threads(threads)?);
-        let sums = compute(py, || Ok(encode_scalars(&core::fold_bits(&values, &scalars(weights)?, threads)?)))?;
-        Ok(PyBytes::new(py, &sums))
+        let sums = compute(py, || encode_scalars(&core::fold_bits(&values, &scalars(weights)?, threads)?))?;
+        object(py, &sums)
     }
 
     /// Return sum_k weights_k P_ki for every i; the points of row 0 come first, then those of row 1.
@@ -298,10 +337,9 @@ mod crossmargin_kernel {
         threads: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let threads = super::threads(threads)?;
-        let sums = compute(py, || {
-            Ok(encode_points(&core::fold_points(&super::points(points)?, &scalars(weights)?, threads)?))
-        })?;
-        Ok(PyBytes::new(py, &sums))
+        let sums =
+            compute(py, || encode_points(&core::fold_points(&super::points(points)?, &scalars(weights)?, threads)?))?;
+        object(py, &sums)
     }
 
     /// Return sum_i scalars_i points_i.
@@ -314,7 +352,7 @@ mod crossmargin_kernel {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let threads = super::threads(threads)?;
         let sum = compute(py, || core::msm(&super::scalars(scalars)?, &super::points(points)?, threads))?;
-        Ok(PyBytes::new(py, &sum.to_bytes()))
+        object(py, &sum.to_bytes())
     }
 
     /// Return sum_i scalars_i P_i for points in SEC1's compressed form, 33 bytes each, none of them the identity.
@@ -330,7 +368,7 @@ mod crossmargin_kernel {
             let encodings = cut::<COMPRESSED_BYTES>(encodings, "encodings: must be 33 bytes each")?;
             core::msm_encoded(&super::scalars(scalars)?, encodings, threads)
         })?;
-        Ok(PyBytes::new(py, &sum.to_bytes()))
+        object(py, &sum.to_bytes())
     }
 
     /// Fail as a fault of this program would; for the test that Python survives it.

@@ -21,6 +21,8 @@ pub enum Refused {
         /// What is wrong with it.
         fault: Fault,
     },
+    /// Memory for what has the size of the arguments.
+    Memory,
     /// Anything else.
     Invalid(&'static str),
 }
@@ -51,6 +53,7 @@ impl fmt::Display for Refused {
         match self {
             Self::Length { what, expected, found } => write!(formatter, "{found} {what}: must be {expected}"),
             Self::Encoding { index, fault } => write!(formatter, "point {index}: {fault}"),
+            Self::Memory => formatter.write_str("memory ran out"),
             Self::Invalid(reason) => formatter.write_str(reason),
         }
     }
@@ -58,7 +61,29 @@ impl fmt::Display for Refused {
 
 impl core::error::Error for Refused {}
 
+/// Returns an empty vector with room for `count` things.
+///
+/// # Errors
+/// The system has no such memory.
+pub fn room<T>(count: usize) -> Result<Vec<T>, Refused> {
+    let mut empty = Vec::new();
+    empty.try_reserve_exact(count).map_err(|_| Refused::Memory)?;
+    Ok(empty)
+}
+
 /// Checks the number of things.
 pub(crate) fn expect_length(what: &'static str, found: usize, expected: usize) -> Result<(), Refused> {
     if found == expected { Ok(()) } else { Err(Refused::Length { what, expected, found }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_no_machine_has_is_refused() {
+        assert_eq!(room::<u64>(usize::MAX), Err(Refused::Memory));
+        assert_eq!(room::<u64>(1 << 58), Err(Refused::Memory));
+        assert!(room::<u64>(7).expect("small").capacity() >= 7);
+    }
 }

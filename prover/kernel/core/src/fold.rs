@@ -2,7 +2,7 @@
 
 use crate::batch::{Addition, Batch, Term};
 use crate::csr::Csr;
-use crate::error::{Refused, expect_length};
+use crate::error::{Refused, expect_length, room};
 use crate::glv::{HALF_BITS, endomorphism, split};
 use crate::parallel::{map_ranges, map_rows};
 use crate::point::Affine;
@@ -27,7 +27,8 @@ const BLOCK_POINTS: usize = 1024;
 /// Returns `sum_i weights_i x_iv` for every column `v`.
 ///
 /// # Errors
-/// There are not as many weights as rows, an entry is beyond the last column, or there are more than 2^20 columns.
+/// There are not as many weights as rows, an entry is beyond the last column, there are more than 2^20
+/// columns, or memory for the sums of each thread runs out.
 pub fn fold_sparse(rows: &Csr<'_>, columns: usize, weights: &[Scalar], threads: usize) -> Result<Vec<Scalar>, Refused> {
     expect_length("weights", weights.len(), rows.rows())?;
     rows.expect_columns(columns)?;
@@ -35,18 +36,21 @@ pub fn fold_sparse(rows: &Csr<'_>, columns: usize, weights: &[Scalar], threads: 
         return Err(Refused::Invalid("columns: at most 2^20"));
     }
     let parts = map_ranges(rows.rows(), threads, |range| {
-        let mut sums = vec![SignedProducts::default(); columns];
+        let mut sums = room(columns)?;
+        sums.resize(columns, SignedProducts::default());
         for row in range {
             for (column, value) in rows.entries(rows.positions(row..row + 1)) {
                 sums[column].add(&weights[row], value);
             }
         }
-        sums.iter().map(SignedProducts::reduce).collect::<Vec<_>>()
+        let mut reduced = room(columns)?;
+        reduced.extend(sums.iter().map(SignedProducts::reduce));
+        Ok(reduced)
     });
     let mut parts = parts.into_iter();
-    let mut sums = parts.next().unwrap_or_default();
+    let mut sums: Vec<Scalar> = parts.next().unwrap_or_else(|| Ok(Vec::new()))?;
     for part in parts {
-        for (sum, other) in sums.iter_mut().zip(part) {
+        for (sum, other) in sums.iter_mut().zip(part?) {
             *sum += other;
         }
     }

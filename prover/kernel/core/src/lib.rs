@@ -23,7 +23,7 @@ mod testing;
 pub use batch::{Addition, Batch};
 pub use commit::{PositionKey, SlackKey};
 pub use csr::Csr;
-pub use error::{Fault, Refused};
+pub use error::{Fault, Refused, room};
 pub use field::Fp;
 pub use fold::{fold_bits, fold_points, fold_sparse};
 pub use msm::{msm, msm_encoded};

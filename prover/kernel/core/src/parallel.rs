@@ -1,8 +1,9 @@
 //! Work on ranges of rows by several threads, which end with the call: nothing is left that a fork could break.
+//! Where the system refuses a thread, the caller does its work.
 
 use core::ops::Range;
 use std::panic::resume_unwind;
-use std::thread;
+use std::thread::{self, Builder};
 
 /// Cuts `0..length` into one range per thread and returns what `work` makes of them, in order.
 pub(crate) fn map_ranges<T: Send>(length: usize, threads: usize, work: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
@@ -13,9 +14,13 @@ pub(crate) fn map_ranges<T: Send>(length: usize, threads: usize, work: impl Fn(R
     let range = |part: usize| length * part / threads..length * (part + 1) / threads;
     thread::scope(|scope| {
         let work = &work;
-        let others: Vec<_> = (1..threads).map(|part| scope.spawn(move || work(range(part)))).collect();
+        let start = |part| (part, Builder::new().spawn_scoped(scope, move || work(range(part))));
+        let others: Vec<_> = (1..threads).map(start).collect();
         let mut results = vec![work(range(0))];
-        results.extend(others.into_iter().map(|handle| handle.join().unwrap_or_else(|panic| resume_unwind(panic))));
+        results.extend(others.into_iter().map(|(part, thread)| match thread {
+            Ok(handle) => handle.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => work(range(part)),
+        }));
         results
     })
 }

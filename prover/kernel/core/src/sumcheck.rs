@@ -57,7 +57,12 @@ enum Stage {
     Tables { values: Vec<u64>, tables: Vec<Vec<Scalar>> },
     /// Later rounds: the entries, those of an account together.
     Entries(Vec<Scalar>),
+    /// A bind did not end: nothing is left to go on with.
+    Broken,
 }
+
+/// Why nothing follows once a bind did not end.
+const BROKEN: Refused = Refused::Invalid("a sum-check whose last challenge was not bound");
 
 impl BitSumcheck {
     /// Starts with the values of a power of two of accounts, `width` each, the point tau and the mask a.
@@ -101,7 +106,7 @@ impl BitSumcheck {
     /// Returns the coefficients `t_{d,1..D_d}` of `b_hat^2 - b_hat`: four in the first round, then two.
     ///
     /// # Errors
-    /// Every variable is bound.
+    /// Every variable is bound, or the last bind failed.
     pub fn round(&self) -> Result<Vec<Scalar>, Refused> {
         if self.done == self.tau.len() {
             return Err(Refused::Invalid("every variable is bound"));
@@ -134,12 +139,13 @@ impl BitSumcheck {
                 });
                 total(&parts)
             }
+            Stage::Broken => return Err(BROKEN),
         };
         if self.done > 0 {
             return Ok(vec![linear, square]);
         }
         // The mask enters the first round alone: b_hat = b + a Z (1 - Z) there.
-        let Stage::Patterns { weights, entries, .. } = &self.stage else { return Ok(Vec::new()) };
+        let Stage::Patterns { weights, entries, .. } = &self.stage else { return Err(BROKEN) };
         let [lows, differences] = self.first_sums(weights, entries);
         let a = self.mask;
         let twice = a.double();
@@ -154,17 +160,18 @@ impl BitSumcheck {
     /// Fixes the variable of the round to a challenge.
     ///
     /// # Errors
-    /// Every variable is bound.
+    /// Every variable is bound, or the last bind failed.
     pub fn bind(&mut self, challenge: Scalar) -> Result<(), Refused> {
         if self.done == self.tau.len() {
             return Err(Refused::Invalid("every variable is bound"));
         }
+        let stage = mem::replace(&mut self.stage, Stage::Broken);
         if self.done == 0 {
             self.constant = self.mask * challenge * (Scalar::ONE - challenge);
         }
         let shift = if self.done == 0 { self.constant } else { Scalar::ZERO };
         let bound = |low: Scalar, high: Scalar| low + challenge * (high - low) + shift;
-        self.stage = match mem::replace(&mut self.stage, Stage::Entries(Vec::new())) {
+        let stage = match stage {
             Stage::Patterns { values, weights, entries } => {
                 let entries = entries.iter().map(|entries| entries.chunks_exact(2).map(|pair| bound(pair[0], pair[1])));
                 if self.done + 1 < BYTE_ROUNDS {
@@ -199,22 +206,25 @@ impl BitSumcheck {
                 let pairs = entries[2 * range.start..2 * range.end].chunks_exact(2);
                 pairs.map(|pair| bound(pair[0], pair[1])).collect()
             })),
+            Stage::Broken => return Err(BROKEN),
         };
         self.done += 1;
         if self.inner <= self.done && self.done < self.tau.len() {
             // The two values of eq in the variable of the next round add up to one.
             self.account_weights = self.account_weights.chunks_exact(2).map(|pair| pair[0] + pair[1]).collect();
         }
+        self.stage = stage;
         Ok(())
     }
 
     /// Returns `b_hat(rho)`.
     ///
     /// # Errors
-    /// A variable is not bound.
+    /// A variable is not bound, or the last bind failed.
     pub fn value(&self) -> Result<Scalar, Refused> {
         match &self.stage {
             Stage::Entries(entries) if self.done == self.tau.len() => Ok(entries[0]),
+            Stage::Broken => Err(BROKEN),
             _ => Err(Refused::Invalid("not every variable is bound")),
         }
     }
@@ -308,6 +318,8 @@ fn total(parts: &[[Scalar; 2]]) -> [Scalar; 2] {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use super::*;
     use crate::scalar::GroupOrder;
     use crate::testing::{Numbers, random_residues};
@@ -368,6 +380,23 @@ mod tests {
             assert!(state.value() == Ok(value));
             assert!(state.round().is_err());
             assert!(state.bind(Scalar::ONE).is_err());
+        }
+    }
+
+    #[test]
+    fn nothing_follows_a_bind_that_failed() {
+        let mut state = BitSumcheck::new(vec![5; 8], 1, random_residues(55, 9), Scalar::ONE, 2).expect("fitting");
+        for _ in 0..VALUE_ROUNDS - 1 {
+            state.bind(Scalar::ONE).expect("open");
+        }
+        // No call leaves such tables behind: what looks into them panics.
+        let Stage::Tables { tables, .. } = &mut state.stage else { panic!("another stage") };
+        tables.iter_mut().for_each(Vec::clear);
+        assert!(catch_unwind(AssertUnwindSafe(|| state.bind(Scalar::ONE))).is_err());
+        for _ in 0..4 {
+            assert!(state.round() == Err(BROKEN));
+            assert!(state.bind(Scalar::ONE) == Err(BROKEN));
+            assert!(state.value() == Err(BROKEN));
         }
     }
 
