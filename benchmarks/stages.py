@@ -109,8 +109,8 @@ def run(task: dict[str, Any]) -> dict[str, Any]:
     """Load, commit, prove and publish a book, as `crossmargin run` does."""
     clock = Clock()
     backend = choose(task["backend"], task["processes"])
-    vault = Vault.create(Path(task["vault"]))
     earlier = Vault.open(Path(task["since"])) if task.get("since") else None
+    vault = Vault.create(Path(task["vault"]), earlier=earlier)
     with worker_pool(task["processes"]) as executor:
         derive(task, clock)
         with clock.stage("load"):
