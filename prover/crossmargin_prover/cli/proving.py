@@ -1,6 +1,5 @@
 """`crossmargin commit`, `prove`, `publish`, `receipts`, and `run`, which does all of them."""
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -38,7 +37,7 @@ from crossmargin_prover.workflow import commit as commit_book
 from crossmargin_prover.workflow import prove as prove_one
 from crossmargin_prover.workflow import publish as publish_statements
 from crossmargin_verifier.verdict import Verdict
-from crossmargin_verifier.workers import worker_pool
+from crossmargin_verifier.workers import cores_here, worker_pool
 
 __all__ = ["commit", "prove", "publish", "receipts", "run"]
 
@@ -84,7 +83,7 @@ restart_option = click.option(
 processes_option = click.option(
     "--processes",
     type=click.IntRange(min=1),
-    default=os.cpu_count() or 1,
+    default=cores_here(),
     show_default="all cores",
     help="Shards worked on at a time.",
 )
