@@ -65,6 +65,9 @@ __all__ = [
 DEFAULT_SHARD = {"kernel": 2**15, "reference": 2**12}
 """Largest shard by backend unless asked otherwise: some seconds of work, so that an interruption costs little."""
 
+BLINDING_PAYS = {"kernel": 48, "reference": 1}
+"""Entries of an average record from which it costs less to blind an earlier commitment anew than to make a new one."""
+
 BYTES_PER_ACCOUNT = 45
 """Published bytes that an account may cost, padding and proofs included."""
 
@@ -92,14 +95,14 @@ class InsolventError(CrossmarginError):
 class Committed:
     """A committed snapshot, its report, and what came from an earlier one.
 
-    taken_over: the earlier snapshot is this one; other_columns: nothing of it could be used; unchanged, changed:
-    accounts whose earlier commitments were blinded anew, with the same record or with another one.
+    taken_over: the earlier snapshot is this one; anew: why nothing of it was used; unchanged, changed: accounts whose
+    earlier commitments were blinded anew, with the same record or with another one.
     """
 
     snapshot: CommittedSnapshot
     report: Report
     taken_over: bool = False
-    other_columns: bool = False
+    anew: str = ""
     unchanged: int = 0
     changed: int = 0
 
@@ -117,10 +120,11 @@ def commit(
     """Commit the records of a book into a vault, which may hold finished shards of the same book.
 
     accounts_per_shard: a power of two; by default that of the earlier snapshot, or `default_shard`; since: an earlier
-    vault, whose snapshot is taken over where no account changed, and whose commitments are blinded anew otherwise.
+    vault, whose snapshot is taken over where no account changed, and whose commitments are blinded anew otherwise, if
+    that costs less.
     """
     book = inputs.book
-    earlier = None
+    earlier, anew = None, ""
     if since is not None:
         snapshot = since.load()
         accounts_per_shard = accounts_per_shard or snapshot.manifest.accounts_per_shard
@@ -136,7 +140,11 @@ def commit(
             raise CrossmarginError(
                 f"the earlier snapshot is called {inputs.snapshot_id} too: as_of of market.yaml must be later"
             )
-        if snapshot.columns == book.layout.labels:
+        if snapshot.columns != book.layout.labels:
+            anew = "other columns than the earlier snapshot"
+        elif book.records.nnz < BLINDING_PAYS.get(backend.name, 1) * len(book):
+            anew = f"for records so short that costs less with the {backend.name}"
+        else:
             earlier = Earlier(snapshot)
     size = accounts_per_shard or default_shard(len(book), backend)
     report = _report(inputs, max(1, -(-len(book) // size)) * size)
@@ -157,7 +165,7 @@ def commit(
         since=earlier,
     )
     if earlier is None:
-        return Committed(snapshot, report, other_columns=since is not None)
+        return Committed(snapshot, report, anew=anew)
     return Committed(snapshot, report, unchanged=earlier.unchanged, changed=earlier.changed)
 
 

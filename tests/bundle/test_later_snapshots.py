@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from crossmargin_prover.backend import available
 from crossmargin_prover.cli import main as prover
 from crossmargin_prover.vault import Vault
 from crossmargin_verifier.cli import main as verifier
@@ -75,7 +76,7 @@ def test_changed_accounts_are_committed_from_the_earlier_ones(venue: Any, later:
     with (later / "balances.csv").open("a", encoding="utf-8") as stream:
         stream.write("acct-new,,USDC,100\n")
     vault = tmp_path / "vault"
-    result = prove(later, vault, venue.vault)
+    result = prove(later, vault, venue.vault, "--backend", "reference")
     assert result.exit_code == 0, result.output
     assert "blinded anew: 4 accounts without a change, 1 with one; committed anew: 1" in result.output
     assert "publish it now" in result.output
@@ -98,7 +99,15 @@ def test_other_columns_are_committed_anew(venue: Any, later: Path, tmp_path: Pat
         prover, "commit", "--book", later, "--vault", tmp_path / "vault", "--since", venue.vault, "--processes", 1
     )
     assert result.exit_code == 0, result.output
-    assert "other columns than the earlier snapshot: every account is committed anew" in result.output
+    assert "every account is committed anew: other columns than the earlier snapshot" in result.output
+
+
+@pytest.mark.skipif("kernel" not in available(), reason="the compiled kernel is not installed (make kernel)")
+def test_short_records_are_committed_anew_by_the_kernel(venue: Any, later: Path, tmp_path: Path) -> None:
+    change(later, "balances.csv", "acct-b,,USDC,65000", "acct-b,,USDC,65001")
+    result = prove(later, tmp_path / "vault", venue.vault, "--backend", "kernel")
+    assert result.exit_code == 0, result.output
+    assert "every account is committed anew: for records so short that costs less with the kernel" in result.output
 
 
 def test_earlier_vaults_that_are_refused(venue: Any, later: Path, tmp_path: Path) -> None:

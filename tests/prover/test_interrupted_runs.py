@@ -412,7 +412,8 @@ def test_commitments_that_do_not_open_are_never_used(vault: Path, tmp_path: Path
     book = later(tmp_path)
     with (book / "accounts.csv").open("a", encoding="utf-8") as stream:
         stream.write("acct-new,\n")
-    commit = command("commit", "--book", book, "--vault", tmp_path / "new", "--since", vault, "--processes", 1)
+    options = ("--since", vault, "--processes", 1, "--backend", "reference")
+    commit = command("commit", "--book", book, "--vault", tmp_path / "new", *options)
     for result in (receipts, commit):
         assert result.exit_code == 1
         assert "refused: " in result.stderr

@@ -156,8 +156,8 @@ def _commit(
     if committed.taken_over:
         click.echo(f"no account changed: the earlier snapshot, its digest {digest} and its receipts stay")
         return
-    if committed.other_columns:
-        click.echo("other columns than the earlier snapshot: every account is committed anew")
+    if committed.anew:
+        click.echo(f"every account is committed anew: {committed.anew}")
     elif earlier is not None:
         fresh = report.loaded - committed.unchanged - committed.changed
         click.echo(
