@@ -157,6 +157,7 @@ def _parameters(plan: BookPlan, instruments: list[_Instrument]) -> dict[str, str
     ]
     rules = [
         f"model: {model.kind}",
+        "version: 1",
         'value_unit: {currency: USD, quantum: "0.00000001"}',
         "staleness_limit_seconds: 600",
         "scan:",

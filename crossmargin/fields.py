@@ -5,17 +5,31 @@ that are already of the right Python type pass, floats never do.
 """
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
 from crossmargin.errors import InputError
 from crossmargin.units import format_decimal, parse_decimal
 
-__all__ = ["MAX_NAME_LENGTH", "ExactDecimal", "Flag", "Frozen", "Instant", "Name", "Text", "WholeNumber", "refuse"]
+__all__ = [
+    "MAX_NAME_LENGTH",
+    "ExactDecimal",
+    "Flag",
+    "Frozen",
+    "Instant",
+    "Listed",
+    "Name",
+    "Positive",
+    "Text",
+    "WholeNumber",
+    "between",
+    "refuse",
+]
 
 MAX_NAME_LENGTH = 64
 """Characters of the name of an asset or an instrument; names become labels of columns."""
@@ -38,6 +52,29 @@ def refuse(reason: str, mend: str, field: str = "") -> PydanticCustomError:
     field: which part of the validated value is wrong ("strike", "instruments[2].settlement"); empty for all of it.
     """
     return PydanticCustomError("crossmargin", "{reason}; {mend}", {"reason": reason, "mend": mend, "field": field})
+
+
+def between(low: str, high: str, *, low_in: bool = True, high_in: bool = True) -> Callable[[Decimal], Decimal]:
+    """Return a validator that a decimal lies between two bounds, each of which may be excluded."""
+
+    def check(value: Decimal) -> Decimal:
+        bottom, top = Decimal(low), Decimal(high)
+        if value < bottom or value > top or (value == bottom and not low_in) or (value == top and not high_in):
+            left, right = "<=" if low_in else "<", "<=" if high_in else "<"
+            raise refuse(f"not in {low} {left} value {right} {high}", "choose a value in this range")
+        return value
+
+    return check
+
+
+def _positive(value: Decimal) -> Decimal:
+    if value <= 0:
+        raise refuse("not positive", "write a decimal above zero")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _decimal(value: Any) -> Decimal:
@@ -97,6 +134,12 @@ def _text(value: Any) -> str:
 
 ExactDecimal = Annotated[Decimal, BeforeValidator(_decimal), PlainSerializer(format_decimal, when_used="json")]
 """A finite decimal, never through a float; written as digits with a point."""
+
+Positive = Annotated[ExactDecimal, AfterValidator(_positive)]
+"""A decimal above zero."""
+
+Listed = BeforeValidator(_listed)
+"""Reads a list of a file as the tuple that a frozen model holds."""
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 """A moment, kept in UTC."""

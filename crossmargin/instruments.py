@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crossmargin.errors import InputError
-from crossmargin.fields import ExactDecimal, Flag, Frozen, Instant, Name, refuse
+from crossmargin.fields import ExactDecimal, Flag, Frozen, Instant, Listed, Name, Positive, refuse
 from crossmargin.names import parse_name
 from crossmargin.units import decimal_places, floor_ratio, format_decimal
 from crossmargin_circuits.encoding import MAX_JSON_INTEGER
@@ -55,30 +55,20 @@ def _member(of: type[StrEnum]) -> Callable[[Any], Any]:
     return read
 
 
-def _positive(value: Decimal) -> Decimal:
-    if value <= 0:
-        raise refuse("not positive", "write a decimal above zero")
-    return value
-
-
 def _fraction(value: Decimal) -> Decimal:
     if not 0 <= value < 1:
         raise refuse("not in 0 <= haircut < 1", "write the part of the value that does not count, such as 0.05")
     return value
 
 
-_Positive = Annotated[ExactDecimal, AfterValidator(_positive)]
-
-
 def _step(value: Decimal) -> Decimal:
-    _positive(value)
     mantissa, places = decimal_places(value)
     if mantissa >= 10**18 or places > 18:
         raise refuse("not between 10^-18 and 10^18", "choose a step of at most 18 digits")
     return value
 
 
-_Step = Annotated[ExactDecimal, AfterValidator(_step)]
+_Step = Annotated[Positive, AfterValidator(_step)]
 """The smallest amount or quantity: what a column counts."""
 
 
@@ -98,7 +88,7 @@ class Asset(Frozen):
     unit: _Step
     haircut: Annotated[ExactDecimal, AfterValidator(_fraction)]
     borrowable: Flag
-    limit: _Positive
+    limit: Positive
 
     @model_validator(mode="after")
     def _check(self) -> "Asset":
@@ -119,11 +109,11 @@ class Instrument(Frozen):
     contract: Annotated[Contract, BeforeValidator(_member(Contract))]
     underlying: Name
     settlement: Name
-    contract_size: _Positive
+    contract_size: Positive
     lot: _Step
-    limit: _Positive
+    limit: Positive
     expiry: Instant | None = None
-    strike: _Positive | None = None
+    strike: Positive | None = None
     option: Annotated[OptionType, BeforeValidator(_member(OptionType))] | None = None
 
     @model_validator(mode="after")
@@ -188,15 +178,11 @@ def _distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
     return items
 
 
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 class Catalogue(Frozen):
     """All assets and instruments of a venue, in the order of the columns."""
 
-    assets: Annotated[tuple[Asset, ...], BeforeValidator(_tuple), AfterValidator(_distinct), Field(min_length=1)]
-    instruments: Annotated[tuple[Instrument, ...], BeforeValidator(_tuple), AfterValidator(_distinct)] = ()
+    assets: Annotated[tuple[Asset, ...], Listed, AfterValidator(_distinct), Field(min_length=1)]
+    instruments: Annotated[tuple[Instrument, ...], Listed, AfterValidator(_distinct)] = ()
 
     @model_validator(mode="after")
     def _check(self) -> "Catalogue":

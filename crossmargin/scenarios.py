@@ -11,10 +11,28 @@ each with volatility up and down, then two extreme moves of which a part is cove
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Annotated
 
-from crossmargin.model_config import ModelConfig
+from pydantic import AfterValidator
 
-__all__ = ["Scenario", "span_grid"]
+from crossmargin.fields import ExactDecimal, Frozen, between
+
+__all__ = ["Extreme", "ScanRange", "Scenario", "span_grid"]
+
+
+class ScanRange(Frozen):
+    """How far one underlying moves: relative price range, relative volatility moves up and down."""
+
+    price_range: Annotated[ExactDecimal, AfterValidator(between("0", "1", low_in=False, high_in=False))]
+    volatility_up: Annotated[ExactDecimal, AfterValidator(between("0", "10"))]
+    volatility_down: Annotated[ExactDecimal, AfterValidator(between("0", "1", high_in=False))]
+
+
+class Extreme(Frozen):
+    """The two extreme scenarios: a multiple of the price range, of whose loss the part `covered` counts."""
+
+    multiple: Annotated[ExactDecimal, AfterValidator(between("1", "20"))]
+    covered: Annotated[ExactDecimal, AfterValidator(between("0", "1", low_in=False))]
 
 
 @dataclass(frozen=True)
@@ -53,11 +71,11 @@ class Scenario:
         )
 
 
-def span_grid(model: ModelConfig) -> tuple[Scenario, ...]:
-    """Return the sixteen SPAN-type scenarios of a model, numbered from 1."""
-    ranges = {name: Fraction(scan.price_range) for name, scan in model.scan.items()}
-    up = {name: Fraction(scan.volatility_up) for name, scan in model.scan.items()}
-    down = {name: -Fraction(scan.volatility_down) for name, scan in model.scan.items()}
+def span_grid(scan: Mapping[str, ScanRange], extreme: Extreme) -> tuple[Scenario, ...]:
+    """Return the sixteen SPAN-type scenarios of scan ranges by underlying, numbered from 1."""
+    ranges = {name: Fraction(each.price_range) for name, each in scan.items()}
+    up = {name: Fraction(each.volatility_up) for name, each in scan.items()}
+    down = {name: -Fraction(each.volatility_down) for name, each in scan.items()}
     scenarios: list[Scenario] = []
 
     def add(price: str, step: Fraction, volatility: str, moves: Mapping[str, Fraction], covered: Fraction) -> None:
@@ -70,7 +88,7 @@ def span_grid(model: ModelConfig) -> tuple[Scenario, ...]:
         price = "0" if thirds == 0 else f"{thirds:+d}/3"
         add(price, Fraction(thirds, 3), "up", up, Fraction(1))
         add(price, Fraction(thirds, 3), "down", down, Fraction(1))
-    multiple, covered = Fraction(model.extreme.multiple), Fraction(model.extreme.covered)
+    multiple, covered = Fraction(extreme.multiple), Fraction(extreme.covered)
     for sign, word in ((1, "extreme up"), (-1, "extreme down")):
         add(word, sign * multiple, "unchanged", {}, covered)
     return tuple(scenarios)

@@ -120,6 +120,7 @@ def _documents(totals: list[Decimal]) -> dict[str, Any]:
         },
         "model": {
             "model": "scenario_portfolio_margin",
+            "version": 1,
             "value_unit": {"currency": "USD", "quantum": "0.00000001"},
             "staleness_limit_seconds": 600,
             "scan": {

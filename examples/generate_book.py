@@ -136,6 +136,7 @@ def _model() -> dict[str, Any]:
     """Return model.yaml."""
     return {
         "model": "scenario_portfolio_margin",
+        "version": 1,
         "value_unit": {"currency": "USD", "quantum": "0.00000001"},
         "staleness_limit_seconds": 600,
         "scan": {

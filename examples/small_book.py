@@ -87,6 +87,7 @@ statements:
   - {name: initial, factor: "1"}
   - {name: coverage}
 strict: false
+version: 1
 """
 
 RESERVES = """\

@@ -13,26 +13,36 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel
 
 from crossmargin.book import Book
+from crossmargin.crowding import Crowding
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.fields import Frozen, Name, refuse
+from crossmargin.history import PriceHistory
 from crossmargin.instruments import Catalogue
 from crossmargin.loading.accounts import Accounts, index_accounts
 from crossmargin.loading.assemble import assemble
 from crossmargin.loading.binance import BINANCE_FOLDER, binance_files, load_binance
 from crossmargin.loading.cells import BALANCE_COLUMNS, POSITION_COLUMNS, Cells, add_balances, add_positions
+from crossmargin.loading.history import load_history
 from crossmargin.loading.keys import KEY_COLUMNS
 from crossmargin.loading.problems import LineProblems, OnBad
 from crossmargin.loading.table import find_table
-from crossmargin.loading.yaml import Document, load_model
+from crossmargin.loading.yaml import Document, fit, load_model, read_yaml
 from crossmargin.market import Market
-from crossmargin.model_config import ModelConfig
+from crossmargin.models import ARCHITECTURES, ModelConfig
 from crossmargin.records import Repeated
 from crossmargin.reserves import Reserves
+from crossmargin.setting import Setting
 from crossmargin.valuation import check_option_marks
 
-__all__ = ["Inputs", "Parameters", "Venue", "load_folder", "load_parameters"]
+__all__ = ["Inputs", "Parameters", "Venue", "load_folder", "load_margin_model", "load_parameters"]
 
 TABLES = (("accounts", KEY_COLUMNS), ("balances", BALANCE_COLUMNS), ("positions", POSITION_COLUMNS))
+
+HISTORY_FILE = "history.csv"
+"""Closing prices, for models that ask for them."""
+
+CROWDING_FILE = "crowding.yaml"
+"""Opened totals of an earlier statement, for models that ask for them."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -59,6 +69,13 @@ class Parameters:
     market: Market
     model: ModelConfig
     reserves: Reserves
+    history: PriceHistory | None
+    crowding: Crowding | None
+
+    @property
+    def setting(self) -> Setting:
+        """What the model reads."""
+        return Setting(self.catalogue, self.market, self.history, self.crowding)
 
     @property
     def snapshot_id(self) -> str:
@@ -84,18 +101,34 @@ def load_parameters(path: Path) -> Parameters:
     venue = _read(path / "venue.yaml", Venue, problems)
     catalogue = _read(path / "instruments.yaml", Catalogue, problems)
     market = _read(path / "market.yaml", Market, problems)
-    model = _read(path / "model.yaml", ModelConfig, problems)
+    model = _read_model(path / "model.yaml", problems)
     reserves = _read(path / "reserves.yaml", Reserves, problems)
-    if venue is None or catalogue is None or market is None or model is None or reserves is None:
+    history = load_history(path / HISTORY_FILE, problems)
+    crowding = _read(path / CROWDING_FILE, Crowding, problems) if (path / CROWDING_FILE).exists() else None
+    if problems or venue is None or catalogue is None or market is None or model is None or reserves is None:
         raise InputErrors(problems)
     known = catalogue[0]
+    setting = Setting(known, market[0], history, crowding and crowding[0])
     found = market[0].check(known, model[0].staleness_limit_seconds)
     problems += _located(found or check_option_marks(known, market[0]), market[1])
-    problems += _located(model[0].check(known), model[1])
+    problems += _located(model[0].check(setting), model[1])
     problems += _located(reserves[0].check(known, model[0].value_unit.quantum), reserves[1])
     if problems:
         raise InputErrors(problems)
-    return Parameters(venue[0], known, market[0], model[0], reserves[0])
+    return Parameters(venue[0], known, market[0], model[0], reserves[0], setting.history, setting.crowding)
+
+
+def load_margin_model(path: Path) -> ModelConfig:
+    """Return the margin model of one file, in the format of `model.yaml`.
+
+    Raises:
+        InputErrors: every field that does not fit.
+    """
+    problems: list[InputError] = []
+    model = _read_model(path, problems)
+    if model is None:
+        raise InputErrors(problems)
+    return model[0]
 
 
 def load_folder(path: Path, on_bad: OnBad = "refuse") -> Inputs:
@@ -109,9 +142,7 @@ def load_folder(path: Path, on_bad: OnBad = "refuse") -> Inputs:
     """
     parameters = load_parameters(path)
     book = load_book(path, parameters.catalogue, on_bad)
-    return Inputs(
-        parameters.venue, parameters.catalogue, parameters.market, parameters.model, parameters.reserves, book
-    )
+    return Inputs(**vars(parameters), book=book)
 
 
 def load_book(path: Path, catalogue: Catalogue, on_bad: OnBad = "refuse") -> Book:
@@ -176,6 +207,28 @@ def _read(path: Path, model: type[Model], problems: list[InputError]) -> tuple[M
     except InputErrors as errors:
         problems += errors.problems
         return None
+
+
+def _read_model(path: Path, problems: list[InputError]) -> tuple[ModelConfig, Document] | None:
+    """Read a margin model into the class of its architecture."""
+    try:
+        document = read_yaml(path)
+        word = document.value.get("model")
+        if not isinstance(word, str) or word not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            raise InputError(
+                "no model" if word is None else f"not one of {known}",
+                mend=f"write one of these words: {known}",
+                file=document.file,
+                line=document.line("model"),
+                field="model",
+            )
+        return fit(document, ARCHITECTURES[word]), document
+    except InputErrors as errors:
+        problems += errors.problems
+    except InputError as error:
+        problems.append(error)
+    return None
 
 
 def _located(problems: Sequence[InputError], document: Document) -> list[InputError]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from crossmargin.errors import InputError, InputErrors
 
-__all__ = ["MAX_DEPTH", "MAX_FILE_BYTES", "Document", "load_model", "read_yaml"]
+__all__ = ["MAX_DEPTH", "MAX_FILE_BYTES", "Document", "fit", "load_model", "read_yaml"]
 
 MAX_FILE_BYTES = 64 * 2**20
 """Bytes of a YAML file: about 300,000 instruments, far beyond any venue."""
@@ -148,8 +148,17 @@ def load_model(path: Path, model: type[Model]) -> tuple[Model, Document]:
         document = read_yaml(path)
     except InputError as error:
         raise InputErrors([error]) from None
+    return fit(document, model), document
+
+
+def fit(document: Document, model: type[Model]) -> Model:
+    """Return a document as a pydantic model.
+
+    Raises:
+        InputErrors: every field that does not fit.
+    """
     try:
-        return model.model_validate(document.value), document
+        return model.model_validate(document.value)
     except ValidationError as error:
         raise InputErrors([_problem(detail, document) for detail in error.errors(include_url=False)]) from None
 

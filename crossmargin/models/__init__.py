@@ -1,5 +1,7 @@
-"""Margin models: each file builds one part of a policy as an expression; `build_policy` puts a statement together."""
+"""Margin models, one file per architecture: each holds its parameters and writes its requirement as an expression."""
 
+from crossmargin.models.base import ModelConfig
+from crossmargin.models.registry import ARCHITECTURES, parse_model
 from crossmargin.models.statement import build_policy, rebuild_policy
 
-__all__ = ["build_policy", "rebuild_policy"]
+__all__ = ["ARCHITECTURES", "ModelConfig", "build_policy", "parse_model", "rebuild_policy"]

@@ -11,45 +11,33 @@ which is concave, as a collateral value must be, and costs one auxiliary per ass
 
 import numpy as np
 
-from crossmargin.instruments import Catalogue
-from crossmargin.market import Market
-from crossmargin.model_config import ModelConfig
-from crossmargin.risk_arrays import check_resolution, risk_array
+from crossmargin.models.terms import Terms
+from crossmargin.risk_arrays import check_resolution
 from crossmargin.valuation import unit_values
-from crossmargin_circuits.expression import Expression, Linear, Min, Sum
-from crossmargin_circuits.policy import Definition, RiskArray, Role
+from crossmargin_circuits.expression import Expression, Min, Reference, Sum
 
 __all__ = ["equity"]
 
 
-def equity(catalogue: Catalogue, market: Market, model: ModelConfig) -> tuple[list[RiskArray], Definition]:
-    """Return the arrays of equity and its definition, an abbreviation called `equity`."""
-    layout = catalogue.layout()
-    quantum = model.value_unit.quantum
-    values = unit_values(catalogue, market)
-    check_resolution(values, quantum, catalogue)
+def equity(terms: Terms) -> Reference:
+    """Define equity as an abbreviation called `equity`, and return it."""
+    catalogue = terms.catalogue
+    values = unit_values(catalogue, terms.market)
+    check_resolution(values, terms.quantum, catalogue)
     settled = np.array(catalogue.settlement_of_columns())
-    plain = np.zeros(len(layout))
-    arrays: list[RiskArray] = []
-    terms: list[Expression] = []
+    plain = np.isin(settled, [asset.name for asset in catalogue.assets if asset.haircut == 0])
+    parts: list[Expression] = []
+    if np.any(values[plain]):
+        parts.append(terms.value("value cash", "value in assets without haircut", np.where(plain, values, 0.0)))
     for asset in catalogue.assets:
-        mine = np.where(settled == asset.name, values, 0.0)
         if asset.haircut == 0:
-            plain += mine
             continue
-        full = risk_array(f"value {asset.name}", f"value in {asset.name}, in full", mine, quantum, layout)
-        weight = float(1 - asset.haircut)
-        cut = risk_array(
+        mine = np.where(settled == asset.name, values, 0.0)
+        full = terms.value(f"value {asset.name}", f"value in {asset.name}, in full", mine)
+        cut = terms.value(
             f"collateral {asset.name}",
             f"value in {asset.name}, {float(asset.haircut):.4g} haircut",
-            mine * weight,
-            quantum,
-            layout,
+            mine * float(1 - asset.haircut),
         )
-        arrays += [full, cut]
-        terms.append(Min((Linear(cut.name), Linear(full.name))))
-    if plain.any():
-        cash = risk_array("value cash", "value in assets without haircut", plain, quantum, layout)
-        arrays.insert(0, cash)
-        terms.insert(0, Linear(cash.name))
-    return arrays, Definition("equity", "collateral and positions at haircut", Role.ABBREVIATION, Sum(tuple(terms)))
+        parts.append(Min((cut, full)))
+    return terms.abbreviate("equity", "collateral and positions at haircut", Sum(tuple(parts)))

@@ -10,43 +10,32 @@ cancel) it shows that the claims of any set of checked accounts are together at 
 the claims on an asset that rests on debtors, not on reserves, is at most D_a.
 """
 
-from decimal import Decimal
-
 import numpy as np
 
-from crossmargin.instruments import Catalogue
-from crossmargin.market import Market
-from crossmargin.risk_arrays import risk_array
+from crossmargin.models.terms import Terms
 from crossmargin.valuation import unit_values
-from crossmargin_circuits.expression import Linear, Scale
+from crossmargin_circuits.expression import Scale
 from crossmargin_circuits.layout import ColumnKind
-from crossmargin_circuits.policy import Definition, RiskArray, Role
+from crossmargin_circuits.policy import Definition, Role
 
 __all__ = ["debts"]
 
-ONE_UNIT = Decimal(1)
-"""Claims are rounded to units of the asset."""
 
-
-def debts(catalogue: Catalogue, market: Market) -> tuple[list[RiskArray], list[Definition]]:
-    """Return the claim array and the disclosed debt of every asset, in units of the asset."""
-    layout = catalogue.layout()
-    values = unit_values(catalogue, market)
+def debts(terms: Terms) -> None:
+    """Add the claim array and the disclosed debt of every asset, in units of the asset (terms with quantum 1)."""
+    catalogue, layout = terms.catalogue, terms.layout
+    values = unit_values(catalogue, terms.market)
     settled = np.array(catalogue.settlement_of_columns())
-    arrays: list[RiskArray] = []
-    definitions: list[Definition] = []
     for asset in catalogue.assets:
         unit_value = values[layout.index(ColumnKind.BALANCE, asset.name)]
         mine = np.where(settled == asset.name, values / unit_value, 0.0)
-        claim = risk_array(f"claim {asset.name}", f"claim on {asset.name}", mine, ONE_UNIT, layout)
-        arrays.append(claim)
-        definitions.append(
+        claim = terms.value(f"claim {asset.name}", f"claim on {asset.name}", mine)
+        terms.definitions.append(
             Definition(
                 f"debt {asset.name}",
                 f"claim on {asset.name} + debt >= 0",
                 Role.DEBT,
-                Scale(-1, Linear(claim.name)),
+                Scale(-1, claim),
                 asset.name,
             )
         )
-    return arrays, definitions

@@ -7,62 +7,78 @@
 The inputs stand in the policy next to the integers computed from them, so that anybody can compute them again.
 """
 
+from decimal import Decimal
 from typing import Any
 
+from pydantic import BaseModel
+
+from crossmargin.crowding import Crowding
 from crossmargin.errors import InputError
+from crossmargin.history import PriceHistory
 from crossmargin.instruments import Catalogue
 from crossmargin.market import Market
-from crossmargin.model_config import ModelConfig, StatementConfig
+from crossmargin.models.base import COVERAGE, ModelConfig
 from crossmargin.models.collateral import equity
 from crossmargin.models.coverage import debts
-from crossmargin.models.portfolio import requirement
+from crossmargin.models.registry import parse_model
+from crossmargin.models.terms import Terms
 from crossmargin.risk_arrays import ROUNDING
+from crossmargin.setting import Setting
 from crossmargin.units import format_decimal
 from crossmargin.valuation import check_option_marks
 from crossmargin_circuits.errors import PolicyError
 from crossmargin_circuits.expression import Reference, Scale, Sum
-from crossmargin_circuits.policy import Constraint, Definition, Policy, RiskArray, Role, ValueUnit
+from crossmargin_circuits.policy import Constraint, Definition, Policy, Role, ValueUnit
 
-__all__ = ["build_policy", "rebuild_policy"]
+__all__ = ["build_policy", "check_setting", "rebuild_policy"]
 
 JOINT_RULE = (
     "in one scenario every underlying moves by the same fraction of its own price range, and all volatilities move "
     "in the same direction"
 )
 
+ONE_UNIT = Decimal(1)
+"""Claims on an asset are rounded to its units."""
 
-def build_policy(venue: str, catalogue: Catalogue, market: Market, model: ModelConfig, statement: str) -> Policy:
+
+def build_policy(venue: str, setting: Setting, model: ModelConfig, statement: str) -> Policy:
     """Return the policy of the statement of that name.
 
     Raises:
         InputError: no such statement, or a value that the quantum cannot resolve.
     """
-    chosen = next((each for each in model.statements if each.name == statement), None)
-    if chosen is None:
-        names = ", ".join(each.name for each in model.statements)
-        raise InputError(
-            f"no statement is called {statement}", file="model.yaml", field="statements", mend=f"use {names}"
-        )
-    arrays, definitions, constraints = (
-        _coverage(catalogue, market) if chosen.factor is None else _margin(catalogue, market, model, chosen)
-    )
+    chosen = model.statement(statement)
+    if chosen.name == COVERAGE:
+        title = "per-asset coverage"
+        terms = Terms(setting, ONE_UNIT, ONE_UNIT)
+        debts(terms)
+        constraints: list[Constraint] = []
+    else:
+        title = f"{chosen.name} margin, {model.title}"
+        terms = Terms(setting, model.value_unit.quantum, model.factor_of(chosen.name))
+        constraints = _margin(terms, model)
+    inputs = {
+        "statement": chosen.name,
+        "instruments": _data(setting.catalogue),
+        "market": _data(setting.market),
+        "model": _data(model),
+        "rounding": ROUNDING,
+        "joint rule": JOINT_RULE,
+    }
+    if setting.history is not None:
+        inputs["history"] = _data(setting.history)
+    if setting.crowding is not None:
+        inputs["crowding"] = _data(setting.crowding)
     return Policy(
         venue=venue,
-        title=_title(chosen, model),
-        as_of=int(market.as_of.timestamp()),
+        title=title,
+        as_of=int(setting.market.as_of.timestamp()),
         value_unit=ValueUnit(model.value_unit.currency, format_decimal(model.value_unit.quantum)),
-        layout=catalogue.layout(),
-        arrays=tuple(arrays),
-        definitions=tuple(definitions),
+        layout=terms.layout,
+        arrays=tuple(terms.arrays),
+        definitions=tuple(terms.definitions),
         constraints=tuple(constraints),
-        inputs={
-            "statement": chosen.name,
-            "instruments": _data(catalogue),
-            "market": _data(market),
-            "model": _data(model),
-            "rounding": ROUNDING,
-            "joint rule": JOINT_RULE,
-        },
+        inputs=inputs,
     )
 
 
@@ -74,46 +90,44 @@ def rebuild_policy(policy: Policy) -> Policy:
     """
     inputs = policy.inputs
     try:
-        catalogue = Catalogue.model_validate(inputs["instruments"])
-        market = Market.model_validate(inputs["market"])
-        model = ModelConfig.model_validate(inputs["model"])
-        problems = [
-            *market.check(catalogue, model.staleness_limit_seconds),
-            *check_option_marks(catalogue, market),
-            *model.check(catalogue),
-        ]
+        setting = Setting(
+            Catalogue.model_validate(inputs["instruments"]),
+            Market.model_validate(inputs["market"]),
+            PriceHistory.model_validate(inputs["history"]) if "history" in inputs else None,
+            Crowding.model_validate(inputs["crowding"]) if "crowding" in inputs else None,
+        )
+        model = parse_model(inputs["model"])
+        problems = check_setting(setting, model)
         if problems:
             raise problems[0]
-        return build_policy(policy.venue, catalogue, market, model, str(inputs["statement"]))
-    except (KeyError, ValueError, InputError) as error:
+        return build_policy(policy.venue, setting, model, str(inputs["statement"]))
+    except (KeyError, TypeError, ValueError, InputError) as error:
         raise PolicyError(f"policy: inputs: not those of a policy that can be computed again: {error}") from None
 
 
-def _margin(
-    catalogue: Catalogue, market: Market, model: ModelConfig, statement: StatementConfig
-) -> tuple[list[RiskArray], list[Definition], list[Constraint]]:
-    collateral_arrays, collateral = equity(catalogue, market, model)
-    scenario_arrays, needed = requirement(catalogue, market, model, statement)
-    arrays = collateral_arrays + scenario_arrays
-    gap = Sum((Reference(needed.name), Scale(-1, Reference(collateral.name))))
+def check_setting(setting: Setting, model: ModelConfig) -> list[InputError]:
+    """Return what keeps a model from being computed in a setting; fields are stated, files are not."""
+    catalogue, market = setting.catalogue, setting.market
+    return [
+        *market.check(catalogue, model.staleness_limit_seconds),
+        *check_option_marks(catalogue, market),
+        *model.check(setting),
+    ]
+
+
+def _margin(terms: Terms, model: ModelConfig) -> list[Constraint]:
+    """Add equity, requirement and shortfall to the terms; return the constraints of a strict model."""
+    collateral = equity(terms)
+    needed = Definition("requirement", "requirement covers the loss", Role.REQUIREMENT, model.requirement(terms))
+    terms.definitions.append(needed)
+    gap = Sum((Reference(needed.name), Scale(-1, collateral)))
     if model.strict:
-        solvency = Constraint("solvency", "equity - requirement >= 0", Scale(-1, gap))
-        return arrays, [collateral, needed], [solvency]
-    shortfall = Definition("shortfall", "equity - requirement + shortfall >= 0", Role.SHORTFALL, gap)
-    return arrays, [collateral, needed, shortfall], []
+        return [Constraint("solvency", "equity - requirement >= 0", Scale(-1, gap))]
+    meaning = "equity - requirement + shortfall >= 0"
+    terms.definitions.append(Definition("shortfall", meaning, Role.SHORTFALL, gap))
+    return []
 
 
-def _coverage(catalogue: Catalogue, market: Market) -> tuple[list[RiskArray], list[Definition], list[Constraint]]:
-    arrays, definitions = debts(catalogue, market)
-    return arrays, definitions, []
-
-
-def _title(statement: StatementConfig, model: ModelConfig) -> str:
-    if statement.factor is None:
-        return "per-asset coverage"
-    return f"{statement.name} margin, {str(model.model).replace('_', ' ')}"
-
-
-def _data(model: Catalogue | Market | ModelConfig) -> dict[str, Any]:
+def _data(model: BaseModel) -> dict[str, Any]:
     data: dict[str, Any] = model.model_dump(mode="json", exclude_none=True)
     return data

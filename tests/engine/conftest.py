@@ -49,6 +49,7 @@ statements:
   - {name: initial, factor: "1"}
   - {name: coverage}
 strict: false
+version: 1
 """,
     "reserves.yaml": 'assets: {USDC: "60000", BTC: "1.5", SOL: "3"}\ninsurance_fund: "2500"\nsource: test\n',
     "accounts.csv": "account,sub_account\nann,\nann,hedge\nbob,\n",

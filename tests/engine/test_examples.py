@@ -126,7 +126,7 @@ def test_book_has_sub_accounts_borrowers_and_empty_accounts(book: Inputs) -> Non
 
 @pytest.mark.parametrize(("statement", "fewest", "most"), [("maintenance", 3, 6), ("initial", 8, 20)])
 def test_few_accounts_are_under_water(book: Inputs, statement: str, fewest: int, most: int) -> None:
-    policy = build_policy(book.venue.venue, book.catalogue, book.market, book.model, statement)
+    policy = build_policy(book.venue.venue, book.setting, book.model, statement)
     margin = engine.evaluate(compile_policy(policy), book.book.records)
     assert fewest <= np.count_nonzero(margin.shortfall) <= most
     fund = book.reserves.insurance_fund_quanta(book.model.value_unit.quantum)
@@ -137,7 +137,7 @@ def test_limits_leave_room_in_the_bit_budget(book: Inputs) -> None:
     limits = np.array([float(column.limit) for column in book.catalogue.layout().columns])
     now = np.abs(unit_values(book.catalogue, book.market)) @ limits
     assert now <= 2e10
-    for scenario in span_grid(book.model):
+    for scenario in span_grid(book.model.scan, book.model.extreme):
         value = np.abs(unit_values(book.catalogue, book.market, scenario)) @ limits
         assert value <= 3 * now <= float(Fraction(2**63, 10**8)), scenario.label
 

@@ -12,7 +12,7 @@ SPAN = json.loads((Path(__file__).parents[1] / "vectors" / "span.json").read_tex
 
 def test_grid_is_the_published_one(parameters: Parameters) -> None:
     """The published profits of a long future are its price range times the moves of the grid."""
-    grid = span_grid(parameters.model)
+    grid = span_grid(parameters.model.scan, parameters.model.extreme)
     width = Fraction(15, 100)
     profits = [scenario.covered * scenario.price_moves["BTC"] / width * 10000 for scenario in grid]
     # The book rounds a third of 10,000 to 3,330 and two thirds to 6,670.
@@ -25,7 +25,7 @@ def test_grid_is_the_published_one(parameters: Parameters) -> None:
 
 
 def test_labels_and_descriptions(parameters: Parameters) -> None:
-    grid = span_grid(parameters.model)
+    grid = span_grid(parameters.model.scan, parameters.model.extreme)
     assert grid[7].label == "scenario 8: price +2/3, vol down"
     assert grid[7].description == "BTC price +10 %, vol -25 %"
     assert grid[5].description == "BTC price -5 %, vol -25 %"

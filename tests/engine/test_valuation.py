@@ -87,7 +87,7 @@ def test_rest_is_worth_nothing(parameters: Parameters) -> None:
 
 
 def test_every_scenario_of_the_grid_is_finite(parameters: Parameters) -> None:
-    for scenario in span_grid(parameters.model):
+    for scenario in span_grid(parameters.model.scan, parameters.model.extreme):
         assert np.isfinite(scenario_pnl(parameters.catalogue, parameters.market, scenario)).all()
 
 

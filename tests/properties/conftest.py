@@ -6,7 +6,8 @@ import pytest
 
 from crossmargin.instruments import Catalogue
 from crossmargin.market import Market
-from crossmargin.model_config import ModelConfig
+from crossmargin.models import ModelConfig, parse_model
+from crossmargin.setting import Setting
 
 NOW = "2025-03-28T08:00:00Z"
 
@@ -99,13 +100,20 @@ def market() -> Market:
     )
 
 
+@pytest.fixture(scope="session")
+def setting(catalogue: Catalogue, market: Market) -> Setting:
+    """Return catalogue and market together."""
+    return Setting(catalogue, market)
+
+
 @pytest.fixture(scope="session", params=["scenario_portfolio_margin", "sum_of_underlyings"])
 def model(request: pytest.FixtureRequest) -> ModelConfig:
     """Return each model with maintenance, initial and coverage statements."""
     scan = {"price_range": "0.15", "volatility_up": "0.4", "volatility_down": "0.25"}
-    return ModelConfig.model_validate(
+    return parse_model(
         {
             "model": request.param,
+            "version": 1,
             "value_unit": {"currency": "USD", "quantum": "0.00000001"},
             "staleness_limit_seconds": 600,
             "scan": {"BTC": scan, "ETH": {**scan, "price_range": "0.2"}},

@@ -9,8 +9,8 @@ from scipy.sparse import csr_array
 from crossmargin.engine import LimitError, ViolationError, evaluate, witness
 from crossmargin.instruments import Catalogue
 from crossmargin.market import Market
-from crossmargin.model_config import ModelConfig, ModelKind
-from crossmargin.models import build_policy, rebuild_policy
+from crossmargin.models import ModelConfig, build_policy, rebuild_policy
+from crossmargin.setting import Setting
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.evaluate import evaluate_expression, worst_scenario
 from crossmargin_circuits.expression import Reference
@@ -21,7 +21,7 @@ quiet = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 def compiled_statement(catalogue: Catalogue, market: Market, model: ModelConfig, name: str) -> CompiledPolicy:
     """Return the compiled policy of one statement."""
-    return compile_policy(build_policy("test venue", catalogue, market, model, name))
+    return compile_policy(build_policy("test venue", Setting(catalogue, market), model, name))
 
 
 @st.composite
@@ -109,7 +109,7 @@ def test_policy_survives_its_file_and_is_computed_again_from_its_inputs(
     catalogue: Catalogue, market: Market, model: ModelConfig
 ) -> None:
     for name in ("maintenance", "initial", "coverage"):
-        policy = build_policy("test venue", catalogue, market, model, name)
+        policy = build_policy("test venue", Setting(catalogue, market), model, name)
         again = Policy.decode(policy.encoded)
         assert again == policy
         assert rebuild_policy(again) == policy
@@ -117,10 +117,10 @@ def test_policy_survives_its_file_and_is_computed_again_from_its_inputs(
 
 def test_model_without_offsets_never_needs_less(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
     joint = compiled_statement(
-        catalogue, market, model.model_copy(update={"model": ModelKind.SCENARIO_PORTFOLIO_MARGIN}), "initial"
+        catalogue, market, model.model_copy(update={"model": "scenario_portfolio_margin"}), "initial"
     )
     alone = compiled_statement(
-        catalogue, market, model.model_copy(update={"model": ModelKind.SUM_OF_UNDERLYINGS}), "initial"
+        catalogue, market, model.model_copy(update={"model": "sum_of_underlyings"}), "initial"
     )
     generator = np.random.default_rng(7)
     records = generator.integers(-(10**5), 10**5, (200, len(joint.policy.layout)))

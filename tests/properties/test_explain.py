@@ -7,8 +7,8 @@ from crossmargin.book import Book, Entries
 from crossmargin.explain import explain
 from crossmargin.instruments import Catalogue
 from crossmargin.market import Market
-from crossmargin.model_config import ModelConfig
-from crossmargin.models import build_policy
+from crossmargin.models import ModelConfig, build_policy
+from crossmargin.setting import Setting
 from crossmargin_circuits.compile import compile_policy
 
 
@@ -27,7 +27,7 @@ def two_sided_book(catalogue: Catalogue) -> Book:
 
 @pytest.mark.parametrize("account", ["a", "b"])
 def test_parts_add_up(account: str, catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
-    compiled = compile_policy(build_policy("test", catalogue, market, model, "maintenance"))
+    compiled = compile_policy(build_policy("test", Setting(catalogue, market), model, "maintenance"))
     shown = explain(compiled, two_sided_book(catalogue), account)
     assert sum(part.value for part in shown.parts) - shown.haircut == shown.equity
     assert sum(term.amount for term in shown.terms) == shown.requirement
@@ -36,7 +36,7 @@ def test_parts_add_up(account: str, catalogue: Catalogue, market: Market, model:
 
 
 def test_pooling_saves_the_offset(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
-    compiled = compile_policy(build_policy("test", catalogue, market, model, "maintenance"))
+    compiled = compile_policy(build_policy("test", Setting(catalogue, market), model, "maintenance"))
     book = two_sided_book(catalogue)
     pooled = explain(compiled, book, "a")
     assert [each.name for each in pooled.sub_accounts] == ["long", "short"]

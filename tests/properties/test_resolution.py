@@ -7,8 +7,8 @@ import pytest
 from crossmargin.errors import InputError
 from crossmargin.instruments import Catalogue
 from crossmargin.market import Market
-from crossmargin.model_config import ModelConfig
-from crossmargin.models import build_policy
+from crossmargin.models import ModelConfig, build_policy
+from crossmargin.setting import Setting
 
 
 def with_quantum(model: ModelConfig, quantum: str) -> ModelConfig:
@@ -19,7 +19,7 @@ def with_quantum(model: ModelConfig, quantum: str) -> ModelConfig:
 def test_coarse_quantum_is_refused(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
     """At one cent, a satoshi of less than a tenth of a cent would be worth nothing."""
     with pytest.raises(InputError, match=r"balance (USDC|BTC).*one part in 1000") as error:
-        build_policy("test", catalogue, market, with_quantum(model, "0.01"), "maintenance")
+        build_policy("test", Setting(catalogue, market), with_quantum(model, "0.01"), "maintenance")
     assert error.value.field == "value_unit.quantum"
     assert "finer quantum" in error.value.mend
 
@@ -31,5 +31,5 @@ def test_price_that_the_quantum_cannot_show_is_refused(
     lower = market.index["USDC"].model_copy(update={"price": Decimal("0.9975")})
     moved = market.model_copy(update={"index": {**market.index, "USDC": lower}})
     with pytest.raises(InputError, match="balance USDC"):
-        build_policy("test", catalogue, moved, model, "maintenance")
-    build_policy("test", catalogue, moved, with_quantum(model, "0.000000001"), "maintenance")
+        build_policy("test", Setting(catalogue, moved), model, "maintenance")
+    build_policy("test", Setting(catalogue, moved), with_quantum(model, "0.000000001"), "maintenance")

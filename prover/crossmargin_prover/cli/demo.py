@@ -97,7 +97,7 @@ def demo(book: Path, out: Path) -> None:
 
 def _show_margin(inputs: Inputs) -> str:
     """Print the book's margin, and explain the account whose pooling saves most; return its id."""
-    policy = build_policy(inputs.venue.venue, inputs.catalogue, inputs.market, inputs.model, _first_margin(inputs))
+    policy = build_policy(inputs.venue.venue, inputs.setting, inputs.model, _first_margin(inputs))
     compiled = compile_policy(policy)
     book = inputs.book
     print_book(book, evaluate(compiled, book.records), policy, top=8)
@@ -115,14 +115,7 @@ def _first_margin(inputs: Inputs) -> str:
 
 def _strict_is_refused(vault: Vault, inputs: Inputs) -> None:
     """Show that a strict statement about a book with an under-water account cannot be made."""
-    strict = Inputs(
-        inputs.venue,
-        inputs.catalogue,
-        inputs.market,
-        inputs.model.model_copy(update={"strict": True}),
-        inputs.reserves,
-        inputs.book,
-    )
+    strict = replace(inputs, model=inputs.model.model_copy(update={"strict": True}))
     try:
         prove(vault, strict, _first_margin(inputs), select_backend())
     except InsolventError as error:

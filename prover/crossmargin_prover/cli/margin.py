@@ -45,7 +45,7 @@ def margin(book: Path, statement: str, account: str | None, top: int, as_json: b
       crossmargin margin --book examples/book --statement initial --json > margin.json
     """
     inputs = load(book, reject_bad_accounts)
-    policy = build_policy(inputs.venue.venue, inputs.catalogue, inputs.market, inputs.model, statement)
+    policy = build_policy(inputs.venue.venue, inputs.setting, inputs.model, statement)
     if statement == "coverage":
         raise click.UsageError("coverage has no requirement; choose a margin statement")
     compiled = compile_policy(policy)

@@ -1,0 +1,109 @@
+"""What every margin model has in common: unit of value, statements, and how it becomes an expression.
+
+A model is a strict, versioned file (`model.yaml`) read into one class per architecture. The class holds the parameters
+and writes the requirement as a convex expression over risk arrays; nothing else differs between models.
+"""
+
+import re
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from crossmargin.errors import InputError
+from crossmargin.fields import ExactDecimal, Flag, Frozen, Listed, WholeNumber, between, refuse
+from crossmargin.models.terms import Terms
+from crossmargin.setting import Setting
+from crossmargin_circuits.expression import Expression
+
+__all__ = ["COVERAGE", "ModelConfig", "StatementConfig", "ValueUnit"]
+
+COVERAGE = "coverage"
+"""Name of the per-asset coverage statement, which has no factor."""
+
+VERSION = 1
+"""Of the format of `model.yaml`."""
+
+_STATEMENT = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+
+class ValueUnit(Frozen):
+    """Currency and quantum of money in a policy; `quantum` is the value of the integer 1."""
+
+    currency: Annotated[str, Field(pattern="^USD$")]
+    quantum: Annotated[ExactDecimal, AfterValidator(between("0", "1", low_in=False))]
+
+
+def _statement_name(value: str) -> str:
+    if not _STATEMENT.fullmatch(value):
+        raise refuse("not a statement name", "write 1 to 32 of a-z 0-9 _ - with a letter first")
+    return value
+
+
+class StatementConfig(Frozen):
+    """One statement: its name and the factor on the requirement; `coverage` is per asset and has no factor."""
+
+    name: Annotated[str, AfterValidator(_statement_name)]
+    factor: Annotated[ExactDecimal, AfterValidator(between("0", "100", low_in=False))] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "StatementConfig":
+        if self.name == COVERAGE and self.factor is not None:
+            raise refuse("the coverage statement has a factor", "remove factor", "factor")
+        if self.name != COVERAGE and self.factor is None:
+            raise refuse(f"statement {self.name} has no factor", 'add a factor such as "1"', "factor")
+        return self
+
+
+def _version(value: int) -> int:
+    if value != VERSION:
+        raise refuse(f"not version {VERSION}", f"write version: {VERSION} and follow its format")
+    return value
+
+
+class ModelConfig(Frozen):
+    """What every `model.yaml` holds; `strict` forbids the shortfall column. Each architecture adds its parameters."""
+
+    model: str
+    version: Annotated[WholeNumber, AfterValidator(_version)]
+    value_unit: ValueUnit
+    staleness_limit_seconds: Annotated[WholeNumber, Field(ge=1)]
+    statements: Annotated[tuple[StatementConfig, ...], Listed, Field(min_length=1)]
+    strict: Flag = False
+
+    @model_validator(mode="after")
+    def _check_statements(self) -> "ModelConfig":
+        names = [statement.name for statement in self.statements]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise refuse(f"a second statement {name}", "rename or remove it", f"statements[{number}].name")
+        return self
+
+    @property
+    def title(self) -> str:
+        """The architecture in words."""
+        return self.model.replace("_", " ")
+
+    def statement(self, name: str) -> StatementConfig:
+        """Return the statement of that name.
+
+        Raises:
+            InputError: there is none.
+        """
+        for each in self.statements:
+            if each.name == name:
+                return each
+        known = ", ".join(each.name for each in self.statements)
+        raise InputError(f"no statement is called {name}", file="model.yaml", field="statements", mend=f"use {known}")
+
+    def check(self, setting: Setting) -> list[InputError]:
+        """Return what does not fit the setting: missing or foreign names; the field is stated, the file is not."""
+        return []
+
+    def requirement(self, terms: Terms) -> Expression:
+        """Write the requirement, times the statement's factor, as a convex expression; add its arrays to `terms`."""
+        raise NotImplementedError(f"{type(self).__name__} states no requirement")
+
+    def factor_of(self, name: str) -> Decimal:
+        """Return the factor of a statement; that of coverage, which charges nothing, is 1."""
+        return self.statement(name).factor or Decimal(1)

@@ -1,0 +1,25 @@
+"""Which architectures there are: the word in `model.yaml` and the class that reads it."""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from crossmargin.models.base import ModelConfig
+from crossmargin.models.scenario import ScenarioModel
+
+__all__ = ["ARCHITECTURES", "parse_model"]
+
+_CLASSES: tuple[type[ModelConfig], ...] = (ScenarioModel,)
+
+ARCHITECTURES: Mapping[str, type[ModelConfig]] = {
+    word: each for each in _CLASSES for word in get_args(each.model_fields["model"].annotation)
+}
+"""Class of each architecture, by its word."""
+
+
+def parse_model(data: Any) -> ModelConfig:
+    """Return a model from the data of `model.yaml`, or of a policy's inputs.
+
+    Raises:
+        KeyError: no such architecture. ValueError: other faults (pydantic).
+    """
+    return ARCHITECTURES[data["model"]].model_validate(data)
