@@ -4,8 +4,10 @@ Index prices are USD per unit; a mark is the price of one unit of the underlying
 (linear: the settlement asset; inverse: USD); an option's mark_price is USD per unit of the underlying.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
@@ -13,11 +15,15 @@ from pydantic import AfterValidator, Field, model_validator
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Instant, Name, Text, refuse
 from crossmargin.instruments import Catalogue, Instrument, Kind
+from crossmargin.scenarios import Scenario
 
 __all__ = ["RATE_CURRENCY", "IndexPrice", "Mark", "Market", "OptionQuote"]
 
 RATE_CURRENCY = "USD"
 """The rate that discounts option prices and carries a forward that is not quoted."""
+
+MOVED = Context(prec=15, rounding=ROUND_HALF_EVEN)
+"""Digits of a price that was moved."""
 
 
 def _positive(value: Decimal) -> Decimal:
@@ -91,6 +97,36 @@ class Market(Frozen):
             return 0.0
         return max((instrument.expiry - self.as_of) / timedelta(days=365), 0.0)
 
+    def moved(self, catalogue: Catalogue, scenario: Scenario) -> "Market":
+        """Return the market after a scenario: index prices, marks, forwards and volatilities, to 15 digits.
+
+        Quotes beside them (bid, ask, option prices), which the scenario says nothing about, are left out.
+        """
+        prices, volatilities = scenario.price_moves, scenario.volatility_moves
+        underlying = {item.name: item.underlying for item in catalogue.instruments}
+        options = {}
+        for name, option in self.options.items():
+            followed = underlying.get(name, "")
+            update = {"iv": _moved(option.iv, volatilities, followed), "bid": None, "ask": None, "mark_price": None}
+            if option.forward is not None:
+                update["forward"] = _moved(option.forward, prices, followed)
+            options[name] = option.model_copy(update=update)
+        return self.model_copy(
+            update={
+                "index": {
+                    name: each.model_copy(update={"price": _moved(each.price, prices, name)})
+                    for name, each in self.index.items()
+                },
+                "marks": {
+                    name: each.model_copy(
+                        update={"price": _moved(each.price, prices, underlying.get(name, "")), "bid": None, "ask": None}
+                    )
+                    for name, each in self.marks.items()
+                },
+                "options": options,
+            }
+        )
+
     def check(self, catalogue: Catalogue, staleness_limit_seconds: int) -> list[InputError]:
         """Return what is missing, foreign, stale or dated after as_of; the field is stated, the file is not."""
         return [*self._missing(catalogue), *self._foreign(catalogue), *self._ages(staleness_limit_seconds)]
@@ -150,6 +186,14 @@ class Market(Frozen):
                     mend = "take a price from as_of or before, or correct the time"
                     problems.append(InputError(reason, mend=mend, field=field))
         return problems
+
+
+def _moved(price: Decimal, moves: Mapping[str, Fraction], name: str) -> Decimal:
+    move = moves.get(name)
+    if not move:
+        return price
+    exact = Fraction(price) * (1 + move)
+    return MOVED.divide(Decimal(exact.numerator), Decimal(exact.denominator))
 
 
 def _missing(what: str, field: str) -> InputError:

@@ -4,8 +4,12 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from crossmargin.loading.folder import Parameters
+from crossmargin.market import Market
 from crossmargin.scenarios import Scenario, span_grid
+from crossmargin.valuation import unit_values
 
 SPAN = json.loads((Path(__file__).parents[1] / "vectors" / "span.json").read_text(encoding="utf-8"))
 
@@ -42,3 +46,14 @@ def test_one_underlying_alone() -> None:
     assert alone.volatility_moves == {"ETH": Fraction(1, 2)}
     assert alone.label == "ETH scenario 3"
     assert Scenario(1, "rest", {}, {}).description == "nothing moves"
+
+
+def test_moved_market_is_worth_what_the_scenario_says(parameters: Parameters) -> None:
+    """A market that was moved values every column as the scenario does on the market before."""
+    catalogue, market = parameters.catalogue, parameters.market
+    for scenario in span_grid(parameters.model.scan, parameters.model.extreme):
+        moved = market.moved(catalogue, scenario)
+        assert Market.model_validate(moved.model_dump()) == moved
+        np.testing.assert_allclose(
+            unit_values(catalogue, moved), unit_values(catalogue, market, scenario), rtol=1e-12, atol=1e-12
+        )
