@@ -9,7 +9,7 @@ All arithmetic is numpy int64 and exact: compilation refuses a policy with a row
 limits, and `evaluate` and `witness` refuse a record beyond its limits. Values are in quanta of the policy's value unit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,21 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from crossmargin_circuits.compile import CompiledPolicy
+from crossmargin_circuits.derivation import Least, Threshold
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.evaluate import scenario_leaves
-from crossmargin_circuits.expression import Abs, Expression, Linear, Max, Min, PositivePart, Reference, Scale, Sum
+from crossmargin_circuits.expression import (
+    Abs,
+    Expression,
+    Linear,
+    Max,
+    Min,
+    PositivePart,
+    Reference,
+    Scale,
+    Sum,
+    SumLargest,
+)
 from crossmargin_circuits.policy import Policy, Role
 
 __all__ = ["LimitError", "Margin", "Violation", "ViolationError", "Witness", "evaluate", "forms", "value_of", "witness"]
@@ -28,7 +40,10 @@ Integers = npt.NDArray[np.int64]
 Unsigned = npt.NDArray[np.uint64]
 
 CHUNK = 1 << 16
-"""Accounts evaluated at a time: bounds memory to a few tens of megabytes and keeps the forms in cache."""
+"""Most accounts evaluated at a time: keeps the forms in cache."""
+
+CHUNK_VALUES = 1 << 22
+"""Accounts times forms, or rows, of a chunk: 32 MiB for each array of them, for models of hundreds of scenarios too."""
 
 
 class LimitError(CrossmarginError):
@@ -119,7 +134,7 @@ def evaluate(compiled: CompiledPolicy, records: csr_array) -> Margin:
     equity = np.empty(accounts, np.int64)
     needed = np.empty(accounts, np.int64)
     worst = np.empty(accounts, np.int32)
-    for start, stop in _chunks(accounts):
+    for start, stop in _chunks(accounts, len(policy.arrays)):
         reading.load(records[start:stop])
         equity[start:stop] = reading.value(Reference("equity"))
         needed[start:stop] = reading.value(Reference(requirement[0].name))
@@ -139,19 +154,20 @@ def witness(compiled: CompiledPolicy, records: csr_array) -> Witness:
     check_limits(policy, records)
     accounts, helpers = _rows(records), len(relation.auxiliaries)
     base = np.array([row.base for row in relation.rows], dtype=np.int64).T
-    coupling = np.array([row.auxiliary for row in relation.rows], dtype=np.int64).reshape(len(relation.rows), helpers)
-    auxiliaries = np.zeros((accounts, helpers), np.int64)
+    coupling = [
+        [(u, coefficient) for u, coefficient in enumerate(row.auxiliary) if coefficient] for row in relation.rows
+    ]
+    auxiliaries = np.empty((accounts, helpers), np.int64)
     slacks = np.empty((accounts, len(relation.rows)), np.int64)
     violations: list[Violation] = []
     violating = 0
-    for start, stop in _chunks(accounts):
-        rows = np.asarray(records[start:stop] @ base)
-        tight = auxiliaries[start:stop]
-        for number, defining in enumerate(compiled.defining_rows):
-            # tight[:, number] is still zero here, so a defining row holds minus the least value that it allows.
-            rest = rows[:, defining] + tight @ coupling[list(defining)].T
-            tight[:, number] = np.maximum(0, -rest.min(axis=1))
-        slacks[start:stop] = rows + tight @ coupling.T
+    for start, stop in _chunks(accounts, len(relation.rows)):
+        # One contiguous vector for each row and auxiliary.
+        rows = np.ascontiguousarray(np.asarray(records[start:stop] @ base).T)
+        tight = _tight(compiled, rows, coupling)
+        auxiliaries[start:stop] = tight.T
+        for number, row in enumerate(rows):
+            slacks[start:stop, number] = _with_auxiliaries(row, tight, coupling[number], helpers)
         below = np.flatnonzero(slacks[start:stop].min(axis=1) < 0)
         violating += len(below)
         for account in below[: max(0, 20 - len(violations))]:
@@ -162,6 +178,49 @@ def witness(compiled: CompiledPolicy, records: csr_array) -> Witness:
     if violating:
         raise ViolationError(violations, violating)
     return Witness(auxiliaries.astype(np.uint64), slacks.astype(np.uint64))
+
+
+def _tight(compiled: CompiledPolicy, rows: Integers, coupling: Sequence[Sequence[tuple[int, int]]]) -> Integers:
+    """Return the tight auxiliaries (Q, n) of accounts whose rows, over the columns alone, are `rows` (K, n).
+
+    coupling: for each row the auxiliaries in it, with their coefficients.
+    """
+    tight = np.zeros((len(compiled.derivations), rows.shape[1]), np.int64)
+    for number, derivation in enumerate(compiled.derivations):
+        # From `number` on everything is still zero, so that a row holds minus the least value that it allows.
+        match derivation:
+            case Least(defining):
+                tight[number] = np.maximum(0, _greatest_rest(rows, tight, coupling, defining, number))
+            case Threshold(groups, rank, sign):
+                values = np.stack([_greatest_rest(rows, tight, coupling, group, number) for group in groups], axis=1)
+                tight[number] = np.maximum(0, sign * _ranked(values, rank))
+    return tight
+
+
+def _greatest_rest(
+    rows: Integers, tight: Integers, coupling: Sequence[Sequence[tuple[int, int]]], chosen: Sequence[int], before: int
+) -> Integers:
+    """Return, per account, the max over some rows of minus the row, with the auxiliaries below `before` alone."""
+    least = _with_auxiliaries(rows[chosen[0]], tight, coupling[chosen[0]], before)
+    for row in chosen[1:]:
+        least = np.minimum(least, _with_auxiliaries(rows[row], tight, coupling[row], before))
+    return -least
+
+
+def _with_auxiliaries(row: Integers, tight: Integers, terms: Sequence[tuple[int, int]], before: int) -> Integers:
+    """Return a row (n) with the terms of auxiliaries numbered below `before` added to its columns' part."""
+    total = row
+    for number, coefficient in terms:
+        if number < before:
+            total = total + (tight[number] if coefficient == 1 else coefficient * tight[number])
+    return total
+
+
+def _ranked(values: Integers, rank: int) -> Integers:
+    """Return the rank-th largest of each row of (n, S) values."""
+    place = values.shape[1] - rank
+    ranked: Integers = np.partition(values, place, axis=1)[:, place]
+    return ranked
 
 
 def forms(policy: Policy, records: csr_array) -> dict[str, Integers]:
@@ -194,6 +253,10 @@ def value_of(policy: Policy, expression: Expression, values: dict[str, Integers]
             for child in of[1:]:
                 best = choose(best, value_of(policy, child, values))
             return best
+        case SumLargest(count, of):
+            operands = np.stack([value_of(policy, child, values) for child in of], axis=1)
+            largest: Integers = np.partition(operands, len(of) - count, axis=1)[:, len(of) - count :]
+            return np.asarray(largest.sum(axis=1))
         case Abs(of):
             return np.abs(value_of(policy, of, values))
         case PositivePart(of):
@@ -248,6 +311,8 @@ def _rows(records: csr_array) -> int:
     return int(records.shape[0])
 
 
-def _chunks(accounts: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, accounts, CHUNK):
-        yield start, min(accounts, start + CHUNK)
+def _chunks(accounts: int, width: int) -> Iterator[tuple[int, int]]:
+    """Cut accounts into pieces for arrays of `width` integers an account."""
+    size = max(1, min(CHUNK, CHUNK_VALUES // max(1, width)))
+    for start in range(0, accounts, size):
+        yield start, min(accounts, start + size)

@@ -3,14 +3,24 @@
 A convex expression is the maximum of finitely many affine *pieces* over the columns and earlier auxiliaries. A
 definition u >= f becomes one row u - piece >= 0 per piece; a constraint g >= 0 one row -piece >= 0 per piece of -g. A
 sum of several maxima keeps the widest one expanded and replaces each other one, max(p_1, .., p_n), by p_1 + t with a
-hidden auxiliary t and rows t + p_1 - p_k >= 0: one unsigned column for each maximum inside a sum. The rows alone force
-every auxiliary from below, so that a wrong value can only hurt the prover; the *tight* value is the least that its
-defining rows allow.
+hidden auxiliary t and rows t + p_1 - p_k >= 0: one unsigned column for each maximum inside a sum. The sum of the k
+largest of f_1 .. f_S (Rockafellar, Uryasev 2000) is
+
+    min over t of  k t + sum_s max(0, f_s - t),
+
+with the threshold t = t+ - t- and the excesses u_s as hidden auxiliaries and rows u_s + t+ - t- - piece >= 0 for every
+piece of f_s: whatever t is, k t + sum_s u_s is at least the sum of any k of the f_s.
+
+The rows alone force every value from below, so that a wrong auxiliary can only hurt the prover; the *tight* value is
+the least that its defining rows allow, and for a threshold the k-th largest of the f_s.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from crossmargin_circuits.affine import Affine
+from crossmargin_circuits.budget import BUDGET_BITS, bounds
+from crossmargin_circuits.derivation import Derivation, Least, Selection, Threshold
 from crossmargin_circuits.errors import BudgetError, PolicyError
 from crossmargin_circuits.expression import (
     Abs,
@@ -22,17 +32,13 @@ from crossmargin_circuits.expression import (
     Reference,
     Scale,
     Sum,
+    SumLargest,
     child_path,
 )
 from crossmargin_circuits.policy import Definition, Policy
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
 
 __all__ = ["BUDGET_BITS", "CompiledPolicy", "compile_policy"]
-
-BUDGET_BITS = 63
-"""Within the column limits every row and partial sum stays below 2^63 in magnitude: one bit inside the relation's 64,
-so that signed 64-bit arithmetic evaluates every row exactly."""
-
 
 MAX_RELATION_COEFFICIENTS = 2**21
 """Coefficients of a relation, K (V + Q + 1): 2^25 bytes of `relation.cm1`; bounds what a hostile policy allocates."""
@@ -46,46 +52,23 @@ PIECE_WORK = 255
 
 
 @dataclass(frozen=True)
-class _Affine:
-    """Integer combination of base columns (dense) and auxiliaries (by number)."""
-
-    base: tuple[int, ...]
-    auxiliary: tuple[tuple[int, int], ...] = ()
-
-    def plus(self, other: "_Affine", factor: int = 1) -> "_Affine":
-        """Return self + factor * other."""
-        helpers = dict(self.auxiliary)
-        for number, coefficient in other.auxiliary:
-            helpers[number] = helpers.get(number, 0) + factor * coefficient
-        return _Affine(
-            tuple(a + factor * b for a, b in zip(self.base, other.base, strict=True)),
-            tuple(sorted((number, c) for number, c in helpers.items() if c)),
-        )
-
-    @property
-    def is_zero(self) -> bool:
-        return not self.auxiliary and not any(self.base)
-
-
-@dataclass(frozen=True)
 class _Piece:
-    affine: _Affine
+    affine: Affine
     label: str
 
 
 @dataclass(frozen=True)
 class CompiledPolicy:
-    """A relation, the rows that define each auxiliary, and the largest magnitude of each row within the limits.
+    """A relation, how each auxiliary follows from a record, and the largest magnitude of each row within the limits.
 
-    defining_rows[u]: rows in which auxiliary u stands with coefficient 1 and every other auxiliary is an earlier one;
-    its tight value is max(0, max over these rows of minus the rest of the row).
+    derivations[u]: the tight value of auxiliary u, from the record and the auxiliaries before it.
     row_bounds[k], auxiliary_bounds[u]: worst magnitude within the column limits.
     auxiliary_of: number of the auxiliary of each auxiliary definition.
     """
 
     policy: Policy
     relation: Relation
-    defining_rows: tuple[tuple[int, ...], ...]
+    derivations: tuple[Derivation, ...]
     row_bounds: tuple[int, ...]
     auxiliary_bounds: tuple[int, ...]
     auxiliary_of: dict[str, int]
@@ -96,8 +79,13 @@ class CompiledPolicy:
         A negative slack means that the record does not satisfy the relation.
         """
         auxiliaries = [0] * len(self.relation.auxiliaries)
-        for number, rows in enumerate(self.defining_rows):
-            auxiliaries[number] = max(0, *(-self._row(row, record, auxiliaries) for row in rows))
+        for number, derivation in enumerate(self.derivations):
+            match derivation:
+                case Least(rows):
+                    auxiliaries[number] = max(0, *(-self._row(row, record, auxiliaries) for row in rows))
+                case Threshold(groups, rank, sign):
+                    values = sorted(max(-self._row(row, record, auxiliaries) for row in rows) for rows in groups)
+                    auxiliaries[number] = max(0, sign * values[-rank])
         return auxiliaries, [self._row(row, record, auxiliaries) for row in range(len(self.relation.rows))]
 
     def _row(self, number: int, record: Sequence[int], auxiliaries: Sequence[int]) -> int:
@@ -121,12 +109,13 @@ class _Compiler:
         self._policy = policy
         self._auxiliaries: list[Auxiliary] = []
         self._defining: list[list[int]] = []
-        self._rows: list[tuple[str, _Affine]] = []
+        self._selections: dict[int, Selection] = {}
+        self._rows: list[tuple[str, Affine]] = []
         self._numbers: dict[str, int] = {}
         self._auxiliary_labels: dict[str, int] = {}
         self._row_labels: dict[str, int] = {}
         self._work = 0
-        self._zero = _Affine((0,) * len(policy.layout))
+        self._zero = Affine((0,) * len(policy.layout))
 
     def run(self) -> CompiledPolicy:
         for definition in self._policy.definitions:
@@ -144,11 +133,13 @@ class _Compiler:
             auxiliaries=tuple(self._auxiliaries),
             rows=tuple(Row(label, affine.base, _dense(affine.auxiliary, helpers)) for label, affine in self._rows),
         )
-        row_bounds, auxiliary_bounds = self._bounds()
+        derivations = self._derivations()
+        limits = [column.limit for column in self._policy.layout.columns]
+        row_bounds, auxiliary_bounds = bounds(self._rows, derivations, self._selections, limits)
         return CompiledPolicy(
             self._policy,
             relation,
-            tuple(tuple(rows) for rows in self._defining),
+            derivations,
             row_bounds,
             auxiliary_bounds,
             self._numbers,
@@ -170,12 +161,12 @@ class _Compiler:
         self._defining.append([])
         return len(self._auxiliaries) - 1
 
-    def _bound(self, number: int, least: _Affine, label: str) -> None:
+    def _bound(self, number: int, least: Affine, label: str) -> None:
         """Add the row: auxiliary `number` - least >= 0."""
         self._defining[number].append(len(self._rows))
-        self._row(label, _Affine(self._zero.base, ((number, 1),)).plus(least, -1))
+        self._row(label, Affine(self._zero.base, ((number, 1),)).plus(least, -1))
 
-    def _row(self, label: str, affine: _Affine) -> None:
+    def _row(self, label: str, affine: Affine) -> None:
         width = len(self._policy.layout) + len(self._auxiliaries) + 1
         if (len(self._rows) + 1) * width > MAX_RELATION_COEFFICIENTS:
             raise BudgetError(f"row {label!r}: more than {MAX_RELATION_COEFFICIENTS} coefficients in the relation")
@@ -197,18 +188,22 @@ class _Compiler:
         match expression:
             case Linear(name):
                 array = self._policy.array(name)
-                return [_Piece(self._zero.plus(_Affine(array.coefficients), sign), array.meaning)]
+                return [_Piece(self._zero.plus(Affine(array.coefficients), sign), array.meaning)]
             case Reference(name):
                 definition = self._policy.definition(name)
                 if definition.role.is_auxiliary:
-                    return [_Piece(_Affine(self._zero.base, ((self._numbers[name], sign),)), name)]
+                    return [_Piece(Affine(self._zero.base, ((self._numbers[name], sign),)), name)]
                 return self._pieces(definition.expression, sign, name)
             case Scale(by, of):
                 inner = self._pieces(of, sign if by > 0 else -sign, child_path(path, expression, 0))
                 return [_Piece(self._zero.plus(piece.affine, abs(by)), piece.label) for piece in inner]
             case Sum(of):
                 return self._sum(expression, of, sign, path)
-            case Max(of) | Min(of):
+            case SumLargest(count, of) if count == len(of):
+                return self._sum(expression, of, sign, path)
+            case SumLargest(count, of) if count > 1:
+                return [self._sum_largest(expression, of, count, path)]
+            case Max(of) | Min(of) | SumLargest(_, of):
                 found: list[_Piece] = []
                 for number, child in enumerate(of):
                     found += self._pieces(child, sign, child_path(path, expression, number))
@@ -231,7 +226,7 @@ class _Compiler:
                 rest = rest.plus(self._reduce(pieces, paths[number]))
         return [_Piece(piece.affine.plus(rest), piece.label) for piece in terms[widest]]
 
-    def _reduce(self, pieces: list[_Piece], path: str) -> _Affine:
+    def _reduce(self, pieces: list[_Piece], path: str) -> Affine:
         """Return an affine form that the rows force to be at least every piece, and that is tight."""
         if len(pieces) == 1:
             return pieces[0].affine
@@ -240,26 +235,33 @@ class _Compiler:
         for piece in pieces:
             if piece is not base:
                 self._bound(number, piece.affine.plus(base.affine, -1), f"{path}: {piece.label}")
-        return base.affine.plus(_Affine(self._zero.base, ((number, 1),)))
+        return base.affine.plus(Affine(self._zero.base, ((number, 1),)))
 
-    def _bounds(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        limits = [column.limit for column in self._policy.layout.columns]
-        bases = [sum(abs(c) * limit for c, limit in zip(row.base, limits, strict=True)) for _, row in self._rows]
-        worst: list[int] = []
-        for number, rows in enumerate(self._defining):
-            worst.append(max(bases[k] + _weigh(self._rows[k][1], worst, without=number) for k in rows))
-        bounds = tuple(base + _weigh(row, worst) for base, (_, row) in zip(bases, self._rows, strict=True))
-        for (label, _), bound in zip(self._rows, bounds, strict=True):
-            if bound >> BUDGET_BITS:
-                raise BudgetError(
-                    f"row {label!r} needs {bound.bit_length()} bits within the column limits, and {BUDGET_BITS} are "
-                    "there: lower the limits of the largest columns, or choose a coarser value quantum"
-                )
-        return bounds, tuple(worst)
+    def _sum_largest(self, expression: Expression, of: Sequence[Expression], count: int, path: str) -> _Piece:
+        """Return count * threshold + excesses, which the rows force to be at least the sum of any `count` operands."""
+        paths = [child_path(path, expression, number) for number in range(len(of))]
+        operands = [self._pieces(child, 1, where) for child, where in zip(of, paths, strict=True)]
+        above = self._auxiliary(f"threshold of {path}, above zero", False)
+        below = self._auxiliary(f"threshold of {path}, below zero", False)
+        threshold = Affine(self._zero.base, ((above, 1), (below, -1)))
+        last = below
+        for pieces, where in zip(operands, paths, strict=True):
+            last = self._auxiliary(f"excess of {where}", False)
+            # A zero piece needs its row too: the threshold may be below zero.
+            for piece in pieces:
+                self._bound(last, piece.affine.plus(threshold, -1), f"{where}: {piece.label}")
+        self._selections.update(dict.fromkeys(range(above, last + 1), Selection(above, last, count)))
+        excesses = tuple((each, 1) for each in range(below + 1, last + 1))
+        value = Affine(self._zero.base, ((above, count), (below, -count), *excesses))
+        return _Piece(value, f"sum of the {count} largest")
 
-
-def _weigh(row: _Affine, worst: Sequence[int], without: int = -1) -> int:
-    return sum(abs(c) * worst[number] for number, c in row.auxiliary if number != without)
+    def _derivations(self) -> tuple[Derivation, ...]:
+        found: list[Derivation] = [Least(tuple(rows)) for rows in self._defining]
+        for selection in set(self._selections.values()):
+            groups = tuple(tuple(self._defining[u]) for u in range(selection.above + 2, selection.last + 1))
+            found[selection.above] = Threshold(groups, selection.count, 1)
+            found[selection.above + 1] = Threshold(groups, selection.count, -1)
+        return tuple(found)
 
 
 def _dense(sparse: tuple[tuple[int, int], ...], length: int) -> tuple[int, ...]:
@@ -287,7 +289,7 @@ def _distinct(label: str, taken: dict[str, int]) -> str:
 
 
 def _without_repeats(pieces: list[_Piece]) -> list[_Piece]:
-    seen: set[_Affine] = set()
+    seen: set[Affine] = set()
     kept = []
     for piece in pieces:
         if piece.affine not in seen:

@@ -16,6 +16,7 @@ from crossmargin_circuits.expression import (
     Reference,
     Scale,
     Sum,
+    SumLargest,
 )
 from crossmargin_circuits.policy import Policy
 
@@ -40,6 +41,8 @@ def evaluate_expression(policy: Policy, expression: Expression, record: Sequence
             return max(evaluate_expression(policy, child, record) for child in of)
         case Min(of):
             return min(evaluate_expression(policy, child, record) for child in of)
+        case SumLargest(count, of):
+            return sum(sorted(evaluate_expression(policy, child, record) for child in of)[-count:])
         case Abs(of):
             return abs(evaluate_expression(policy, of, record))
         case PositivePart(of):
@@ -55,7 +58,7 @@ def scenario_leaves(policy: Policy, expression: Expression, factor: int = 1) -> 
             yield from scenario_leaves(policy, policy.definition(name).expression, factor)
         case Scale(by, of):
             yield from scenario_leaves(policy, of, factor * by)
-        case Sum(of) | Max(of) | Min(of):
+        case Sum(of) | Max(of) | Min(of) | SumLargest(_, of):
             for child in of:
                 yield from scenario_leaves(policy, child, factor)
         case PositivePart(of):

@@ -5,11 +5,15 @@ Grammar (f, g expressions, k a non-zero integer):
     linear "name"    sum_v a_v x_v, the linear form of the risk array `name` on the record x
     reference "name" the definition of that name in the same policy
     sum f g ...      scale k f      max f g ...      min f g ...      abs f      positive-part f = max(0, f)
+    sum-largest m f g ...   the sum of the m largest of the operands
+
+Expected shortfall at level a over S equally likely scenarios is sum-largest aS of the losses, divided by aS (divide the
+arrays beforehand; Rockafellar, Uryasev 2000).
 
 Curvature follows the rules of disciplined convex programming (Grant, Boyd, Ye 2006): a requirement must be *convex*, a
-collateral value or a constraint *concave*. With sign +1 for "must be convex" and -1 for "must be concave", max, abs and
-positive-part are allowed under +1 alone, min under -1 alone, and scaling by k < 0 turns the sign. What obeys the rules
-is a maximum (or minimum) of finitely many linear forms, hence a set of integer rows (SPEC S7).
+collateral value or a constraint *concave*. With sign +1 for "must be convex" and -1 for "must be concave", max, abs,
+positive-part and sum-largest are allowed under +1 alone, min under -1 alone, and scaling by k < 0 turns the sign. What
+obeys the rules is a maximum (or minimum) of finitely many linear forms, hence a set of integer rows (SPEC S7).
 """
 
 from collections.abc import Callable
@@ -29,6 +33,7 @@ __all__ = [
     "Reference",
     "Scale",
     "Sum",
+    "SumLargest",
     "check_curvature",
     "expression_from_json",
     "expression_to_json",
@@ -93,7 +98,24 @@ class PositivePart:
     of: "Expression"
 
 
-Expression = Linear | Reference | Sum | Scale | Max | Min | Abs | PositivePart
+@dataclass(frozen=True)
+class SumLargest:
+    """The sum of the `count` largest of its convex operands: convex; 1 <= count <= number of operands."""
+
+    count: int
+    of: "tuple[Expression, ...]"
+
+    def __post_init__(self) -> None:
+        """Check the count.
+
+        Raises:
+            MalformedError: more than there are operands, or less than one.
+        """
+        if type(self.count) is not int or not 1 <= self.count <= len(self.of):
+            raise MalformedError(f"sum-largest: count must be an integer from 1 to {len(self.of)}, its operands")
+
+
+Expression = Linear | Reference | Sum | Scale | Max | Min | Abs | PositivePart | SumLargest
 
 _MANY: dict[str, type[Sum] | type[Max] | type[Min]] = {"sum": Sum, "max": Max, "min": Min}
 _ONE: dict[str, type[Abs] | type[PositivePart]] = {"abs": Abs, "positive-part": PositivePart}
@@ -108,6 +130,8 @@ def operator(expression: Expression) -> str:
             return "reference"
         case Scale():
             return "scale"
+        case SumLargest():
+            return "sum-largest"
         case Sum() | Max() | Min():
             return next(name for name, kind in _MANY.items() if isinstance(expression, kind))
         case Abs() | PositivePart():
@@ -119,7 +143,7 @@ def children(expression: Expression) -> "tuple[Expression, ...]":
     match expression:
         case Linear() | Reference():
             return ()
-        case Sum(of) | Max(of) | Min(of):
+        case Sum(of) | Max(of) | Min(of) | SumLargest(_, of):
             return of
         case Scale(_, of) | Abs(of) | PositivePart(of):
             return (of,)
@@ -154,6 +178,13 @@ def check_curvature(expression: Expression, sign: int, path: str, resolve: "Call
                 "what is subtracted from a requirement). The better of two values is a disjunction, which no set of "
                 "rows states: use min(...) of the values, or one of them alone, as the safe bound from below"
             )
+        case SumLargest() if sign < 0:
+            raise CurvatureError(
+                f"{path}: sum-largest is convex, but a concave expression is needed here (collateral, or what is "
+                "subtracted from a requirement). The better ones of several values are a disjunction, which no set of "
+                "rows states: use -1 times sum-largest of the negated values, that is the sum of the least of them, "
+                "as the safe bound from below"
+            )
         case Min() if sign > 0:
             raise CurvatureError(
                 f"{path}: min is concave, but a convex expression is needed here (a requirement, or what is "
@@ -186,6 +217,8 @@ def format_expression(expression: Expression) -> str:
             return f"-{inner}" if by == -1 else f"{by} * {inner}" if by != 1 else inner
         case Max(of) | Min(of):
             return f"{operator(expression)}({', '.join(map(format_expression, of))})"
+        case SumLargest(count, of):
+            return f"sum of the {count} largest of ({', '.join(map(format_expression, of))})"
         case Abs(of):
             return f"|{format_expression(of)}|"
         case PositivePart(Max(of)):
@@ -205,6 +238,8 @@ def expression_to_json(expression: Expression) -> dict[str, Any]:
             return {"op": "scale", "by": by, "of": expression_to_json(of)}
         case Sum(of) | Max(of) | Min(of):
             return {"op": operator(expression), "of": [expression_to_json(child) for child in of]}
+        case SumLargest(count, of):
+            return {"op": "sum-largest", "count": count, "of": [expression_to_json(child) for child in of]}
         case Abs(of) | PositivePart(of):
             return {"op": operator(expression), "of": expression_to_json(of)}
 
@@ -230,13 +265,17 @@ def expression_from_json(value: Any, path: str) -> Expression:
         if not isinstance(by, int) or isinstance(by, bool) or by == 0 or abs(by) > MAX_JSON_INTEGER:
             raise MalformedError(f"{path}: scale by must be a non-zero integer of magnitude below 2^53")
         return Scale(by, expression_from_json(of, f"{path} > scale"))
-    if name in _MANY:
-        of = _only(value, path, "of")
+    if name in _MANY or name == "sum-largest":
+        of = _only(value, path, "of") if name in _MANY else _only(value, path, "of", "count")
         if not isinstance(of, list) or not of:
             raise MalformedError(f"{path}: {name} needs a non-empty list")
-        return _MANY[name](
-            tuple(expression_from_json(child, f"{path} > {name}[{i + 1}]") for i, child in enumerate(of))
-        )
+        operands = tuple(expression_from_json(child, f"{path} > {name}[{i + 1}]") for i, child in enumerate(of))
+        if name in _MANY:
+            return _MANY[name](operands)
+        count = value["count"]
+        if type(count) is not int or not 1 <= count <= len(operands):
+            raise MalformedError(f"{path}: sum-largest count must be an integer from 1 to {len(operands)}")
+        return SumLargest(count, operands)
     if name in _ONE:
         return _ONE[name](expression_from_json(_only(value, path, "of"), f"{path} > {name}"))
     raise MalformedError(f"{path}: unknown operator {name[:40]!r}")

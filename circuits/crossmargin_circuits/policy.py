@@ -25,6 +25,7 @@ from crossmargin_circuits.expression import (
     Expression,
     Linear,
     Reference,
+    SumLargest,
     check_curvature,
     children,
     expression_from_json,
@@ -37,7 +38,10 @@ __all__ = ["POLICY_FILE", "Constraint", "Definition", "Policy", "RiskArray", "Ro
 
 POLICY_FILE = "policy.json"
 
-FORMAT = "crossmargin-policy/1"
+FIRST_FORMAT = "crossmargin-policy/1"
+
+SECOND_FORMAT = "crossmargin-policy/2"
+"""Of a policy that uses sum-largest or the role exposure; any other one keeps the first, so each has one encoding."""
 
 MAX_EXPANDED_WORK = 2**25
 """Nodes of all expressions with abbreviations written out, times columns and NODE_WORK: bounds the work of compiling a
@@ -59,13 +63,14 @@ _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?")
 
 
 class Role(StrEnum):
-    """What a definition is for; the last three are auxiliaries whose totals over the book are opened."""
+    """What a definition is for; the last four are auxiliaries whose totals over the book are opened."""
 
     ABBREVIATION = "abbreviation"
     HIDDEN = "hidden"
     REQUIREMENT = "requirement"
     SHORTFALL = "shortfall"
     DEBT = "debt"
+    EXPOSURE = "exposure"
 
     @property
     def is_auxiliary(self) -> bool:
@@ -75,7 +80,7 @@ class Role(StrEnum):
     @property
     def is_disclosed(self) -> bool:
         """Whether the column's total over the book is opened."""
-        return self in (Role.REQUIREMENT, Role.SHORTFALL, Role.DEBT)
+        return self in (Role.REQUIREMENT, Role.SHORTFALL, Role.DEBT, Role.EXPOSURE)
 
 
 @dataclass(frozen=True)
@@ -252,11 +257,19 @@ class Policy:
             )
 
     @cached_property
+    def format(self) -> str:
+        """The version of the policy format: the second where sum-largest or the role exposure is used."""
+        expressions = [each.expression for each in self.definitions]
+        expressions += [each.expression for each in self.constraints]
+        later = bool(self.with_role(Role.EXPOSURE)) or any(map(_sums_largest, expressions))
+        return SECOND_FORMAT if later else FIRST_FORMAT
+
+    @cached_property
     def encoded(self) -> bytes:
         """The bytes of `policy.json`."""
         return dump_canonical(
             {
-                "format": FORMAT,
+                "format": self.format,
                 "venue": self.venue,
                 "title": self.title,
                 "as_of": self.as_of,
@@ -313,10 +326,10 @@ class Policy:
             "constraints",
             "inputs",
         )
-        if top["format"] != FORMAT:
-            raise MalformedError(f"policy.format: expected {FORMAT!r}")
+        if top["format"] not in (FIRST_FORMAT, SECOND_FORMAT):
+            raise MalformedError(f"policy.format: expected {FIRST_FORMAT!r} or {SECOND_FORMAT!r}")
         unit = _object(top["value_unit"], "policy.value_unit", "currency", "quantum")
-        return cls(
+        policy = cls(
             venue=_text(top["venue"], "policy.venue"),
             title=_text(top["title"], "policy.title"),
             as_of=_integer(top["as_of"], "policy.as_of"),
@@ -334,6 +347,14 @@ class Policy:
             ),
             inputs=_mapping(top["inputs"], "policy.inputs"),
         )
+        if top["format"] != policy.format:
+            raise MalformedError(f"policy.format: expected {policy.format!r}, by the operators and roles that are used")
+        return policy
+
+
+def _sums_largest(expression: Expression) -> bool:
+    """Return whether sum-largest stands in an expression as it is written."""
+    return isinstance(expression, SumLargest) or any(map(_sums_largest, children(expression)))
 
 
 def _check_distinct(names: list[str]) -> None:

@@ -1,0 +1,28 @@
+"""Integer combinations of base columns and auxiliaries: what expressions are compiled to (SPEC A.5)."""
+
+from dataclasses import dataclass
+
+__all__ = ["Affine"]
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Integer combination of base columns (dense) and auxiliaries (by number)."""
+
+    base: tuple[int, ...]
+    auxiliary: tuple[tuple[int, int], ...] = ()
+
+    def plus(self, other: "Affine", factor: int = 1) -> "Affine":
+        """Return self + factor * other."""
+        helpers = dict(self.auxiliary)
+        for number, coefficient in other.auxiliary:
+            helpers[number] = helpers.get(number, 0) + factor * coefficient
+        return Affine(
+            tuple(a + factor * b for a, b in zip(self.base, other.base, strict=True)),
+            tuple(sorted((number, c) for number, c in helpers.items() if c)),
+        )
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether every coefficient is zero."""
+        return not self.auxiliary and not any(self.base)
