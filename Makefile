@@ -10,7 +10,7 @@ SCRIPTS = $(wildcard benchmarks/*.py docs/*.py examples/*.py prover/kernel/*.py)
 export KERNEL ?= yes
 SIZE ?= full
 LOCK = build/lock/bin/uv pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes \
-	--no-annotate --no-header --quiet $(UPGRADE)
+	--no-annotate --no-header --quiet --extra plots $(UPGRADE)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
