@@ -177,7 +177,8 @@ def witness(compiled: CompiledPolicy, records: csr_array) -> Witness:
             )
     if violating:
         raise ViolationError(violations, violating)
-    return Witness(auxiliaries.astype(np.uint64), slacks.astype(np.uint64))
+    # Neither is negative here.
+    return Witness(auxiliaries.view(np.uint64), slacks.view(np.uint64))
 
 
 def _tight(compiled: CompiledPolicy, rows: Integers, coupling: Sequence[Sequence[tuple[int, int]]]) -> Integers:

@@ -15,6 +15,7 @@ from crossmargin_circuits.expression import Expression, Reference, Scale, Sum
 from crossmargin_circuits.layout import Column, ColumnKind
 from crossmargin_circuits.policy import Definition, Policy, Role
 from crossmargin_circuits.relation import Row
+from crossmargin_verifier.account_free import AccountFree
 from crossmargin_verifier.amounts import format_amount, format_time, format_units, unit_size
 from crossmargin_verifier.bundle import BundleManifest, DeclaredReserves
 from crossmargin_verifier.verify import VerifiedStatement
@@ -146,6 +147,16 @@ def statement_claims(each: JudgedStatement, reserves: DeclaredReserves) -> list[
             )
         elif definition.role is Role.DEBT:
             claims.append(_debt_claim(each, definition, total))
+        elif definition.role is Role.EXPOSURE:
+            claims.append(
+                Claim(
+                    # With the word before it, no name reads as another claim of the verdict.
+                    f"{each.name}: exposure {line(definition.name)}",
+                    Result.INFO,
+                    f"total {amount}",
+                    "at least what checked accounts have of it, and all others together",
+                )
+            )
     return claims
 
 
@@ -170,11 +181,11 @@ def states_solvency(policy: Policy) -> bool:
 
 
 def _solvency_claims(each: JudgedStatement) -> list[Claim]:
-    """Return a failing claim for a statement that is neither about solvency nor about debts alone."""
+    """Return a failing claim for a statement that is neither about solvency nor about debts and exposures alone."""
     policy = each.policy
-    auxiliaries = [definition for definition in policy.definitions if definition.role.is_auxiliary]
-    about_debts = bool(auxiliaries) and all(definition.role is Role.DEBT for definition in auxiliaries)
-    if states_solvency(policy) or (about_debts and not policy.constraints):
+    roles = {definition.role for definition in policy.definitions if definition.role.is_auxiliary}
+    about_totals = bool(roles) and roles <= {Role.DEBT, Role.EXPOSURE} and not policy.constraints
+    if states_solvency(policy) or about_totals:
         return []
     return [
         Claim(
@@ -189,15 +200,26 @@ def _solvency_claims(each: JudgedStatement) -> list[Claim]:
 def _credit_claims(each: JudgedStatement) -> list[Claim]:
     """Return failing claims for what would give made-up accounts collateral, or debts that cost them nothing.
 
-    Rows must not depend on the account column, of which an account that nobody checks may hold any amount; they must
-    value an entry value as the balance of its asset; and equity must count every balance and entry value as positive.
+    Equity, shortfall and constraints must be bounded whatever the account column holds, of which an account that nobody
+    checks may hold any amount; rows must value an entry value as the balance of its asset; and equity must count every
+    balance and entry value as positive.
     """
     layout, rows = each.policy.layout, each.verified.relation.rows
     claims = []
-    constant = [row.label for row in rows if row.base[0]]
-    if constant:
-        meaning = "depends on the account column, of which made-up accounts may hold any amount"
-        claims.append(Claim(f"{each.name}: credit", Result.FAIL, f"row {line(constant[0])}", meaning))
+    dependent = sum(1 for row in rows if row.base[0])
+    credited = _credited(each.policy)
+    if credited:
+        meaning = "has no bound free of the account column, of which made-up accounts may hold any amount"
+        claims.append(Claim(f"{each.name}: credit", Result.FAIL, line(credited[0]), meaning))
+    elif dependent:
+        claims.append(
+            Claim(
+                f"{each.name}: account column",
+                Result.INFO,
+                f"{dependent} of {len(rows)} rows depend on the number of accounts",
+                "of unchecked accounts only what the other rows say is shown, for their number is not",
+            )
+        )
     uneven = []
     for entry, column in enumerate(layout.columns):
         balance = layout.find(ColumnKind.BALANCE, column.name) if column.kind is ColumnKind.ENTRY else None
@@ -213,17 +235,28 @@ def _credit_claims(each: JudgedStatement) -> list[Claim]:
     return claims
 
 
+def _credited(policy: Policy) -> list[str]:
+    """Return what a made-up number of accounts would make as large as wanted: equity less requirement, a constraint."""
+    free = AccountFree(policy)
+    judged = [(each.name, each.expression, -1) for each in policy.with_role(Role.SHORTFALL)]
+    judged += [(each.name, each.expression, 1) for each in policy.constraints]
+    return [name for name, expression, sign in judged if free.counted(expression, sign) is None]
+
+
 def _worthless(policy: Policy) -> list[str]:
-    """Return balances and entry values that some form of equity counts as negative, or that none counts at all."""
-    forms = [
-        [factor * coefficient for coefficient in policy.array(name).coefficients]
-        for name, factor in scenario_leaves(policy, Reference("equity"))
-    ]
+    """Return balances and entry values that equity counts as negative in some form, or as positive in none.
+
+    Only forms free of the account column count as positive ones: any other a made-up number of accounts satisfies.
+    """
+    equity = Reference("equity")
+    positive = AccountFree(policy).counted(equity, 1) or frozenset()
+    signs = {(name, factor > 0) for name, factor in scenario_leaves(policy, equity)}
+    forms = [(policy.array(name).coefficients, 1 if above else -1) for name, above in signs]
     return [
         column.key
         for number, column in enumerate(policy.layout.columns)
         if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY)
-        and (not any(form[number] for form in forms) or any(form[number] < 0 for form in forms))
+        and (number not in positive or any(sign * form[number] < 0 for form, sign in forms))
     ]
 
 
