@@ -6,9 +6,10 @@ Per unit of a balance or an entry value: unit * index(asset). A scenario moves t
 each underlying by the same relative move and its volatilities by theirs; time does not pass.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,12 +21,33 @@ from crossmargin.market import RATE_CURRENCY, Market
 from crossmargin.scenarios import Scenario
 from crossmargin_circuits.layout import ColumnKind
 
-__all__ = ["black76", "check_option_marks", "scenario_pnl", "unit_values"]
+__all__ = ["OptionInputs", "black76", "check_option_marks", "option_inputs", "scenario_pnl", "unit_values"]
 
 MARK_TOLERANCE = (0.01, 0.0005)
 """A stated option price may differ from Black-76 by this part of itself plus this part of the forward."""
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OptionInputs:
+    """What Black-76 reads of n options, each (n,): forward and strike in USD, volatility, years, whether a call.
+
+    size: units of the underlying per lot; rate: per year, of all.
+    """
+
+    size: Floats
+    forward: Floats
+    strike: Floats
+    volatility: Floats
+    years: Floats
+    rate: float
+    call: NDArray[np.bool_]
+
+    @property
+    def prices(self) -> Floats:
+        """USD per unit of the underlying, (n,)."""
+        return black76(self.forward, self.strike, self.volatility, self.years, self.rate, self.call)
 
 
 def black76(
@@ -68,21 +90,24 @@ def unit_values(catalogue: Catalogue, market: Market, scenario: Scenario | None 
         if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY):
             values[number] = float(catalogue.asset(column.name).unit) * index[column.name]
     first = len(layout) - len(catalogue.instruments)
-    options: list[tuple[int, Instrument]] = []
+    options: list[int] = []
     for number, item in enumerate(catalogue.instruments, start=first):
-        per_lot = float(item.lot * item.contract_size)
         if item.kind is Kind.OPTION:
-            options.append((number, item))
+            options.append(number)
             continue
+        per_lot = float(item.lot * item.contract_size)
         mark = float(market.marks[item.name].price) * shock.price(item.underlying)
         quoted = mark if item.contract is Contract.LINEAR else -1.0 / mark
         values[number] = per_lot * quoted * index[item.settlement]
     if options:
-        numbers = [number for number, _ in options]
-        contracts = [item for _, item in options]
-        sizes = np.array([float(item.lot * item.contract_size) for item in contracts])
-        values[numbers] = sizes * _option_prices(contracts, market, index, shock)
+        inputs = _inputs([catalogue.instruments[number - first] for number in options], market, index, shock)
+        values[options] = inputs.size * inputs.prices
     return values
+
+
+def option_inputs(items: Sequence[Instrument], market: Market) -> OptionInputs:
+    """Return what Black-76 reads of options now; of an expired one the index as forward, and no time."""
+    return _inputs(items, market, {name: float(quote.price) for name, quote in market.index.items()}, _Shock(None))
 
 
 def scenario_pnl(catalogue: Catalogue, market: Market, scenario: Scenario) -> Floats:
@@ -101,12 +126,9 @@ def check_option_marks(catalogue: Catalogue, market: Market) -> list[InputError]
     ]
     if not items:
         return []
-    index = {name: float(quote.price) for name, quote in market.index.items()}
-    shock = _Shock(None)
-    prices = _option_prices(items, market, index, shock)
-    forwards = _forwards(items, market, index, shock)
+    inputs = option_inputs(items, market)
     problems = []
-    for item, price, forward in zip(items, prices, forwards, strict=True):
+    for item, price, forward in zip(items, inputs.prices, inputs.forward, strict=True):
         stated = float(market.options[item.name].mark_price or Decimal(0))
         if abs(stated - price) > MARK_TOLERANCE[0] * stated + MARK_TOLERANCE[1] * forward:
             reason = f"{item.name}: mark_price {stated:.6g} USD, Black-76 at the stated iv gives {price:.6g} USD"
@@ -132,7 +154,7 @@ class _Shock:
         return float(1 + self._scenario.volatility_moves.get(name, Fraction(0)))
 
 
-def _forwards(items: list[Instrument], market: Market, index: dict[str, float], shock: _Shock) -> Floats:
+def _forwards(items: Sequence[Instrument], market: Market, index: dict[str, float], shock: _Shock) -> Floats:
     """Return the forward of each option: quoted, else index * exp(rate * years); moved with its underlying."""
     rate = float(market.rates.get(RATE_CURRENCY, Decimal(0)))
     forwards = []
@@ -145,18 +167,18 @@ def _forwards(items: list[Instrument], market: Market, index: dict[str, float], 
     return np.array(forwards, dtype=np.float64)
 
 
-def _option_prices(items: list[Instrument], market: Market, index: dict[str, float], shock: _Shock) -> Floats:
-    """Return USD per unit of the underlying for options."""
-    ivs = [
+def _inputs(items: Sequence[Instrument], market: Market, index: dict[str, float], shock: _Shock) -> OptionInputs:
+    """Return what Black-76 reads of options after a shock; `index` has moved already."""
+    volatilities = [
         0.0 if market.expired(item) else float(market.options[item.name].iv) * shock.volatility(item.underlying)
         for item in items
     ]
-    strikes: list[Any] = [float(item.strike or Decimal(0)) for item in items]
-    return black76(
+    return OptionInputs(
+        size=np.array([float(item.lot * item.contract_size) for item in items]),
         forward=_forwards(items, market, index, shock),
-        strike=strikes,
-        volatility=ivs,
-        years=[market.years(item) for item in items],
+        strike=np.array([float(item.strike or Decimal(0)) for item in items]),
+        volatility=np.array(volatilities),
+        years=np.array([market.years(item) for item in items]),
         rate=float(market.rates.get(RATE_CURRENCY, Decimal(0))),
-        call=[item.option is OptionType.CALL for item in items],
+        call=np.array([item.option is OptionType.CALL for item in items]),
     )
