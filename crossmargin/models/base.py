@@ -5,6 +5,7 @@ and writes the requirement as a convex expression over risk arrays; nothing else
 """
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated
 
@@ -16,10 +17,13 @@ from crossmargin.models.terms import Terms
 from crossmargin.setting import Setting
 from crossmargin_circuits.expression import Expression
 
-__all__ = ["COVERAGE", "ModelConfig", "StatementConfig", "ValueUnit"]
+__all__ = ["COVERAGE", "CROWDING", "ModelConfig", "StatementConfig", "ValueUnit"]
 
 COVERAGE = "coverage"
 """Name of the per-asset coverage statement, which has no factor."""
+
+CROWDING = "crowding"
+"""Name of the statement that opens exposures by underlying, which has no factor."""
 
 VERSION = 1
 """Of the format of `model.yaml`."""
@@ -41,16 +45,16 @@ def _statement_name(value: str) -> str:
 
 
 class StatementConfig(Frozen):
-    """One statement: its name and the factor on the requirement; `coverage` is per asset and has no factor."""
+    """One statement: its name and the factor on the requirement; `coverage` and `crowding` charge nothing, so none."""
 
     name: Annotated[str, AfterValidator(_statement_name)]
     factor: Annotated[ExactDecimal, AfterValidator(between("0", "100", low_in=False))] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "StatementConfig":
-        if self.name == COVERAGE and self.factor is not None:
-            raise refuse("the coverage statement has a factor", "remove factor", "factor")
-        if self.name != COVERAGE and self.factor is None:
+        if self.name in (COVERAGE, CROWDING) and self.factor is not None:
+            raise refuse(f"the {self.name} statement has a factor", "remove factor", "factor")
+        if self.name not in (COVERAGE, CROWDING) and self.factor is None:
             raise refuse(f"statement {self.name} has no factor", 'add a factor such as "1"', "factor")
         return self
 
@@ -104,6 +108,15 @@ class ModelConfig(Frozen):
         """Write the requirement, times the statement's factor, as a convex expression; add its arrays to `terms`."""
         raise NotImplementedError(f"{type(self).__name__} states no requirement")
 
+    def add_ons(self, terms: Terms) -> list[Expression]:
+        """Write what is charged on top of the requirement, each a convex expression that names itself."""
+        return []
+
+    @property
+    def thresholds(self) -> Mapping[str, Decimal]:
+        """USD of net exposure by underlying beyond which an account is large, as the crowding statement opens it."""
+        return {}
+
     def factor_of(self, name: str) -> Decimal:
-        """Return the factor of a statement; that of coverage, which charges nothing, is 1."""
+        """Return the factor of a statement; that of coverage or crowding, which charge nothing, is 1."""
         return self.statement(name).factor or Decimal(1)

@@ -3,6 +3,7 @@
     margin, with shortfall   requirement >= loss in every scenario, shortfall >= requirement - equity; both totals
     opened margin, strict           requirement >= loss in every scenario, equity - requirement >= 0
     coverage                 debt_a >= -claim_a for every asset, totals opened
+    crowding                 gross_u >= |exposure_u| and the large parts of it for every underlying, totals opened
 
 The inputs stand in the policy next to the integers computed from them, so that anybody can compute them again.
 """
@@ -17,11 +18,12 @@ from crossmargin.errors import InputError
 from crossmargin.history import PriceHistory
 from crossmargin.instruments import Catalogue
 from crossmargin.market import Market
-from crossmargin.models.base import COVERAGE, ModelConfig
+from crossmargin.models.base import COVERAGE, CROWDING, ModelConfig
 from crossmargin.models.collateral import equity
 from crossmargin.models.coverage import debts
+from crossmargin.models.crowding import exposures
 from crossmargin.models.registry import parse_model
-from crossmargin.models.terms import Terms
+from crossmargin.models.terms import Terms, added
 from crossmargin.risk_arrays import ROUNDING
 from crossmargin.setting import Setting
 from crossmargin.units import format_decimal
@@ -53,6 +55,11 @@ def build_policy(venue: str, setting: Setting, model: ModelConfig, statement: st
         terms = Terms(setting, ONE_UNIT, ONE_UNIT)
         debts(terms)
         constraints: list[Constraint] = []
+    elif chosen.name == CROWDING:
+        title = "crowding"
+        terms = Terms(setting, model.value_unit.quantum, ONE_UNIT)
+        exposures(terms, model.thresholds)
+        constraints = []
     else:
         title = f"{chosen.name} margin, {model.title}"
         terms = Terms(setting, model.value_unit.quantum, model.factor_of(chosen.name))
@@ -118,7 +125,8 @@ def check_setting(setting: Setting, model: ModelConfig) -> list[InputError]:
 def _margin(terms: Terms, model: ModelConfig) -> list[Constraint]:
     """Add equity, requirement and shortfall to the terms; return the constraints of a strict model."""
     collateral = equity(terms)
-    needed = Definition("requirement", "requirement covers the loss", Role.REQUIREMENT, model.requirement(terms))
+    charged = added([model.requirement(terms), *model.add_ons(terms)])
+    needed = Definition("requirement", "requirement covers the loss", Role.REQUIREMENT, charged)
     terms.definitions.append(needed)
     gap = Sum((Reference(needed.name), Scale(-1, collateral)))
     if model.strict:
