@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from examples.contracts import AS_OF, ASSETS, INSTRUMENTS, RATE, SCAN, Asset, Instrument, implied_volatility, mark
 from examples.population import SUB_ACCOUNTS, Population, populate
+from examples.price_path import price_path
 from examples.requirement import EXTREME_COVERED, EXTREME_MULTIPLE, option_price
 
 __all__ = ["SEED", "main", "write_book"]
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def write_book(population: Population, folder: Path, format: str, how: str) -> None:
-    """Write the eight files of a book folder; `how`: the options that made it, for the head of the YAML files."""
+    """Write the nine files of a book folder; `how`: the options that made it, for the head of the YAML files."""
     folder.mkdir(parents=True, exist_ok=True)
     documents = {
         "venue": {"venue": VENUE, "book": BOOK},
@@ -66,6 +67,7 @@ def write_book(population: Population, folder: Path, format: str, how: str) -> N
     for name, document in documents.items():
         text = yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=10_000)
         (folder / f"{name}.yaml").write_text(f"# Made by examples/generate_book.py {how}\n{text}", encoding="utf-8")
+    _history().write_csv(folder / "history.csv", quote_style="never")
     for name, table in _tables(population).items():
         if format == "csv":
             table.write_csv(folder / f"{name}.csv", quote_style="never")
@@ -155,6 +157,13 @@ def _model() -> dict[str, Any]:
         ],
         "strict": False,
     }
+
+
+def _history() -> pl.DataFrame:
+    """Return history.csv: a year of daily prices, the same for every book."""
+    times, prices = price_path()
+    columns = {name: [_text(price) for price in path] for name, path in prices.items()}
+    return pl.DataFrame({"time": [_moment(time) for time in times], **columns})
 
 
 def _reserves(population: Population) -> dict[str, Any]:
