@@ -18,6 +18,7 @@ inverse future has a delta of its own. What two prices have in common (the mark 
 contract) is left out: it is of second order, and full revaluation has it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -89,18 +90,19 @@ def forward_deltas(catalogue: Catalogue, market: Market, underlying: str) -> dic
             deltas[number] = (inputs.size * _option_greeks(inputs)[0])[0]
         else:
             deltas[number] = _mark_power(item) * values[number]
-    perpetual = {None: found.pop(None)} if None in found else {}
-    return {**perpetual, **{expiry: found[expiry] for expiry in sorted(each for each in found if each is not None)}}
+    expiries: list[datetime | None] = [None] if None in found else []
+    expiries += sorted(each for each in found if each is not None)
+    return {expiry: found[expiry] for expiry in expiries}
 
 
-def quadratic_pnl(catalogue: Catalogue, market: Market, scenario: Scenario) -> Floats:
-    """Return covered * (delta m + gamma m^2 / 2 + vega v), summed over what moves, of every column, USD, (V,)."""
-    total = np.zeros(len(catalogue.layout()))
-    for name in dict.fromkeys((*scenario.price_moves, *scenario.volatility_moves)):
-        moves = float(scenario.price_moves.get(name, 0)), float(scenario.volatility_moves.get(name, 0))
-        total += exposures(catalogue, market, name).pnl(*moves)
-    result: Floats = float(scenario.covered) * total
-    return result
+def quadratic_pnl(found: Mapping[str, Exposures], scenario: Scenario) -> Floats:
+    """Return covered * (delta m + gamma m^2 / 2 + vega v), summed over the names with exposures, USD, (V,)."""
+    moves, volatilities = scenario.price_moves, scenario.volatility_moves
+    total: Floats = sum(
+        (each.pnl(float(moves.get(name, 0)), float(volatilities.get(name, 0))) for name, each in found.items()),
+        start=np.zeros(1),
+    )
+    return float(scenario.covered) * total
 
 
 def _mark_power(item: Instrument) -> int:
