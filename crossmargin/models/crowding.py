@@ -1,7 +1,7 @@
 """Crowding: how much exposure to each underlying a book holds, and how much of it stands with large accounts.
 
-With Delta_u(x) the change in value of the account for a relative move of underlying u (USD for a move of one, taken at
-the mark: what the account holds of u in all columns, balances and entry values included) and a published threshold T_u:
+With Delta_u(x) the change in value of the account for a relative move of underlying u (USD for a move of 1, its
+delta: what the account holds of u in all columns, balances and entry values included) and a published threshold T_u:
 
     gross u         >= |Delta_u|
     large longs u   >= max(0, Delta_u - T_u)
@@ -19,28 +19,19 @@ The sum of large longs and large shorts stays within gross, as max(0, |d| - T) <
 
 from collections.abc import Mapping
 from decimal import Decimal
-from fractions import Fraction
-
-import numpy as np
-from numpy.typing import NDArray
 
 from crossmargin.crowding import BOOK_VALUE, GROSS, LARGE_LONGS, LARGE_SHORTS
 from crossmargin.errors import InputError
-from crossmargin.instruments import Catalogue
-from crossmargin.market import Market
+from crossmargin.exposures import exposures
 from crossmargin.models.terms import Terms
-from crossmargin.scenarios import Scenario
 from crossmargin.valuation import unit_values
 from crossmargin_circuits.expression import Abs
 from crossmargin_circuits.policy import Definition, Role
 
-__all__ = ["deltas", "exposures"]
-
-STEP = Fraction(1, 1000)
-"""Relative move on either side of the mark."""
+__all__ = ["open_exposures"]
 
 
-def exposures(terms: Terms, thresholds: Mapping[str, Decimal]) -> None:
+def open_exposures(terms: Terms, thresholds: Mapping[str, Decimal]) -> None:
     """Add the exposures of every underlying of the catalogue, and the value of the book, to the terms.
 
     Raises:
@@ -57,12 +48,13 @@ def exposures(terms: Terms, thresholds: Mapping[str, Decimal]) -> None:
     value = terms.value("value", "value at mark", unit_values(terms.catalogue, terms.market))
     terms.abbreviate(BOOK_VALUE, "value at mark, before haircuts", value)
     for name in terms.catalogue.underlyings:
-        delta = terms.value(f"exposure {name}", f"net exposure to {name}", deltas(terms.catalogue, terms.market, name))
+        per_unit = exposures(terms.catalogue, terms.market, name).delta
+        delta = terms.value(f"exposure {name}", f"net exposure to {name}", per_unit)
         beyond = {
             sign: terms.value(
                 f"{word} {name} beyond the threshold",
                 f"{sign:+d} times net exposure to {name}, less {thresholds[name]:f} USD",
-                sign * deltas(terms.catalogue, terms.market, name),
+                sign * per_unit,
                 -float(thresholds[name]),
             )
             for sign, word in ((1, "long"), (-1, "short"))
@@ -73,12 +65,3 @@ def exposures(terms: Terms, thresholds: Mapping[str, Decimal]) -> None:
             (LARGE_SHORTS, f"short exposure to {name} of single accounts beyond the threshold", beyond[-1]),
         ):
             terms.definitions.append(Definition(f"{word} {name}", meaning, Role.EXPOSURE, of))
-
-
-def deltas(catalogue: Catalogue, market: Market, name: str) -> NDArray[np.float64]:
-    """Return the exposure of one unit of every column to an underlying, USD for a relative move of one, float64[V]."""
-    up, down = (
-        unit_values(catalogue, market, Scenario(1, "exposure", {name: move}, {}, Fraction(1))) for move in (STEP, -STEP)
-    )
-    result: NDArray[np.float64] = (up - down) / float(2 * STEP)
-    return result

@@ -21,7 +21,7 @@ from crossmargin.market import Market
 from crossmargin.models.base import COVERAGE, CROWDING, ModelConfig
 from crossmargin.models.collateral import equity
 from crossmargin.models.coverage import debts
-from crossmargin.models.crowding import exposures
+from crossmargin.models.crowding import open_exposures
 from crossmargin.models.registry import parse_model
 from crossmargin.models.terms import Terms, added
 from crossmargin.risk_arrays import ROUNDING
@@ -58,7 +58,7 @@ def build_policy(venue: str, setting: Setting, model: ModelConfig, statement: st
     elif chosen.name == CROWDING:
         title = "crowding"
         terms = Terms(setting, model.value_unit.quantum, ONE_UNIT)
-        exposures(terms, model.thresholds)
+        open_exposures(terms, model.thresholds)
         constraints = []
     else:
         title = f"{chosen.name} margin, {model.title}"
