@@ -56,7 +56,7 @@ def exposures(catalogue: Catalogue, market: Market, name: str) -> Exposures:
     layout, values = catalogue.layout(), unit_values(catalogue, market)
     power = np.zeros(len(layout))
     for number, column in enumerate(layout.columns):
-        if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY) and column.name == name:
+        if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY) and catalogue.asset(column.name).priced_as == name:
             power[number] = 1
     options: list[int] = []
     first = len(layout) - len(catalogue.instruments)

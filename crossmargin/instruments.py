@@ -3,6 +3,13 @@
 Units: a balance counts multiples of `Asset.unit`; a position counts lots of `Instrument.lot` contracts. The contract
 size is units of the underlying per contract for linear contracts and for options, USD per contract for inverse futures
 and perpetuals. Limits bound what one account (or sub-account) may hold; the bit budget is computed from them.
+
+An asset may be held on several chains: each holding is an asset of its own (with its own column and reserves), `of` the
+asset that it is, on a `chain`. It has that asset's price, and its haircut h and that of the chain g compose to
+
+    1 - (1 - h) (1 - g)
+
+Equity adds up what an account holds on all chains: one pool.
 """
 
 from collections.abc import Callable
@@ -15,13 +22,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crossmargin.errors import InputError
-from crossmargin.fields import ExactDecimal, Flag, Frozen, Instant, Listed, Name, Positive, refuse
+from crossmargin.fields import ExactDecimal, Flag, Frozen, Instant, Listed, Name, Positive, WholeNumber, refuse
 from crossmargin.names import parse_name
 from crossmargin.units import decimal_places, floor_ratio, format_decimal
 from crossmargin_circuits.encoding import MAX_JSON_INTEGER
 from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
 
-__all__ = ["Asset", "Catalogue", "Contract", "Instrument", "Kind", "OptionType"]
+__all__ = ["Asset", "Catalogue", "Chain", "Contract", "Instrument", "Kind", "OptionType"]
 
 
 class Kind(StrEnum):
@@ -68,6 +75,8 @@ def _step(value: Decimal) -> Decimal:
     return value
 
 
+_Haircut = Annotated[ExactDecimal, AfterValidator(_fraction)]
+
 _Step = Annotated[Positive, AfterValidator(_step)]
 """The smallest amount or quantity: what a column counts."""
 
@@ -81,19 +90,41 @@ def _check_limit(limit: Decimal, unit: Decimal, what: str) -> None:
         )
 
 
+class Chain(Frozen):
+    """A chain on which assets are held; what arrived in a block above `finalized` is no collateral yet."""
+
+    name: Name
+    haircut: _Haircut
+    finalized: Annotated[WholeNumber, Field(le=MAX_JSON_INTEGER)]
+
+
 class Asset(Frozen):
-    """A currency or coin that accounts hold; `haircut` is the part of a positive balance that does not count."""
+    """A currency or coin that accounts hold; `haircut` is the part of a positive balance that does not count.
+
+    An asset `of` another one is that asset held on a `chain`.
+    """
 
     name: Name
     unit: _Step
-    haircut: Annotated[ExactDecimal, AfterValidator(_fraction)]
+    haircut: _Haircut
     borrowable: Flag
     limit: Positive
+    of: Name | None = None
+    chain: Name | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "Asset":
         _check_limit(self.limit, self.unit, "units")
+        if self.of is not None and self.chain is None:
+            raise refuse(f"{self.name} is {self.of} on no chain", "add chain, or remove of", "chain")
+        if self.chain is not None and self.of is None:
+            raise refuse(f"{self.name} on {self.chain} is of no asset", "add of: the asset that it is", "of")
         return self
+
+    @property
+    def priced_as(self) -> str:
+        """The asset whose price it has: the one that it is `of`, or itself."""
+        return self.of or self.name
 
     @property
     def limit_units(self) -> int:
@@ -183,18 +214,55 @@ class Catalogue(Frozen):
 
     assets: Annotated[tuple[Asset, ...], Listed, AfterValidator(_distinct), Field(min_length=1)]
     instruments: Annotated[tuple[Instrument, ...], Listed, AfterValidator(_distinct)] = ()
+    chains: Annotated[tuple[Chain, ...], Listed, AfterValidator(_distinct)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "Catalogue":
+        whole = {asset.name for asset in self.assets if asset.of is None}
+        self._check_chains(whole)
         names = {asset.name for asset in self.assets}
         for number, instrument in enumerate(self.instruments):
+            field = f"instruments[{number}].settlement"
             if instrument.settlement not in names:
                 raise refuse(
                     f"{instrument.name} settles in {instrument.settlement}, which is not an asset",
                     "add it to assets or correct the settlement",
-                    f"instruments[{number}].settlement",
+                    field,
+                )
+            if instrument.settlement not in whole:
+                raise refuse(
+                    f"{instrument.name} settles in {instrument.settlement}, which is held on a chain",
+                    f"settle in {self.asset(instrument.settlement).of}",
+                    field,
+                )
+            if instrument.underlying in names - whole:
+                raise refuse(
+                    f"{instrument.name} is written on {instrument.underlying}, which is held on a chain",
+                    f"write it on {self.asset(instrument.underlying).of}",
+                    f"instruments[{number}].underlying",
                 )
         return self
+
+    def _check_chains(self, whole: set[str]) -> None:
+        """Check that an asset on a chain is of a whole asset, and the chain a stated one that holds it once."""
+        chains = {chain.name for chain in self.chains or ()}
+        held: dict[tuple[str, str], str] = {}
+        for number, asset in enumerate(self.assets):
+            if asset.of is None or asset.chain is None:
+                continue
+            if asset.of not in whole:
+                raise refuse(
+                    f"{asset.name} is of {asset.of}, which is not an asset by itself",
+                    "write the asset that it is, and add that one to assets",
+                    f"assets[{number}].of",
+                )
+            if asset.chain not in chains:
+                mend = "add it to chains, or correct the chain"
+                raise refuse(f"{asset.chain} is not a stated chain", mend, f"assets[{number}].chain")
+            if (asset.of, asset.chain) in held:
+                reason = f"{asset.name} and {held[asset.of, asset.chain]} are both {asset.of} on {asset.chain}"
+                raise refuse(reason, "keep one of them", f"assets[{number}].chain")
+            held[asset.of, asset.chain] = asset.name
 
     @cached_property
     def _assets(self) -> dict[str, Asset]:
@@ -211,6 +279,35 @@ class Catalogue(Frozen):
     def instrument(self, name: str) -> Instrument:
         """Return the instrument of that name; raises KeyError."""
         return self._instruments[name]
+
+    def chain_of(self, asset: str) -> Chain | None:
+        """Return the chain that an asset is held on, if any; raises KeyError for what is no asset."""
+        name = self.asset(asset).chain
+        return None if name is None else self._chains[name]
+
+    @cached_property
+    def _chains(self) -> dict[str, Chain]:
+        return {chain.name: chain for chain in self.chains or ()}
+
+    def weight(self, asset: str) -> Fraction:
+        """Return the part of a positive value that counts: 1 less the haircut, times 1 less that of its chain."""
+        chain = self.chain_of(asset)
+        kept = 1 - Fraction(self.asset(asset).haircut)
+        return kept if chain is None else kept * (1 - Fraction(chain.haircut))
+
+    @cached_property
+    def whole_assets(self) -> tuple[Asset, ...]:
+        """The assets that have a price of their own: all but those held on a chain."""
+        return tuple(asset for asset in self.assets if asset.of is None)
+
+    @cached_property
+    def priced(self) -> tuple[str, ...]:
+        """Everything that has a price: assets, then underlyings that are none."""
+        return tuple(dict.fromkeys([*(asset.name for asset in self.whole_assets), *self.underlyings]))
+
+    def holdings(self, asset: str) -> tuple[Asset, ...]:
+        """Return the assets that have an asset's price: itself, and it on every chain."""
+        return tuple(each for each in self.assets if each.priced_as == asset)
 
     @cached_property
     def underlyings(self) -> tuple[str, ...]:
@@ -229,15 +326,18 @@ class Catalogue(Frozen):
         A linear contract also follows its settlement asset where that one moves; to move exactly one underlying use
         `Scenario.only`.
         """
-        return self._of_columns({item.name: item.underlying for item in self.instruments})
+        followed = {asset.name: asset.priced_as for asset in self.assets}
+        underlying = {item.name: item.underlying for item in self.instruments}
+        return tuple(
+            underlying[column.name] if column.kind is ColumnKind.POSITION else followed.get(column.name, "")
+            for column in self._layout.columns
+        )
 
     def settlement_of_columns(self) -> tuple[str, ...]:
         """Return, per column, the asset that its value is paid in; "" for the account column."""
-        return self._of_columns({item.name: item.settlement for item in self.instruments})
-
-    def _of_columns(self, of_instrument: dict[str, str]) -> tuple[str, ...]:
+        settlement = {item.name: item.settlement for item in self.instruments}
         return tuple(
-            of_instrument[column.name] if column.kind is ColumnKind.POSITION else column.name
+            settlement[column.name] if column.kind is ColumnKind.POSITION else column.name
             for column in self._layout.columns
         )
 

@@ -133,8 +133,7 @@ class Market(Frozen):
 
     def _missing(self, catalogue: Catalogue) -> list[InputError]:
         problems = []
-        priced = dict.fromkeys([*(asset.name for asset in catalogue.assets), *catalogue.underlyings])
-        for name in priced:
+        for name in catalogue.priced:
             if name not in self.index:
                 problems.append(_missing(f"index price for {name}", f"index.{name}"))
         for instrument in catalogue.instruments:
@@ -152,9 +151,9 @@ class Market(Frozen):
     def _foreign(self, catalogue: Catalogue) -> list[InputError]:
         linear = {item.name for item in catalogue.instruments if item.kind is not Kind.OPTION}
         options = {item.name for item in catalogue.instruments if item.kind is Kind.OPTION}
-        indexed = {*(asset.name for asset in catalogue.assets), *catalogue.underlyings}
+        indexed = set(catalogue.priced)
         sections = (
-            ("index", self.index, indexed, "an asset or underlying"),
+            ("index", self.index, indexed, "an asset or underlying with a price of its own"),
             ("marks", self.marks, linear, "a perpetual or future"),
             ("options", self.options, options, "an option"),
             ("rates", self.rates, {RATE_CURRENCY}, f"{RATE_CURRENCY}, the only rate that is used"),

@@ -88,7 +88,8 @@ def unit_values(catalogue: Catalogue, market: Market, scenario: Scenario | None 
     index = {name: float(quote.price) * shock.price(name) for name, quote in market.index.items()}
     for number, column in enumerate(layout.columns):
         if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY):
-            values[number] = float(catalogue.asset(column.name).unit) * index[column.name]
+            asset = catalogue.asset(column.name)
+            values[number] = float(asset.unit) * index[asset.priced_as]
     first = len(layout) - len(catalogue.instruments)
     options: list[int] = []
     for number, item in enumerate(catalogue.instruments, start=first):

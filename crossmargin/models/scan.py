@@ -2,15 +2,23 @@
 
 price_range 0.15 scans prices between -15 % and +15 %, volatility_up 0.4 multiplies an implied volatility by 1.4,
 volatility_down 0.25 by 0.75. Assets without a range do not move; their haircut is then all that is charged.
+
+The ranges that hold in a setting may be wider than the published ones: first they follow volatility (`dynamic`,
+crossmargin/models/dynamic.py), then they grow with crowding (`contagion`, crossmargin/models/contagion.py).
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from crossmargin.errors import InputError
 from crossmargin.fields import Name
 from crossmargin.models.base import ModelConfig
+from crossmargin.models.contagion import ContagionRule
+from crossmargin.models.dynamic import DynamicRule
+from crossmargin.models.terms import Terms
 from crossmargin.scenarios import ScanRange
 from crossmargin.setting import Setting
+from crossmargin_circuits.expression import Expression
 
 __all__ = ["ScanModel"]
 
@@ -19,12 +27,24 @@ class ScanModel(ModelConfig):
     """A model with scan ranges; every underlying needs one, an asset may have one."""
 
     scan: dict[Name, ScanRange]
+    dynamic: DynamicRule | None = None
+    contagion: ContagionRule | None = None
+
+    @property
+    def thresholds(self) -> Mapping[str, Decimal]:
+        """USD of net exposure by underlying beyond which an account is large."""
+        return self.contagion.thresholds if self.contagion is not None else {}
+
+    @property
+    def reach(self) -> Decimal:
+        """The largest multiple of a price range that a scenario moves a price by."""
+        return Decimal(1)
 
     def check(self, setting: Setting) -> list[InputError]:
-        """Return what is missing or foreign in `scan` for this catalogue."""
+        """Return what is missing or foreign for this catalogue, and ranges that reach a price of zero."""
         problems = super().check(setting)
         catalogue = setting.catalogue
-        known = {*catalogue.underlyings, *(asset.name for asset in catalogue.assets)}
+        known = set(catalogue.priced)
         for name in catalogue.underlyings:
             if name not in self.scan:
                 problems.append(
@@ -39,8 +59,42 @@ class ScanModel(ModelConfig):
                         field=f"scan.{name}",
                     )
                 )
+        if self.dynamic is not None:
+            problems += self.dynamic.check(self.scan, setting)
+        if self.contagion is not None:
+            problems += self.contagion.check(setting)
+        if not problems:
+            try:
+                self.ranges(setting)
+            except InputError as error:
+                problems.append(error)
         return problems
 
     def ranges(self, setting: Setting) -> Mapping[str, ScanRange]:
-        """Return the ranges that hold in a setting."""
-        return self.scan
+        """Return the ranges that hold in a setting, which has passed `check`.
+
+        Raises:
+            InputError: a range times `reach` is 1 or more.
+        """
+        ranges: Mapping[str, ScanRange] = self.scan
+        if self.dynamic is not None and setting.history is not None:
+            ranges = self.dynamic.ranges(ranges, setting.history)
+        if self.contagion is not None and setting.crowding is not None:
+            ranges = self.contagion.ranges(ranges, setting.crowding)
+        for name, each in ranges.items():
+            if each.price_range * self.reach >= 1:
+                raise InputError(
+                    f"{name}: a price range of {each.price_range:f} times the extreme multiple {self.reach:f} reaches "
+                    "a price of zero",
+                    mend="lower the multiple, the published range, or what widens it (dynamic, contagion)",
+                    file="model.yaml",
+                    field=f"scan.{name}",
+                )
+        return ranges
+
+    def add_ons(self, terms: Terms) -> list[Expression]:
+        """Write the concentration charges of crowded underlyings."""
+        charges = super().add_ons(terms)
+        if self.contagion is not None and terms.setting.crowding is not None:
+            charges += self.contagion.charges(terms, terms.setting.crowding)
+        return charges
