@@ -11,6 +11,7 @@ pnl_s(x) is the change in value of the account in scenario s, rounded once into 
 is convex in the record: a maximum, or a sum of maxima, of linear forms.
 """
 
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import model_validator
@@ -40,6 +41,11 @@ class ScenarioModel(ScanModel):
                     f"scan.{name}.price_range",
                 )
         return self
+
+    @property
+    def reach(self) -> Decimal:
+        """The multiple of the extreme scenarios."""
+        return self.extreme.multiple
 
     def requirement(self, terms: Terms) -> Expression:
         """Return the worst loss, over all underlyings together or of each alone."""
