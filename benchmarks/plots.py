@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.figures import STAGES, Figures, stage_seconds
+from crossmargin_prover.cli.plotting import STYLE, WIDTH
 
 __all__ = ["draw"]
 
@@ -27,27 +28,9 @@ COLOURS = {
 }
 """Colours that people with any vision tell apart (Okabe and Ito)."""
 
-STYLE: Any = {
-    "svg.hashsalt": "crossmargin",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "figure.titlesize": 10,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "figure.constrained_layout.use": True,
-}
-
 LABEL: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 
 GIGABYTE = 2**30
-
-WIDTH = 7.2
-"""Inches."""
 
 SWEEPS = {
     "rows": "rows K",

@@ -1,40 +1,59 @@
 """Explain one account's margin: where equity comes from, what decides the requirement, and what pooling saves.
 
-All amounts are integers in quanta of the policy's value unit. Two identities hold exactly and are tested: the values of
-the columns less the haircuts add up to equity, and the losses of the columns in each term's worst scenario add up to
-the requirement.
+A convex, piecewise linear requirement equals one of its linear forms at every record: the *active* one. Its
+coefficients split the requirement over the columns exactly (Euler's rule), whatever the model; the same holds for
+equity. All amounts are integers in quanta of the policy's value unit, and three identities hold exactly and are tested:
+the columns' parts of equity add up to equity, their parts of the requirement to the requirement, and so do the
+components.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from crossmargin.book import Book
 from crossmargin.engine import evaluate
 from crossmargin_circuits.compile import CompiledPolicy
-from crossmargin_circuits.evaluate import evaluate_expression, worst_scenario
-from crossmargin_circuits.expression import Expression, Linear, Min, Reference, Sum
+from crossmargin_circuits.evaluate import evaluate_expression, scenario_leaves
+from crossmargin_circuits.expression import (
+    Abs,
+    Expression,
+    Linear,
+    Max,
+    Min,
+    PositivePart,
+    Reference,
+    Scale,
+    Sum,
+    SumLargest,
+)
 from crossmargin_circuits.layout import Column
 from crossmargin_circuits.policy import Policy, Role
 
-__all__ = ["ColumnPart", "Explanation", "SubAccount", "Term", "explain"]
+__all__ = ["ColumnPart", "Component", "Explanation", "SubAccount", "explain"]
+
+FULL_VALUE = "value "
+"""Arrays of equity whose name begins so value a column in full, before haircuts (crossmargin.models.collateral)."""
 
 
 @dataclass(frozen=True, repr=False)
 class ColumnPart:
-    """One non-zero column of a record: units held, value now, and change of value in the deciding scenarios."""
+    """One non-zero column of a record: units held, value at mark, its parts of equity and of the requirement."""
 
     column: Column
     units: int
     value: int
-    scenario_pnl: int
+    equity: int
+    requirement: int
 
 
 @dataclass(frozen=True, repr=False)
-class Term:
-    """One term of the requirement: its amount, and the scenario that decides it ("none" where it is zero)."""
+class Component:
+    """One named part of the requirement: its amount, what decides it ("" where it is zero), and its own parts."""
 
+    name: str
     amount: int
-    scenario: str
+    decided_by: str
+    parts: "tuple[Component, ...]" = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,20 +67,31 @@ class SubAccount:
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """Margin of one account with its parts; `haircut` is what haircuts take from the value of the columns."""
+    """Margin of one account with its parts.
+
+    value: what it holds at mark, before haircuts; worst: the scenario with the greatest part in the requirement, "" for
+    none; binding: labels of the rows of the relation that hold with equality, so that they decide the margin.
+    """
 
     account: str
+    value: int
     equity: int
     requirement: int
-    haircut: int
+    worst: str
     parts: tuple[ColumnPart, ...]
-    terms: tuple[Term, ...]
+    components: tuple[Component, ...]
+    binding: tuple[str, ...]
     sub_accounts: tuple[SubAccount, ...]
 
     @property
     def excess(self) -> int:
         """Equity less requirement."""
         return self.equity - self.requirement
+
+    @property
+    def haircut(self) -> int:
+        """What haircuts, tiers and caps take from the value of the columns."""
+        return self.value - self.equity
 
     @property
     def pooling_saves(self) -> int:
@@ -80,27 +110,30 @@ def explain(compiled: CompiledPolicy, book: Book, account: str) -> Explanation:
     if not requirement:
         raise ValueError(f"policy {policy.title!r} has no requirement to explain")
     record = book.record(account)
-    terms = _terms(policy, requirement[0].expression)
-    deciding = [worst_scenario(policy, term, record) for term in terms]
-    values = _full_values(policy)
-    parts = []
-    for number, (column, units) in enumerate(zip(policy.layout.columns, record, strict=True)):
-        if units:
-            pnl = sum(policy.array(name).coefficients[number] for name in deciding if name is not None)
-            parts.append(ColumnPart(column, units, values[number] * units, pnl * units))
+    reading = _Reading(policy, record)
+    equity, equity_forms = reading.active(Reference("equity"))
+    needed, needed_forms = reading.active(Reference(requirement[0].name))
+    full = dict.fromkeys(
+        name for name, _ in scenario_leaves(policy, Reference("equity")) if name.startswith(FULL_VALUE)
+    )
+    whole = reading.coefficients(dict.fromkeys(full, 1))
+    of_equity, of_requirement = reading.coefficients(equity_forms), reading.coefficients(needed_forms)
+    parts = tuple(
+        ColumnPart(column, units, whole[number] * units, of_equity[number] * units, of_requirement[number] * units)
+        for number, (column, units) in enumerate(zip(policy.layout.columns, record, strict=True))
+        if units and (number or of_equity[0] or of_requirement[0])
+    )
     rows = book.sub_rows(account)
     alone = evaluate(compiled, book.sub_records[rows, :])
-    equity = evaluate_expression(policy, Reference("equity"), record)
     return Explanation(
         account=account,
+        value=sum(part.value for part in parts),
         equity=equity,
-        requirement=evaluate_expression(policy, Reference(requirement[0].name), record),
-        haircut=sum(part.value for part in parts) - equity,
-        parts=tuple(parts),
-        terms=tuple(
-            Term(evaluate_expression(policy, term, record), "none" if name is None else policy.array(name).meaning)
-            for term, name in zip(terms, deciding, strict=True)
-        ),
+        requirement=needed,
+        worst=reading.decider(needed_forms) if needed else "",
+        parts=parts,
+        components=tuple(reading.components(requirement[0].expression)) if needed else (),
+        binding=_binding(compiled, record),
         sub_accounts=tuple(
             SubAccount(book.sub_accounts[row], int(alone.equity[number]), int(alone.requirement[number]))
             for number, row in enumerate(rows)
@@ -108,16 +141,100 @@ def explain(compiled: CompiledPolicy, book: Book, account: str) -> Explanation:
     )
 
 
-def _terms(policy: Policy, expression: Expression) -> tuple[Expression, ...]:
-    return expression.of if isinstance(expression, Sum) else (expression,)
+def _binding(compiled: CompiledPolicy, record: list[int]) -> tuple[str, ...]:
+    """Return the labels of the rows that hold with equality and not because everything in them is zero."""
+    auxiliaries, slacks = compiled.witness(record)
+    return tuple(
+        row.label
+        for row, slack in zip(compiled.relation.rows, slacks, strict=True)
+        if slack == 0
+        and (
+            any(a and x for a, x in zip(row.base, record, strict=True))
+            or any(a and u for a, u in zip(row.auxiliary, auxiliaries, strict=True))
+        )
+    )
 
 
-def _full_values(policy: Policy) -> Sequence[int]:
-    """Return the value of one unit of every column before haircuts: the last form of each term of equity."""
-    values = [0] * len(policy.layout)
-    for term in _terms(policy, policy.definition("equity").expression):
-        full = term.of[-1] if isinstance(term, Min) else term
-        if isinstance(full, Linear):
-            for number, coefficient in enumerate(policy.array(full.array).coefficients):
-                values[number] += coefficient
-    return values
+class _Reading:
+    """One record under one policy: the active form of any expression."""
+
+    def __init__(self, policy: Policy, record: list[int]) -> None:
+        self._policy = policy
+        self._record = record
+        self._values: dict[str, int] = {}
+
+    def coefficients(self, forms: Mapping[str, int]) -> list[int]:
+        """Return the coefficients (V,) of a combination of risk arrays, name -> factor."""
+        total = [0] * len(self._policy.layout)
+        for name, factor in forms.items():
+            for number, coefficient in enumerate(self._policy.array(name).coefficients):
+                total[number] += factor * coefficient
+        return total
+
+    def decider(self, forms: Mapping[str, int]) -> str:
+        """Return the meaning of the array with the greatest part in a combination, or "" without one."""
+        best = max(forms, key=lambda name: forms[name] * self._value(name), default=None)
+        return "" if best is None else self._policy.array(best).meaning
+
+    def active(self, expression: Expression) -> tuple[int, dict[str, int]]:
+        """Return the value of an expression and the combination of arrays that equals it at this record."""
+        match expression:
+            case Linear(name):
+                return self._value(name), {name: 1}
+            case Reference(name):
+                definition = self._policy.definition(name)
+                value, forms = self.active(definition.expression)
+                return (0, {}) if definition.role.is_auxiliary and value < 0 else (value, forms)
+            case Scale(by, of):
+                value, forms = self.active(of)
+                return by * value, {name: by * factor for name, factor in forms.items()}
+            case Sum(of):
+                return _added(self.active(child) for child in of)
+            case Max(of):
+                return max((self.active(child) for child in of), key=lambda found: found[0])
+            case Min(of):
+                return min((self.active(child) for child in of), key=lambda found: found[0])
+            case Abs(of):
+                value, forms = self.active(of)
+                return (value, forms) if value >= 0 else (-value, {name: -factor for name, factor in forms.items()})
+            case PositivePart(of):
+                value, forms = self.active(of)
+                return (value, forms) if value > 0 else (0, {})
+            case SumLargest(count, of):
+                found = sorted((self.active(child) for child in of), key=lambda each: each[0], reverse=True)
+                return _added(found[:count])
+
+    def components(self, expression: Expression, factor: int = 1) -> "list[Component]":
+        """Return the named parts of an expression that is not zero: terms of sums and definitions referred to."""
+        value, forms = self.active(expression)
+        if not forms:
+            return []
+        match expression:
+            case Sum(of):
+                return [part for child in of for part in self.components(child, factor)]
+            case Scale(by, of):
+                return self.components(of, factor * by)
+            case Reference(name):
+                inner = self.components(self._policy.definition(name).expression, factor)
+                parts = tuple(inner) if len(inner) > 1 or any(part.parts for part in inner) else ()
+                return [Component(name, factor * value, self.decider(forms), parts)]
+            case Max(of):
+                return self.components(max(of, key=lambda child: self.active(child)[0]), factor)
+            case PositivePart(of):
+                return self.components(of, factor)
+        return [Component("", factor * value, self.decider(forms))]
+
+    def _value(self, name: str) -> int:
+        if name not in self._values:
+            self._values[name] = evaluate_expression(self._policy, Linear(name), self._record)
+        return self._values[name]
+
+
+def _added(found: Iterable[tuple[int, dict[str, int]]]) -> tuple[int, dict[str, int]]:
+    total = 0
+    forms: dict[str, int] = {}
+    for value, each in found:
+        total += value
+        for name, factor in each.items():
+            forms[name] = forms.get(name, 0) + factor
+    return total, {name: factor for name, factor in forms.items() if factor}

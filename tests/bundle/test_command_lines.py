@@ -84,8 +84,8 @@ def test_programs_exit_with_0_1_and_2(venue: Any, bundle: Path, tmp_path: Path) 
     assert missing.stderr.startswith("COULD NOT CHECK: ")
     assert start("crossmargin-verify", "bundle").returncode == 2
 
-    assert start("crossmargin", "margin", "--book", SMALL).returncode == 0
-    assert start("crossmargin", "margin", "--book", EXAMPLES / "broken" / "zero-price").returncode == 1
+    assert start("crossmargin", "margin", "show", "--book", SMALL).returncode == 0
+    assert start("crossmargin", "margin", "show", "--book", EXAMPLES / "broken" / "zero-price").returncode == 1
 
 
 @pytest.mark.usefixtures("proofs_once")
@@ -189,7 +189,7 @@ def test_version_names_the_protocol(program: click.Group) -> None:
 
 @pytest.mark.parametrize("name", sorted(BROKEN))
 def test_broken_book_is_refused_with_its_place(name: str) -> None:
-    result = run(prover, "margin", "--book", EXAMPLES / "broken" / name)
+    result = run(prover, "margin", "show", "--book", EXAMPLES / "broken" / name)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("refused: ")
     expected = BROKEN[name]["refusal"]
@@ -201,8 +201,8 @@ def test_broken_book_is_refused_with_its_place(name: str) -> None:
 
 
 def test_missing_book_and_vault_are_refused(tmp_path: Path) -> None:
-    assert run(prover, "margin", "--book", tmp_path / "none").exit_code == 1
-    assert run(prover, "margin", "--book", SMALL / "venue.yaml").exit_code == 2
+    assert run(prover, "margin", "show", "--book", tmp_path / "none").exit_code == 1
+    assert run(prover, "margin", "show", "--book", SMALL / "venue.yaml").exit_code == 2
     for command in ("prove", "publish"):
         options = ("--out", tmp_path / "out") if command == "publish" else ()
         result = run(prover, command, "--book", SMALL, "--vault", tmp_path / "none", *options)
@@ -280,13 +280,13 @@ def test_unknown_statement_and_account_are_refused(venue: Any, tmp_path: Path) -
             "not proven yet: stress",
         ),
         (("receipts", *vault, "--out", tmp_path / "r", "--account", "nobody"), "no account 'nobody'"),
-        (("margin", "--book", SMALL, "--statement", "stress"), "use maintenance, initial, coverage"),
-        (("margin", "--book", SMALL, "--account", "nobody"), "no account 'nobody'"),
+        (("margin", "show", "--book", SMALL, "--statement", "stress"), "use maintenance, initial, coverage"),
+        (("margin", "explain", "--book", SMALL, "--account", "nobody"), "no account 'nobody'"),
     ):
         result = run(prover, *arguments)
         assert result.exit_code == 1, arguments
         assert words in result.stderr
-    assert run(prover, "margin", "--book", SMALL, "--statement", "coverage").exit_code == 2
+    assert run(prover, "margin", "show", "--book", SMALL, "--statement", "coverage").exit_code == 2
     assert list(tmp_path.iterdir()) == []
 
 
@@ -312,11 +312,11 @@ def test_record_beyond_a_lowered_limit_is_refused_by_account(venue: Any, tmp_pat
 def test_margin_of_the_book(small: Inputs) -> None:
     policy = build_policy(small.venue.venue, small.setting, small.model, "maintenance")
     margin = evaluate(compile_policy(policy), small.book.records)
-    shown = run(prover, "margin", "--book", SMALL)
+    shown = run(prover, "margin", "show", "--book", SMALL)
     assert shown.exit_code == 0
     assert "accounts under water  1" in re.sub(r" {3,}", "  ", shown.stdout)
     assert all(account in shown.stdout for account in small.book.accounts)
-    data = json.loads(run(prover, "margin", "--book", SMALL, "--json").stdout)
+    data = json.loads(run(prover, "margin", "show", "--book", SMALL, "--json").stdout)
     assert data["policy"] == policy.digest.hex()
     assert [each["account"] for each in data["accounts"]] == list(small.book.accounts)
     for name in ("equity", "requirement", "excess", "shortfall"):
@@ -324,17 +324,17 @@ def test_margin_of_the_book(small: Inputs) -> None:
 
 
 def test_margin_of_one_account(small: Inputs) -> None:
-    shown = run(prover, "margin", "--book", SMALL, "--account", "acct-a")
+    shown = run(prover, "margin", "explain", "--book", SMALL, "--account", "acct-a")
     assert shown.exit_code == 0
     for word in ("account acct-a", "haircuts", "requirement", "sub-accounts alone", "hedge", "pooling saves"):
         assert word in shown.stdout
-    data = json.loads(run(prover, "margin", "--book", SMALL, "--account", "acct-a", "--json").stdout)
+    data = json.loads(run(prover, "margin", "explain", "--book", SMALL, "--account", "acct-a", "--json").stdout)
     assert int(data["excess"]) == int(data["equity"]) - int(data["requirement"])
     assert [each["name"] for each in data["sub_accounts"]] == ["", "hedge"]
     saved = sum(int(each["requirement"]) for each in data["sub_accounts"]) - int(data["requirement"])
     assert int(data["pooling saves"]) == saved
     assert saved > 0
-    water = json.loads(run(prover, "margin", "--book", SMALL, "--account", "acct-d", "--json").stdout)
+    water = json.loads(run(prover, "margin", "explain", "--book", SMALL, "--account", "acct-d", "--json").stdout)
     assert int(water["excess"]) == -206254444485
 
 
@@ -514,7 +514,7 @@ def test_path_with_controls_is_named_without_them(tmp_path: Path) -> None:
     name = ESCAPE.replace("/", "")
     for command, arguments in (
         (verifier, ("bundle", tmp_path / name)),
-        (prover, ("margin", "--book", tmp_path / name)),
+        (prover, ("margin", "show", "--book", tmp_path / name)),
         (prover, ("receipts", "--vault", tmp_path / name, "--out", tmp_path / "out")),
     ):
         result = run(command, *arguments)
@@ -536,7 +536,7 @@ def test_book_with_controls_is_refused_without_them(tmp_path: Path) -> None:
         ("reserves.yaml", "SOL:", '"\\e[2JSOL":'),
     ):
         (book / file).write_text(honest[file].replace(find, put, 1), encoding="utf-8")
-        result = run(prover, "margin", "--book", book)
+        result = run(prover, "margin", "show", "--book", book)
         assert_clean(result.output)
         if file != "accounts.csv":
             assert result.exit_code == 1, file

@@ -30,9 +30,12 @@ def test_parts_add_up(account: str, catalogue: Catalogue, market: Market, model:
     compiled = compile_policy(build_policy("test", Setting(catalogue, market), model, "maintenance"))
     shown = explain(compiled, two_sided_book(catalogue), account)
     assert sum(part.value for part in shown.parts) - shown.haircut == shown.equity
-    assert sum(term.amount for term in shown.terms) == shown.requirement
-    assert -sum(part.scenario_pnl for part in shown.parts) == shown.requirement
+    assert sum(part.equity for part in shown.parts) == shown.equity
+    assert sum(part.requirement for part in shown.parts) == shown.requirement
+    assert sum(part.amount for part in shown.components) == shown.requirement
     assert shown.requirement > 0
+    assert shown.haircut >= 0
+    assert any("requirement covers the loss" in row for row in shown.binding)
 
 
 def test_pooling_saves_the_offset(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:

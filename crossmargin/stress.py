@@ -1,0 +1,116 @@
+"""Stress: the same positions at shocked prices, under the same model.
+
+A shock states relative moves of prices and of implied volatilities; everything else is at rest. The market is moved by
+it, the model is computed again at the new prices, and accounts are judged with their old positions: equity after the
+shock against the requirement after the shock. A negative equity is a loss that the venue, not the holder, bears.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Annotated
+
+import numpy as np
+from pydantic import AfterValidator, Field, model_validator
+
+from crossmargin.book import Book
+from crossmargin.engine import Margin, evaluate
+from crossmargin.errors import InputError
+from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Text, between, refuse
+from crossmargin.models import ModelConfig, build_policy
+from crossmargin.scenarios import Scenario
+from crossmargin.setting import Setting
+from crossmargin_circuits.compile import compile_policy
+
+__all__ = ["Shock", "Shocks", "Stressed", "stress"]
+
+_Move = Annotated[ExactDecimal, AfterValidator(between("-1", "100", low_in=False))]
+
+
+class Shock(Frozen):
+    """One shock: relative moves of prices and of implied volatilities, -0.3 for a fall by 30 %."""
+
+    name: Text
+    prices: dict[Name, _Move] = Field(default_factory=dict)
+    volatilities: dict[Name, _Move] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> "Shock":
+        if not self.prices and not self.volatilities:
+            raise refuse("nothing moves", "add prices or volatilities", "prices")
+        return self
+
+    def check(self, setting: Setting) -> list[InputError]:
+        """Return the names that nothing in the setting follows; the field is stated."""
+        catalogue = setting.catalogue
+        priced = {*catalogue.underlyings, *(asset.name for asset in catalogue.assets)}
+        sections = (("prices", self.prices, priced), ("volatilities", self.volatilities, set(catalogue.underlyings)))
+        return [
+            InputError(
+                f"nothing follows {name}", mend=f"use one of {', '.join(sorted(known))}", field=f"{field}.{name}"
+            )
+            for field, moves, known in sections
+            for name in moves
+            if name not in known
+        ]
+
+    def scenario(self, number: int) -> Scenario:
+        """Return the shock as a scenario."""
+        return Scenario(
+            number,
+            self.name,
+            {name: Fraction(move) for name, move in self.prices.items()},
+            {name: Fraction(move) for name, move in self.volatilities.items()},
+        )
+
+
+class Shocks(Frozen):
+    """The whole of a file of shocks."""
+
+    shocks: Annotated[tuple[Shock, ...], Listed, Field(min_length=1)]
+
+
+@dataclass(frozen=True, repr=False)
+class Stressed:
+    """A book after one shock; `shock` is None before all of them. Totals are in quanta."""
+
+    shock: Shock | None
+    margin: Margin
+
+    @property
+    def under_water(self) -> int:
+        """Number of accounts whose equity does not cover their requirement."""
+        return int(np.count_nonzero(self.margin.excess < 0))
+
+    @property
+    def bankrupt(self) -> int:
+        """Number of accounts with negative equity."""
+        return int(np.count_nonzero(self.margin.equity < 0))
+
+    @property
+    def deficit(self) -> int:
+        """Negative equity of all accounts, added up, as a positive amount: what no holder covers."""
+        lacking: list[int] = (-self.margin.equity[self.margin.equity < 0]).tolist()
+        return sum(lacking)
+
+
+def stress(
+    venue: str, setting: Setting, model: ModelConfig, statement: str, book: Book, shocks: Sequence[Shock]
+) -> list[Stressed]:
+    """Return the book before, and after each shock alone.
+
+    Raises:
+        InputError: a shock of a name that nothing follows, or a model that cannot be computed at the moved prices.
+    """
+    for shock in shocks:
+        for problem in shock.check(setting):
+            raise problem
+
+    def margin(where: Setting) -> Margin:
+        return evaluate(compile_policy(build_policy(venue, where, model, statement)), book.records)
+
+    before = Stressed(None, margin(setting))
+    return [
+        before,
+        *(Stressed(each, margin(setting.moved(each.scenario(number)))) for number, each in enumerate(shocks, start=1)),
+    ]

@@ -1,0 +1,23 @@
+"""`crossmargin margin`: the margin of a book, read in every way that a risk engineer asks for."""
+
+import click
+
+from crossmargin_prover.cli.margin.compare import compare
+from crossmargin_prover.cli.margin.explain import explain
+from crossmargin_prover.cli.margin.models import models
+from crossmargin_prover.cli.margin.show import show
+from crossmargin_prover.cli.margin.stress import stress
+
+__all__ = ["margin"]
+
+
+@click.group(short_help="Compute, explain, compare, stress and replay margin.")
+def margin() -> None:
+    """Compute the margin of a book under its model, or under any other model file.
+
+    Tables are for people; --json prints the same for programs; --plot draws it as SVG or PNG.
+    """
+
+
+for command in (show, explain, compare, stress, models):
+    margin.add_command(command)

@@ -1,0 +1,127 @@
+"""What the commands of `crossmargin margin` draw; amounts in the value currency."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crossmargin.compare import Comparison
+from crossmargin.engine import Margin
+from crossmargin.explain import Explanation
+from crossmargin.stress import Stressed
+from crossmargin_circuits.policy import Policy, ValueUnit
+from crossmargin_prover.cli.plotting import COLOURS, draw
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw_comparison", "draw_distribution", "draw_parts", "draw_stress"]
+
+SHOWN_PARTS = 24
+"""Columns of one account that a plot shows: those with the greatest parts."""
+
+
+def draw_distribution(file: Path, result: Margin, policy: Policy) -> None:
+    """Draw equity against requirement, one dot an account, on logarithmic axes; on the line an account is at margin."""
+    unit = policy.value_unit
+    equity, needed = (_amounts(values.tolist(), unit) for values in (result.equity, result.requirement))
+    pairs = [(have, need) for have, need in zip(equity, needed, strict=True) if have > 0 and need > 0]
+    left_out = len(equity) - len(pairs)
+
+    def paint(axes: "list[Axes]") -> None:
+        (panel,) = axes
+        for colour, word, chosen in (
+            (COLOURS[0], "covers its requirement", [pair for pair in pairs if pair[0] >= pair[1]]),
+            (COLOURS[1], "under water", [pair for pair in pairs if pair[0] < pair[1]]),
+        ):
+            panel.scatter(
+                [need for _, need in chosen],
+                [have for have, _ in chosen],
+                s=6,
+                color=colour,
+                label=f"{word}: {len(chosen):,}",
+                linewidths=0,
+            )
+        if pairs:
+            ends = [min(min(pair) for pair in pairs), max(max(pair) for pair in pairs)]
+            panel.plot(ends, ends, color=COLOURS[6], linewidth=0.8)
+        panel.set(xscale="log", yscale="log", xlabel=f"requirement, {unit.currency}", ylabel=f"equity, {unit.currency}")
+        shown = f"; {left_out:,} accounts without equity or requirement are not shown" if left_out else ""
+        panel.set_title(f"{policy.title}: {len(pairs):,} accounts{shown}")
+        panel.legend()
+
+    draw(file, 4.6, paint)
+
+
+def draw_parts(file: Path, shown: Explanation, policy: Policy) -> None:
+    """Draw the parts of equity and of the requirement that one account's columns have."""
+    unit = policy.value_unit
+    parts = sorted(shown.parts, key=lambda part: max(abs(part.equity), abs(part.requirement)))[-SHOWN_PARTS:]
+    names = [part.column.key for part in parts]
+    places = range(len(parts))
+
+    def paint(axes: "list[Axes]") -> None:
+        (panel,) = axes
+        panel.barh([place + 0.2 for place in places], _amounts([part.equity for part in parts], unit), 0.4,
+                   color=COLOURS[0], label="part of equity")  # fmt: skip
+        panel.barh([place - 0.2 for place in places], _amounts([part.requirement for part in parts], unit), 0.4,
+                   color=COLOURS[1], label="part of the requirement")  # fmt: skip
+        panel.axvline(0, color=COLOURS[6], linewidth=0.8)
+        panel.set_yticks(list(places), names)
+        panel.set_xlabel(unit.currency)
+        panel.set_title(f"{policy.title}: one account by columns")
+        panel.legend()
+
+    draw(file, 1.4 + 0.3 * max(len(parts), 3), paint)
+
+
+def draw_comparison(file: Path, found: Sequence[Comparison]) -> None:
+    """Draw pooled and segregated requirement of every model."""
+    places = range(len(found))
+    unit = found[0].compiled.policy.value_unit
+
+    def paint(axes: "list[Axes]") -> None:
+        (panel,) = axes
+        for shift, colour, word, totals in (
+            (0.2, COLOURS[0], "pooled accounts", [each.requirement for each in found]),
+            (-0.2, COLOURS[4], "sub-accounts alone", [each.segregated for each in found]),
+        ):
+            amounts = [
+                _amounts([total], each.compiled.policy.value_unit)[0] for total, each in zip(totals, found, strict=True)
+            ]
+            panel.barh([place + shift for place in places], amounts, 0.4, color=colour, label=word)
+        panel.set_yticks(list(places), [each.name for each in found])
+        panel.invert_yaxis()
+        panel.set_xlabel(f"requirement of all accounts, {unit.currency}")
+        panel.set_title("requirement by model")
+        panel.legend()
+
+    draw(file, 1.2 + 0.5 * len(found), paint)
+
+
+def draw_stress(file: Path, found: Sequence[Stressed], unit: ValueUnit) -> None:
+    """Draw shortfall and deficit of the book after every shock."""
+    names = [each.shock.name if each.shock else "(none)" for each in found]
+    places = range(len(found))
+    shortfall = _amounts([sum(each.margin.shortfall.tolist()) for each in found], unit)
+    deficit = _amounts([each.deficit for each in found], unit)
+
+    def paint(axes: "list[Axes]") -> None:
+        (panel,) = axes
+        panel.barh(
+            [place - 0.2 for place in places], shortfall, 0.4, color=COLOURS[4], label="shortfall to requirement"
+        )
+        panel.barh([place + 0.2 for place in places], deficit, 0.4, color=COLOURS[1], label="deficit (negative equity)")
+        panel.set_yticks(list(places), names)
+        panel.invert_yaxis()
+        panel.set_xlabel(unit.currency)
+        panel.set_title("the book after shocks")
+        panel.legend()
+
+    draw(file, 1.2 + 0.5 * len(found), paint)
+
+
+def _amounts(quanta: Sequence[int], unit: ValueUnit) -> list[float]:
+    """Return amounts of money as floats, for drawing alone."""
+    size = Decimal(unit.quantum)
+    return [float(count * size) for count in quanta]

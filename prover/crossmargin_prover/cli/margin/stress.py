@@ -1,0 +1,154 @@
+"""`crossmargin margin stress`: the same positions after shocks that the reader chooses."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+from crossmargin.errors import InputErrors
+from crossmargin.loading.yaml import load_model
+from crossmargin.stress import Shock, Shocks, Stressed
+from crossmargin.stress import stress as stress_book
+from crossmargin_circuits.policy import ValueUnit
+from crossmargin_prover.cli.margin.options import (
+    json_option,
+    load_with,
+    model_option,
+    plot_option,
+    statement_option,
+)
+from crossmargin_prover.cli.margin.plots import draw_stress
+from crossmargin_prover.cli.output import (
+    book_option,
+    console,
+    money,
+    plain,
+    print_json,
+    reject_option,
+    reporting,
+    table,
+)
+
+__all__ = ["stress"]
+
+
+@click.command(short_help="The book after shocks of your own.")
+@book_option
+@click.option("--price", "prices", multiple=True, metavar="NAME=MOVE", help="Relative price move, such as BTC=-0.3.")
+@click.option(
+    "--volatility",
+    "volatilities",
+    multiple=True,
+    metavar="NAME=MOVE",
+    help="The same for implied volatilities.",
+)
+@click.option(
+    "--shocks", "file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="File of named shocks."
+)
+@model_option
+@statement_option
+@json_option
+@plot_option
+@reject_option
+@reporting
+def stress(
+    book: Path,
+    prices: tuple[str, ...],
+    volatilities: tuple[str, ...],
+    file: Path | None,
+    model: Path | None,
+    statement: str,
+    as_json: bool,
+    plot: Path | None,
+    reject_bad_accounts: bool,
+) -> None:
+    """Move the market and judge every account again: all moves on the line are one shock, a file holds several.
+
+    \b
+    Examples:
+      crossmargin margin stress --book examples/book --price BTC=-0.3 --price ETH=-0.4 --volatility BTC=0.5
+      crossmargin margin stress --book examples/book --shocks examples/shocks.yaml --plot stress.svg
+    """
+    shocks = [*_of_line(prices, volatilities), *(load_model(file, Shocks)[0].shocks if file is not None else ())]
+    if not shocks:
+        raise click.UsageError("nothing moves: give --price, --volatility or --shocks")
+    inputs = load_with(book, reject_bad_accounts, model)
+    problems = [problem for shock in shocks for problem in shock.check(inputs.setting)]
+    if problems:
+        raise InputErrors([each.at(file=file.name if file else "command line") for each in problems])
+    found = stress_book(inputs.venue.venue, inputs.setting, inputs.model, statement, inputs.book, shocks)
+    unit = ValueUnit(inputs.model.value_unit.currency, str(inputs.model.value_unit.quantum))
+    fund = inputs.reserves.insurance_fund
+    if plot is not None:
+        draw_stress(plot, found, unit)
+    if as_json:
+        print_json({"statement": statement, "insurance fund": str(fund), "shocks": [_data(each) for each in found]})
+    else:
+        _print(found, unit, fund, inputs.model.title)
+
+
+def _of_line(prices: tuple[str, ...], volatilities: tuple[str, ...]) -> list[Shock]:
+    """Return the shock of the command line, if there is one."""
+    if not prices and not volatilities:
+        return []
+    moves: list[dict[str, str]] = []
+    for option, texts in (("--price", prices), ("--volatility", volatilities)):
+        found: dict[str, str] = {}
+        for text in texts:
+            name, separator, move = text.partition("=")
+            if not separator or name in found:
+                raise click.UsageError(f"{option} {text}: write NAME=MOVE, each name once, such as BTC=-0.3")
+            found[name] = move
+        moves.append(found)
+    words = [f"{name} {move}" for name, move in moves[0].items()]
+    words += [f"{name} vol {move}" for name, move in moves[1].items()]
+    try:
+        return [Shock.model_validate({"name": ", ".join(words), "prices": moves[0], "volatilities": moves[1]})]
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        where = ".".join(map(str, detail["loc"]))
+        raise click.UsageError(f"{where}: {detail['msg']}") from None
+
+
+def _print(found: list[Stressed], unit: ValueUnit, fund: Decimal, title: str) -> None:
+    out = console()
+    out.print(f"[bold]{plain(title)} after shocks[/bold], {unit.currency}; insurance fund {fund:,}")
+    listing = table(
+        "",
+        ("shock", False),
+        ("equity", True),
+        ("requirement", True),
+        ("shortfall", True),
+        ("under water", True),
+        ("bankrupt", True),
+        ("deficit", True),
+    )
+    for each in found:
+        listing.add_row(
+            plain(each.shock.name) if each.shock else "(none)",
+            money(sum(each.margin.equity.tolist()), unit, 0),
+            money(sum(each.margin.requirement.tolist()), unit, 0),
+            money(sum(each.margin.shortfall.tolist()), unit, 0),
+            str(each.under_water),
+            str(each.bankrupt),
+            money(each.deficit, unit, 0),
+        )
+    out.print(listing)
+    worst = max(found, key=lambda each: each.deficit)
+    if worst.deficit and worst.shock is not None:
+        covered = worst.deficit * Decimal(unit.quantum) <= fund
+        word = "covers" if covered else "does not cover"
+        out.print(f"the insurance fund {word} the greatest deficit, of {plain(worst.shock.name)}")
+
+
+def _data(each: Stressed) -> dict[str, object]:
+    return {
+        "shock": each.shock.model_dump(mode="json") if each.shock else None,
+        "equity": str(sum(each.margin.equity.tolist())),
+        "requirement": str(sum(each.margin.requirement.tolist())),
+        "shortfall": str(sum(each.margin.shortfall.tolist())),
+        "accounts under water": each.under_water,
+        "accounts bankrupt": each.bankrupt,
+        "deficit": str(each.deficit),
+    }
