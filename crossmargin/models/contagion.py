@@ -6,7 +6,9 @@ single account:
     concentration    C_u = (large longs + large shorts) / gross
     one-sidedness    O_u = |large longs - large shorts| / (large longs + large shorts)
     leverage         L_u = min(1, gross_u / (leverage_limit * equity of the book))
-    common exposure  X_u = gross_u / sum_v gross_v                                     each in [0, 1], 0 without exposure
+    common exposure  X_u = gross_u / sum_v gross_v
+
+(each in [0, 1], and 0 without exposure)
 
     index       kappa_u  = c C_u + o O_u + l L_u + x X_u          weights >= 0, together at most 1
     spill-over  kappa*_u = min(1, kappa_u + sum_v w_uv kappa_v)   0 <= w_uv <= 1
@@ -21,9 +23,11 @@ numbers, so the requirement keeps its curvature; it stays subadditive, every acc
 What holds: b_u never decreases in any indicator; 0 <= b_u <= maximum; it is a function of the published file and the
 published rule, in exact fractions; without exposure it is zero.
 
-In the raw totals it is not monotone everywhere, and cannot be: exposure of small accounts dilutes C, exposure on the
-weaker side balances O, a book growing elsewhere lowers X. What does hold: b_u never decreases when all exposures grow in
-proportion, when large accounts add on the dominating side of u (a crowd builds up), or when equity falls.
+In the raw totals it is not monotone everywhere: exposure of small accounts dilutes C, exposure on the weaker side
+balances O, a book that grows elsewhere lowers X; and O steps from 0 when the first account becomes large. What does
+hold: b_u never decreases when all totals grow in proportion at the same equity, when equity falls, and when accounts
+that are large already add to u on the dominating side, which is how a crowd builds up. (Then C, O and L do not fall;
+X_u gains what the other X_v lose together, so that spill-over weights of at most 1 cannot turn the sum.)
 
 Gross exposure is a lower bound of what is opened: a book that opens more gross than it has lowers its own C and raises
 its L; weights on C alone rest on the tightness of the opened totals.
@@ -166,8 +170,8 @@ class ContagionRule(Frozen):
         width = raised(scan.price_range)
         if width >= 1:
             raise InputError(
-                f"{name}: a price range of {scan.price_range:f} with a buffer of {float(buffer):.4f} becomes {width:f}, "
-                "which reaches a price of zero",
+                f"{name}: a price range of {scan.price_range:f} with a buffer of {float(buffer):.4f} becomes "
+                f"{width:f}, which reaches a price of zero",
                 mend="lower contagion.maximum or the price range",
                 file="model.yaml",
                 field="contagion.maximum",

@@ -12,8 +12,8 @@ Of each name, from its daily returns (log returns divided by the root of the day
     price range = max(published range, multiplier * v * sqrt(horizon_days)), rounded up to `decimals`
 
 Tool a: a buffer of the part p is held while volatility is below the release level r l; as f rises from there to
-(1 + p) r l it is used up and the range stands still; above, nothing of it is left. v never decreases in f, is continuous
-(its slope is at most 1 + p) and lies between f and (1 + p) f.
+(1 + p) r l it is used up and the range stands still; above, nothing of it is left. v never decreases in f, is
+continuous (its slope is at most 1 + p) and lies between f and (1 + p) f.
 
 The tools are those of Commission Delegated Regulation (EU) 153/2013, article 28(1): (a) a buffer of at least 25 % that
 may be used up when requirements rise significantly, (b) at least 25 % weight to stressed observations, (c) no less than
