@@ -283,11 +283,15 @@ def test_other_inputs_are_computed_or_refused(changed: Policy) -> None:
         rebuild_policy(changed)
 
 
+MORE = {"scale": "by", "sum-largest": "count"}
+"""The further key of two operators."""
+
+
 @given(values | st.recursive(
     st.builds(lambda name: {"op": "linear", "array": name}, texts),
     lambda inner: st.builds(
-        lambda op, of, by: {"op": op, "of": of, **({"by": by} if op == "scale" else {})},
-        st.sampled_from(["sum", "max", "min", "abs", "positive-part", "scale", "exp"]),
+        lambda op, of, by: {"op": op, "of": of, **({MORE[op]: by} if op in MORE else {})},
+        st.sampled_from(["sum", "max", "min", "abs", "positive-part", "scale", "sum-largest", "exp"]),
         inner | st.lists(inner, max_size=3),
         st.integers(-3, 3) | st.booleans(),
     ),

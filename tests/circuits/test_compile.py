@@ -18,6 +18,7 @@ from crossmargin_circuits.expression import (
     Reference,
     Scale,
     Sum,
+    SumLargest,
     expression_from_json,
     expression_to_json,
     format_expression,
@@ -76,6 +77,8 @@ def value(expression: Expression, record: list[int], source: Policy) -> int:
             return abs(value(of, record, source))
         case PositivePart(of):
             return max(0, value(of, record, source))
+        case SumLargest(count, of):
+            return sum(sorted((value(child, record, source) for child in of), reverse=True)[:count])
 
 
 leaves = st.integers(0, 5).map(lambda i: Linear(f"a{i}"))
@@ -100,6 +103,13 @@ def negated(convex: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expressi
     )
 
 
+def largest(convex: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]:
+    """Sums of the largest, of every count that a list allows."""
+    return st.lists(convex, min_size=1, max_size=4).flatmap(
+        lambda of: st.integers(1, len(of)).map(lambda count: SumLargest(count, tuple(of)))
+    )
+
+
 convex = st.recursive(
     affine(),
     lambda inner: (
@@ -109,8 +119,9 @@ convex = st.recursive(
         | affine().map(Abs)
         | inner.map(lambda of: Scale(3, of))
         | negated(inner)
+        | largest(inner)
     ),
-    max_leaves=6,
+    max_leaves=8,
 )
 records = st.tuples(
     st.just(1), st.integers(-(10**9), 10**9), st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6)
@@ -132,6 +143,8 @@ def test_tight_auxiliary_is_the_value(expression: Expression, record: tuple[int,
     assert slacks == compiled.relation.slacks(record, auxiliaries)
     for slack, bound in zip(slacks, compiled.row_bounds, strict=True):
         assert abs(slack) <= bound
+    for auxiliary, bound in zip(auxiliaries, compiled.auxiliary_bounds, strict=True):
+        assert 0 <= auxiliary <= bound
 
 
 @given(convex, records)
@@ -177,6 +190,9 @@ def test_json_round_trip(expression: Expression) -> None:
         (Max((Linear("a0"), Scale(-2, Abs(Linear("a1"))))), "u > max[2] > scale: abs"),
         (Abs(PositivePart(Linear("a0"))), "u > abs: positive-part"),
         (PositivePart(Scale(-1, PositivePart(Linear("a0")))), "u > positive-part > scale: positive-part"),
+        (Scale(-1, SumLargest(1, (Linear("a0"), Linear("a1")))), "u > scale: sum-largest"),
+        (SumLargest(1, (Linear("a0"), Min((Linear("a1"), Linear("a2"))))), "u > sum-largest[2]: min"),
+        (Abs(SumLargest(2, (Linear("a0"), Linear("a1")))), "u > abs: sum-largest"),
     ],
 )
 def test_non_convex_node_is_refused_with_its_path_and_an_alternative(expression: Expression, path: str) -> None:
@@ -231,6 +247,16 @@ def test_formula() -> None:
         {"op": "max", "of": []},
         {"op": "max", "of": {"op": "linear", "array": "a"}},
         {"op": "exp", "of": {"op": "linear", "array": "a"}},
+        {"op": "sum-largest", "of": [{"op": "linear", "array": "a"}]},
+        {"op": "sum-largest", "count": 1, "of": []},
+        {"op": "sum-largest", "count": 1, "of": {"op": "linear", "array": "a"}},
+        {"op": "sum-largest", "count": 0, "of": [{"op": "linear", "array": "a"}]},
+        {"op": "sum-largest", "count": 2, "of": [{"op": "linear", "array": "a"}]},
+        {"op": "sum-largest", "count": -1, "of": [{"op": "linear", "array": "a"}]},
+        {"op": "sum-largest", "count": True, "of": [{"op": "linear", "array": "a"}]},
+        {"op": "sum-largest", "count": "1", "of": [{"op": "linear", "array": "a"}]},
+        {"op": "sum-largest", "count": [1], "of": [{"op": "linear", "array": "a"}]},
+        {"op": "sum", "count": 1, "of": [{"op": "linear", "array": "a"}]},
     ],
 )
 def test_malformed_tree_is_refused(tree: object) -> None:

@@ -1,0 +1,216 @@
+"""The sum of the largest: rows that force it whatever the threshold, its budget, its limits and its policy format."""
+
+import json
+from itertools import combinations
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.derivation import Threshold
+from crossmargin_circuits.encoding import dump_canonical
+from crossmargin_circuits.errors import BudgetError, MalformedError, PolicyError
+from crossmargin_circuits.evaluate import evaluate_expression, scenario_leaves, worst_scenario
+from crossmargin_circuits.expression import (
+    Expression,
+    Linear,
+    Max,
+    PositivePart,
+    Reference,
+    Scale,
+    Sum,
+    SumLargest,
+    format_expression,
+)
+from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
+from crossmargin_circuits.policy import Definition, Policy, RiskArray, Role, ValueUnit
+
+LAYOUT = RecordLayout(
+    (
+        Column(ColumnKind.ACCOUNT, "", "1 account", 1),
+        *(Column(ColumnKind.POSITION, f"P{number}", "1 lot", 10**6) for number in range(3)),
+    )
+)
+
+
+def policy(*definitions: Definition, scenarios: int = 5, seed: int = 1, scale: int = 100) -> Policy:
+    """Return a policy over random scenario arrays s0, s1, .. without the account column."""
+    drawn = np.random.default_rng(seed).integers(-scale, scale, (scenarios, 3))
+    arrays = tuple(
+        RiskArray(f"s{number}", f"scenario {number}", (0, *map(int, row))) for number, row in enumerate(drawn)
+    )
+    return Policy("test", "test", 0, ValueUnit("USD", "0.01"), LAYOUT, arrays, definitions, ())
+
+
+def scenarios(count: int) -> tuple[Expression, ...]:
+    return tuple(Linear(f"s{number}") for number in range(count))
+
+
+def define(expression: Expression, role: Role = Role.HIDDEN, name: str = "u") -> Definition:
+    return Definition(name, f"{name} covers it", role, expression)
+
+
+positions = st.tuples(st.just(1), *[st.integers(-(10**6), 10**6) for _ in range(3)])
+
+
+@given(st.data(), positions, st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_no_threshold_and_no_excesses_lower_the_value(
+    data: st.DataObject, record: tuple[int, ...], count: int, seed: int
+) -> None:
+    """Whatever auxiliaries satisfy the rows, the value is at least the sum of the largest: chosen here, not derived."""
+    source = policy(define(SumLargest(count, (*scenarios(4), Max(scenarios(5))))), seed=seed)
+    compiled = compile_policy(source)
+    losses = [evaluate_expression(source, each, record) for each in (*scenarios(4), Max(scenarios(5)))]
+    true = max(sum(chosen) for chosen in combinations(losses, count))
+    auxiliaries, _ = compiled.witness(record)
+    number = compiled.auxiliary_of["u"]
+    assert auxiliaries[number] == max(0, true)
+    if 1 < count < 5:
+        above, below = data.draw(st.integers(0, 10**9)), data.draw(st.integers(0, 10**9))
+        excesses = [max(0, loss - above + below) + data.draw(st.integers(0, 5)) for loss in losses]
+        auxiliaries[:7] = [above, below, *excesses]
+        bought = count * (above - below) + sum(excesses)
+        assert bought >= true
+        auxiliaries[number] = max(0, bought)
+        assert min(compiled.relation.slacks(record, auxiliaries)) >= 0
+        if bought > 0:
+            auxiliaries[number] -= 1
+            assert min(compiled.relation.slacks(record, auxiliaries)) < 0
+
+
+@pytest.mark.parametrize("which", range(5))
+def test_excess_below_its_operand_breaks_a_row(which: int) -> None:
+    source = policy(define(SumLargest(2, scenarios(5))))
+    compiled = compile_policy(source)
+    for record in ((1, 500, -300, 77), (1, -40, 10**6, 3), (1, 0, 0, -9)):
+        auxiliaries, _ = compiled.witness(record)
+        if auxiliaries[2 + which]:
+            auxiliaries[2 + which] -= 1
+            assert min(compiled.relation.slacks(record, auxiliaries)) < 0
+
+
+def test_one_and_all_of_the_operands_cost_no_threshold() -> None:
+    def rows(expression: Expression) -> list[tuple[Any, ...]]:
+        relation = compile_policy(policy(define(expression))).relation
+        assert len(relation.auxiliaries) == 1
+        return [(row.base, row.auxiliary) for row in relation.rows]
+
+    assert rows(SumLargest(1, scenarios(5))) == rows(Max(scenarios(5)))
+    assert rows(SumLargest(5, scenarios(5))) == rows(Sum(scenarios(5)))
+    assert rows(SumLargest(1, scenarios(1))) == rows(Linear("s0"))
+
+
+def test_expected_shortfall_costs_two_auxiliaries_and_one_for_each_scenario() -> None:
+    compiled = compile_policy(policy(define(PositivePart(SumLargest(7, scenarios(250)))), scenarios=250))
+    assert len(compiled.relation.auxiliaries) == 250 + 2 + 1
+    assert len(compiled.relation.rows) == 250 + 1
+    assert [type(each) for each in compiled.derivations[:2]] == [Threshold, Threshold]
+
+
+def test_reference_beside_its_own_sum_of_the_largest() -> None:
+    """An abbreviation that is used twice is compiled twice; an auxiliary once, and earlier."""
+    shared = define(SumLargest(2, scenarios(4)), Role.ABBREVIATION, "shared")
+    first = define(PositivePart(Reference("shared")), name="first")
+    second = define(SumLargest(2, (Reference("first"), Reference("shared"), Linear("s4"))), name="second")
+    source = policy(shared, first, second)
+    compiled = compile_policy(source)
+    for record in ((1, 5, -3, 8), (1, -500, 100, 1), (1, 0, 0, 0)):
+        auxiliaries, slacks = compiled.witness(record)
+        assert min(slacks) >= 0
+        for name in ("first", "second"):
+            expected = max(0, evaluate_expression(source, source.definition(name).expression, record))
+            assert auxiliaries[compiled.auxiliary_of[name]] == expected
+
+
+def test_excesses_of_many_scenarios_do_not_exhaust_the_budget() -> None:
+    """Of 250 excesses six are above zero at most: the bound is some three times the requirement, not hundreds."""
+    compiled = compile_policy(policy(define(SumLargest(7, scenarios(250))), scenarios=250))
+    largest = max(sum(abs(c) * 10**6 for c in row.base) for row in compiled.relation.rows)
+    assert compiled.auxiliary_bounds[-1] <= 3 * 7 * largest
+    # 300 * 10^6 * 2^32, seven times, is 2^63.
+    with pytest.raises(BudgetError):
+        compile_policy(policy(define(SumLargest(7, scenarios(250))), scenarios=250, scale=2**40))
+
+
+def test_bounds_hold_at_the_limits() -> None:
+    """At records of the greatest magnitude, all signs: no auxiliary and no slack is beyond its bound."""
+    compiled = compile_policy(policy(define(SumLargest(3, scenarios(5)))))
+    for signs in range(8):
+        record = (1, *((1 if signs >> bit & 1 else -1) * 10**6 for bit in range(3)))
+        auxiliaries, slacks = compiled.witness(record)
+        assert all(abs(slack) <= bound for slack, bound in zip(slacks, compiled.row_bounds, strict=True))
+        assert all(each <= bound for each, bound in zip(auxiliaries, compiled.auxiliary_bounds, strict=True))
+
+
+def test_formula_and_worst_scenario() -> None:
+    expression = Sum((Scale(2, SumLargest(2, scenarios(3))), Scale(-1, Linear("s3"))))
+    assert format_expression(expression) == "2 * sum of the 2 largest of (s0, s1, s2) - s3"
+    assert list(scenario_leaves(policy(), expression)) == [("s0", 2), ("s1", 2), ("s2", 2), ("s3", -1)]
+    source = policy()
+    record = (1, 100, 0, 0)
+    losses = [evaluate_expression(source, each, record) for each in scenarios(5)]
+    found = worst_scenario(source, SumLargest(3, scenarios(5)), record)
+    assert found == f"s{losses.index(max(losses))}"
+
+
+@pytest.mark.parametrize("count", [0, 6, -1, True, 1.0])
+def test_count_beyond_the_operands_is_refused(count: Any) -> None:
+    with pytest.raises(MalformedError, match="from 1 to 5"):
+        SumLargest(count, scenarios(5))
+
+
+@pytest.mark.timeout(60)
+def test_thousands_of_nested_operands_are_refused_in_time() -> None:
+    """More auxiliaries times rows than a relation may have, wide or deep; and more nodes than a policy may have."""
+    started = monotonic()
+    with pytest.raises(BudgetError, match="coefficients in the relation"):
+        compile_policy(policy(define(SumLargest(2, tuple(Linear("s0") for _ in range(3_000))))))
+    with pytest.raises(BudgetError, match="coefficients in the relation"):
+        compile_policy(policy(define(Sum(tuple(SumLargest(2, scenarios(3)) for _ in range(3_000))))))
+    deep: Expression = Linear("s0")
+    for _ in range(12):
+        deep = SumLargest(2, (deep, *scenarios(5), Max((Linear("s1"), deep))))
+    with pytest.raises((BudgetError, PolicyError)):
+        compile_policy(policy(define(deep)))
+    with pytest.raises(PolicyError, match="too large"):
+        policy(define(SumLargest(2, tuple(Linear("s0") for _ in range(200_000)))))
+    assert monotonic() - started < 40
+
+
+# The format of the policy file.
+
+PLAIN = define(Max(scenarios(2)))
+OPERATOR = define(SumLargest(1, scenarios(2)))
+EXPOSURE = define(Max(scenarios(2)), Role.EXPOSURE)
+UNUSED = define(Sum((Scale(2, SumLargest(2, scenarios(2))),)), Role.ABBREVIATION, "unused")
+
+
+@pytest.mark.parametrize(
+    ("definitions", "version"),
+    [((PLAIN,), 1), ((OPERATOR,), 2), ((EXPOSURE,), 2), ((PLAIN, UNUSED), 2)],
+    ids=["plain", "operator", "role", "unused abbreviation"],
+)
+def test_policy_has_one_format(definitions: tuple[Definition, ...], version: int) -> None:
+    source = policy(*definitions)
+    root = json.loads(source.encoded)
+    assert root["format"] == f"crossmargin-policy/{version}"
+    assert Policy.decode(source.encoded) == source
+    for other in (f"crossmargin-policy/{3 - version}", "crossmargin-policy/3", 2, None, ["crossmargin-policy/2"]):
+        with pytest.raises(MalformedError, match=r"policy\.format"):
+            Policy.decode(dump_canonical({**root, "format": other}))
+
+
+def test_exposures_are_opened_and_any_number_of_them() -> None:
+    source = policy(*(define(Max(scenarios(2)), Role.EXPOSURE, f"gross {number}") for number in range(3)))
+    compiled = compile_policy(source)
+    assert compiled.relation.disclosed == (0, 1, 2)
+    assert str(source.definitions[0]) == "gross 0 >= max(s0, s1)  (exposure, total opened)"
+
+
+def test_exposure_has_no_subject() -> None:
+    with pytest.raises(PolicyError, match="subject"):
+        policy(Definition("gross", "gross", Role.EXPOSURE, Linear("s0"), "BTC"))
