@@ -1,0 +1,73 @@
+"""Which accounts are called for margin and which are liquidated.
+
+    margin call    equity < requirement under the initial rule,     both times (1 + buffer)
+    liquidation    equity < requirement under the maintenance rule
+
+The comparison is exact in quanta. An account on the line, excess 0, is in neither set.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from crossmargin.engine import evaluate
+from crossmargin.liquidation.rule import Rule
+from crossmargin.setting import Setting
+
+__all__ = ["AccountSets", "account_sets", "below"]
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, repr=False)
+class AccountSets:
+    """Rows of the accounts in each set, ascending, and what each of them lacks, in quanta.
+
+    called, called_shortfall: under the initial rule; liquidated, liquidated_shortfall: under the maintenance rule. An
+    account that is liquidated is as a rule called, too; the two sets are computed each on its own.
+    """
+
+    called: Integers
+    called_shortfall: Integers
+    liquidated: Integers
+    liquidated_shortfall: Integers
+
+    def __repr__(self) -> str:
+        """Return the sizes alone: who is in a set is secret."""
+        return f"AccountSets({len(self.called)} called, {len(self.liquidated)} liquidated)"
+
+
+def below(rule: Rule, setting: Setting, records: csr_array) -> tuple[Integers, Integers]:
+    """Return the rows of the accounts whose excess is negative, and their shortfalls in quanta.
+
+    records: (n, V) int64.
+
+    Raises:
+        LimitError: a record beyond a column's limit. InputError, ValueError: as `Rule.policy`, `evaluate`.
+    """
+    shortfall = evaluate(rule.compiled(setting), records).shortfall
+    accounts = np.flatnonzero(shortfall)
+    return accounts, shortfall[accounts]
+
+
+def account_sets(
+    initial: Rule,
+    maintenance: Rule,
+    setting: Setting,
+    records: csr_array,
+    call_buffer: Decimal = Decimal(0),
+    liquidation_buffer: Decimal = Decimal(0),
+) -> AccountSets:
+    """Return the margin-call set and the liquidation set.
+
+    records: (n, V) int64; buffers: fractions of the requirement, 0.05 for 105 % of it.
+
+    Raises:
+        LimitError, InputError, ValueError: as `below`.
+    """
+    called, lacking = below(initial.buffered(call_buffer), setting, records)
+    liquidated, owing = below(maintenance.buffered(liquidation_buffer), setting, records)
+    return AccountSets(called, lacking, liquidated, owing)
