@@ -5,10 +5,14 @@ from typing import Any, get_args
 
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.scenario import ScenarioModel
+from crossmargin.models.span import SpanModel
 
 __all__ = ["ARCHITECTURES", "parse_model"]
 
-_CLASSES: tuple[type[ModelConfig], ...] = (ScenarioModel,)
+_CLASSES: tuple[type[ModelConfig], ...] = (
+    ScenarioModel,
+    SpanModel,
+)
 
 ARCHITECTURES: Mapping[str, type[ModelConfig]] = {
     word: each for each in _CLASSES for word in get_args(each.model_fields["model"].annotation)
