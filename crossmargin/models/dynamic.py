@@ -1,13 +1,13 @@
 """Dynamic margin: price ranges that follow volatility, with three tools against procyclicality.
 
-Of each name, from its daily returns (log returns divided by the root of the days between two prices):
+Of each name, from the log returns of its daily prices (crossmargin/returns.py):
 
-    short     s     root of the exponentially weighted mean square, weight (1 - decay) decay^k of the k-th last
-    stressed  h     root mean square of the most turbulent `days` consecutive returns on record           (tool b)
-    long      l     root mean square over the last `long_run_days` returns, ten years at most
+    short     s     EWMA volatility after the last return
+    stressed  h     root mean square of the most turbulent `days` consecutive returns of the last ten years (tool b)
+    long      l     root mean square of the last `long_run_days` returns, ten years at most
     mixed     m     sqrt((1 - w) s^2 + w h^2), w the weight of stressed observations; s without tool b
-    floored   f     max(m, l); m without tool c                                                            (tool c)
-    buffered  v     min((1 + p) f, max(f, (1 + p) r l)); f without tool a                                  (tool a)
+    floored   f     max(m, l); m without tool c                                                              (tool c)
+    buffered  v     min((1 + p) f, max(f, (1 + p) r l)); f without tool a                                    (tool a)
 
     price range = max(published range, multiplier * v * sqrt(horizon_days)), rounded up to `decimals`
 
@@ -27,24 +27,21 @@ decimal is that decimal).
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Flag, Frozen, Positive, WholeNumber, between
 from crossmargin.history import PriceHistory
+from crossmargin.returns import check_history, ewma_volatility, log_returns
 from crossmargin.scenarios import ScanRange
 from crossmargin.setting import Setting
 
-__all__ = ["Buffer", "DynamicRule", "Stressed", "Volatility", "daily_returns", "round_up"]
-
-Floats = NDArray[np.float64]
+__all__ = ["Buffer", "DynamicRule", "Stressed", "Volatility", "round_up"]
 
 TEN_YEARS = 3650
 """Days of the longest look-back."""
@@ -89,21 +86,20 @@ class DynamicRule(Frozen):
     horizon_days: Positive
     minimum_days: Annotated[WholeNumber, Field(ge=2, le=TEN_YEARS)]
     long_run_days: Annotated[WholeNumber, Field(ge=2, le=TEN_YEARS)] = TEN_YEARS
-    maximum_age_days: WholeNumber = 2
     decimals: Decimals = 4
     buffer: Buffer | None = None
     stressed: Stressed | None = None
     floor: Flag = False
 
-    def volatility(self, returns: Floats) -> Volatility:
-        """Return the volatilities of daily returns (T,), T > 0, oldest first."""
-        squares = returns**2
-        short = math.sqrt(_weighted_mean(squares, float(self.decay)))
+    def volatility(self, history: PriceHistory, name: str) -> Volatility:
+        """Return the volatilities of a name after the last row of a history."""
+        squares = log_returns(history, name)[-TEN_YEARS:] ** 2
+        short = float(ewma_volatility(history, name, float(self.decay))[-1])
         long = math.sqrt(float(np.mean(squares[-self.long_run_days :])))
         stressed = short
         if self.stressed is not None:
             days = min(self.stressed.days, len(squares))
-            sums = np.cumsum(np.concatenate(([0.0], squares[-TEN_YEARS:])))
+            sums = np.cumsum(np.concatenate(([0.0], squares)))
             stressed = math.sqrt(max(0.0, float(np.max(sums[days:] - sums[:-days]))) / days)
         weight = 0.0 if self.stressed is None else float(self.stressed.weight)
         mixed = math.sqrt((1 - weight) * short**2 + weight * stressed**2)
@@ -125,7 +121,7 @@ class DynamicRule(Frozen):
         """
         result = {}
         for name, each in scan.items():
-            volatility = self.volatility(daily_returns(history, name))
+            volatility = self.volatility(history, name)
             exact = float(self.multiplier) * volatility.buffered * math.sqrt(float(self.horizon_days))
             width = max(each.price_range, round_up(exact, self.decimals))
             if width >= 1:
@@ -141,42 +137,11 @@ class DynamicRule(Frozen):
 
     def check(self, scan: Mapping[str, ScanRange], setting: Setting) -> list[InputError]:
         """Return what the history of a setting lacks."""
-        history = setting.history
-        if history is None:
-            return [InputError("dynamic ranges need price history", mend="add history.csv", field="dynamic")]
-        problems = [
-            InputError(f"no price history of {name}", mend=f"add a column {name} to history.csv", field="dynamic")
-            for name in history.missing(tuple(scan))
-        ]
-        if len(history) <= self.minimum_days:
-            reason = f"{len(history)} times in the history, {self.minimum_days + 1} needed"
-            problems.append(InputError(reason, mend="add earlier rows to history.csv", field="dynamic.minimum_days"))
-        age = setting.market.as_of - history.times[-1]
-        if age < timedelta(0):
-            reason = f"the history ends {-age.total_seconds():.0f} s after as_of"
-            problems.append(InputError(reason, mend="leave later rows out of history.csv", field="dynamic"))
-        elif age > timedelta(days=self.maximum_age_days):
-            reason = f"the history ends {age / timedelta(days=1):.1f} days before as_of"
-            mend = f"add rows to history.csv: at most {self.maximum_age_days} days may be missing"
-            problems.append(InputError(reason, mend=mend, field="dynamic.maximum_age_days"))
-        return problems
-
-
-def daily_returns(history: PriceHistory, name: str) -> Floats:
-    """Return log returns per root of a day, (T - 1,), oldest first."""
-    prices = np.log(np.array([float(price) for price in history.prices[name]]))
-    days = np.diff([time.timestamp() for time in history.times]) / 86_400
-    result: Floats = np.diff(prices) / np.sqrt(days)
-    return result
+        as_of = setting.market.as_of
+        return check_history(setting.history, tuple(scan), self.minimum_days + 1, as_of, "dynamic.minimum_days")
 
 
 def round_up(value: float, decimals: int) -> Decimal:
     """Return the least multiple of 10^-decimals that is not below a value, but for NEGLIGIBLE of a step."""
     steps = math.ceil(Fraction(value) * 10**decimals - Fraction(NEGLIGIBLE))
     return Decimal(steps).scaleb(-decimals)
-
-
-def _weighted_mean(squares: Floats, decay: float) -> float:
-    """Return the mean of squares (T,) with weights that fall by `decay` from the last one back, adding up to 1."""
-    weights = decay ** np.arange(len(squares) - 1, -1, -1, dtype=np.float64)
-    return float(weights @ squares / weights.sum())

@@ -78,7 +78,7 @@ class ScanModel(ModelConfig):
         """
         ranges: Mapping[str, ScanRange] = self.scan
         if self.dynamic is not None and setting.history is not None:
-            ranges = self.dynamic.ranges(ranges, setting.history)
+            ranges = self.dynamic.ranges(ranges, setting.history.until(setting.market.as_of))
         if self.contagion is not None and setting.crowding is not None:
             ranges = self.contagion.ranges(ranges, setting.crowding)
         for name, each in ranges.items():
