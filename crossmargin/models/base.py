@@ -7,7 +7,7 @@ and writes the requirement as a convex expression over risk arrays; nothing else
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -17,7 +17,7 @@ from crossmargin.models.terms import Terms
 from crossmargin.setting import Setting
 from crossmargin_circuits.expression import Expression
 
-__all__ = ["COVERAGE", "CROWDING", "ModelConfig", "StatementConfig", "ValueUnit"]
+__all__ = ["COVERAGE", "CROWDING", "PROPERTIES", "ModelConfig", "StatementConfig", "ValueUnit"]
 
 COVERAGE = "coverage"
 """Name of the per-asset coverage statement, which has no factor."""
@@ -27,6 +27,13 @@ CROWDING = "crowding"
 
 VERSION = 1
 """Of the format of `model.yaml`."""
+
+PROPERTIES = frozenset({"subadditive", "monotone", "positively homogeneous", "translation"})
+"""What a model may claim of its requirement R and of excess = equity - R, all exactly and in integers.
+
+subadditive: R(x + y) <= R(x) + R(y); monotone: more profit in every scenario never needs more; positively homogeneous:
+R(kx) = k R(x); translation: cash that neither moves nor is cut adds its value to the excess.
+"""
 
 _STATEMENT = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
@@ -68,6 +75,8 @@ def _version(value: int) -> int:
 class ModelConfig(Frozen):
     """What every `model.yaml` holds; `strict` forbids the shortfall column. Each architecture adds its parameters."""
 
+    COHERENT: ClassVar[frozenset[str]] = frozenset()
+
     model: str
     version: Annotated[WholeNumber, AfterValidator(_version)]
     value_unit: ValueUnit
@@ -82,6 +91,11 @@ class ModelConfig(Frozen):
             if name in names[:number]:
                 raise refuse(f"a second statement {name}", "rename or remove it", f"statements[{number}].name")
         return self
+
+    @property
+    def coherent(self) -> frozenset[str]:
+        """Which of PROPERTIES the requirement has with these parameters (Artzner, Delbaen, Eber, Heath 1999)."""
+        return self.COHERENT
 
     @property
     def title(self) -> str:

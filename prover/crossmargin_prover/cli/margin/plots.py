@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_comparison", "draw_distribution", "draw_parts", "draw_stress"]
 
+THOUSANDS = "{x:,.0f}"
+
 SHOWN_PARTS = 24
 """Columns of one account that a plot shows: those with the greatest parts."""
 
@@ -46,9 +48,8 @@ def draw_distribution(file: Path, result: Margin, policy: Policy) -> None:
             ends = [min(min(pair) for pair in pairs), max(max(pair) for pair in pairs)]
             panel.plot(ends, ends, color=COLOURS[6], linewidth=0.8)
         panel.set(xscale="log", yscale="log", xlabel=f"requirement, {unit.currency}", ylabel=f"equity, {unit.currency}")
-        shown = f"; {left_out:,} accounts without equity or requirement are not shown" if left_out else ""
-        panel.set_title(f"{policy.title}: {len(pairs):,} accounts{shown}")
-        panel.legend()
+        panel.set_title(policy.title)
+        panel.legend(title=f"{left_out:,} accounts without equity or requirement are not shown" if left_out else None)
 
     draw(file, 4.6, paint)
 
@@ -69,6 +70,7 @@ def draw_parts(file: Path, shown: Explanation, policy: Policy) -> None:
         panel.axvline(0, color=COLOURS[6], linewidth=0.8)
         panel.set_yticks(list(places), names)
         panel.set_xlabel(unit.currency)
+        panel.xaxis.set_major_formatter(THOUSANDS)
         panel.set_title(f"{policy.title}: one account by columns")
         panel.legend()
 
@@ -93,6 +95,7 @@ def draw_comparison(file: Path, found: Sequence[Comparison]) -> None:
         panel.set_yticks(list(places), [each.name for each in found])
         panel.invert_yaxis()
         panel.set_xlabel(f"requirement of all accounts, {unit.currency}")
+        panel.xaxis.set_major_formatter(THOUSANDS)
         panel.set_title("requirement by model")
         panel.legend()
 
@@ -115,6 +118,7 @@ def draw_stress(file: Path, found: Sequence[Stressed], unit: ValueUnit) -> None:
         panel.set_yticks(list(places), names)
         panel.invert_yaxis()
         panel.set_xlabel(unit.currency)
+        panel.xaxis.set_major_formatter(THOUSANDS)
         panel.set_title("the book after shocks")
         panel.legend()
 
