@@ -1,0 +1,173 @@
+"""Replay a model over a price path: what a book would have required day by day.
+
+At every time of the path the market is moved to that time's prices (index, marks and forwards of each name by its own
+move; implied volatilities and the basis stand still, options age with the date), the model is computed anew from the
+history up to then, and the book is evaluated by the engine. Positions are fixed, or given day by day. Marks stay where
+they are relative to the index; entry values are part of the records and stay.
+
+A model with a contagion buffer reads the totals that a crowding statement of the row before would have opened, so that
+nothing is used that was not public: the buffer of a day comes from the book of the day before. The first row reads its
+own.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from crossmargin.crowding import Crowding, crowding_of
+from crossmargin.engine import Margin, evaluate
+from crossmargin.errors import InputErrors
+from crossmargin.history import PriceHistory
+from crossmargin.models import ModelConfig, build_policy
+from crossmargin.models.base import CROWDING, StatementConfig
+from crossmargin.models.scan import ScanModel
+from crossmargin.procyclicality import Procyclicality, procyclicality
+from crossmargin.scenarios import Scenario
+from crossmargin.setting import Setting
+from crossmargin.totals import total_of
+from crossmargin_circuits.compile import compile_policy
+
+__all__ = ["Replay", "Step", "opened_crowding", "replay", "setting_at"]
+
+VENUE = "replay"
+"""Venue in the policies of a replay, which are not published."""
+
+Books = csr_array | Callable[[datetime], csr_array]
+"""Records (n, V), the same all the time, or of each time."""
+
+
+@dataclass(frozen=True, repr=False)
+class Step:
+    """One time of a replay: totals of the book in quanta, accounts under water, and what the model read.
+
+    ranges: price ranges that held, by name, where the model has them; margin: of every account, where asked for.
+    """
+
+    time: datetime
+    requirement: int
+    equity: int
+    shortfall: int
+    under_water: int
+    ranges: Mapping[str, Decimal]
+    crowding: Crowding | None
+    margin: Margin | None
+
+
+@dataclass(frozen=True, repr=False)
+class Replay:
+    """The steps of a replay, oldest first; amounts are quanta of `quantum` USD."""
+
+    quantum: Decimal
+    steps: tuple[Step, ...]
+
+    @property
+    def times(self) -> tuple[datetime, ...]:
+        """The times replayed."""
+        return tuple(step.time for step in self.steps)
+
+    @property
+    def requirement(self) -> tuple[int, ...]:
+        """Requirement of the book, path."""
+        return tuple(step.requirement for step in self.steps)
+
+    @property
+    def procyclicality(self) -> Procyclicality:
+        """Measures of the requirement path; raises ValueError where nothing is required at some time."""
+        return procyclicality(self.requirement)
+
+    def ranges(self, name: str) -> tuple[Decimal, ...]:
+        """Return the price ranges of a name, path; raises KeyError."""
+        return tuple(step.ranges[name] for step in self.steps)
+
+    def risen(self, name: str, part: Decimal) -> datetime | None:
+        """Return the first time at which the range of a name is above its first one by more than a part of it."""
+        first = self.steps[0].ranges[name]
+        return next((step.time for step in self.steps if step.ranges[name] > first * (1 + part)), None)
+
+
+def replay(
+    setting: Setting,
+    model: ModelConfig,
+    statement: str,
+    books: Books,
+    path: PriceHistory,
+    *,
+    first: int = 0,
+    per_account: bool = False,
+) -> Replay:
+    """Replay a statement of a model over a path of prices.
+
+    setting: catalogue, and a market that the path moves; its history and crowding are not read. path: also the history
+    that the model reads, up to each time; rows from `first` on are replayed, but none for which the model does not
+    have enough of it yet.
+
+    Raises:
+        InputErrors: what the model lacks even at the end of the path, or at a time after it had it. InputError: a
+        value that the quantum cannot hold, or a range that reaches a price of zero. LimitError: a record beyond a
+        column's limit.
+    """
+    steps: list[Step] = []
+    crowding: Crowding | None = None
+    for number, time in enumerate(path.times):
+        if number < first:
+            continue
+        records = books(time) if callable(books) else books
+        here = setting_at(setting, path, number)
+        before = crowding
+        if model.thresholds:
+            crowding = opened_crowding(here, model, records)
+        here = replace(here, crowding=before or crowding)
+        problems = model.check(here)
+        if problems and (steps or number == len(path) - 1):
+            raise InputErrors(problems)
+        if not problems:
+            steps.append(_step(here, model, statement, records, per_account))
+    return Replay(model.value_unit.quantum, tuple(steps))
+
+
+def setting_at(setting: Setting, path: PriceHistory, number: int) -> Setting:
+    """Return the setting at row `number` of a path: its prices, its date, and the history until then; no crowding.
+
+    At row 0 there is no history yet.
+    """
+    time = path.times[number]
+    index = setting.market.index
+    moves = {
+        name: Fraction(prices[number]) / Fraction(index[name].price) - 1
+        for name, prices in path.prices.items()
+        if name in index
+    }
+    market = setting.market.moved(setting.catalogue, Scenario(1, "replay", moves, {}))
+    history = path.until(time) if number else None
+    return Setting(setting.catalogue, market.model_copy(update={"as_of": time}), history)
+
+
+def opened_crowding(setting: Setting, model: ModelConfig, records: csr_array) -> Crowding:
+    """Return what a crowding statement of a model with thresholds would open over records (n, V) in a setting.
+
+    Raises:
+        InputError: an underlying without a threshold. LimitError: a record beyond a column's limit.
+    """
+    opening = model.model_copy(update={"statements": (StatementConfig(name=CROWDING),)})
+    policy = build_policy(VENUE, setting, opening, CROWDING)
+    return crowding_of(compile_policy(policy), records, f"{CROWDING} {setting.market.as_of:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _step(setting: Setting, model: ModelConfig, statement: str, records: csr_array, per_account: bool) -> Step:
+    margin = evaluate(compile_policy(build_policy(VENUE, setting, model, statement)), records)
+    ranges = model.ranges(setting) if isinstance(model, ScanModel) else {}
+    return Step(
+        time=setting.market.as_of,
+        requirement=total_of(margin.requirement),
+        equity=total_of(margin.equity),
+        shortfall=total_of(margin.shortfall),
+        under_water=int(np.count_nonzero(margin.excess < 0)),
+        ranges={name: each.price_range for name, each in ranges.items()},
+        crowding=setting.crowding,
+        margin=margin if per_account else None,
+    )
