@@ -3,7 +3,8 @@
 Per contract: linear: contract_size * mark * index(settlement); inverse: -(contract_size / mark) * index(settlement);
 option: contract_size * Black-76 on the forward, in USD; expired option: contract_size * intrinsic value on the index.
 Per unit of a balance or an entry value: unit * index(asset). A scenario moves the index, the mark and the forward of
-each underlying by the same relative move and its volatilities by theirs; time does not pass.
+each underlying by the same relative move and its volatilities by theirs, as its volatility term says; what is dated
+also moves by the scenario's basis moves, 1 + b years. Time does not pass.
 """
 
 from collections.abc import Sequence
@@ -97,7 +98,7 @@ def unit_values(catalogue: Catalogue, market: Market, scenario: Scenario | None 
             options.append(number)
             continue
         per_lot = float(item.lot * item.contract_size)
-        mark = float(market.marks[item.name].price) * shock.price(item.underlying)
+        mark = float(market.marks[item.name].price) * shock.price(item.underlying) * shock.basis(item, market)
         quoted = mark if item.contract is Contract.LINEAR else -1.0 / mark
         values[number] = per_lot * quoted * index[item.settlement]
     if options:
@@ -139,7 +140,7 @@ def check_option_marks(catalogue: Catalogue, market: Market) -> list[InputError]
 
 
 class _Shock:
-    """Multipliers of a scenario; 1 without one."""
+    """What a scenario does to prices and volatilities; without one nothing."""
 
     def __init__(self, scenario: Scenario | None) -> None:
         self._scenario = scenario
@@ -149,29 +150,38 @@ class _Shock:
             return 1.0
         return float(1 + self._scenario.price_moves.get(name, Fraction(0)))
 
-    def volatility(self, name: str) -> float:
-        if self._scenario is None:
+    def basis(self, item: Instrument, market: Market) -> float:
+        if self._scenario is None or item.underlying not in self._scenario.basis_moves:
             return 1.0
-        return float(1 + self._scenario.volatility_moves.get(name, Fraction(0)))
+        return 1 + float(self._scenario.basis_moves[item.underlying]) * market.years(item)
+
+    def volatility(self, stated: float, item: Instrument, market: Market) -> float:
+        move = self._scenario and self._scenario.volatility_moves.get(item.underlying)
+        if self._scenario is None or not move:
+            return stated
+        if self._scenario.volatility_term is None:
+            return stated * float(1 + move)
+        return self._scenario.volatility_term.moved(stated, float(move), market.years(item))
 
 
 def _forwards(items: Sequence[Instrument], market: Market, index: dict[str, float], shock: _Shock) -> Floats:
-    """Return the forward of each option: quoted, else index * exp(rate * years); moved with its underlying."""
+    """Return the forward of each option: quoted, else index * exp(rate * years); moved with underlying and basis."""
     rate = float(market.rates.get(RATE_CURRENCY, Decimal(0)))
     forwards = []
     for item in items:
         quote = market.options.get(item.name)
         if market.expired(item) or quote is None or quote.forward is None:
-            forwards.append(index[item.underlying] * float(np.exp(rate * market.years(item))))
+            forward = index[item.underlying] * float(np.exp(rate * market.years(item)))
         else:
-            forwards.append(float(quote.forward) * shock.price(item.underlying))
+            forward = float(quote.forward) * shock.price(item.underlying)
+        forwards.append(forward * shock.basis(item, market))
     return np.array(forwards, dtype=np.float64)
 
 
 def _inputs(items: Sequence[Instrument], market: Market, index: dict[str, float], shock: _Shock) -> OptionInputs:
     """Return what Black-76 reads of options after a shock; `index` has moved already."""
     volatilities = [
-        0.0 if market.expired(item) else float(market.options[item.name].iv) * shock.volatility(item.underlying)
+        0.0 if market.expired(item) else shock.volatility(float(market.options[item.name].iv), item, market)
         for item in items
     ]
     return OptionInputs(

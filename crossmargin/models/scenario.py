@@ -1,58 +1,183 @@
-"""Scenario portfolio margin: the requirement is the worst loss over a grid of joint price and volatility moves.
+"""Full-revaluation scenario margin: the requirement is the worst loss over joint price and volatility moves.
 
-    scenario_portfolio_margin   requirement = max(0, -pnl_1(x), .., -pnl_S(x))
+    scenario_portfolio_margin   scan = max(0, -pnl_1(x), .., -pnl_S(x))
                                 one scan over the whole account: positions offset across underlyings, because all
                                 underlyings make the same fraction of their own move together
-    sum_of_underlyings          requirement = sum_u max(0, -pnl_{u,1}(x), .., -pnl_{u,S}(x))
+    sum_of_underlyings          scan = sum_u max(0, -pnl_{u,1}(x), .., -pnl_{u,S}(x))
                                 each underlying moves alone: no offset across underlyings; one more auxiliary for each
                                 but one of them
 
-pnl_s(x) is the change in value of the account in scenario s, rounded once into an integer risk array. The requirement
-is convex in the record: a maximum, or a sum of maxima, of linear forms.
+pnl_s(x) is the change in value of the account in scenario s, rounded once into an integer risk array; of a scenario
+with a dampener it is covered * pnl + dampener on the account. Which scenarios there are: crossmargin/models/grid.py.
+Optional parts, each absent unless the file has it:
+
+    offset p          scan = max_s sum_u max(-g_{u,s}(x), -p g_{u,s}(x)), less the dampener of s: in one scenario a
+                      gain g of one underlying counts for the part p against losses of others (OCC TIMS product groups
+                      with 0.9 for most; Deribit's pnl_offset 0.6). 1 is the joint scan, 0 no offset within a scenario.
+                      One auxiliary for each scenario and underlying
+    volatility_term   volatility moves by time to expiry (Deribit's vega power and minimum volatility)
+    minimums          max(scan, short option minimum, contract minimum), of each scan, or their sum
+    roll, basis       + roll risk and basis risk of each underlying (crossmargin/models/roll.py)
+    delta_shock       + charge on net delta beyond a threshold (crossmargin/models/delta_shock.py)
+
+    requirement = scan or minimum + sum_u roll risk + basis risk + delta shock
+
+All of it is convex in the record: maxima and sums of maxima of linear forms, on the rows' side. Without dampeners and
+delta shock it is positively homogeneous and subadditive; the scan alone is monotone in the scenario PnL. Riskless
+collateral moves no term.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
-from typing import Literal
+from fractions import Fraction
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import model_validator
+import numpy as np
+from pydantic import AfterValidator, model_validator
 
-from crossmargin.fields import refuse
-from crossmargin.models.scan import ScanModel
+from crossmargin.errors import InputError
+from crossmargin.fields import ExactDecimal, Name, refuse
+from crossmargin.models.delta_shock import DeltaShock, delta_shock
+from crossmargin.models.grid import GridModel
+from crossmargin.models.minimums import Minimums, with_minimums
+from crossmargin.models.roll import BasisMove, RollRule, basis_risk, check_dated, roll_risk
 from crossmargin.models.terms import Terms, added, worst_loss
-from crossmargin.scenarios import Extreme, span_grid
-from crossmargin_circuits.expression import Expression
+from crossmargin.scenarios import Scenario, VolatilityTerm
+from crossmargin.setting import Setting
+from crossmargin.valuation import scenario_pnl
+from crossmargin_circuits.expression import Expression, Linear, Max, PositivePart, Scale
 
 __all__ = ["ScenarioModel"]
 
 
-class ScenarioModel(ScanModel):
-    """Full revaluation on the sixteen scenarios of the SPAN type."""
+def _offset(value: Decimal) -> Decimal:
+    if value > 1:
+        raise refuse(
+            f"gains that count {value} times are the lesser of two charges, which is not convex",
+            "write a part from 0 to 1; 1, the joint scan, counts gains as far as a convex rule can",
+        )
+    if value < 0:
+        raise refuse("a gain that is charged", "write a part from 0 (gains of others do not count) to 1")
+    return value
+
+
+class ScenarioModel(GridModel):
+    """Full revaluation at scenario points, with optional minimums and charges beside them."""
+
+    COHERENT: ClassVar[frozenset[str]] = frozenset({"subadditive", "monotone", "positively homogeneous", "translation"})
 
     model: Literal["scenario_portfolio_margin", "sum_of_underlyings"]
-    extreme: Extreme
+    offset: Annotated[ExactDecimal, AfterValidator(_offset)] | None = None
+    volatility_term: VolatilityTerm | None = None
+    minimums: Minimums | None = None
+    roll: dict[Name, RollRule] | None = None
+    basis: dict[Name, BasisMove] | None = None
+    delta_shock: dict[Name, DeltaShock] | None = None
 
     @model_validator(mode="after")
-    def _check_extreme(self) -> "ScenarioModel":
-        for name, scan in self.scan.items():
-            if scan.price_range * self.extreme.multiple >= 1:
-                raise refuse(
-                    f"the extreme move of {name}, price_range times multiple, reaches a price of zero",
-                    "lower price_range or multiple so that the product is below 1",
-                    f"scan.{name}.price_range",
-                )
+    def _check_offset(self) -> "ScenarioModel":
+        if self.offset is not None and self.model == "sum_of_underlyings":
+            raise refuse(
+                "each underlying moves alone here, so no gain meets a loss",
+                "remove offset, or use scenario_portfolio_margin",
+                "offset",
+            )
         return self
 
-    @property
-    def reach(self) -> Decimal:
-        """The multiple of the extreme scenarios."""
-        return self.extreme.multiple
+    def check(self, setting: Setting) -> list[InputError]:
+        """Return what does not fit the setting in any section."""
+        problems = [*super().check(setting), *check_dated(setting, self.roll, self.basis)]
+        if self.minimums is not None:
+            problems += self.minimums.check(setting)
+        for name in self.delta_shock or {}:
+            if name not in setting.catalogue.underlyings:
+                problems.append(
+                    InputError(
+                        f"{name} is not an underlying",
+                        mend="remove it or correct the name",
+                        field=f"delta_shock.{name}",
+                    )
+                )
+        return problems
+
+    def points(self, setting: Setting) -> tuple[Scenario, ...]:
+        """Return the scenarios, with the volatility term."""
+        found = super().points(setting)
+        if self.volatility_term is None:
+            return found
+        return tuple(replace(each, volatility_term=self.volatility_term) for each in found)
 
     def requirement(self, terms: Terms) -> Expression:
-        """Return the worst loss, over all underlyings together or of each alone."""
-        ranges = self.ranges(terms.setting)
-        grid = span_grid(ranges, self.extreme)
-        if self.model == "scenario_portfolio_margin":
-            return worst_loss(terms.scenarios("pnl", grid))
-        return added(
-            [worst_loss(terms.scenarios(f"pnl {name}", [each.only(name) for each in grid])) for name in ranges]
+        """Return scan and minimums, of all underlyings together or of each alone, and what is charged beside them."""
+        names = tuple(self.ranges(terms.setting))
+        points = self.points(terms.setting)
+        scans: dict[str, tuple[tuple[str, ...], Expression]]
+        if self.model == "sum_of_underlyings":
+            scans = {
+                f" {name}": ((name,), worst_loss(pnl_forms(terms, f"pnl {name}", [each.only(name) for each in points])))
+                for name in names
+            }
+        elif self.offset is None or self.offset == 1:
+            scans = {"": (names, worst_loss(pnl_forms(terms, "pnl", points)))}
+        else:
+            scans = {"": (names, self._partly_offset(terms, names, points))}
+        if all(part is None for part in (self.minimums, self.roll, self.basis, self.delta_shock)):
+            return added([scan for _, scan in scans.values()])
+        return added([*self._scanned(terms, scans), *self._charges(terms)])
+
+    def _scanned(self, terms: Terms, scans: Mapping[str, tuple[tuple[str, ...], Expression]]) -> list[Expression]:
+        """Return every scan, named, or the greater of it and its minimums."""
+        parts: list[Expression] = []
+        for of, (names, scan) in scans.items():
+            risk: Expression = terms.abbreviate(f"scanning risk{of}", f"worst scenario{of}", scan)
+            if self.minimums is not None:
+                least = with_minimums(terms, self.minimums, names, risk)
+                if least is not risk:
+                    risk = terms.abbreviate(f"risk or minimum{of}", f"worst scenario{of} and minimum charges", least)
+            parts.append(risk)
+        return parts
+
+    def _charges(self, terms: Terms) -> list[Expression]:
+        """Return what is charged beside the scan."""
+        rolled = [roll_risk(terms, name, rule) for name, rule in (self.roll or {}).items()]
+        return [
+            *(each for each in rolled if each is not None),
+            *(basis_risk(terms, name, Fraction(move)) for name, move in (self.basis or {}).items()),
+            *(delta_shock(terms, name, rule) for name, rule in (self.delta_shock or {}).items()),
+        ]
+
+    def _partly_offset(self, terms: Terms, names: Sequence[str], points: Sequence[Scenario]) -> Expression:
+        """Return max_s (sum_u max(-g, -p g) - dampener), with two arrays for each scenario and underlying."""
+        part = float(self.offset or 0)
+        losses: list[Expression] = []
+        for point in points:
+            terms_of_point: list[Expression] = []
+            for name in names:
+                alone = point.only(name)
+                values = scenario_pnl(terms.catalogue, terms.market, alone)
+                full = Scale(-1, terms.charge(f"pnl {name} {point.number}", alone.label, values))
+                if part == 0:
+                    terms_of_point.append(PositivePart(full))
+                    continue
+                gain = terms.charge(f"gain {name} {point.number}", f"{alone.label}, gains offset", part * values)
+                terms_of_point.append(Max((full, Scale(-1, gain))))
+            if point.dampener:
+                free = np.zeros(len(terms.layout))
+                name = f"dampener {point.number}"
+                terms_of_point.append(Scale(-1, terms.charge(name, point.label, free, float(point.dampener))))
+            losses.append(added(terms_of_point))
+        return PositivePart(Max(tuple(losses)))
+
+
+def pnl_forms(terms: Terms, prefix: str, points: Sequence[Scenario]) -> list[Linear]:
+    """Add what counts of each scenario's profit and loss, as "prefix number"."""
+    return [
+        terms.charge(
+            f"{prefix} {each.number}",
+            each.label,
+            scenario_pnl(terms.catalogue, terms.market, each),
+            float(each.dampener),
         )
+        for each in points
+    ]
