@@ -113,8 +113,7 @@ def check_history(
     if as_of - times[-1] > LONGEST_ROW:
         reason = f"the last row of history.csv up to as_of is of {times[-1]:%Y-%m-%d}, more than 7 days before it"
         problems.append(problem(reason, "add the rows up to as_of"))
-    used = times[-rows:]
-    for earlier, later in pairwise(used):
+    for earlier, later in pairwise(times):
         if not SHORTEST_ROW <= later - earlier <= LONGEST_ROW:
             reason = f"the rows of {earlier:%Y-%m-%d %H:%M} and {later:%Y-%m-%d %H:%M} in history.csv are no days apart"
             problems.append(problem(reason, "give one row a day: 12 hours to 7 days from one to the next"))

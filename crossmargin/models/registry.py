@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from crossmargin.models.base import ModelConfig
+from crossmargin.models.expected_shortfall import ExpectedShortfallModel
 from crossmargin.models.scenario import ScenarioModel
 from crossmargin.models.span import SpanModel
 
 __all__ = ["ARCHITECTURES", "parse_model"]
 
 _CLASSES: tuple[type[ModelConfig], ...] = (
+    ExpectedShortfallModel,
     ScenarioModel,
     SpanModel,
 )
