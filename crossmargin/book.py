@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from crossmargin.errors import InputError
+from crossmargin.pending import Pending
 from crossmargin.records import Entries, RecordBuilder, beyond, pool
 from crossmargin_circuits.layout import RecordLayout
 
@@ -38,7 +39,7 @@ class Book:
 
     accounts: ids, in the order of the accounts file; records: accounts x V; sub_accounts: names ("" for the account's
     unnamed wallet); owners: number of the account of each sub-account; sub_records: sub-accounts x V; rejected: what
-    was left out and why.
+    was left out and why; pending: deposits that are in no record yet.
     """
 
     layout: RecordLayout
@@ -48,6 +49,7 @@ class Book:
     owners: Integers
     sub_records: csr_array
     rejected: tuple[Rejected, ...] = ()
+    pending: Pending | None = None
 
     def __repr__(self) -> str:
         """Return the shape alone."""
@@ -88,6 +90,7 @@ class Book:
         sub_records: csr_array,
         records: csr_array | None = None,
         rejected: Sequence[Rejected] = (),
+        pending: Pending | None = None,
     ) -> "Book":
         """Return the book of the records of sub-accounts; `records`: these pooled, where that has been done.
 
@@ -106,7 +109,8 @@ class Book:
             if len(columns):
                 key = layout.columns[int(columns[0])].key
                 raise InputError(f"{key} beyond its limit", mend="raise the limit in the instruments file")
-        return cls(layout, tuple(accounts), records, tuple(sub_accounts), owners, sub_records, tuple(rejected))
+        subs = tuple(sub_accounts)
+        return cls(layout, tuple(accounts), records, subs, owners, sub_records, tuple(rejected), pending)
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ from crossmargin.book import Book, column_limits
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading.accounts import Accounts
 from crossmargin.loading.problems import LineProblems, OnBad
+from crossmargin.pending import Pending
 from crossmargin.records import beyond, pool
 from crossmargin_circuits.layout import RecordLayout
 
@@ -14,18 +15,29 @@ __all__ = ["assemble"]
 
 
 def assemble(
-    accounts: Accounts, sub_records: csr_array, layout: RecordLayout, problems: LineProblems, on_bad: OnBad
+    accounts: Accounts,
+    sub_records: csr_array,
+    layout: RecordLayout,
+    problems: LineProblems,
+    on_bad: OnBad,
+    pending: tuple[csr_array, csr_array] | None = None,
 ) -> Book:
-    """Return the book of the records of all sub-accounts.
+    """Return the book of the records of all sub-accounts; pending: amounts and counts of their pending deposits.
 
     Raises:
         InputErrors: with on_bad "refuse", any problem; with "reject", that no account is left.
     """
     names, subs, owner = accounts.names, accounts.sub_names, accounts.owner
     records = pool(sub_records, owner, len(names))
-    _check_totals(accounts, sub_records, records, layout, problems)
+    problems.begin("totals")
+    _check_totals(accounts, sub_records, records, layout, "total", problems)
+    late: tuple[csr_array, csr_array] | None = None
+    if pending is not None:
+        late = pool(pending[0], owner, len(names)), pool(pending[1], owner, len(names))
+        _check_totals(accounts, pending[0], late[0], layout, "pending", problems)
     if not problems.count:
-        return Book.from_records(layout, names, subs, owner, sub_records, records)
+        shown = Pending(layout) if late is None else Pending(layout, *late)
+        return Book.from_records(layout, names, subs, owner, sub_records, records, pending=shown)
     if on_bad == "refuse":
         raise problems.errors()
     rejected = problems.rejected()
@@ -44,11 +56,19 @@ def assemble(
         new_owner[owner[sub_stays]],
         sub_records[np.flatnonzero(sub_stays), :],
         rejected=rejected,
+        pending=Pending(layout)
+        if late is None
+        else Pending(layout, *(part[np.flatnonzero(stays), :] for part in late)),
     )
 
 
 def _check_totals(
-    accounts: Accounts, sub_records: csr_array, records: csr_array, layout: RecordLayout, problems: LineProblems
+    accounts: Accounts,
+    sub_records: csr_array,
+    records: csr_array,
+    layout: RecordLayout,
+    what: str,
+    problems: LineProblems,
 ) -> None:
     """Report accounts whose sums, over rows or over sub-accounts, are beyond a column's limit."""
     limits = column_limits(layout)
@@ -56,10 +76,9 @@ def _check_totals(
     pooled_rows, pooled_columns = beyond(records, limits)
     owners = np.concatenate((accounts.owner[rows], pooled_rows))
     cells = np.unique(np.stack((owners, np.concatenate((columns, pooled_columns)))), axis=1)
-    problems.begin("totals")
     for number in np.unique(cells[1]):
         bad = np.zeros(len(accounts.names), dtype=np.bool_)
         bad[cells[0, cells[1] == number]] = True
         key = layout.columns[int(number)].key
         mend = "check the account's lines, or raise the limit in instruments.yaml"
-        problems.add(accounts, bad, "", f"the account's total {key} is beyond its limit", mend)
+        problems.add(accounts, bad, "", f"the account's {what} {key} is beyond its limit", mend)

@@ -71,11 +71,11 @@ def add_balances(table: Table, locator: Locator, cells: Cells, problems: LinePro
     assets = cells.catalogue.assets
     names = [asset.name for asset in assets]
     subs = locator.locate(table, problems)
-    asset = _members(table, "asset", names, problems)
+    asset = members(table, "asset", names, problems)
     units = [asset.unit for asset in assets]
-    amounts, status = _in_units(table.frame["amount"], asset, units)
+    amounts, status = in_units(table.frame["amount"], asset, units)
     finer = [f"the unit {format_decimal(one.unit)} of {one.name}" for one in assets]
-    _report(table, "amount", status, asset, finer, problems)
+    report(table, "amount", status, asset, finer, problems)
     good = (asset >= 0) & (status == Status.OK)
     limits = np.array([item.limit_units for item in assets], dtype=np.int64)
     beyond = good & (np.abs(amounts) > limits[asset])
@@ -107,11 +107,11 @@ def add_positions(table: Table, locator: Locator, cells: Cells, problems: LinePr
     instruments = cells.catalogue.instruments
     names = [item.name for item in instruments]
     subs = locator.locate(table, problems)
-    item = _members(table, "instrument", names, problems)
+    item = members(table, "instrument", names, problems)
     lots = [instrument.lot for instrument in instruments]
-    quantity, status = _in_units(table.frame["quantity"], item, lots)
+    quantity, status = in_units(table.frame["quantity"], item, lots)
     finer = [f"the lot {format_decimal(one.lot)} of {one.name}" for one in instruments]
-    _report(table, "quantity", status, item, finer, problems)
+    report(table, "quantity", status, item, finer, problems)
     if not names:
         return
     good = (item >= 0) & (status == Status.OK)
@@ -175,7 +175,7 @@ def _entries(
     needed = (item >= 0) & ~option
     price = parse_digits(table.frame["entry_price"])
     status = np.where(~needed & (price.status == Status.EMPTY), Status.OK, price.status)
-    _report(table, "entry_price", status, item, [], problems)
+    report(table, "entry_price", status, item, [], problems)
     long = (status == Status.OK) & (price.status == Status.OK) & ~price.fits
     problems.add(table, long, "entry_price", "more than 18 digits", "write fewer digits")
     sane = (status == Status.OK) & ~long
@@ -197,7 +197,7 @@ def _entries(
     return values, sane & ~beyond
 
 
-def _members(table: Table, field: str, names: Sequence[str], problems: LineProblems) -> Integers:
+def members(table: Table, field: str, names: Sequence[str], problems: LineProblems) -> Integers:
     """Return the number of the name in every row, or -1 (a problem)."""
     column = table.frame[field]
     found = column.cast(pl.Enum(names), strict=False).to_physical().cast(pl.Int64).fill_null(-1)
@@ -213,7 +213,7 @@ def _members(table: Table, field: str, names: Sequence[str], problems: LineProbl
     return numbers
 
 
-def _in_units(text: pl.Series, item: Integers, units: Sequence[Decimal]) -> tuple[Integers, Statuses]:
+def in_units(text: pl.Series, item: Integers, units: Sequence[Decimal]) -> tuple[Integers, Statuses]:
     """Return a column in the unit of each row's item (1 where the item is unknown)."""
     parts = [*(decimal_places(unit) for unit in units), (1, 0)]
     mantissa = np.array([m for m, _ in parts], dtype=np.int64)[item]
@@ -221,7 +221,7 @@ def _in_units(text: pl.Series, item: Integers, units: Sequence[Decimal]) -> tupl
     return to_units(parse_digits(text), mantissa, places)
 
 
-def _report(
+def report(
     table: Table, field: str, status: Statuses, item: Integers, finer: Sequence[str], problems: LineProblems
 ) -> None:
     """Report the rows whose decimal is not OK; `finer` has the words for the unit of each item."""

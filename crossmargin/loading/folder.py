@@ -22,10 +22,11 @@ from crossmargin.loading.accounts import Accounts, index_accounts
 from crossmargin.loading.assemble import assemble
 from crossmargin.loading.binance import BINANCE_FOLDER, binance_files, load_binance
 from crossmargin.loading.cells import BALANCE_COLUMNS, POSITION_COLUMNS, Cells, add_balances, add_positions
+from crossmargin.loading.deposits import DEPOSIT_COLUMNS, Deposits, add_deposits, with_deposits
 from crossmargin.loading.history import load_history
 from crossmargin.loading.keys import KEY_COLUMNS
 from crossmargin.loading.problems import LineProblems, OnBad
-from crossmargin.loading.table import find_table
+from crossmargin.loading.table import find_optional, find_table
 from crossmargin.loading.yaml import Document, fit, load_model, read_yaml
 from crossmargin.market import Market
 from crossmargin.models import ARCHITECTURES, ModelConfig
@@ -37,6 +38,8 @@ from crossmargin.valuation import check_option_marks
 __all__ = ["Inputs", "Parameters", "Venue", "load_folder", "load_margin_model", "load_parameters"]
 
 TABLES = (("accounts", KEY_COLUMNS), ("balances", BALANCE_COLUMNS), ("positions", POSITION_COLUMNS))
+DEPOSITS = ("deposits", DEPOSIT_COLUMNS)
+"""A fourth table, which a folder may have."""
 
 HISTORY_FILE = "history.csv"
 """Closing prices, for models that ask for them."""
@@ -146,12 +149,12 @@ def load_folder(path: Path, on_bad: OnBad = "refuse") -> Inputs:
 
 
 def load_book(path: Path, catalogue: Catalogue, on_bad: OnBad = "refuse") -> Book:
-    """Return the book of a folder: its three tables, or the files in its folder `binance`.
+    """Return the book of a folder: its tables, or the files in its folder `binance`.
 
     Raises:
         InputErrors: all problems found.
     """
-    tables = sorted(file.name for name, _ in TABLES for file in path.glob(f"{name}.*"))
+    tables = sorted(file.name for name, _ in (*TABLES, DEPOSITS) for file in path.glob(f"{name}.*"))
     if (path / BINANCE_FOLDER).is_dir():
         if tables:
             reason = f"a folder {BINANCE_FOLDER} beside {', '.join(tables)}"
@@ -160,19 +163,28 @@ def load_book(path: Path, catalogue: Catalogue, on_bad: OnBad = "refuse") -> Boo
     repeated = Repeated(np.zeros(0, dtype=np.int64))
     for _ in range(2):
         problems = LineProblems(on_bad)
-        accounts, cells = _gather(path, catalogue, repeated, problems)
-        sub_records, repeated = cells.builder.build(len(accounts.sub_names))
-        if not len(repeated):
+        accounts, cells, deposits = _gather(path, catalogue, repeated, problems)
+        height = len(accounts.sub_names)
+        sub_records, repeated = cells.builder.build(height)
+        if not len(repeated) and deposits is None:
             return assemble(accounts, sub_records, cells.layout, problems, on_bad)
+        if not len(repeated) and deposits is not None:
+            sub_records = with_deposits(sub_records, deposits.arrived.build(height)[0])
+            pending = deposits.pending.build(height)[0], deposits.counts.build(height)[0]
+            return assemble(accounts, sub_records, cells.layout, problems, on_bad, pending)
         # Cells are compared when all are there; which lines filled them again is found by reading once more.
-        del accounts, cells, sub_records
+        del accounts, cells, deposits, sub_records
     raise InputErrors([InputError("the tables changed while they were read", mend="load them again", file=path.name)])
 
 
-def _gather(path: Path, catalogue: Catalogue, repeated: Repeated, problems: LineProblems) -> tuple[Accounts, Cells]:
-    """Read the three tables; report what is wrong with any of them together."""
+def _gather(
+    path: Path, catalogue: Catalogue, repeated: Repeated, problems: LineProblems
+) -> tuple[Accounts, Cells, Deposits | None]:
+    """Read the tables; report what is wrong with any of them together."""
+    deposits = None
     try:
         accounts_file, balances, positions = (find_table(path, name, columns) for name, columns in TABLES)
+        arrivals = find_optional(path, *DEPOSITS)
         problems.begin("accounts")
         accounts, locator = index_accounts(accounts_file.whole(), problems)
         cells = Cells.empty(catalogue, repeated)
@@ -182,18 +194,25 @@ def _gather(path: Path, catalogue: Catalogue, repeated: Repeated, problems: Line
         for batch in positions.batches():
             problems.begin("positions")
             add_positions(batch, locator, cells, problems)
+        if arrivals is not None:
+            deposits = Deposits.empty(catalogue)
+            for batch in arrivals.batches():
+                problems.begin("deposits")
+                add_deposits(batch, locator, deposits, problems)
     except InputErrors as errors:
         raise _unreadable(path) or errors from None
-    return accounts, cells
+    return accounts, cells, deposits
 
 
 def _unreadable(path: Path) -> InputErrors | None:
-    """Return everything that any of the three tables is refused for as a file."""
+    """Return everything that any of the tables is refused for as a file."""
     problems: list[InputError] = []
     count = 0
-    for name, columns in TABLES:
+    for name, columns in (*TABLES, DEPOSITS):
         try:
-            for _ in find_table(path, name, columns).batches():
+            optional = (name, columns) == DEPOSITS
+            found = find_optional(path, name, columns) if optional else find_table(path, name, columns)
+            for _ in () if found is None else found.batches():
                 pass
         except InputErrors as errors:
             problems += errors.problems

@@ -14,7 +14,7 @@ from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading.csv import csv_batches
 from crossmargin.loading.parquet import parquet_batches
 
-__all__ = ["Source", "Table", "TableFile", "find_table", "place"]
+__all__ = ["Source", "Table", "TableFile", "find_optional", "find_table", "place"]
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,21 @@ def find_table(folder: Path, name: str, columns: Sequence[str]) -> TableFile:
     Raises:
         InputErrors: neither file or both.
     """
+    found = find_optional(folder, name, columns)
+    if found is None:
+        mend = f"add {name}.csv or {name}.parquet"
+        raise InputErrors([InputError("file not found", mend=mend, file=f"{name}.csv")])
+    return found
+
+
+def find_optional(folder: Path, name: str, columns: Sequence[str]) -> TableFile | None:
+    """Return `name`.csv or `name`.parquet, whichever the folder has, or None.
+
+    Raises:
+        InputErrors: both files.
+    """
     found = [folder / f"{name}{suffix}" for suffix in (".csv", ".parquet") if (folder / f"{name}{suffix}").exists()]
-    if len(found) != 1:
-        reason = f"both {name}.csv and {name}.parquet" if found else "file not found"
-        mend = "remove one of them" if found else f"add {name}.csv or {name}.parquet"
-        raise InputErrors([InputError(reason, mend=mend, file=f"{name}.csv")])
-    return TableFile(found[0], tuple(columns))
+    if len(found) > 1:
+        reason = f"both {name}.csv and {name}.parquet"
+        raise InputErrors([InputError(reason, mend="remove one of them", file=f"{name}.csv")])
+    return TableFile(found[0], tuple(columns)) if found else None

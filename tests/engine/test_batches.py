@@ -48,7 +48,8 @@ def batches(size: int) -> Iterator[None]:
 
 def told(book: Book) -> list[Any]:
     """Everything that a book is."""
-    parts: list[Any] = [book.accounts, book.sub_accounts, book.owners.tolist(), book.rejected]
+    pending = book.pending.assets() if book.pending else None
+    parts: list[Any] = [book.accounts, book.sub_accounts, book.owners.tolist(), book.rejected, pending]
     for matrix in (book.records, book.sub_records):
         parts += [part.tolist() for part in (matrix.indptr, matrix.indices, matrix.data)]
     return parts

@@ -1,0 +1,66 @@
+"""Deposits that have arrived in blocks which are not final yet: no collateral, and not lost either.
+
+A deposit counts from the block that its chain states as finalized on. What is above it stands here and in no record:
+how many deposits and how much, by account and asset, so that the venue, and the holder, can be told.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from crossmargin_circuits.layout import ColumnKind, RecordLayout
+
+__all__ = ["Pending", "PendingAmount"]
+
+_LOW = np.int64(2**31 - 1)
+
+
+@dataclass(frozen=True)
+class PendingAmount:
+    """What is pending in one asset: number of deposits, and their sum in units of the asset."""
+
+    asset: str
+    count: int
+    units: int
+
+
+@dataclass(frozen=True, repr=False)
+class Pending:
+    """Pending deposits of a book; amounts, counts: accounts x V, int64 in the columns of balances. Secret."""
+
+    layout: RecordLayout
+    amounts: csr_array | None = None
+    counts: csr_array | None = None
+
+    def __repr__(self) -> str:
+        """Return the number of deposits alone."""
+        return f"<Pending: {sum(each.count for each in self.assets())} deposits>"
+
+    def assets(self) -> tuple[PendingAmount, ...]:
+        """Return what is pending over all accounts, by asset in the order of the columns."""
+        return _amounts(self.layout, self.amounts, self.counts)
+
+    def of(self, account: int) -> tuple[PendingAmount, ...]:
+        """Return what is pending of one account, by its number in the book."""
+        if self.amounts is None or self.counts is None:
+            return ()
+        return _amounts(self.layout, self.amounts[[account], :], self.counts[[account], :])
+
+
+def _amounts(layout: RecordLayout, amounts: csr_array | None, counts: csr_array | None) -> tuple[PendingAmount, ...]:
+    if amounts is None or counts is None:
+        return ()
+    found = []
+    for number, column in enumerate(layout.columns):
+        if column.kind is ColumnKind.BALANCE:
+            count = _total(counts, number)
+            if count:
+                found.append(PendingAmount(column.name, count, _total(amounts, number)))
+    return tuple(found)
+
+
+def _total(matrix: csr_array, column: int) -> int:
+    """Return the sum of a column exactly: in two halves, as the sum of many int64 may not fit one."""
+    values = matrix.data[matrix.indices == column]
+    return (int((values >> 31).sum()) << 31) + int((values & _LOW).sum())
