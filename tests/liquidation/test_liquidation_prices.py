@@ -1,0 +1,247 @@
+"""Liquidation prices: published ones, and full repricing of the whole account at every price that is reported."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from crossmargin.engine import Margin, evaluate
+from crossmargin.errors import InputError
+from crossmargin.instruments import Contract
+from crossmargin.liquidation.moves import liquidation_moves
+from crossmargin.liquidation.price import bankruptcy_prices, liquidation_prices
+from crossmargin.liquidation.rule import Rule
+from crossmargin.loading import Inputs, load_folder
+from crossmargin.models.scenario import ScenarioModel
+from crossmargin.models.terms import Terms, worst_loss
+from crossmargin.scenarios import Scenario
+from crossmargin.setting import Setting
+from crossmargin_circuits.expression import Expression
+from crossmargin_circuits.layout import ColumnKind
+
+ROOT = Path(__file__).parents[2]
+VECTORS = json.loads((ROOT / "tests" / "vectors" / "binance_liquidation.json").read_text(encoding="utf-8"))
+CROSS = VECTORS["cross_cases"]
+ISOLATED = VECTORS["isolated_cases"]
+
+
+@pytest.mark.parametrize("case", CROSS, ids=[case["name"] for case in CROSS])
+def test_published_cross_liquidation_price(case: dict[str, Any], desk: SimpleNamespace) -> None:
+    held = [case["contract"], *case["others"]]
+    names = [f"C{number}" for number in range(len(held))]
+    setting = desk.perpetuals(
+        {name: str(each["mark"]) for name, each in zip(names, held, strict=True)}, dict.fromkeys(names, "0.001")
+    )
+    rule = desk.tiered(
+        {f"{name}USDT": [(str(each["mmr"]), str(each["cum"]))] for name, each in zip(names, held, strict=True)}
+    )
+    entry = -sum(Decimal(str(each["q"])) * Decimal(str(each["ep"])) for each in held)
+    lots = {f"{name}USDT": round(each["q"] * 1000) for name, each in zip(names, held, strict=True)}
+    record = desk.record(setting, balance_USDT=case["wallet_balance"], entry_USDT=entry, **lots)
+    prices = liquidation_prices(rule, setting, desk.matrix([record]))
+    column = setting.catalogue.layout().index(ColumnKind.POSITION, "C0USDT")
+    assert prices.of(0, column) == pytest.approx(case["expected"], abs=0.005)
+
+
+@pytest.mark.parametrize("case", ISOLATED)
+def test_published_isolated_liquidation_price(case: dict[str, Any], desk: SimpleNamespace) -> None:
+    """Every formula is a maintenance rule: Binance rate and amount, OKX rate plus fee, Bybit a rate of the entry."""
+    setting = desk.perpetuals({"X": str(case["open_rate"])}, {"X": "0.1"}, "0.0000000001", "100000", "100")
+    rate, amount, flat = Decimal(str(case["mmr"])), Decimal(str(case.get("cum", 0))), Decimal(0)
+    if "taker" in case:
+        rate += Decimal(str(case["taker"]))
+    size, opened = Decimal(str(case["amount"])), Decimal(str(case["open_rate"]))
+    if "bybit" in case["exchange_formula"]:
+        rate, flat = Decimal(0), rate * size * opened
+    rule = desk.tiered({"XUSDT": [(str(rate), str(amount))]}, quantum="0.0000000001", flat=str(flat))
+    wallet = Decimal(repr(case["wallet_balance"])) if "wallet_balance" in case else size * opened / case["leverage"]
+    side = case["side"]
+    lots = side * round(case["amount"] * 10)
+    record = desk.record(setting, balance_USDT=wallet, entry_USDT=-side * size * opened, XUSDT=lots)
+    prices = liquidation_prices(rule, setting, desk.matrix([record]))
+    # Published with seven digits at least; the record is rounded to ten places.
+    assert prices.prices.tolist() == pytest.approx([case["expected"]], rel=1e-7)
+
+
+@pytest.fixture(scope="module")
+def book() -> Inputs:
+    return load_folder(ROOT / "examples" / "book")
+
+
+@pytest.fixture(scope="module", params=["scenario_portfolio_margin", "sum_of_underlyings"])
+def rule(request: pytest.FixtureRequest, book: Inputs) -> Rule:
+    model = type(book.model).model_validate({**book.model.model_dump(mode="json"), "model": request.param})
+    return Rule("test-venue", model, "maintenance")
+
+
+def at_mark(setting: Setting, name: str, price: float) -> Setting:
+    marks = dict(setting.market.marks)
+    marks[name] = marks[name].model_copy(update={"price": Decimal(price), "bid": None, "ask": None})
+    market = setting.market.model_copy(update={"marks": marks})
+    return Setting(setting.catalogue, market, setting.history, setting.crowding)
+
+
+def margin_at(rule: Rule, setting: Setting, name: str, price: float, record: csr_array) -> Margin:
+    return evaluate(rule.compiled(at_mark(setting, name, price)), record)
+
+
+def sample(setting: Setting, accounts: Any, columns: Any, per_column: int) -> Iterator[tuple[int, int, str]]:
+    """Yield numbers of entries, a few for every instrument, with row and instrument."""
+    for column in np.unique(columns).tolist():
+        name = setting.catalogue.layout().columns[column].name
+        for entry in np.flatnonzero(columns == column)[:per_column].tolist():
+            yield entry, int(accounts[entry]), name
+
+
+def test_full_repricing_agrees(book: Inputs, rule: Rule) -> None:
+    """At its liquidation price an account has no excess, before it some, beyond it too little; else it never lacks."""
+    setting, records = book.setting, book.book.records
+    found = liquidation_prices(rule, setting, records)
+    priced = unpriced = 0
+    for entry, account, name in sample(setting, found.accounts, found.columns, 3):
+        record, price = records[[account], :], float(found.prices[entry])
+        instrument = setting.catalogue.instrument(name)
+        lots = int(record[[0], [int(found.columns[entry])]][0])
+        losing = -1 if lots > 0 else 1
+        if np.isnan(price):
+            if found.below[entry]:
+                continue
+            unpriced += 1
+            for factor in (1e-3, 0.5, 0.9) if losing < 0 else (1.1, 2.0, 50.0):
+                mark = float(setting.market.marks[name].price) * factor
+                assert margin_at(rule, setting, name, mark, record).excess[0] >= 0
+            continue
+        if not 0.02 < price / float(setting.market.marks[name].price) < 50:
+            continue  # a price quantum is coarse there
+        priced += 1
+        margins = [margin_at(rule, setting, name, price * (1 + losing * d), record) for d in (-1e-6, 0, 1e-6)]
+        size = margins[1].equity[0] + margins[1].requirement[0]
+        rounding = 8 * abs(lots) + int(size * 1e-9) + 8
+        assert abs(margins[1].excess[0]) <= rounding, (name, instrument.contract, price)
+        assert margins[0].excess[0] > margins[1].excess[0] > margins[2].excess[0]
+    assert priced > 12
+    assert unpriced > 3
+
+
+def test_bankruptcy_price_is_where_equity_ends(book: Inputs, rule: Rule) -> None:
+    setting, records = book.setting, book.book.records
+    broke = bankruptcy_prices(rule, setting, records)
+    called = liquidation_prices(rule, setting, records)
+    both = np.isfinite(broke.prices) & np.isfinite(called.prices)
+    lots = np.asarray(records[broke.accounts, broke.columns]).ravel()
+    assert both.sum() > 100
+    # Bankruptcy comes after liquidation, for a long position at a lower price.
+    assert np.all(np.sign(lots[both]) * (called.prices[both] - broke.prices[both]) >= 0)
+    for entry, account, name in sample(setting, broke.accounts, broke.columns, 1):
+        price = float(broke.prices[entry])
+        if np.isfinite(price) and 0.02 < price / float(setting.market.marks[name].price) < 50:
+            margin = margin_at(rule, setting, name, price, records[[account], :])
+            assert abs(margin.equity[0]) <= 8 * abs(int(lots[entry])) + 1e-9 * margin.requirement[0] + 8
+
+
+def test_other_positions_count(desk: SimpleNamespace) -> None:
+    """A second position that loses nothing itself, but needs maintenance, brings the price closer."""
+    setting = desk.perpetuals({"A": "100", "B": "100"}, {"A": "1", "B": "1"})
+    rule = desk.tiered({"AUSDT": [("0.01", "0")], "BUSDT": [("0.01", "0")]})
+    alone = desk.record(setting, balance_USDT=200, entry_USDT=-1000, AUSDT=10)
+    beside = desk.record(setting, balance_USDT=200, entry_USDT=-6000, AUSDT=10, BUSDT=50)
+    prices = liquidation_prices(rule, setting, desk.matrix([alone, beside]))
+    column = setting.catalogue.layout().index(ColumnKind.POSITION, "AUSDT")
+    # (1000 - 200) / (10 * 0.99) and (1000 - 200 + 50) / (10 * 0.99)
+    assert prices.of(0, column) == pytest.approx(800 / 9.9, rel=1e-9)
+    assert prices.of(1, column) == pytest.approx(850 / 9.9, rel=1e-9)
+
+
+def test_tiers_that_are_crossed_on_the_way(desk: SimpleNamespace) -> None:
+    """A short position grows into a higher bracket: N = 10 P, requirement max(0.01 N, 0.1 N - 90, 0.5 N - 890)."""
+    setting = desk.perpetuals({"A": "50"}, {"A": "1"})
+    rule = desk.tiered({"AUSDT": [("0.01", "0"), ("0.1", "90"), ("0.5", "890")]})
+    record = desk.record(setting, balance_USDT=2000, entry_USDT=500, AUSDT=-10)
+    price = liquidation_prices(rule, setting, desk.matrix([record])).prices[0]
+    assert price == pytest.approx((2500 + 890) / 15, rel=1e-9)
+    lower = desk.record(setting, balance_USDT=700, entry_USDT=500, AUSDT=-10)
+    assert liquidation_prices(rule, setting, desk.matrix([lower])).prices[0] == pytest.approx(1290 / 11, rel=1e-9)
+
+
+def test_none_where_nothing_liquidates_and_where_it_has_happened(desk: SimpleNamespace) -> None:
+    setting = desk.perpetuals({"A": "100"}, {"A": "1"})
+    rule = desk.tiered({"AUSDT": [("0.01", "0")]})
+    rich = desk.record(setting, balance_USDT=1001, entry_USDT=-1000, AUSDT=10)
+    gone = desk.record(setting, balance_USDT=5, entry_USDT=-1000, AUSDT=10)
+    on_the_line = desk.record(setting, balance_USDT=10, entry_USDT=-1000, AUSDT=10)
+    found = liquidation_prices(rule, setting, desk.matrix([rich, gone, on_the_line]))
+    assert [found.of(account, 3) for account in range(3)] == [None, None, pytest.approx(100)]
+    assert found.below.tolist() == [False, True, False]
+    with pytest.raises(KeyError):
+        found.of(0, 2)
+    assert "10" not in repr(found)
+
+
+def test_inverse_contract_against_its_formula(book: Inputs) -> None:
+    """x contracts of s USD, c BTC, entry value e BTC: the index cancels, and c + e = x s / P at P = x s / (c + e)."""
+    setting = book.setting
+    catalogue, layout = setting.catalogue, setting.catalogue.layout()
+    instrument = catalogue.instrument("BTC-PERPETUAL")
+    assert instrument.contract is Contract.INVERSE
+    record = np.zeros(len(layout), dtype=np.int64)
+    record[0] = 1
+    record[layout.index(ColumnKind.BALANCE, "BTC")] = 10**7
+    record[layout.index(ColumnKind.ENTRY, "BTC")] = 118 * 10**6
+    record[layout.index(ColumnKind.POSITION, "BTC-PERPETUAL")] = 10_000
+    found = bankruptcy_prices(Rule("test-venue", book.model, "maintenance"), setting, csr_array(record[None, :]))
+    assert found.prices.tolist() == pytest.approx([10_000 * 10 / 1.28], rel=1e-5)  # a satoshi is 85,000 quanta, rounded
+
+
+class MarkGapModel(ScenarioModel):
+    """Not separable: charges a perpetual by the product of two marks."""
+
+    model: Literal["mark_gap_for_tests"] = "mark_gap_for_tests"  # type: ignore[assignment]
+
+    def requirement(self, terms: Terms) -> Expression:
+        marks = [float(each.price) for each in terms.market.marks.values()]
+        values = np.zeros(len(terms.layout))
+        values[-1] = marks[0] * marks[1] * 1e-4
+        return worst_loss([terms.charge("gap", "gap", values)])
+
+
+def test_model_that_mixes_marks_is_refused(desk: SimpleNamespace) -> None:
+    setting = desk.perpetuals({"A": "100", "B": "90"}, {"A": "1", "B": "1"})
+    model = MarkGapModel.model_validate(
+        {
+            "version": 1,
+            "value_unit": {"currency": "USD", "quantum": "0.00000001"},
+            "staleness_limit_seconds": 600,
+            "statements": [{"name": "maintenance", "factor": "1"}],
+            "scan": {},
+            "extreme": {"multiple": "2", "covered": "0.35"},
+        }
+    )
+    record = desk.record(setting, balance_USDT=200, AUSDT=1)
+    with pytest.raises(InputError, match="gap: the coefficient of position BUSDT is not affine"):
+        liquidation_prices(Rule("test-venue", model, "maintenance"), setting, desk.matrix([record]))
+
+
+def test_moves_of_an_underlying_by_full_repricing(book: Inputs, rule: Rule) -> None:
+    """One step before the move an account still has its requirement, at the move it does not."""
+    setting, records = book.setting, book.book.records[:120]
+    step = Fraction(1, 200)
+    moves = liquidation_moves(rule, setting, records, "BTC", step=step, furthest=Fraction(2, 5), rung=8)
+    now = evaluate(rule.compiled(setting), records).excess
+    assert np.array_equal(moves.below, now < 0)
+    assert np.isfinite(moves.down).sum() > 5
+    assert np.isfinite(moves.up).sum() > 0
+    for account in np.flatnonzero(np.isfinite(moves.down))[:4].tolist():
+        exact = round(Fraction(float(moves.down[account])) / step) * step
+        for move, enough in ((exact, False), (exact + step, True)):
+            market = setting.moved(Scenario(1, "move", {"BTC": move}, {}))
+            assert (evaluate(rule.compiled(market), records[[account], :]).excess[0] >= 0) == enough
+    untouched = np.flatnonzero(np.isnan(moves.down) & ~moves.below)
+    market = setting.moved(Scenario(1, "move", {"BTC": Fraction(-2, 5)}, {}))
+    assert np.all(evaluate(rule.compiled(market), records[untouched, :]).excess >= 0)
