@@ -33,6 +33,13 @@ SOURCE = "examples/contracts.py"
 INSURANCE_FUND = 2_500
 """US dollars of insurance fund per account of the book."""
 
+EQUITY = 37_100
+"""US dollars an account, the day before."""
+
+EXPOSURES = {"BTC": (27_900, 4_150, 310), "ETH": (15_700, 95, 2_040), "SOL": (9_450, 1_960, 2_110)}
+"""Gross exposure, and what large accounts are long and short beyond the thresholds of
+examples/models/contagion_scenario.yaml, in US dollars an account, the day before."""
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the options, write the book and say what is in it."""
@@ -52,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def write_book(population: Population, folder: Path, format: str, how: str) -> None:
-    """Write the nine files of a book folder; `how`: the options that made it, for the head of the YAML files."""
+    """Write the ten files of a book folder; `how`: the options that made it, for the head of the YAML files."""
     folder.mkdir(parents=True, exist_ok=True)
     documents = {
         "venue": {"venue": VENUE, "book": BOOK},
@@ -63,6 +70,7 @@ def write_book(population: Population, folder: Path, format: str, how: str) -> N
         "market": _market(),
         "model": _model(),
         "reserves": _reserves(population),
+        "crowding": _crowding(len(population.accounts)),
     }
     for name, document in documents.items():
         text = yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=10_000)
@@ -156,6 +164,23 @@ def _model() -> dict[str, Any]:
             {"name": "coverage"},
         ],
         "strict": False,
+    }
+
+
+def _crowding(accounts: int) -> dict[str, Any]:
+    """Return crowding.yaml: made-up totals of the day before, near those of the book."""
+
+    def money(amount: int) -> str:
+        return _text(Decimal(amount * accounts))
+
+    return {
+        "as_of": _moment(AS_OF - timedelta(days=1)),
+        "source": "examples/generate_book.py",
+        "equity": money(EQUITY),
+        "exposures": {
+            name: {"gross": money(gross), "large_longs": money(longs), "large_shorts": money(shorts)}
+            for name, (gross, longs, shorts) in EXPOSURES.items()
+        },
     }
 
 

@@ -18,7 +18,8 @@ single account:
     concentration charge of u:  rate_u * (b_u / maximum) * max(0, |Delta_u(x)| - threshold_u)
 
 The charge is convex in the record (a maximum of linear forms, the threshold on the account column) and the ranges are
-numbers, so the requirement keeps its curvature; it stays subadditive, every account bringing its own threshold.
+numbers, so the requirement keeps its curvature. Being free up to an amount, the charge is not subadditive (two accounts
+pooled into one have one threshold) and not positively homogeneous; the wider ranges alone keep both.
 
 What holds: b_u never decreases in any indicator; 0 <= b_u <= maximum; it is a function of the published file and the
 published rule, in exact fractions; without exposure it is zero.

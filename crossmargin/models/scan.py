@@ -31,6 +31,12 @@ class ScanModel(ModelConfig):
     contagion: ContagionRule | None = None
 
     @property
+    def coherent(self) -> frozenset[str]:
+        """As without a concentration charge, which has an absolute threshold for every account and charges deltas."""
+        charged = self.contagion is not None and any(self.contagion.rates.values())
+        return super().coherent - {"subadditive", "monotone", "positively homogeneous"} if charged else super().coherent
+
+    @property
     def thresholds(self) -> Mapping[str, Decimal]:
         """USD of net exposure by underlying beyond which an account is large."""
         return self.contagion.thresholds if self.contagion is not None else {}
