@@ -63,6 +63,13 @@ class GridModel(ScanModel):
         return self
 
     @property
+    def coherent(self) -> frozenset[str]:
+        """What holds with these tails: a dampener is an amount, which does not grow with the positions."""
+        claimed = super().coherent
+        damped = any(tail.dampener is not None for tail in self.tails or ())
+        return claimed - {"subadditive", "positively homogeneous"} if damped else claimed
+
+    @property
     def reach(self) -> Decimal:
         """The largest multiple of a price range that a scenario moves a price down by."""
         down = [-tail.multiple for tail in self.tails or () if tail.multiple is not None]

@@ -4,14 +4,22 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from crossmargin.models.base import ModelConfig
+from crossmargin.models.cross import CrossModel
+from crossmargin.models.delta import DeltaModel
 from crossmargin.models.expected_shortfall import ExpectedShortfallModel
+from crossmargin.models.greeks import GreeksModel
+from crossmargin.models.isolated import IsolatedModel
 from crossmargin.models.scenario import ScenarioModel
 from crossmargin.models.span import SpanModel
 
 __all__ = ["ARCHITECTURES", "parse_model"]
 
 _CLASSES: tuple[type[ModelConfig], ...] = (
+    CrossModel,
+    DeltaModel,
     ExpectedShortfallModel,
+    IsolatedModel,
+    GreeksModel,
     ScenarioModel,
     SpanModel,
 )

@@ -85,6 +85,14 @@ class ScenarioModel(GridModel):
             )
         return self
 
+    @property
+    def coherent(self) -> frozenset[str]:
+        """What holds with these parts: a threshold is an amount, and what nets no scenario PnL is not monotone."""
+        claimed = super().coherent
+        if self.minimums is not None or self.roll is not None or self.delta_shock is not None:
+            claimed -= {"monotone"}
+        return claimed if self.delta_shock is None else claimed - {"subadditive", "positively homogeneous"}
+
     def check(self, setting: Setting) -> list[InputError]:
         """Return what does not fit the setting in any section."""
         problems = [*super().check(setting), *check_dated(setting, self.roll, self.basis)]
