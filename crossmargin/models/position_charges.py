@@ -1,0 +1,243 @@
+"""What a single position is charged: futures by rate, bracket table or curve, options by the standard rule.
+
+Futures and perpetuals, with n the signed notional in USD of what is charged together (quantity × contract size × mark
+price in the settlement asset × its index price; for inverse contracts the size itself, which is in USD):
+
+    rate, tiers              max_k (r_k |n| - c_k)                              (brackets.py)
+    linear_in_size, power    chords of the curve over sizes in the underlying, times its index price  (chords.py)
+
+Options, each alone, without netting; S the index price, otm what the option is out of the money by, mark its value:
+
+    long     what equity counts of its mark value: an option does not pay for other positions
+    short    max(rate S - otm, floor S, of_mark mark) for a unit, and nothing for the mark value, which equity already
+             holds as a debt (venues that write "+ mark" keep it out of equity)
+
+that is max(mark x, -short x) for x units: convex. Deribit's and Aevo's standard margin is of this form: initial rate
+0.15, floor 0.1, maintenance rate and floor 0.075 (puts: of_mark 0.075).
+
+Of a long option equity holds (1 - h) mark, h the haircut of its settlement asset; min(1, factor) of that is charged:
+nothing of it is left as collateral in a statement with factor 1 or more, and an account of paid-up options alone never
+has a shortfall. Where the account owes in that asset, equity counts the value in full, and h of it offsets the debt. A
+factor below 1 leaves 1 - factor as collateral; a venue that allows none writes its maintenance rates at factor 1.
+
+The charges act on positions alone: balances and entry values are collateral here and no risk.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, model_validator
+
+from crossmargin.errors import InputError
+from crossmargin.fields import ExactDecimal, Frozen, Name, between, refuse
+from crossmargin.instruments import Catalogue, Contract, Instrument, Kind, OptionType
+from crossmargin.market import Market
+from crossmargin.models.base import ModelConfig
+from crossmargin.models.brackets import BracketTable, Rate, Tiers, bracketed
+from crossmargin.models.chords import Curve, LinearInSize, Power
+from crossmargin.models.terms import Terms, added
+from crossmargin.setting import Setting
+from crossmargin.units import format_decimal
+from crossmargin.valuation import unit_values
+from crossmargin_circuits.expression import Expression, Max, Reference
+from crossmargin_circuits.layout import ColumnKind
+
+__all__ = ["FuturesCharge", "OptionCharges", "PositionModel", "ShortOption"]
+
+Floats = NDArray[np.float64]
+
+TIERED = frozenset({"translation"})
+FLAT = TIERED | {"subadditive", "positively homogeneous"}
+
+Part = Annotated[ExactDecimal, AfterValidator(between("0", "1"))]
+
+
+class FuturesCharge(Frozen):
+    """Charge of futures: exactly one of a flat rate, tiers of USD notional, and curves over sizes in the underlying."""
+
+    rate: Rate | None = None
+    tiers: Tiers | None = None
+    linear_in_size: LinearInSize | None = None
+    power: Power | None = None
+
+    @model_validator(mode="after")
+    def _check_one(self) -> "FuturesCharge":
+        stated = [each for each in (self.rate, self.tiers, self.linear_in_size, self.power) if each is not None]
+        if len(stated) != 1:
+            raise refuse(f"{len(stated)} charges", "write exactly one of rate, tiers, linear_in_size and power")
+        return self
+
+    @property
+    def curve(self) -> Curve | None:
+        """The curve over sizes, if it is one."""
+        return self.linear_in_size or self.power
+
+    @property
+    def table(self) -> BracketTable:
+        """The table: in USD, or of a curve in units of the underlying."""
+        if self.curve is not None:
+            return self.curve.table
+        if self.tiers is not None:
+            return BracketTable(tiers=self.tiers)
+        return BracketTable.model_validate({"tiers": [{"from": "0", "rate": self.rate}]})
+
+
+class ShortOption(Frozen):
+    """max(rate S - otm, floor S, of_mark mark) for a short option on one unit of the underlying."""
+
+    rate: Rate
+    floor: Part
+    of_mark: Part = Decimal(0)
+
+    def charge(self, index: float, out_of_the_money: float, mark: float) -> float:
+        """Return USD for one unit of the underlying, from prices in USD."""
+        return max(float(self.rate) * index - out_of_the_money, float(self.floor) * index, float(self.of_mark) * mark)
+
+
+class OptionCharges(Frozen):
+    """Charges of short calls and short puts of one underlying."""
+
+    call: ShortOption
+    put: ShortOption
+
+
+class PositionModel(ModelConfig):
+    """A model that charges futures in groups and options one by one; architectures say what a group is.
+
+    futures: charges by instrument, or by underlying for all of its futures that have none of their own.
+    options: charges by underlying.
+    """
+
+    futures: dict[Name, FuturesCharge] = Field(default_factory=dict)
+    options: dict[Name, OptionCharges] = Field(default_factory=dict)
+
+    @property
+    def coherent(self) -> frozenset[str]:
+        """Return all but monotone for flat rates; with tiers a larger position needs more than its share."""
+        flat = all(charge.curve is None and len(charge.table.pieces) == 1 for charge in self.futures.values())
+        return FLAT if flat else TIERED
+
+    def groups(self, catalogue: Catalogue) -> Mapping[str, Sequence[Instrument]]:
+        """Return what is charged together: name (an instrument or underlying) -> its futures; every future once."""
+        raise NotImplementedError(f"{type(self).__name__} groups nothing")
+
+    def charge_of(self, group: str, underlying: str) -> FuturesCharge | None:
+        """Return the charge of a group: its own, or that of its underlying."""
+        return self.futures.get(group) or self.futures.get(underlying)
+
+    def check(self, setting: Setting) -> list[InputError]:
+        """Return missing and foreign charges, and groups whose limits reach beyond the last knot of their curve."""
+        catalogue = setting.catalogue
+        problems = super().check(setting)
+        groups = self.groups(catalogue)
+        if not catalogue.instruments:
+            problems.append(InputError("no instruments to charge", mend="choose another model", field="model"))
+        lacking = {
+            group[0].underlying: "" for name, group in groups.items() if not self.charge_of(name, group[0].underlying)
+        }
+        for name in lacking:
+            problems.append(InputError(f"no charge for futures on {name}", mend=f"add futures.{name}", field="futures"))
+        for name in catalogue.underlyings:
+            if name not in self.options and any(_is_option_on(item, name) for item in catalogue.instruments):
+                problems.append(
+                    InputError(f"no charge for short options on {name}", mend=f"add options.{name}", field="options")
+                )
+        foreign = [f"futures.{name}" for name in self.futures if name not in {*groups, *catalogue.underlyings}]
+        foreign += [f"options.{name}" for name in self.options if name not in catalogue.underlyings]
+        for field in foreign:
+            reason = f"{field.partition('.')[2]} is nothing that is charged"
+            problems.append(InputError(reason, mend="remove it or correct the name", field=field))
+        return problems + [found for name in groups for found in self._beyond(setting, name, groups[name])]
+
+    def _beyond(self, setting: Setting, name: str, group: Sequence[Instrument]) -> list[InputError]:
+        """Return the problem of limits beyond the last knot: there the last chord would lie below the curve."""
+        underlying = group[0].underlying
+        charge = self.charge_of(name, underlying)
+        # An absent index price is the market's problem, which is reported elsewhere.
+        if charge is None or charge.curve is None or underlying not in setting.market.index:
+            return []
+        catalogue, last = setting.catalogue, charge.curve.last
+        limits = np.array([column.limit for column in catalogue.layout().columns], dtype=np.float64)
+        reach = float(np.sum(np.abs(_sizes(catalogue, setting.market, group)) * limits))
+        if reach <= float(last):
+            return []
+        field = f"futures.{name if name in self.futures else underlying}"
+        reason = (
+            f"the limits of {name} allow {reach:.6g} {underlying}, and the last knot is {format_decimal(last)}: beyond "
+            "it the last chord charges less than the curve"
+        )
+        return [InputError(reason, mend=f"add a knot of {reach:.6g} or more, or lower the limits", field=field)]
+
+    def requirement(self, terms: Terms) -> Expression:
+        """Return the sum of the groups' and the options' charges."""
+        parts: list[Expression] = []
+        for name, group in self.groups(terms.catalogue).items():
+            parts.append(self._futures(terms, name, group))
+        for name in terms.catalogue.underlyings:
+            items = [item for item in terms.catalogue.instruments if _is_option_on(item, name)]
+            if items:
+                parts.append(_options(terms, name, items, self.options[name]))
+        return added(parts)
+
+    def _futures(self, terms: Terms, name: str, group: Sequence[Instrument]) -> Reference:
+        underlying = group[0].underlying
+        charge = self.charge_of(name, underlying)
+        if charge is None:
+            mend = f"add futures.{underlying}"
+            raise InputError(f"no charge for futures on {underlying}", file="model.yaml", field="futures", mend=mend)
+        if charge.curve is None:
+            found = bracketed(terms, name, charge.table, _notionals(terms.catalogue, terms.market, group))
+        else:
+            price = float(terms.market.index[underlying].price)
+            found = bracketed(terms, name, charge.table, _sizes(terms.catalogue, terms.market, group), price)
+        return terms.abbreviate(f"margin {name}", f"margin of {name}", found)
+
+
+def _is_option_on(item: Instrument, underlying: str) -> bool:
+    return item.kind is Kind.OPTION and item.underlying == underlying
+
+
+def _options(terms: Terms, underlying: str, items: Sequence[Instrument], charges: OptionCharges) -> Reference:
+    """Return the sum of max(mark x, -short x) over options of one underlying."""
+    index = float(terms.market.index[underlying].price)
+    values = unit_values(terms.catalogue, terms.market)
+    # `charge` multiplies by the factor: by 1 at most in all.
+    counted = min(1.0, 1.0 / float(terms.factor))
+    parts: list[Expression] = []
+    for item in items:
+        number = terms.layout.index(ColumnKind.POSITION, item.name)
+        size, strike = float(item.lot * item.contract_size), float(item.strike or Decimal(0))
+        call = item.option is OptionType.CALL
+        rates, otm = (charges.call, strike - index) if call else (charges.put, index - strike)
+        held, written = np.zeros_like(values), np.zeros_like(values)
+        held[number] = counted * float(1 - terms.catalogue.asset(item.settlement).haircut) * values[number]
+        written[number] = -size * rates.charge(index, max(0.0, otm), values[number] / size)
+        long = terms.charge(f"long {item.name}", f"long {item.name}: its value is no collateral", held)
+        short = terms.charge(f"short {item.name}", f"short {item.name}: margin besides its value", written)
+        parts.append(Max((long, short)))
+    return terms.abbreviate(f"options {underlying}", f"options on {underlying}, each alone", added(parts))
+
+
+def _notionals(catalogue: Catalogue, market: Market, group: Sequence[Instrument]) -> Floats:
+    """Return USD of notional per lot of the futures of a group, float64[V]; 0 elsewhere."""
+    found = np.zeros(len(catalogue.layout()))
+    for item in group:
+        notional = float(item.lot * item.contract_size)
+        if item.contract is Contract.LINEAR:
+            notional *= float(market.marks[item.name].price) * float(market.index[item.settlement].price)
+        found[catalogue.layout().index(ColumnKind.POSITION, item.name)] = notional
+    return found
+
+
+def _sizes(catalogue: Catalogue, market: Market, group: Sequence[Instrument]) -> Floats:
+    """Return units of the underlying per lot of the futures of a group, float64[V]; inverse ones at the index price."""
+    found = np.zeros(len(catalogue.layout()))
+    for item in group:
+        size = float(item.lot * item.contract_size)
+        if item.contract is Contract.INVERSE:
+            size /= float(market.index[item.underlying].price)
+        found[catalogue.layout().index(ColumnKind.POSITION, item.name)] = size
+    return found
