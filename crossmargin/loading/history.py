@@ -75,7 +75,7 @@ def _read(path: Path, problems: list[InputError]) -> tuple[list[str], list[list[
 
 
 def _problem(file: str, lines: list[int], detail: Any) -> InputError:
-    """Return a finding of pydantic with the line and the column it is about."""
+    """Return a finding of pydantic with the line and the column it is about; names stand in the first line."""
     where = [part for part in detail["loc"] if part != "[key]"]
     context = detail.get("ctx", {})
     reason, mend = context.get("reason", detail["msg"]), context.get("mend", "follow the documented format")
@@ -84,4 +84,5 @@ def _problem(file: str, lines: list[int], detail: Any) -> InputError:
         where = ["times", int(part[len("times[") : -1])]
     name = TIME if where[:1] == ["times"] else str(where[1]) if len(where) > 1 else ""
     row = next((step for step in where if isinstance(step, int)), None)
-    return InputError(reason, mend=mend, file=file, line=None if row is None else lines[row], field=name)
+    line = lines[row] if row is not None else 1 if len(where) > 1 else None
+    return InputError(reason, mend=mend, file=file, line=line, field=name)

@@ -48,6 +48,9 @@ __all__ = ["ExpectedShortfallModel", "Stressed"]
 LEAST_VOLATILITY = Fraction(-9, 10)
 """Relative move of a volatility that no beta goes below."""
 
+MOVES = (Fraction(-95, 100), Fraction(19))
+"""Relative moves beyond these are refused: a price is wrong, or the filter enlarges a move past belief."""
+
 RESOLUTION = 100
 """Rounding k arrays may change the charge for a unit by one part in this many of the unit's value, at most."""
 
@@ -133,7 +136,7 @@ class ExpectedShortfallModel(ModelConfig):
             return problems
         if self.stressed is not None:
             problems += self._check_window(setting.history.until(as_of), self.stressed)
-        return problems or self._check_resolution(setting)
+        return problems or self._check_moves(setting) or self._check_resolution(setting)
 
     def requirement(self, terms: Terms) -> Expression:
         """Return the weighted sum of the expected shortfalls, joint or by underlying."""
@@ -224,6 +227,16 @@ class ExpectedShortfallModel(ModelConfig):
             )
             mend = _whole_tail(stressed.tail, count, "a window with as many moves as ")
             return [InputError(reason, mend=mend, field="stressed.tail")]
+        return []
+
+    def _check_moves(self, setting: Setting) -> list[InputError]:
+        for part in self._parts(setting):
+            for scenario in part.scenarios:
+                for name, move in scenario.price_moves.items():
+                    if not MOVES[0] <= move <= MOVES[1]:
+                        reason = f"{name} moves by {float(move):+.2%} in the {scenario.label}"
+                        mend = "correct the prices in history.csv, or choose a filter_decay nearer to 1 or none"
+                        return [InputError(reason, mend=mend, field="filter_decay")]
         return []
 
     def _check_resolution(self, setting: Setting) -> list[InputError]:
