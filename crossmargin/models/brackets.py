@@ -196,8 +196,8 @@ def _with_notional(
 
 
 def _least(terms: Terms, values: Floats) -> float:
-    """Return the least magnitude of the coefficients that a charge of `values` would have, before rounding."""
-    charged = np.abs(values[values != 0]) * float(terms.factor) / float(terms.quantum)
+    """Return the least magnitude of a coefficient, in quanta; without the factor, which must not change the form."""
+    charged = np.abs(values[values != 0]) / float(terms.quantum)
     return float(charged.min()) if len(charged) else float("inf")
 
 
