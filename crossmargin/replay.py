@@ -2,15 +2,16 @@
 
 At every time of the path the market is moved to that time's prices (index, marks and forwards of each name by its own
 move; implied volatilities and the basis stand still, options age with the date), the model is computed anew from the
-history up to then, and the book is evaluated by the engine. Positions are fixed, or given day by day. Marks stay where
-they are relative to the index; entry values are part of the records and stay.
+history up to then, and the book is evaluated by the engine. Positions are fixed, or given day by day; entry values are
+part of the records and stay. The underlyings move; other assets of the path (stablecoins) only where they are named,
+since a quantum that resolves their smallest unit near par may not resolve it at another price.
 
 A model with a contagion buffer reads the totals that a crowding statement of the row before would have opened, so that
 nothing is used that was not public: the buffer of a day comes from the book of the day before. The first row reads its
 own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -97,14 +98,15 @@ def replay(
     books: Books,
     path: PriceHistory,
     *,
+    names: Sequence[str] | None = None,
     first: int = 0,
     per_account: bool = False,
 ) -> Replay:
     """Replay a statement of a model over a path of prices.
 
     setting: catalogue, and a market that the path moves; its history and crowding are not read. path: also the history
-    that the model reads, up to each time; rows from `first` on are replayed, but none for which the model does not
-    have enough of it yet.
+    that the model reads, up to each time. names: whose prices move, by default the underlyings. Rows from `first` on
+    are replayed, but none for which the model does not have enough history yet.
 
     Raises:
         InputErrors: what the model lacks even at the end of the path, or at a time after it had it. InputError: a
@@ -117,7 +119,7 @@ def replay(
         if number < first:
             continue
         records = books(time) if callable(books) else books
-        here = setting_at(setting, path, number)
+        here = setting_at(setting, path, number, setting.catalogue.underlyings if names is None else names)
         before = crowding
         if model.thresholds:
             crowding = opened_crowding(here, model, records)
@@ -130,17 +132,17 @@ def replay(
     return Replay(model.value_unit.quantum, tuple(steps))
 
 
-def setting_at(setting: Setting, path: PriceHistory, number: int) -> Setting:
+def setting_at(setting: Setting, path: PriceHistory, number: int, names: Sequence[str]) -> Setting:
     """Return the setting at row `number` of a path: its prices, its date, and the history until then; no crowding.
 
-    At row 0 there is no history yet.
+    names: whose prices move, as far as the path has them. At row 0 there is no history yet.
     """
     time = path.times[number]
     index = setting.market.index
     moves = {
-        name: Fraction(prices[number]) / Fraction(index[name].price) - 1
-        for name, prices in path.prices.items()
-        if name in index
+        name: Fraction(path.prices[name][number]) / Fraction(index[name].price) - 1
+        for name in names
+        if name in path.prices
     }
     market = setting.market.moved(setting.catalogue, Scenario(1, "replay", moves, {}))
     history = path.until(time) if number else None
