@@ -74,7 +74,7 @@ def perpetuals(
     lots: Mapping[str, str],
     unit: str = "0.000001",
     limit: str = "1000000000",
-    lot_limit: str = "1000000",
+    lot_limit: str = "100000",
 ) -> Setting:
     """Return linear perpetuals of one unit of BTC, ETH, .. settled in USDT at one dollar."""
     instruments = [
