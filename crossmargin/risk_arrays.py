@@ -45,16 +45,23 @@ def risk_array(
     return RiskArray(name, meaning, tuple(int(value) for value in quanta))
 
 
-def check_resolution(values: npt.NDArray[np.float64], quantum: Decimal, catalogue: Catalogue) -> None:
+def check_resolution(
+    values: npt.NDArray[np.float64],
+    quantum: Decimal,
+    catalogue: Catalogue,
+    full: npt.NDArray[np.float64] | None = None,
+) -> None:
     """Refuse a quantum that is coarse against the value of a unit: the rounded integers would be another model.
 
-    values: (V,), in the value currency per column unit. Options are left out: they may be worth nothing.
+    values: (V,), in the value currency per column unit; full: what a change is measured against where `values` are but
+    parts of it. Options are left out: they may be worth nothing.
 
     Raises:
         InputError: names the column and the mend.
     """
     exact = values / float(quantum)
-    changed = np.abs(np.rint(exact) - exact) * RESOLUTION > np.abs(exact)
+    whole = exact if full is None else full / float(quantum)
+    changed = np.abs(np.rint(exact) - exact) * RESOLUTION > np.abs(whole)
     for column, coarse in zip(catalogue.layout().columns, changed.tolist(), strict=True):
         if column.kind is ColumnKind.POSITION and catalogue.instrument(column.name).kind is Kind.OPTION:
             continue

@@ -12,7 +12,9 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.errors import InputError
-from crossmargin.fields import ExactDecimal, Flag, Frozen, Listed, WholeNumber, between, refuse
+from crossmargin.fields import ExactDecimal, Flag, Frozen, Listed, Name, WholeNumber, between, refuse
+from crossmargin.models.collateral import CollateralRule, MismatchRule, check_collateral
+from crossmargin.models.depeg import DepegScenarios, check_depeg
 from crossmargin.models.terms import Terms
 from crossmargin.setting import Setting
 from crossmargin_circuits.expression import Expression
@@ -83,6 +85,9 @@ class ModelConfig(Frozen):
     staleness_limit_seconds: Annotated[WholeNumber, Field(ge=1)]
     statements: Annotated[tuple[StatementConfig, ...], Listed, Field(min_length=1)]
     strict: Flag = False
+    collateral: dict[Name, CollateralRule] | None = None
+    mismatch: MismatchRule | None = None
+    depeg: DepegScenarios | None = None
 
     @model_validator(mode="after")
     def _check_statements(self) -> "ModelConfig":
@@ -95,7 +100,8 @@ class ModelConfig(Frozen):
     @property
     def coherent(self) -> frozenset[str]:
         """Which of PROPERTIES the requirement has with these parameters (Artzner, Delbaen, Eber, Heath 1999)."""
-        return self.COHERENT
+        cash = self.collateral is None and self.mismatch is None and self.depeg is None
+        return self.COHERENT if cash else self.COHERENT - {"translation"}
 
     @property
     def title(self) -> str:
@@ -116,7 +122,10 @@ class ModelConfig(Frozen):
 
     def check(self, setting: Setting) -> list[InputError]:
         """Return what does not fit the setting: missing or foreign names; the field is stated, the file is not."""
-        return []
+        return [
+            *check_collateral(setting.catalogue, self.collateral, self.mismatch),
+            *check_depeg(setting.catalogue, self.depeg or ()),
+        ]
 
     def requirement(self, terms: Terms) -> Expression:
         """Write the requirement, times the statement's factor, as a convex expression; add its arrays to `terms`."""

@@ -22,6 +22,7 @@ from crossmargin.models.base import COVERAGE, CROWDING, ModelConfig
 from crossmargin.models.collateral import equity
 from crossmargin.models.coverage import debts
 from crossmargin.models.crowding import open_exposures
+from crossmargin.models.depeg import depeg_charge
 from crossmargin.models.registry import parse_model
 from crossmargin.models.terms import Terms, added
 from crossmargin.risk_arrays import ROUNDING
@@ -124,8 +125,9 @@ def check_setting(setting: Setting, model: ModelConfig) -> list[InputError]:
 
 def _margin(terms: Terms, model: ModelConfig) -> list[Constraint]:
     """Add equity, requirement and shortfall to the terms; return the constraints of a strict model."""
-    collateral = equity(terms)
-    charged = added([model.requirement(terms), *model.add_ons(terms)])
+    collateral = equity(terms, model.collateral, model.mismatch)
+    depegged = [] if model.depeg is None else [depeg_charge(terms, model.depeg)]
+    charged = added([model.requirement(terms), *model.add_ons(terms), *depegged])
     needed = Definition("requirement", "requirement covers the loss", Role.REQUIREMENT, charged)
     terms.definitions.append(needed)
     gap = Sum((Reference(needed.name), Scale(-1, collateral)))
