@@ -56,7 +56,7 @@ class DeltaShock(Frozen):
                 f"a capped delta shock is not convex: beyond a delta of {t + c / m:,.12g} USD its slope falls from "
                 f"{m * t + 2 * c:.4g} to {c:.4g}",
                 f"write rule: bound for the convex {m * t + c:.4g} * max(delta - {t:,.12g}, 0), which charges at most "
-                f"{c * c / (4 * m):,.6g} USD more below that delta and at most {m * t / c:.2%} more beyond it",
+                f"{c * c / (4 * m):,.12g} USD more below that delta and at most {m * t / c:.2%} more beyond it",
                 "rule",
             )
         return self

