@@ -11,8 +11,10 @@ each one auxiliary whose total over the book is opened, and all convex: maxima o
 the coefficient of the account column. `book value` is the linear form of values at mark, before haircuts: with the
 opened net totals of the columns anybody computes the equity of the book from it.
 
-What the totals prove: at least the exposures of the accounts that were checked, plus at least that of all others
-together (they may cancel one another). They are lower bounds: a book may open more than it holds, never less.
+What the totals prove: gross is at least the exposures of the accounts that were checked, plus the net exposure of all
+others together (which may cancel one another). The large parts are at least those of the checked accounts; of the
+others they say nothing, for an account that nobody checks may count as any number of accounts, and so have any number
+of thresholds. All are lower bounds: a book may open more than it holds, never less.
 
 The sum of large longs and large shorts stays within gross, as max(0, |d| - T) <= |d| for every account.
 """

@@ -1,0 +1,103 @@
+"""A crowding statement, proven on the command line and verified: its totals are those of crowding.yaml, and no more."""
+
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from crossmargin.crowding import BOOK_VALUE, Crowding
+from crossmargin.loading import Inputs, load_folder
+from crossmargin.loading.yaml import read_yaml
+from crossmargin.models.statement import rebuild_policy
+from crossmargin.replay import opened_crowding
+from crossmargin_circuits.policy import POLICY_FILE, Policy
+from crossmargin_prover.cli import main
+from crossmargin_verifier.check import check_bundle
+from crossmargin_verifier.verdict import Result, Verdict
+
+SMALL = Path(__file__).parents[2] / "examples" / "small"
+RULE = {
+    "weights": {"concentration": "0.4", "one_sidedness": "0.2", "leverage": "0.25", "common_exposure": "0.15"},
+    "leverage_limit": "1",
+    "start": "0.3",
+    "maximum": "0",
+    "thresholds": {"BTC": "10000"},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small book; before any totals were opened the buffer is switched off by a maximum of 0."""
+    made = Path(shutil.copytree(SMALL, tmp_path_factory.mktemp("crowded") / "book"))
+    model = read_yaml(made / "model.yaml").value
+    model = {**model, "contagion": RULE}
+    model["statements"] = [{"name": "initial", "factor": "1"}, {"name": "coverage"}, {"name": "crowding"}]
+    positions = (made / "positions.csv").read_text(encoding="utf-8")
+    # Twice the linear contract, so that one account is net short.
+    (made / "positions.csv").write_text(positions.replace("1500", "3000"), encoding="utf-8")
+    (made / "model.yaml").write_text(yaml.safe_dump(model), encoding="utf-8")
+    return made
+
+
+@pytest.fixture(scope="module")
+def crowded(folder: Path) -> Path:
+    bundle = folder.parent / "bundle"
+    parts = ("--vault", str(folder.parent / "vault"), "--bundle", str(bundle))
+    receipts = ("--receipts", str(folder.parent / "receipts"), "--packing", "0", "--processes", "1")
+    result = CliRunner().invoke(main, ["run", "--book", str(folder), *parts, *receipts])
+    assert result.exit_code == 0, result.output
+    return bundle
+
+
+@pytest.fixture(scope="module")
+def verdict(crowded: Path) -> Verdict:
+    return check_bundle(crowded)
+
+
+@pytest.fixture(scope="module")
+def inputs(folder: Path) -> Inputs:
+    return load_folder(folder)
+
+
+@pytest.fixture(scope="module")
+def computed(inputs: Inputs) -> Crowding:
+    return opened_crowding(inputs.setting, inputs.model, inputs.book.records)
+
+
+def test_opened_totals_are_those_of_the_file(verdict: Verdict, computed: Crowding) -> None:
+    exposures = computed.exposures["BTC"]
+    assert exposures.gross > exposures.large_longs + exposures.large_shorts
+    assert exposures.large_longs > exposures.large_shorts > 0
+    opened = {claim.name: claim.figures for claim in verdict.claims if claim.name.startswith("crowding: exposure")}
+    assert {name: Fraction(text.split()[1].replace(",", "")) for name, text in opened.items()} == {
+        "crowding: exposure gross BTC": Fraction(exposures.gross),
+        "crowding: exposure large longs BTC": Fraction(exposures.large_longs),
+        "crowding: exposure large shorts BTC": Fraction(exposures.large_shorts),
+    }
+
+
+def test_verdict_has_nothing_against_the_statement(verdict: Verdict) -> None:
+    about = [claim for claim in verdict.claims if claim.name.split(":")[0] == "crowding"]
+    assert {claim.result for claim in about} == {Result.PASS, Result.INFO}
+    (note,) = [claim for claim in about if claim.name == "crowding: account column"]
+    assert note.figures.startswith("2 of 4 rows")
+
+
+def test_published_policy_is_computed_again(crowded: Path) -> None:
+    policy = Policy.decode((crowded / "crowding" / POLICY_FILE).read_bytes())
+    assert policy.format == "crossmargin-policy/2"
+    assert rebuild_policy(policy) == policy
+
+
+def test_equity_is_computed_from_the_net_totals_of_the_columns(
+    crowded: Path, inputs: Inputs, computed: Crowding
+) -> None:
+    policy = Policy.decode((crowded / "crowding" / POLICY_FILE).read_bytes())
+    assert policy.definition(BOOK_VALUE).expression
+    totals = [int(each) for each in np.asarray(inputs.book.records.sum(axis=0)).ravel()]
+    value = sum(price * total for price, total in zip(policy.array("value").coefficients, totals, strict=True))
+    assert Fraction(computed.equity) == value * Fraction(policy.value_unit.quantum) > 0
