@@ -52,7 +52,7 @@ AMOUNT_TOLERANCE = Decimal("0.01")
 MOST_TIERS_WITHOUT_NOTIONAL = 3
 """Tiers up to which 2K - 1 rows and one auxiliary are not more than K + 1 rows and two auxiliaries."""
 
-FINE = 10**6
+FINE = 10**5
 """Rounding |n| may change a charge by one part in this many."""
 
 DIGITS = 100
