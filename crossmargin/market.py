@@ -1,7 +1,8 @@
 """Market snapshot: index prices, marks, implied volatilities and rates at one moment, each with source and time.
 
-Index prices are USD per unit; a mark is the price of one unit of the underlying in the contract's quote currency
-(linear: the settlement asset; inverse: USD); an option's mark_price is USD per unit of the underlying.
+Index prices are USD per unit, stated outright (`index`) or from several sources (`feeds`), from which the oracle rule
+of a model makes one (crossmargin/models/oracle.py). A mark is the price of one unit of the underlying in the contract's
+quote currency (linear: the settlement asset; inverse: USD); an option's mark_price is USD per unit of the underlying.
 """
 
 from collections.abc import Mapping
@@ -13,11 +14,11 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.errors import InputError
-from crossmargin.fields import ExactDecimal, Frozen, Instant, Name, Text, refuse
+from crossmargin.fields import ExactDecimal, Frozen, Instant, Listed, Name, Text, refuse
 from crossmargin.instruments import Catalogue, Instrument, Kind
 from crossmargin.scenarios import Scenario
 
-__all__ = ["RATE_CURRENCY", "IndexPrice", "Mark", "Market", "OptionQuote"]
+__all__ = ["RATE_CURRENCY", "Feed", "Feeds", "IndexPrice", "Mark", "Market", "OptionQuote"]
 
 RATE_CURRENCY = "USD"
 """The rate that discounts option prices and carries a forward that is not quoted."""
@@ -38,6 +39,12 @@ def _rate(value: Decimal) -> Decimal:
     return value
 
 
+def _not_negative(value: Decimal) -> Decimal:
+    if value < 0:
+        raise refuse("negative", "write a decimal of zero or more")
+    return value
+
+
 Price = Annotated[ExactDecimal, AfterValidator(_positive)]
 
 
@@ -47,6 +54,30 @@ class IndexPrice(Frozen):
     price: Price
     source: Text
     time: Instant
+
+
+class Feed(Frozen):
+    """Price of an asset or underlying by one source, USD; confidence: half width of its interval, 0 if it has none."""
+
+    source: Text
+    price: Price
+    confidence: Annotated[ExactDecimal, AfterValidator(_not_negative)]
+    time: Instant
+
+
+class Feeds(Frozen):
+    """Prices by several sources, and the moving average of the index, USD, where the model compares with it."""
+
+    sources: Annotated[tuple[Feed, ...], Listed, Field(min_length=1, max_length=100)]
+    average: Price | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "Feeds":
+        names = [feed.source for feed in self.sources]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise refuse(f"{name} twice", "give a source one price", f"sources[{number}].source")
+        return self
 
 
 class _Quoted(Frozen):
@@ -86,6 +117,20 @@ class Market(Frozen):
     marks: dict[Name, Mark] = Field(default_factory=dict)
     options: dict[Name, OptionQuote] = Field(default_factory=dict)
     rates: dict[Name, Annotated[ExactDecimal, AfterValidator(_rate)]] = Field(default_factory=dict)
+    feeds: dict[Name, Feeds] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "Market":
+        for name in self.feeds or {}:
+            if name in self.index:
+                raise refuse(f"{name} has a price and feeds", "keep one of them", f"feeds.{name}")
+        return self
+
+    @property
+    def stated(self) -> "Market":
+        """The market as its file states it: without the index prices that come from feeds."""
+        index = {name: each for name, each in self.index.items() if name not in (self.feeds or {})}
+        return self.model_copy(update={"index": index})
 
     def expired(self, instrument: Instrument) -> bool:
         """Return whether the instrument expires at or before as_of; an expired option is worth its intrinsic value."""
@@ -100,7 +145,8 @@ class Market(Frozen):
     def moved(self, catalogue: Catalogue, scenario: Scenario) -> "Market":
         """Return the market after a scenario: index prices, marks, forwards and volatilities, to 15 digits.
 
-        Quotes beside them (bid, ask, option prices), which the scenario says nothing about, are left out.
+        Quotes beside them (bid, ask, option prices), which the scenario says nothing about, are left out, and so are
+        feeds: index prices that came from them move as they are.
         """
         prices, volatilities = scenario.price_moves, scenario.volatility_moves
         underlying = {item.name: item.underlying for item in catalogue.instruments}
@@ -124,6 +170,7 @@ class Market(Frozen):
                     for name, each in self.marks.items()
                 },
                 "options": options,
+                "feeds": None,
             }
         )
 
@@ -157,6 +204,7 @@ class Market(Frozen):
             ("marks", self.marks, linear, "a perpetual or future"),
             ("options", self.options, options, "an option"),
             ("rates", self.rates, {RATE_CURRENCY}, f"{RATE_CURRENCY}, the only rate that is used"),
+            ("feeds", self.feeds or {}, indexed, "an asset or underlying with a price of its own"),
         )
         return [
             InputError(

@@ -1,6 +1,8 @@
 """The setting of a margin model: everything public that it reads besides its own parameters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from crossmargin.crowding import Crowding
 from crossmargin.history import PriceHistory
@@ -13,12 +15,16 @@ __all__ = ["Setting"]
 
 @dataclass(frozen=True)
 class Setting:
-    """Catalogue and market, and where a model asks for them, price history and opened totals of the book."""
+    """Catalogue and market, and where a model asks for them, price history and opened totals of the book.
+
+    widening: what the oracle rule adds to price ranges, by name; None before it was applied.
+    """
 
     catalogue: Catalogue
     market: Market
     history: PriceHistory | None = None
     crowding: Crowding | None = None
+    widening: Mapping[str, Decimal] | None = None
 
     def moved(self, scenario: Scenario) -> "Setting":
         """Return the setting with the market moved by a scenario."""

@@ -4,8 +4,9 @@
 collected before anything is refused: first the parameters, then, since they give tables their meaning, the tables.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -30,6 +31,7 @@ from crossmargin.loading.table import find_optional, find_table
 from crossmargin.loading.yaml import Document, fit, load_model, read_yaml
 from crossmargin.market import Market
 from crossmargin.models import ARCHITECTURES, ModelConfig
+from crossmargin.models.oracle import resolve
 from crossmargin.records import Repeated
 from crossmargin.reserves import Reserves
 from crossmargin.setting import Setting
@@ -74,11 +76,12 @@ class Parameters:
     reserves: Reserves
     history: PriceHistory | None
     crowding: Crowding | None
+    widening: Mapping[str, Decimal] | None = None
 
     @property
     def setting(self) -> Setting:
         """What the model reads."""
-        return Setting(self.catalogue, self.market, self.history, self.crowding)
+        return Setting(self.catalogue, self.market, self.history, self.crowding, self.widening)
 
     @property
     def snapshot_id(self) -> str:
@@ -91,7 +94,7 @@ class Parameters:
 class Inputs(Parameters):
     """A whole book folder."""
 
-    book: Book
+    book: Book = field(kw_only=True)
 
 
 def load_parameters(path: Path) -> Parameters:
@@ -111,14 +114,16 @@ def load_parameters(path: Path) -> Parameters:
     if problems or venue is None or catalogue is None or market is None or model is None or reserves is None:
         raise InputErrors(problems)
     known = catalogue[0]
-    setting = Setting(known, market[0], history, crowding and crowding[0])
-    found = market[0].check(known, model[0].staleness_limit_seconds)
-    problems += _located(found or check_option_marks(known, market[0]), market[1])
+    resolution = resolve(Setting(known, market[0], history, crowding and crowding[0]), model[0].oracle)
+    setting = resolution.setting
+    problems += _located(resolution.problems or _check_market(setting, model[0]), market[1])
     problems += _located(model[0].check(setting), model[1])
     problems += _located(reserves[0].check(known, model[0].value_unit.quantum), reserves[1])
     if problems:
         raise InputErrors(problems)
-    return Parameters(venue[0], known, market[0], model[0], reserves[0], setting.history, setting.crowding)
+    return Parameters(
+        venue[0], known, setting.market, model[0], reserves[0], setting.history, setting.crowding, setting.widening
+    )
 
 
 def load_margin_model(path: Path) -> ModelConfig:
@@ -218,6 +223,12 @@ def _unreadable(path: Path) -> InputErrors | None:
             problems += errors.problems
             count += errors.count
     return InputErrors(problems, count) if problems else None
+
+
+def _check_market(setting: Setting, model: ModelConfig) -> list[InputError]:
+    """Return what is wrong with the market; if its prices are all there, also with its option prices."""
+    found = setting.market.check(setting.catalogue, model.staleness_limit_seconds)
+    return found or check_option_marks(setting.catalogue, setting.market)
 
 
 def _read(path: Path, model: type[Model], problems: list[InputError]) -> tuple[Model, Document] | None:

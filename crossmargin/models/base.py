@@ -15,6 +15,7 @@ from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Flag, Frozen, Listed, Name, WholeNumber, between, refuse
 from crossmargin.models.collateral import CollateralRule, MismatchRule, check_collateral
 from crossmargin.models.depeg import DepegScenarios, check_depeg
+from crossmargin.models.oracle import OracleRule
 from crossmargin.models.terms import Terms
 from crossmargin.setting import Setting
 from crossmargin_circuits.expression import Expression
@@ -78,6 +79,8 @@ class ModelConfig(Frozen):
     """What every `model.yaml` holds; `strict` forbids the shortfall column. Each architecture adds its parameters."""
 
     COHERENT: ClassVar[frozenset[str]] = frozenset()
+    WIDENS: ClassVar[bool] = False
+    """Whether the architecture has scan ranges, which an oracle rule can widen."""
 
     model: str
     version: Annotated[WholeNumber, AfterValidator(_version)]
@@ -88,6 +91,7 @@ class ModelConfig(Frozen):
     collateral: dict[Name, CollateralRule] | None = None
     mismatch: MismatchRule | None = None
     depeg: DepegScenarios | None = None
+    oracle: OracleRule | None = None
 
     @model_validator(mode="after")
     def _check_statements(self) -> "ModelConfig":
@@ -122,10 +126,19 @@ class ModelConfig(Frozen):
 
     def check(self, setting: Setting) -> list[InputError]:
         """Return what does not fit the setting: missing or foreign names; the field is stated, the file is not."""
-        return [
+        problems = [
             *check_collateral(setting.catalogue, self.collateral, self.mismatch),
             *check_depeg(setting.catalogue, self.depeg or ()),
         ]
+        if self.oracle is not None and self.oracle.widens and not self.WIDENS:
+            problems.append(
+                InputError(
+                    f"{self.title} has no scan ranges that could be widened",
+                    mend='write dislocated: refuse and confidence_multiple: "0"',
+                    field="oracle",
+                )
+            )
+        return problems
 
     def requirement(self, terms: Terms) -> Expression:
         """Write the requirement, times the statement's factor, as a convex expression; add its arrays to `terms`."""

@@ -4,17 +4,20 @@ price_range 0.15 scans prices between -15 % and +15 %, volatility_up 0.4 multipl
 volatility_down 0.25 by 0.75. Assets without a range do not move; their haircut is then all that is charged.
 
 The ranges that hold in a setting may be wider than the published ones: first they follow volatility (`dynamic`,
-crossmargin/models/dynamic.py), then they grow with crowding (`contagion`, crossmargin/models/contagion.py).
+crossmargin/models/dynamic.py), then they grow with crowding (`contagion`, crossmargin/models/contagion.py), and then
+with what is wrong with prices (`oracle`, crossmargin/models/oracle.py).
 """
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import ClassVar
 
 from crossmargin.errors import InputError
 from crossmargin.fields import Name
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.contagion import ContagionRule
 from crossmargin.models.dynamic import DynamicRule
+from crossmargin.models.oracle import widened
 from crossmargin.models.terms import Terms
 from crossmargin.scenarios import ScanRange
 from crossmargin.setting import Setting
@@ -25,6 +28,8 @@ __all__ = ["ScanModel"]
 
 class ScanModel(ModelConfig):
     """A model with scan ranges; every underlying needs one, an asset may have one."""
+
+    WIDENS: ClassVar[bool] = True
 
     scan: dict[Name, ScanRange]
     dynamic: DynamicRule | None = None
@@ -87,12 +92,13 @@ class ScanModel(ModelConfig):
             ranges = self.dynamic.ranges(ranges, setting.history.until(setting.market.as_of))
         if self.contagion is not None and setting.crowding is not None:
             ranges = self.contagion.ranges(ranges, setting.crowding)
+        ranges = widened(setting.catalogue, ranges, setting.widening if self.oracle is not None else None)
         for name, each in ranges.items():
             if each.price_range * self.reach >= 1:
                 raise InputError(
                     f"{name}: a price range of {each.price_range:f} times the extreme multiple {self.reach:f} reaches "
                     "a price of zero",
-                    mend="lower the multiple, the published range, or what widens it (dynamic, contagion)",
+                    mend="lower the multiple, the published range, or what widens it (dynamic, contagion, oracle)",
                     file="model.yaml",
                     field=f"scan.{name}",
                 )

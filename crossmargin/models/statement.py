@@ -23,6 +23,7 @@ from crossmargin.models.collateral import equity
 from crossmargin.models.coverage import debts
 from crossmargin.models.crowding import open_exposures
 from crossmargin.models.depeg import depeg_charge
+from crossmargin.models.oracle import resolve
 from crossmargin.models.registry import parse_model
 from crossmargin.models.terms import Terms, added
 from crossmargin.risk_arrays import ROUNDING
@@ -48,9 +49,13 @@ def build_policy(venue: str, setting: Setting, model: ModelConfig, statement: st
     """Return the policy of the statement of that name.
 
     Raises:
-        InputError: no such statement, or a value that the quantum cannot resolve.
+        InputError: no such statement, feeds that give no price, or a value that the quantum cannot resolve.
     """
     chosen = model.statement(statement)
+    stated, resolution = setting.market.stated, resolve(setting, model.oracle)
+    if resolution.problems:
+        raise resolution.problems[0]
+    setting = resolution.setting
     if chosen.name == COVERAGE:
         title = "per-asset coverage"
         terms = Terms(setting, ONE_UNIT, ONE_UNIT)
@@ -68,11 +73,13 @@ def build_policy(venue: str, setting: Setting, model: ModelConfig, statement: st
     inputs = {
         "statement": chosen.name,
         "instruments": _data(setting.catalogue),
-        "market": _data(setting.market),
+        "market": _data(stated),
         "model": _data(model),
         "rounding": ROUNDING,
         "joint rule": JOINT_RULE,
     }
+    if model.oracle is not None:
+        inputs["oracle"] = resolution.report
     if setting.history is not None:
         inputs["history"] = _data(setting.history)
     if setting.crowding is not None:
@@ -115,6 +122,10 @@ def rebuild_policy(policy: Policy) -> Policy:
 
 def check_setting(setting: Setting, model: ModelConfig) -> list[InputError]:
     """Return what keeps a model from being computed in a setting; fields are stated, files are not."""
+    resolution = resolve(setting, model.oracle)
+    if resolution.problems:
+        return list(resolution.problems)
+    setting = resolution.setting
     catalogue, market = setting.catalogue, setting.market
     return [
         *market.check(catalogue, model.staleness_limit_seconds),
