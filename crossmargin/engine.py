@@ -39,8 +39,11 @@ __all__ = ["LimitError", "Margin", "Violation", "ViolationError", "Witness", "ev
 Integers = npt.NDArray[np.int64]
 Unsigned = npt.NDArray[np.uint64]
 
-CHUNK = 1 << 16
+CHUNK = 1 << 14
 """Most accounts evaluated at a time: keeps the forms in cache."""
+
+SPARSE = 0.25
+"""Part of the coefficients of all arrays that are not zero, below which a sparse product is faster."""
 
 CHUNK_VALUES = 1 << 22
 """Accounts times forms, or rows, of a chunk: 32 MiB for each array of them, for models of hundreds of scenarios too."""
@@ -130,7 +133,7 @@ def evaluate(compiled: CompiledPolicy, records: csr_array) -> Margin:
         raise ValueError(f"policy {policy.title!r} has no requirement to evaluate")
     check_limits(policy, records)
     accounts = _rows(records)
-    reading = _Reading(policy)
+    reading = _Reading(policy, requirement[0].expression)
     equity = np.empty(accounts, np.int64)
     needed = np.empty(accounts, np.int64)
     worst = np.empty(accounts, np.int32)
@@ -138,7 +141,7 @@ def evaluate(compiled: CompiledPolicy, records: csr_array) -> Margin:
         reading.load(records[start:stop])
         equity[start:stop] = reading.value(Reference("equity"))
         needed[start:stop] = reading.value(Reference(requirement[0].name))
-        worst[start:stop] = reading.worst(requirement[0].expression)
+        worst[start:stop] = reading.worst()
     return Margin(equity, needed, worst, tuple(array.meaning for array in policy.arrays))
 
 
@@ -226,10 +229,7 @@ def _ranked(values: Integers, rank: int) -> Integers:
 
 def forms(policy: Policy, records: csr_array) -> dict[str, Integers]:
     """Return every risk array's linear form over the accounts: name -> (n,) int64."""
-    names = [array.name for array in policy.arrays]
-    matrix = np.array([array.coefficients for array in policy.arrays], dtype=np.int64).T
-    product = np.asarray(records @ matrix)
-    return {name: product[:, number] for number, name in enumerate(names)}
+    return _Forms(policy).over(records)
 
 
 def value_of(policy: Policy, expression: Expression, values: dict[str, Integers]) -> Integers:
@@ -273,37 +273,59 @@ def check_limits(policy: Policy, records: csr_array) -> None:
     if records.shape[1] != len(policy.layout):
         raise ValueError(f"records have {records.shape[1]} columns, the policy {len(policy.layout)}")
     limits = np.array([column.limit for column in policy.layout.columns], dtype=np.int64)
-    bounds = limits[records.indices]
-    # Not np.abs, which leaves -2^63 as it is.
-    beyond = np.flatnonzero((records.data > bounds) | (records.data < -bounds))
-    if len(beyond):
-        account = int(np.searchsorted(records.indptr, beyond[0], side="right")) - 1
-        column = policy.layout.columns[int(records.indices[beyond[0]])]
-        raise LimitError(account, f"{column.key} is beyond its limit of {column.limit} units of {column.unit}")
+    for start in range(0, len(records.data), CHUNK_VALUES):
+        part = slice(start, start + CHUNK_VALUES)
+        bounds = limits[records.indices[part]]
+        # Not np.abs, which leaves -2^63 as it is.
+        beyond = start + np.flatnonzero((records.data[part] > bounds) | (records.data[part] < -bounds))
+        if len(beyond):
+            account = int(np.searchsorted(records.indptr, beyond[0], side="right")) - 1
+            column = policy.layout.columns[int(records.indices[beyond[0]])]
+            raise LimitError(account, f"{column.key} is beyond its limit of {column.limit} units of {column.unit}")
+
+
+class _Forms:
+    """The risk arrays of a policy as a matrix: dense, or sparse where most arrays are about few columns."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._names = [array.name for array in policy.arrays]
+        matrix = np.array([array.coefficients for array in policy.arrays], dtype=np.int64)
+        self._columns = matrix.T
+        self._sparse = csr_array(matrix) if np.count_nonzero(matrix) < SPARSE * matrix.size else None
+
+    def over(self, records: csr_array) -> dict[str, Integers]:
+        """Return one contiguous vector (n) for each array."""
+        if self._sparse is not None:
+            product = (self._sparse @ records.T.tocsr()).toarray()
+        else:
+            product = np.ascontiguousarray(np.asarray(records @ self._columns).T)
+        return {name: product[number] for number, name in enumerate(self._names)}
 
 
 class _Reading:
-    """The forms of one chunk of accounts, and the arrays that stand in the policy's maxima."""
+    """The forms of one chunk of accounts, and the arrays that stand in the requirement."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, requirement: Expression) -> None:
         self._policy = policy
+        self._forms = _Forms(policy)
         self._values: dict[str, Integers] = {}
-        self._numbers = {array.name: number for number, array in enumerate(policy.arrays)}
+        numbers = {array.name: number for number, array in enumerate(policy.arrays)}
+        self._leaves = [(name, numbers[name], factor) for name, factor in scenario_leaves(policy, requirement)]
 
     def load(self, records: csr_array) -> None:
-        self._values = forms(self._policy, records)
+        self._values = self._forms.over(records)
 
     def value(self, expression: Expression) -> Integers:
         return value_of(self._policy, expression, self._values)
 
-    def worst(self, expression: Expression) -> npt.NDArray[np.int32]:
-        """Return, per account, the number of the array with the greatest part in the expression, or -1 for zero."""
+    def worst(self) -> npt.NDArray[np.int32]:
+        """Return, per account, the number of the array with the greatest part in the requirement; -1 for zero."""
         accounts = len(next(iter(self._values.values())))
         best = np.full(accounts, -1, np.int32)
         greatest = np.zeros(accounts, np.int64)
-        for name, factor in scenario_leaves(self._policy, expression):
+        for name, number, factor in self._leaves:
             values = factor * self._values[name]
-            best[values > greatest] = self._numbers[name]
+            best[values > greatest] = number
             np.maximum(greatest, values, out=greatest)
         return best
 
