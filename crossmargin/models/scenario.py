@@ -11,16 +11,20 @@ pnl_s(x) is the change in value of the account in scenario s, rounded once into 
 with a dampener it is covered * pnl + dampener on the account. Which scenarios there are: crossmargin/models/grid.py.
 Optional parts, each absent unless the file has it:
 
-    offset p          scan = max_s sum_u max(-g_{u,s}(x), -p g_{u,s}(x)), less the dampener of s: in one scenario a
-                      gain g of one underlying counts for the part p against losses of others (OCC TIMS product groups
-                      with 0.9 for most; Deribit's pnl_offset 0.6). 1 is the joint scan, 0 no offset within a scenario.
-                      One auxiliary for each scenario and underlying
+    offset p          scan = max_s sum_u max(-g_{u,s}(x), -p g_{u,s}(x)): in one scenario a gain g of one underlying
+                      counts for the part p against losses of others (OCC TIMS product groups; Deribit's pnl_offset).
+                      1 is the joint scan, 0 no offset within a scenario. One auxiliary a scenario and underlying
     volatility_term   volatility moves by time to expiry (Deribit's vega power and minimum volatility)
     minimums          max(scan, short option minimum, contract minimum), of each scan, or their sum
     roll, basis       + roll risk and basis risk of each underlying (crossmargin/models/roll.py)
     delta_shock       + charge on net delta beyond a threshold (crossmargin/models/delta_shock.py)
 
     requirement = scan or minimum + sum_u roll risk + basis risk + delta shock
+
+With an offset below 1, a dampener D acts on every underlying, and in its scenarios gains do not count: max(-g - D, 0).
+As published they do beyond D, -p max(g - D, 0), which leaves a dead zone between two slopes and is not convex; a convex
+charge that counts them would have to ask p D of an account without positions. What is charged is over the rule by
+p max(g - D, 0) of each underlying that gains, and equal to it where none gains more than D.
 
 All of it is convex in the record: maxima and sums of maxima of linear forms, on the rows' side. Without dampeners and
 delta shock it is positively homogeneous and subadditive; the scan alone is monotone in the scenario PnL. Riskless
@@ -33,7 +37,6 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
-import numpy as np
 from pydantic import AfterValidator, model_validator
 
 from crossmargin.errors import InputError
@@ -156,25 +159,21 @@ class ScenarioModel(GridModel):
         ]
 
     def _partly_offset(self, terms: Terms, names: Sequence[str], points: Sequence[Scenario]) -> Expression:
-        """Return max_s (sum_u max(-g, -p g) - dampener), with two arrays for each scenario and underlying."""
+        """Return max_s sum_u max(-g, -p g), or max(-g - D, 0) with a dampener D."""
         part = float(self.offset or 0)
         losses: list[Expression] = []
         for point in points:
-            terms_of_point: list[Expression] = []
+            sides: list[Expression] = []
             for name in names:
-                alone = point.only(name)
+                alone, free = point.only(name), float(point.dampener)
                 values = scenario_pnl(terms.catalogue, terms.market, alone)
-                full = Scale(-1, terms.charge(f"pnl {name} {point.number}", alone.label, values))
-                if part == 0:
-                    terms_of_point.append(PositivePart(full))
+                full = Scale(-1, terms.charge(f"pnl {name} {point.number}", alone.label, values, free))
+                if part == 0 or free:
+                    sides.append(PositivePart(full))
                     continue
-                gain = terms.charge(f"gain {name} {point.number}", f"{alone.label}, gains offset", part * values)
-                terms_of_point.append(Max((full, Scale(-1, gain))))
-            if point.dampener:
-                free = np.zeros(len(terms.layout))
-                name = f"dampener {point.number}"
-                terms_of_point.append(Scale(-1, terms.charge(name, point.label, free, float(point.dampener))))
-            losses.append(added(terms_of_point))
+                gain = terms.charge(f"gain {name} {point.number}", f"{alone.label}, offset", part * values)
+                sides.append(Max((full, Scale(-1, gain))))
+            losses.append(added(sides))
         return PositivePart(Max(tuple(losses)))
 
 

@@ -129,12 +129,33 @@ def test_tails_count_in_part_and_less_their_dampener(seed: int) -> None:
 def test_gains_of_an_underlying_count_in_part(seed: int, offset: str) -> None:
     tails = [{"multiple": "2", "dampener": "5000"}]
     policy = policy_of(grid=TWO_POINTS, tails=tails, offset=offset)
-    vector = random_record(policy, seed)
+    vector, part = random_record(policy, seed), float(offset)
     worst = 0.0
     for step, dampener in ((1, 0), (-1, 0), (2, 5000)):
         gains = [pnl(vector, {name: step * width}) for name, width in WIDTHS.items()]
-        worst = max(worst, -sum(gain if gain < 0 else float(offset) * gain for gain in gains) - dampener)
+        worst = max(worst, sum(max(-gain - dampener, 0 if dampener else -part * gain) for gain in gains))
     assert needed(policy, vector) == pytest.approx(worst, abs=2 * QUANTUM * sum(map(abs, vector)) * len(WIDTHS))
+
+
+@pytest.mark.parametrize("offset", ["0", "0.6"])
+def test_what_a_dampened_offset_charges_over_the_published_rule(offset: str) -> None:
+    """A dead zone of the dampener on both sides: nothing more for losses, the part that would count of gains beyond."""
+    free, part = 100_000, float(offset)
+    tails = [{"multiple": sign, "dampener": str(free)} for sign in ("1", "-1")]
+    policy = policy_of(grid={"price_steps": ["0"], "volatility": ["unchanged"]}, tails=tails, offset=offset)
+    columns = [policy.layout.index(ColumnKind.POSITION, f"{name}_USDC-PERPETUAL") for name in ("BTC", "ETH")]
+    seen = set()
+    for lots in range(-60_000, 60_001, 5000):
+        vector = [1] + [0] * (len(policy.layout) - 1)
+        vector[columns[0]], vector[columns[1]] = lots, 100_000
+        sides = [[pnl(vector, {name: sign * WIDTHS[name]}) for name in WIDTHS] for sign in (Fraction(1), Fraction(-1))]
+        published = max(0, *(sum(max(-g - free, 0) - part * max(g - free, 0) for g in each) for each in sides))
+        credit = max(part * sum(max(g - free, 0) for g in each) for each in sides)
+        over = needed(policy, vector) - published
+        assert -0.01 <= over <= credit + 0.01
+        seen.add(round(over) > 0)
+    assert seen == ({True, False} if part else {False})
+    assert needed(policy, [1] + [0] * (len(policy.layout) - 1)) == 0
 
 
 @given(st.integers(0, 10**6))

@@ -8,7 +8,7 @@ import numpy as np
 
 from crossmargin.loading.folder import Parameters
 from crossmargin.market import Market
-from crossmargin.scenarios import Scenario, span_grid
+from crossmargin.scenarios import Grid, Scenario, Tail, price_volatility_grid, span_grid, tail_scenarios
 from crossmargin.valuation import unit_values
 
 SPAN = json.loads((Path(__file__).parents[1] / "vectors" / "span.json").read_text(encoding="utf-8"))
@@ -57,3 +57,30 @@ def test_moved_market_is_worth_what_the_scenario_says(parameters: Parameters) ->
         np.testing.assert_allclose(
             unit_values(catalogue, moved), unit_values(catalogue, market, scenario), rtol=1e-12, atol=1e-12
         )
+
+
+def test_grid_has_every_product(parameters: Parameters) -> None:
+    grid = Grid.model_validate({"price_steps": ["-1", "0", "0.25"], "volatility": ["up", "unchanged", "down"]})
+    found = price_volatility_grid(parameters.model.scan, grid)
+    moves = [(each.price_moves["BTC"], each.volatility_moves.get("BTC", 0)) for each in found]
+    width, up, down = Fraction(15, 100), Fraction(2, 5), -Fraction(1, 4)
+    assert moves == [(step * width, move) for step in (-1, 0, Fraction(1, 4)) for move in (up, 0, down)]
+    assert [each.number for each in found] == list(range(1, 10))
+    assert found[6].label == "scenario 7: price +0.25 of the range, vol up"
+    assert found[0].label == "scenario 1: price -1 of the range, vol up"
+    assert found[3].label == "scenario 4: price 0, vol up"
+
+
+def test_tails_are_described(parameters: Parameters) -> None:
+    tails = [
+        Tail.model_validate({"multiple": "-3", "covered": "0.25", "dampener": "2500.5"}),
+        Tail.model_validate({"move": "5", "volatility": "down"}),
+    ]
+    first, second = tail_scenarios(parameters.model.scan, tails, 17)
+    assert first.label == "scenario 17: price tail -3 ranges, vol unchanged"
+    assert first.description == "BTC price -45 %, vol 0 %; 25 % of the loss counts; 2,500.5 USD of it do not"
+    assert second.label == "scenario 18: price tail +500 %, vol down"
+    assert second.only("ETH").price_moves == {}
+    assert first.only("BTC").dampener == first.dampener
+    basis = Scenario(1, "basis", {}, {}, basis_moves={"BTC": Fraction(-1, 10), "ETH": Fraction(1, 10)})
+    assert basis.only("BTC").description == "BTC basis -10 % a year"
