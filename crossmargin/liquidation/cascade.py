@@ -38,7 +38,7 @@ from crossmargin.liquidation.rule import Rule
 from crossmargin.liquidation.trades import ceil_times, floor_times, price_of, value_per_lot
 from crossmargin.scenarios import Scenario
 from crossmargin.setting import Setting
-from crossmargin.valuation import unit_values
+from crossmargin.valuation import scenario_pnl, unit_values
 from crossmargin_circuits.layout import ColumnKind
 
 __all__ = ["Cascade", "CascadeConfig", "CascadeStep", "replay_cascade"]
@@ -178,7 +178,6 @@ class _Sales:
         catalogue, layout = setting.catalogue, setting.catalogue.layout()
         self._first = len(layout) - len(catalogue.instruments)
         values = unit_values(catalogue, setting.market)
-        self._values = values
         self._per_lot = [
             value_per_lot(setting, each, price_of(setting, each, values)) for each in catalogue.instruments
         ]
@@ -230,8 +229,7 @@ class _Sales:
         per_lot = np.array([float(each) for each in self._per_lot])
         for name in self.sold:
             probe = Scenario(1, "probe", {name: PROBE}, {})
-            change = (unit_values(self._setting.catalogue, self._setting.market.moved(self._setting.catalogue, probe))
-                      - self._values) / float(PROBE)  # fmt: skip
+            change = scenario_pnl(self._setting.catalogue, self._setting.market, probe) / float(PROBE)
             exposure = change[self._first :] - per_lot * change[self._paid]
             self.sold[name] = -float(net @ exposure)
             self.volume += float(gross @ np.abs(exposure))

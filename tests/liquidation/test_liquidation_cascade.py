@@ -1,8 +1,9 @@
 """Cascades against a replay written out in fractions, one account at a time, and by hand where that is possible."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -68,7 +69,7 @@ def test_one_liquidation_pushes_the_next_one(desk: SimpleNamespace) -> None:
 
 
 def test_depth_bounds_the_cascade(desk: SimpleNamespace) -> None:
-    """Without impact only those are liquidated whom the shock reaches; less depth never spares anybody of a long book."""
+    """Without impact only those go whom the shock reaches; in a long book less depth never spares anybody."""
     rule, setting, records = venue(desk, [(40 + 12 * number, 10, 0) for number in range(20)])
     reached = []
     for depth in (None, "1000000", "30000", "10000"):
@@ -76,7 +77,7 @@ def test_depth_bounds_the_cascade(desk: SimpleNamespace) -> None:
         reached.append(set(replay_cascade(rule, setting, records, shock(A="-0.1"), config(depth=depths)).liquidated))
     alone = evaluate(rule.compiled(setting.moved(shock(A="-0.1"))), records)
     assert reached[0] == set(np.flatnonzero(alone.excess < 0))
-    assert all(first <= second for first, second in zip(reached, reached[1:], strict=False))
+    assert all(first <= second for first, second in pairwise(reached))
     assert len(reached[0]) < len(reached[-1])
 
 
@@ -113,7 +114,6 @@ class Plain:
 
     cash: Fraction
     lots: dict[str, int]
-    history: list[int] = field(default_factory=list)
 
     def equity(self, prices: dict[str, Fraction]) -> Fraction:
         return self.cash + sum(count * prices[name] for name, count in self.lots.items())
@@ -197,7 +197,7 @@ def test_exposure_of_inverse_contracts_and_options() -> None:
     def sold(name: str, lots: int) -> float:
         record = np.zeros(len(layout), dtype=np.int64)
         record[0] = 1
-        record[layout.index(ColumnKind.BALANCE, "USDC")] = -(10**9)
+        record[layout.index(ColumnKind.BALANCE, "USDC")] = -(10**11)
         record[layout.index(ColumnKind.POSITION, name)] = lots
         records = csr_array(record[None, :])
         terms = config(depth={"BTC": "1000000000"})
