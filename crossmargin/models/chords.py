@@ -15,7 +15,7 @@ The greatest relative over-charge (t - f) / f between knots a < b, for base r an
 
     linear in size   s (x - a)(b - x) / (r + s x) / x at x = (ab + sqrt(ab (a + q)(b + q))) / (a + b + q); for a = 0 it
                      is b / q, at sizes near zero
-    x^1.5, b = 2a    4.55 %, at 1.36 a
+    x^1.5, b = 2a    4.55 %, at 1.36 a; x^2, which a steep slope comes near, 12.5 %
 
 Sources: Deribit, article 25944738177565 (Linear Perpetual); Drift and Delta Exchange, their public documentation.
 """
