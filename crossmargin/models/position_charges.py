@@ -16,9 +16,10 @@ that is max(mark x, -short x) for x units: convex. Deribit's and Aevo's standard
 0.15, floor 0.1, maintenance rate and floor 0.075 (puts: of_mark 0.075).
 
 Of a long option equity holds (1 - h) mark, h the haircut of its settlement asset; min(1, factor) of that is charged:
-nothing of it is left as collateral in a statement with factor 1 or more, and an account of paid-up options alone never
-has a shortfall. Where the account owes in that asset, equity counts the value in full, and h of it offsets the debt. A
-factor below 1 leaves 1 - factor as collateral; a venue that allows none writes its maintenance rates at factor 1.
+nothing of it is left as collateral in a statement with factor 1 or more, and an account of paid-up options alone is
+never short, but for rounding. Where the account owes in that asset, equity counts the value in full, and h of it
+offsets the debt. A factor below 1 leaves 1 - factor as collateral; a venue that allows none writes its maintenance
+rates at factor 1.
 
 The charges act on positions alone: balances and entry values are collateral here and no risk.
 """
