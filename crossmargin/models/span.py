@@ -87,14 +87,7 @@ class SpanModel(ScanModel):
     inter_commodity: Annotated[tuple[InterCommodity, ...], Listed] = ()
 
     @model_validator(mode="after")
-    def _check_fields(self) -> "SpanModel":
-        for name, scan in self.scan.items():
-            if scan.price_range * self.extreme.multiple >= 1:
-                raise refuse(
-                    f"the extreme move of {name}, price_range times multiple, reaches a price of zero",
-                    "lower price_range or multiple so that the product is below 1",
-                    f"scan.{name}.price_range",
-                )
+    def _check_credits(self) -> "SpanModel":
         seen: set[str] = set()
         for number, credit in enumerate(self.inter_commodity):
             for name in credit.legs:
@@ -107,6 +100,11 @@ class SpanModel(ScanModel):
                     )
                 seen.add(name)
         return self
+
+    @property
+    def reach(self) -> Decimal:
+        """The extreme multiple, which is 1 or more."""
+        return self.extreme.multiple
 
     def check(self, setting: Setting) -> list[InputError]:
         """Return what is missing, foreign or not convex in this setting."""

@@ -306,9 +306,10 @@ def test_spreads_with_options_are_refused_and_are_not_convex() -> None:
             "inter_commodity[0].legs.XRP",
             "not an underlying",
         ),
+        ({"extreme": {"multiple": "6", "covered": "0.35"}}, "scan.ETH", "reaches a price of zero"),
     ],
 )
-def test_foreign_names_are_refused(change: dict[str, Any], field: str, reason: str) -> None:
+def test_what_does_not_fit_the_setting_is_refused(change: dict[str, Any], field: str, reason: str) -> None:
     problems = model(**change).check(FUTURES)
     assert [(problem.field, reason in problem.reason) for problem in problems] == [(field, True)]
 
@@ -320,7 +321,6 @@ def test_foreign_names_are_refused(change: dict[str, Any], field: str, reason: s
         ({"inter_commodity": [{"legs": {"BTC": "1"}, "rate": "0.5"}]}, "at least 2"),
         ({"inter_month": {"BTC": {"charge": "0.01", "rule": "tight"}}}, "'exact' or 'bound'"),
         ({"delta_weights": {"at_rest": "0.271"}}, "add up to 1.001"),
-        ({"extreme": {"multiple": "6", "covered": "0.35"}}, "reaches a price of zero"),
     ],
 )
 def test_parameters_that_make_no_rule_are_refused(change: dict[str, Any], reason: str) -> None:
