@@ -10,7 +10,6 @@ also moves by the scenario's basis moves, 1 + b years. Time does not pass.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -112,9 +111,12 @@ def option_inputs(items: Sequence[Instrument], market: Market) -> OptionInputs:
     return _inputs(items, market, {name: float(quote.price) for name, quote in market.index.items()}, _Shock(None))
 
 
-def scenario_pnl(catalogue: Catalogue, market: Market, scenario: Scenario) -> Floats:
-    """Return covered * (value under the scenario - value now) of one unit of every column, USD, float64[V]."""
-    change = unit_values(catalogue, market, scenario) - unit_values(catalogue, market)
+def scenario_pnl(catalogue: Catalogue, market: Market, scenario: Scenario, now: Floats | None = None) -> Floats:
+    """Return covered * (value under the scenario - value now) of one unit of every column, USD, float64[V].
+
+    now: the values without a scenario, for callers who take many scenarios.
+    """
+    change = unit_values(catalogue, market, scenario) - (unit_values(catalogue, market) if now is None else now)
     result: Floats = float(scenario.covered) * change
     return result
 
@@ -144,11 +146,11 @@ class _Shock:
 
     def __init__(self, scenario: Scenario | None) -> None:
         self._scenario = scenario
+        moves = {} if scenario is None else scenario.price_moves
+        self._factors = {name: float(1 + move) for name, move in moves.items()}
 
     def price(self, name: str) -> float:
-        if self._scenario is None:
-            return 1.0
-        return float(1 + self._scenario.price_moves.get(name, Fraction(0)))
+        return self._factors.get(name, 1.0)
 
     def basis(self, item: Instrument, market: Market) -> float:
         if self._scenario is None or item.underlying not in self._scenario.basis_moves:

@@ -48,7 +48,7 @@ from crossmargin.models.roll import BasisMove, RollRule, basis_risk, check_dated
 from crossmargin.models.terms import Terms, added, worst_loss
 from crossmargin.scenarios import Scenario, VolatilityTerm
 from crossmargin.setting import Setting
-from crossmargin.valuation import scenario_pnl
+from crossmargin.valuation import scenario_pnl, unit_values
 from crossmargin_circuits.expression import Expression, Linear, Max, PositivePart, Scale
 
 __all__ = ["ScenarioModel"]
@@ -160,13 +160,13 @@ class ScenarioModel(GridModel):
 
     def _partly_offset(self, terms: Terms, names: Sequence[str], points: Sequence[Scenario]) -> Expression:
         """Return max_s sum_u max(-g, -p g), or max(-g - D, 0) with a dampener D."""
-        part = float(self.offset or 0)
+        part, now = float(self.offset or 0), unit_values(terms.catalogue, terms.market)
         losses: list[Expression] = []
         for point in points:
             sides: list[Expression] = []
             for name in names:
                 alone, free = point.only(name), float(point.dampener)
-                values = scenario_pnl(terms.catalogue, terms.market, alone)
+                values = scenario_pnl(terms.catalogue, terms.market, alone, now)
                 full = Scale(-1, terms.charge(f"pnl {name} {point.number}", alone.label, values, free))
                 if part == 0 or free:
                     sides.append(PositivePart(full))
@@ -179,11 +179,12 @@ class ScenarioModel(GridModel):
 
 def pnl_forms(terms: Terms, prefix: str, points: Sequence[Scenario]) -> list[Linear]:
     """Add what counts of each scenario's profit and loss, as "prefix number"."""
+    now = unit_values(terms.catalogue, terms.market)
     return [
         terms.charge(
             f"{prefix} {each.number}",
             each.label,
-            scenario_pnl(terms.catalogue, terms.market, each),
+            scenario_pnl(terms.catalogue, terms.market, each, now),
             float(each.dampener),
         )
         for each in points
