@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from crossmargin.book import Book
 from crossmargin.engine import Margin, evaluate
 from crossmargin.models import ModelConfig, build_policy
 from crossmargin.setting import Setting
+from crossmargin.totals import total_of
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 
 __all__ = ["Comparison", "Cost", "compare", "cost_of"]
@@ -49,17 +49,17 @@ class Comparison:
     @property
     def equity(self) -> int:
         """Equity of all accounts."""
-        return _total(self.margin.equity)
+        return total_of(self.margin.equity)
 
     @property
     def requirement(self) -> int:
         """Requirement of all accounts."""
-        return _total(self.margin.requirement)
+        return total_of(self.margin.requirement)
 
     @property
     def shortfall(self) -> int:
         """What accounts lack, added up."""
-        return _total(self.margin.shortfall)
+        return total_of(self.margin.shortfall)
 
     @property
     def under_water(self) -> int:
@@ -87,7 +87,7 @@ def compare(
         compiled = compile_policy(build_policy(venue, setting, model, statement))
         margin = evaluate(compiled, book.records)
         alone = margin if book.sub_records is book.records else evaluate(compiled, book.sub_records)
-        found.append(Comparison(name, compiled, margin, _total(alone.requirement), _total(alone.shortfall)))
+        found.append(Comparison(name, compiled, margin, total_of(alone.requirement), total_of(alone.shortfall)))
     return found
 
 
@@ -96,9 +96,3 @@ def cost_of(compiled: CompiledPolicy) -> Cost:
     relation = compiled.relation
     bits = max(bound.bit_length() for bound in compiled.row_bounds)
     return Cost(len(relation.rows), len(relation.auxiliaries), bits)
-
-
-def _total(values: npt.NDArray[np.int64]) -> int:
-    # Python integers: a sum over millions of accounts may pass 2^63.
-    amounts: list[int] = values.tolist()
-    return sum(amounts)

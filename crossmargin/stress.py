@@ -20,6 +20,7 @@ from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Text, between
 from crossmargin.models import ModelConfig, build_policy
 from crossmargin.scenarios import Scenario
 from crossmargin.setting import Setting
+from crossmargin.totals import total_of
 from crossmargin_circuits.compile import compile_policy
 
 __all__ = ["Shock", "Shocks", "Stressed", "stress"]
@@ -90,8 +91,7 @@ class Stressed:
     @property
     def deficit(self) -> int:
         """Negative equity of all accounts, added up, as a positive amount: what no holder covers."""
-        lacking: list[int] = (-self.margin.equity[self.margin.equity < 0]).tolist()
-        return sum(lacking)
+        return -total_of(np.minimum(self.margin.equity, 0))
 
 
 def stress(

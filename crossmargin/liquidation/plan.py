@@ -37,6 +37,9 @@ __all__ = ["NoPlanError", "Plan", "least_cost_plan", "plan_of"]
 
 Floats = NDArray[np.float64]
 
+TIME_LIMIT = 1
+"""Status of a programme that was given up (scipy.optimize.milp)."""
+
 ATTEMPTS = 4
 """Programmes solved with what was missing added, before lots are added one by one."""
 
@@ -181,7 +184,8 @@ class _Programme:
             options={"mip_rel_gap": gap, "time_limit": seconds},
         )
         if result.x is None:
-            raise NoPlanError(f"no closing of positions restores the buffer: {result.message}")
+            late = result.status == TIME_LIMIT
+            raise NoPlanError("no plan was found in time" if late else "no closing of positions restores the buffer")
         closed = dict.fromkeys(names, 0)
         for choice, value in zip(self._choices, result.x[:lots].tolist(), strict=True):
             closed[choice.instrument.name] += round(value)

@@ -155,6 +155,8 @@ def _zero(
 
 def _groups(columns: Integers) -> Iterator[tuple[int, Integers]]:
     """Yield each column and the numbers of its entries."""
+    if not len(columns):
+        return
     order = np.argsort(columns, kind="stable")
     present, starts = np.unique(columns[order], return_index=True)
     yield from zip(present.tolist(), np.split(order, starts[1:]), strict=True)

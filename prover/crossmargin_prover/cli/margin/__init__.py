@@ -2,9 +2,13 @@
 
 import click
 
+from crossmargin_prover.cli.margin.cascade import cascade
 from crossmargin_prover.cli.margin.compare import compare
+from crossmargin_prover.cli.margin.crowding import crowding
 from crossmargin_prover.cli.margin.explain import explain
+from crossmargin_prover.cli.margin.liquidation import liquidation
 from crossmargin_prover.cli.margin.models import models
+from crossmargin_prover.cli.margin.replay import replay
 from crossmargin_prover.cli.margin.show import show
 from crossmargin_prover.cli.margin.stress import stress
 
@@ -19,5 +23,5 @@ def margin() -> None:
     """
 
 
-for command in (show, explain, compare, stress, models):
+for command in (show, explain, compare, stress, replay, liquidation, cascade, crowding, models):
     margin.add_command(command)

@@ -1,10 +1,11 @@
 """What the commands of `crossmargin margin` have in common: which book, which model, which statement, which output."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
 
 from crossmargin.errors import InputErrors
 from crossmargin.loading import Inputs, Parameters, load_margin_model
@@ -12,16 +13,18 @@ from crossmargin.models import ModelConfig
 from crossmargin.models.base import COVERAGE
 from crossmargin.models.statement import check_setting
 from crossmargin.setting import Setting
+from crossmargin.stress import Shock
 from crossmargin_prover.cli.output import load
 
 __all__ = [
-    "account_option",
     "json_option",
     "load_models",
     "load_with",
     "model_option",
     "models_option",
+    "moves_options",
     "plot_option",
+    "shock_of",
     "statement_option",
 ]
 
@@ -51,11 +54,48 @@ models_option = click.option(
     multiple=True,
     help="Margin model beside the book's own; may be repeated.",
 )
-account_option = click.option("--account", help="Only this account.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 plot_option = click.option(
     "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the result to this .svg or .png file."
 )
+
+
+def moves_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that state one shock on the command line: `prices` and `volatilities`."""
+    volatility = click.option(
+        "--volatility", "volatilities", multiple=True, metavar="NAME=MOVE", help="The same for implied volatilities."
+    )
+    price = click.option(
+        "--price", "prices", multiple=True, metavar="NAME=MOVE", help="Relative price move, such as BTC=-0.3."
+    )
+    return price(volatility(command))
+
+
+def shock_of(prices: Sequence[str], volatilities: Sequence[str]) -> Shock | None:
+    """Return the shock that the command line states, or None.
+
+    Raises:
+        click.UsageError: what is no move of a name.
+    """
+    if not prices and not volatilities:
+        return None
+    moves: list[dict[str, str]] = []
+    for option, texts in (("--price", prices), ("--volatility", volatilities)):
+        found: dict[str, str] = {}
+        for text in texts:
+            name, separator, move = text.partition("=")
+            if not separator or name in found:
+                raise click.UsageError(f"{option} {text}: write NAME=MOVE, each name once, such as BTC=-0.3")
+            found[name] = move
+        moves.append(found)
+    words = [f"{name} {move}" for name, move in moves[0].items()]
+    words += [f"{name} vol {move}" for name, move in moves[1].items()]
+    try:
+        return Shock.model_validate({"name": ", ".join(words), "prices": moves[0], "volatilities": moves[1]})
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        where = ".".join(map(str, detail["loc"]))
+        raise click.UsageError(f"{where}: {detail['msg']}") from None
 
 
 def load_with(book: Path, reject_bad_accounts: bool, model: Path | None) -> Inputs:

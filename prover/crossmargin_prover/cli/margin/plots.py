@@ -1,21 +1,25 @@
 """What the commands of `crossmargin margin` draw; amounts in the value currency."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crossmargin.compare import Comparison
 from crossmargin.engine import Margin
 from crossmargin.explain import Explanation
+from crossmargin.liquidation.cascade import Cascade
+from crossmargin.replay import Replay
 from crossmargin.stress import Stressed
+from crossmargin.totals import total_of
 from crossmargin_circuits.policy import Policy, ValueUnit
 from crossmargin_prover.cli.plotting import COLOURS, draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_comparison", "draw_distribution", "draw_parts", "draw_stress"]
+__all__ = ["draw_cascade", "draw_comparison", "draw_distribution", "draw_parts", "draw_replay", "draw_stress"]
 
 THOUSANDS = "{x:,.0f}"
 
@@ -106,7 +110,7 @@ def draw_stress(file: Path, found: Sequence[Stressed], unit: ValueUnit) -> None:
     """Draw shortfall and deficit of the book after every shock."""
     names = [each.shock.name if each.shock else "(none)" for each in found]
     places = range(len(found))
-    shortfall = _amounts([sum(each.margin.shortfall.tolist()) for each in found], unit)
+    shortfall = _amounts([total_of(each.margin.shortfall) for each in found], unit)
     deficit = _amounts([each.deficit for each in found], unit)
 
     def paint(axes: "list[Axes]") -> None:
@@ -123,6 +127,69 @@ def draw_stress(file: Path, found: Sequence[Stressed], unit: ValueUnit) -> None:
         panel.legend()
 
     draw(file, 1.2 + 0.5 * len(found), paint)
+
+
+def draw_replay(file: Path, found: Mapping[str, Replay], currency: str) -> None:
+    """Draw the requirement path of every model, and below it the price ranges of those that have any."""
+    ranged = {
+        f"{name}: {underlying}": (each.times, [float(step.ranges[underlying]) for step in each.steps])
+        for name, each in found.items()
+        for underlying in each.steps[0].ranges
+        if len({step.ranges[underlying] for step in each.steps}) > 1
+    }
+
+    def paint(axes: "list[Axes]") -> None:
+        for number, (name, each) in enumerate(found.items()):
+            unit = ValueUnit(currency, str(each.quantum))
+            axes[0].plot(_times(each.times), _amounts(each.requirement, unit), color=_colour(number), label=name)
+        axes[0].set_ylabel(f"requirement, {currency}")
+        axes[0].set_ylim(bottom=0)
+        axes[0].yaxis.set_major_formatter(THOUSANDS)
+        axes[0].set_title("requirement of today's positions at past prices")
+        axes[0].legend()
+        for number, (name, (times, ranges)) in enumerate(ranged.items()):
+            axes[1].plot(_times(times), ranges, color=_colour(number), label=name)
+        if ranged:
+            axes[1].set_ylabel("price range")
+            axes[1].set_ylim(bottom=0)
+            axes[1].legend()
+
+    draw(file, 6.4 if ranged else 3.6, paint, 2 if ranged else 1)
+
+
+def draw_cascade(file: Path, found: Cascade, unit: ValueUnit) -> None:
+    """Draw prices, relative to the first round, and what is traded in every round."""
+    rounds = list(range(1, len(found.steps) + 1))
+
+    def paint(axes: "list[Axes]") -> None:
+        names = list(found.steps[0].prices) if found.steps else []
+        for number, name in enumerate(names):
+            first = found.steps[0].prices[name]
+            axes[0].plot(
+                rounds, [float(step.prices[name] / first) for step in found.steps], color=_colour(number), label=name
+            )
+        axes[0].set_ylabel("price, first round = 1")
+        axes[0].set_title(f"cascade: {len(found.liquidated):,} accounts liquidated")
+        if names:
+            axes[0].legend()
+        axes[1].bar(rounds, [step.volume for step in found.steps], color=COLOURS[1])
+        axes[1].set_ylabel(f"traded, {unit.currency}")
+        axes[1].yaxis.set_major_formatter(THOUSANDS)
+        axes[1].set_xlabel("round")
+        for panel in axes:
+            panel.set_xlim(0.4, len(rounds) + 0.6)
+            panel.set_xticks(rounds[:: max(1, len(rounds) // 12)])
+
+    draw(file, 5.4, paint, 2)
+
+
+def _times(times: Sequence[datetime]) -> Any:
+    """Return times as matplotlib takes them; its type stubs know numbers alone."""
+    return list(times)
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]
 
 
 def _amounts(quanta: Sequence[int], unit: ValueUnit) -> list[float]:

@@ -8,6 +8,7 @@ import numpy as np
 from crossmargin.book import Book
 from crossmargin.engine import Margin, evaluate
 from crossmargin.models import build_policy
+from crossmargin.totals import total_of
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.policy import Policy
 from crossmargin_prover.cli.margin.options import (
@@ -81,7 +82,7 @@ def print_book(book: Book, result: Margin, policy: Policy, top: int = 10) -> Non
         ("requirement", result.requirement),
         ("shortfall", result.shortfall),
     ):
-        totals.add_row(name, money(sum(values.tolist()), unit))
+        totals.add_row(name, money(total_of(values), unit))
     totals.add_row("accounts under water", str(under_water))
     out.print(totals)
     out.print()

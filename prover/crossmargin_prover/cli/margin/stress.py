@@ -4,18 +4,19 @@ from decimal import Decimal
 from pathlib import Path
 
 import click
-from pydantic import ValidationError
 
 from crossmargin.errors import InputErrors
 from crossmargin.loading.yaml import load_model
-from crossmargin.stress import Shock, Shocks, Stressed
+from crossmargin.stress import Shocks, Stressed
 from crossmargin.stress import stress as stress_book
+from crossmargin.totals import total_of
 from crossmargin_circuits.policy import ValueUnit
 from crossmargin_prover.cli.margin.options import (
     json_option,
     load_with,
     model_option,
     plot_option,
+    shock_of,
     statement_option,
 )
 from crossmargin_prover.cli.margin.plots import draw_stress
@@ -70,7 +71,8 @@ def stress(
       crossmargin margin stress --book examples/book --price BTC=-0.3 --price ETH=-0.4 --volatility BTC=0.5
       crossmargin margin stress --book examples/book --shocks examples/shocks.yaml --plot stress.svg
     """
-    shocks = [*_of_line(prices, volatilities), *(load_model(file, Shocks)[0].shocks if file is not None else ())]
+    given = shock_of(prices, volatilities)
+    shocks = [*(() if given is None else (given,)), *(() if file is None else load_model(file, Shocks)[0].shocks)]
     if not shocks:
         raise click.UsageError("nothing moves: give --price, --volatility or --shocks")
     inputs = load_with(book, reject_bad_accounts, model)
@@ -86,29 +88,6 @@ def stress(
         print_json({"statement": statement, "insurance fund": str(fund), "shocks": [_data(each) for each in found]})
     else:
         _print(found, unit, fund, inputs.model.title)
-
-
-def _of_line(prices: tuple[str, ...], volatilities: tuple[str, ...]) -> list[Shock]:
-    """Return the shock of the command line, if there is one."""
-    if not prices and not volatilities:
-        return []
-    moves: list[dict[str, str]] = []
-    for option, texts in (("--price", prices), ("--volatility", volatilities)):
-        found: dict[str, str] = {}
-        for text in texts:
-            name, separator, move = text.partition("=")
-            if not separator or name in found:
-                raise click.UsageError(f"{option} {text}: write NAME=MOVE, each name once, such as BTC=-0.3")
-            found[name] = move
-        moves.append(found)
-    words = [f"{name} {move}" for name, move in moves[0].items()]
-    words += [f"{name} vol {move}" for name, move in moves[1].items()]
-    try:
-        return [Shock.model_validate({"name": ", ".join(words), "prices": moves[0], "volatilities": moves[1]})]
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        where = ".".join(map(str, detail["loc"]))
-        raise click.UsageError(f"{where}: {detail['msg']}") from None
 
 
 def _print(found: list[Stressed], unit: ValueUnit, fund: Decimal, title: str) -> None:
@@ -127,9 +106,9 @@ def _print(found: list[Stressed], unit: ValueUnit, fund: Decimal, title: str) ->
     for each in found:
         listing.add_row(
             plain(each.shock.name) if each.shock else "(none)",
-            money(sum(each.margin.equity.tolist()), unit, 0),
-            money(sum(each.margin.requirement.tolist()), unit, 0),
-            money(sum(each.margin.shortfall.tolist()), unit, 0),
+            money(total_of(each.margin.equity), unit, 0),
+            money(total_of(each.margin.requirement), unit, 0),
+            money(total_of(each.margin.shortfall), unit, 0),
             str(each.under_water),
             str(each.bankrupt),
             money(each.deficit, unit, 0),
@@ -145,9 +124,9 @@ def _print(found: list[Stressed], unit: ValueUnit, fund: Decimal, title: str) ->
 def _data(each: Stressed) -> dict[str, object]:
     return {
         "shock": each.shock.model_dump(mode="json") if each.shock else None,
-        "equity": str(sum(each.margin.equity.tolist())),
-        "requirement": str(sum(each.margin.requirement.tolist())),
-        "shortfall": str(sum(each.margin.shortfall.tolist())),
+        "equity": str(total_of(each.margin.equity)),
+        "requirement": str(total_of(each.margin.requirement)),
+        "shortfall": str(total_of(each.margin.shortfall)),
         "accounts under water": each.under_water,
         "accounts bankrupt": each.bankrupt,
         "deficit": str(each.deficit),

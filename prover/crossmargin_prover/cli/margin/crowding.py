@@ -1,0 +1,35 @@
+"""`crossmargin margin crowding`: the totals that a crowding statement opens, in the format of `crowding.yaml`."""
+
+from pathlib import Path
+
+import click
+import yaml
+
+from crossmargin.crowding import crowding_of
+from crossmargin.models import build_policy
+from crossmargin.models.base import CROWDING
+from crossmargin_circuits.compile import compile_policy
+from crossmargin_prover.cli.margin.options import load_with, model_option
+from crossmargin_prover.cli.output import book_option, reject_option, reporting
+
+__all__ = ["crowding"]
+
+
+@click.command(short_help="The totals that a crowding statement opens.")
+@book_option
+@model_option
+@reject_option
+@reporting
+def crowding(book: Path, model: Path | None, reject_bad_accounts: bool) -> None:
+    """Print crowding.yaml: exposures of the whole book by underlying, from which the contagion buffer is computed.
+
+    They are the totals that the statement named crowding opens, so that a reader of the bundle can compare them.
+
+    \b
+    Example:
+      crossmargin margin crowding --book examples/book --model examples/models/contagion_scenario.yaml
+    """
+    inputs = load_with(book, reject_bad_accounts, model)
+    policy = build_policy(inputs.venue.venue, inputs.setting, inputs.model, CROWDING)
+    totals = crowding_of(compile_policy(policy), inputs.book.records, f"{CROWDING} statement of {inputs.snapshot_id}")
+    click.echo(yaml.safe_dump(totals.model_dump(mode="json"), sort_keys=False), nl=False)
