@@ -13,11 +13,13 @@ by k and the weights are in the risk arrays. Expected shortfall: Acerbi, Tasche 
 article 28 (1) (b). Mixed with a stressed part it has the shape of CME's SPAN 2.
 
 A volatility moves by volatility_beta times the price move of its underlying, but not below a tenth of itself; without
-a beta it stays. Underlyings need prices in history.csv; an asset without them does not move.
+a beta it stays. Underlyings need prices in history.csv; another asset moves if it has prices there and is not `still`.
+Stablecoins are better held still and charged by haircut or depeg: their daily moves are a few quanta of a unit, and k
+rounded arrays are added up.
 
 Curvature: a sum of largest values of linear forms is convex. The requirement is subadditive, positively homogeneous
-and monotone in the profits. A quantile (value at risk) is not convex and is refused: expected shortfall of the same
-tail is at least as high.
+and monotone in the profits, and cash in an asset that is still leaves it as it is. A quantile (value at risk) is not
+convex and is refused: expected shortfall of the same tail is at least as high.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +32,7 @@ import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from crossmargin.errors import InputError
-from crossmargin.fields import ExactDecimal, Frozen, Instant, Name, WholeNumber, between, refuse
+from crossmargin.fields import ExactDecimal, Frozen, Instant, Listed, Name, WholeNumber, between, refuse
 from crossmargin.history import PriceHistory
 from crossmargin.instruments import Kind
 from crossmargin.models.base import ModelConfig
@@ -51,7 +53,7 @@ LEAST_VOLATILITY = Fraction(-9, 10)
 MOVES = (Fraction(-95, 100), Fraction(19))
 """Relative moves beyond these are refused: a price is wrong, or the filter enlarges a move past belief."""
 
-RESOLUTION = 100
+RESOLUTION = 200
 """Rounding k arrays may change the charge for a unit by one part in this many of the unit's value, at most."""
 
 _Tail = Annotated[ExactDecimal, AfterValidator(between("0", "1", low_in=False))]
@@ -88,7 +90,7 @@ class _Part:
 class ExpectedShortfallModel(ModelConfig):
     """Expected shortfall over the last `observations` moves of `horizon_days`, mixed with a stressed window."""
 
-    COHERENT: ClassVar[frozenset[str]] = frozenset({"subadditive", "monotone", "positively homogeneous"})
+    COHERENT: ClassVar[frozenset[str]] = frozenset({"subadditive", "monotone", "positively homogeneous", "translation"})
 
     model: Literal["expected_shortfall"]
     measure: str = "expected_shortfall"
@@ -98,9 +100,15 @@ class ExpectedShortfallModel(ModelConfig):
     filter_decay: Annotated[ExactDecimal, AfterValidator(between("0.5", "1", high_in=False))] | None = None
     stressed: Stressed | None = None
     netting: Literal["joint", "by_underlying"] = "joint"
+    still: Annotated[tuple[Name, ...], Listed] = ()
     volatility_beta: dict[Name, Annotated[ExactDecimal, AfterValidator(between("-10", "10"))]] = Field(
         default_factory=dict
     )
+
+    @property
+    def coherent(self) -> frozenset[str]:
+        """As a coherent measure of risk, and with cash that does not move if there is such an asset."""
+        return super().coherent if self.still else super().coherent - {"translation"}
 
     @model_validator(mode="after")
     def _check_measure(self) -> "ExpectedShortfallModel":
@@ -130,6 +138,12 @@ class ExpectedShortfallModel(ModelConfig):
             for name in self.volatility_beta
             if name not in catalogue.underlyings
         ]
+        others = {asset.name for asset in catalogue.assets} - {*catalogue.underlyings}
+        problems += [
+            InputError(f"{name} is not an asset beside the underlyings", mend="remove it", field=f"still[{number}]")
+            for number, name in enumerate(self.still)
+            if name not in others
+        ]
         rows = self.observations + self.horizon_days
         problems += check_history(setting.history, catalogue.underlyings, rows, as_of, "observations")
         if problems or setting.history is None:
@@ -147,7 +161,7 @@ class ExpectedShortfallModel(ModelConfig):
                 parts.append(terms.abbreviate(part.word, _meaning(part), tail))
                 continue
             alone: list[Expression] = []
-            for name in _names(terms.setting):
+            for name in self._names(terms.setting):
                 tail = self._tail(terms, part, f"{part.pnl} {name}", [each.only(name) for each in part.scenarios])
                 meaning = f"{_meaning(part)}, {name} alone"
                 alone.append(terms.abbreviate(f"{part.word} {name}", meaning, PositivePart(tail)))
@@ -173,7 +187,7 @@ class ExpectedShortfallModel(ModelConfig):
             name: moves(history, name, self.horizon_days)
             if decay is None
             else filtered_moves(history, name, self.horizon_days, float(decay))
-            for name in _names(setting)
+            for name in self._names(setting)
         }
         rows = range(len(history) - self.observations, len(history))
         weight = Fraction(0) if self.stressed is None else Fraction(self.stressed.weight)
@@ -188,12 +202,20 @@ class ExpectedShortfallModel(ModelConfig):
         ]
         if self.stressed is not None:
             rows = self._window(history, self.stressed)
-            plain = {name: moves(history, name, self.horizon_days) for name in _names(setting)}
+            plain = {name: moves(history, name, self.horizon_days) for name in self._names(setting)}
             scenarios = self._scenarios(history, rows, plain)
             parts.append(
                 _Part("stressed shortfall", "stressed pnl", scenarios, _count(self.stressed.tail, rows), weight)
             )
         return [part for part in parts if part.weight]
+
+    def _names(self, setting: Setting) -> tuple[str, ...]:
+        """Return what moves: the underlyings, and the other assets that have prices and are not still."""
+        known = () if setting.history is None else setting.history.prices
+        others = [asset.name for asset in setting.catalogue.assets if asset.name in known]
+        return tuple(
+            name for name in dict.fromkeys((*setting.catalogue.underlyings, *others)) if name not in self.still
+        )
 
     def _scenarios(self, history: PriceHistory, rows: range, by_name: Mapping[str, np.ndarray]) -> tuple[Scenario, ...]:
         """Return the scenario of every row, in which everything moves as over the horizon up to that row."""
@@ -245,7 +267,7 @@ class ExpectedShortfallModel(ModelConfig):
         catalogue = setting.catalogue
         quanta = np.abs(unit_values(catalogue, setting.market)) / float(self.value_unit.quantum)
         settled = catalogue.settlement_of_columns()
-        names = _names(setting)
+        names = self._names(setting)
         for number, column in enumerate(catalogue.layout().columns):
             if column.kind is ColumnKind.ACCOUNT or settled[number] not in names:
                 continue
@@ -256,16 +278,9 @@ class ExpectedShortfallModel(ModelConfig):
                     f"rounding the {counts} losses that count may change the charge for one unit of {column.key} "
                     f"({column.unit}) by more than one part in {RESOLUTION} of its value"
                 )
-                mend = "choose a finer quantum, fewer observations in the tail, or a coarser unit in instruments.yaml"
+                mend = "choose a finer quantum or a shorter tail, or hold the asset still if it is a stablecoin"
                 return [InputError(reason, mend=mend, field="value_unit.quantum")]
         return []
-
-
-def _names(setting: Setting) -> tuple[str, ...]:
-    """Return what moves: the underlyings, and the other assets that have prices in the history."""
-    history = setting.history
-    others = [asset.name for asset in setting.catalogue.assets if history is not None and asset.name in history.prices]
-    return tuple(dict.fromkeys((*setting.catalogue.underlyings, *others)))
 
 
 def _history(setting: Setting) -> PriceHistory:
