@@ -1,5 +1,6 @@
 """The contagion buffer: monotone, bounded, replayable, zero without crowding; and the charges beside it."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -307,3 +309,12 @@ def test_rules_without_the_proven_properties_are_refused(
     with pytest.raises(ValidationError) as caught:
         ContagionRule.model_validate({**model.contagion.model_dump(mode="json"), **changes})
     assert reason in str(caught.value)
+
+
+def test_documented_sections_load() -> None:
+    text = (EXAMPLES.parent / "docs" / "formats.md").read_text(encoding="utf-8")
+    (section,) = re.findall(r"```text\ncontagion:\n(.*?)```", text, re.DOTALL)
+    (file,) = re.findall(r"```text\n(as_of: .*?exposures:.*?)```", text, re.DOTALL)
+    rule = ContagionRule.model_validate(yaml.load(section, yaml.CBaseLoader))  # noqa: S506 (scalars stay text)
+    totals = Crowding.model_validate(yaml.load(file, yaml.CBaseLoader))  # noqa: S506
+    assert 0 < rule.buffers(totals)["BTC"] < rule.maximum

@@ -1,5 +1,6 @@
 """Dynamic ranges: the three tools against procyclicality, each against its own statement, and their bounds."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -228,3 +230,9 @@ def test_calm_days_let_a_range_fall_slowly() -> None:
         rule().ranges({"BTC": LEAST}, path.until(path.times[day]))["BTC"].price_range for day in range(61, len(path))
     ]
     assert all(later >= earlier * Decimal("0.94").sqrt() - Decimal("0.0001") for earlier, later in pairwise(found))
+
+
+def test_documented_section_loads() -> None:
+    text = (EXAMPLES.parent / "docs" / "formats.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```text\ndynamic:\n(.*?)```", text, re.DOTALL)
+    assert DynamicRule.model_validate(yaml.load(block, yaml.CBaseLoader)).floor  # noqa: S506 (scalars stay text)
