@@ -85,6 +85,7 @@ def least_cost_plan(
     Raises:
         NoPlanError: no plan restores the buffer, or none was found in time. InputError: as `Rule.policy`.
     """
+    record = [int(entry) for entry in record]  # numpy's integers would wrap
     compiled = rule.buffered(buffer).strict.compiled(setting)
     quotes = Quotes(setting, cost)
     programme = _Programme(compiled, quotes, record)

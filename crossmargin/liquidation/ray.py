@@ -70,10 +70,16 @@ def _never_negative(policy: Policy, expression: Expression) -> bool:
         case Scale(by, of):
             return by > 0 and _never_negative(policy, of)
         case Max(of):
-            return any(_never_negative(policy, child) for child in of)
+            return any(_never_negative(policy, child) for child in of) or _mirrored(policy, of)
         case Sum(of) | Min(of) | SumLargest(_, of):
             return all(_never_negative(policy, child) for child in of)
     return False
+
+
+def _mirrored(policy: Policy, of: Sequence[Expression]) -> bool:
+    """Return whether a form and its negative stand side by side, as the two sides of a tier do."""
+    forms = {policy.array(child.array).coefficients for child in of if isinstance(child, Linear)}
+    return any(tuple(-each for each in form) in forms for form in forms)
 
 
 @dataclass(frozen=True, repr=False)

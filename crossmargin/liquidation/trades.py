@@ -91,7 +91,7 @@ def after_trades(setting: Setting, record: Sequence[int], trades: Sequence[Trade
         KeyError: an instrument that is not in the catalogue. ValueError: as `value_per_lot`.
     """
     layout = setting.catalogue.layout()
-    changed = list(record)
+    changed = [int(entry) for entry in record]  # numpy's integers would wrap
     for trade in trades:
         instrument = setting.catalogue.instrument(trade.instrument)
         per_lot = value_per_lot(setting, instrument, trade.price)
@@ -110,7 +110,7 @@ def realise(setting: Setting, record: Sequence[int]) -> list[int]:
     """
     catalogue = setting.catalogue
     layout = catalogue.layout()
-    changed = list(record)
+    changed = [int(entry) for entry in record]  # numpy's integers would wrap
     open_assets = {
         each.settlement
         for each in catalogue.instruments

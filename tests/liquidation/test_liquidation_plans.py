@@ -147,6 +147,8 @@ def test_plans_of_a_book(book: Inputs, model: str, desk: SimpleNamespace) -> Non
         try:
             plan = least_cost_plan(rule, setting, before.tolist(), cost, buffer, gap=1e-3, seconds=20)
         except NoPlanError:
+            _, closed = close_by_share(setting, before.tolist(), Fraction(1), cost)
+            assert evaluate(compiled, desk.matrix([closed])).excess[0] < 0
             continue
         seen += 1
         after = np.array(plan.record)
