@@ -30,6 +30,9 @@ hold: b_u never decreases when all totals grow in proportion at the same equity,
 that are large already add to u on the dominating side, which is how a crowd builds up. (Then C, O and L do not fall;
 X_u gains what the other X_v lose together, so that spill-over weights of at most 1 cannot turn the sum.)
 
+Wider ranges charge more of whatever loses more the further prices move. Of a portfolio that loses most in between (a
+short butterfly), wider scenario points may meet less; the requirement is then lower with the buffer than without.
+
 Gross exposure is a lower bound of what is opened: a book that opens more gross than it has lowers its own C and raises
 its L; weights on C alone rest on the tightness of the opened totals.
 """

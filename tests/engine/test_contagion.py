@@ -20,7 +20,9 @@ from crossmargin.crowding import Crowding, ExposureTotals
 from crossmargin.engine import evaluate
 from crossmargin.exposures import exposures
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
+from crossmargin.models.base import ModelConfig
 from crossmargin.models.contagion import ContagionRule, Indicators
+from crossmargin.models.scan import ScanModel
 from crossmargin.models.scenario import ScenarioModel
 from crossmargin.models.statement import build_policy, rebuild_policy
 from crossmargin_circuits.compile import compile_policy
@@ -228,7 +230,7 @@ def test_range_beyond_the_price_is_refused_with_figures(book: Parameters, model:
     assert "BTC: a price range of 0.5" in problem.reason and "extreme multiple 2" in problem.reason
 
 
-def requirement_of(book: Parameters, model: ScenarioModel, records: Any) -> list[int]:
+def requirement_of(book: Parameters, model: ModelConfig, records: Any) -> list[int]:
     compiled = compile_policy(build_policy("test", book.setting, model, "initial"))
     return [int(each) for each in evaluate(compiled, csr_array(np.array(records, dtype=np.int64))).requirement]
 
@@ -309,6 +311,29 @@ def test_rules_without_the_proven_properties_are_refused(
     with pytest.raises(ValidationError) as caught:
         ContagionRule.model_validate({**model.contagion.model_dump(mode="json"), **changes})
     assert reason in str(caught.value)
+
+
+SCANNED = [
+    path.stem
+    for path in sorted((EXAMPLES / "models").glob("*.yaml"))
+    if isinstance(load_margin_model(path), ScanModel) and not path.stem.startswith(("dynamic", "contagion"))
+]
+
+
+@pytest.mark.parametrize("name", SCANNED)
+def test_buffer_acts_in_every_architecture_with_ranges(name: str, book: Parameters, model: ScenarioModel) -> None:
+    """A linear position needs 1 + b times as much, up to rounding the range up and charges that read no range."""
+    rule, crowding = model.contagion, book.crowding
+    assert rule is not None and crowding is not None
+    plain = load_margin_model(EXAMPLES / "models" / f"{name}.yaml")
+    crowded = plain.model_copy(update={"contagion": rule})
+    assert crowded.check(book.setting) == []
+    layout = book.catalogue.layout()
+    record = [1] + [0] * (len(layout) - 1)
+    record[layout.index(ColumnKind.POSITION, "BTC_USDC-PERPETUAL")] = -5_000
+    (before,), (after,) = (requirement_of(book, each, [record]) for each in (plain, crowded))
+    buffer = float(rule.buffers(crowding)["BTC"])
+    assert 1 + 0.9 * buffer < after / before < 1.001 * (1 + buffer)
 
 
 def test_documented_sections_load() -> None:
