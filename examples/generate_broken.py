@@ -28,6 +28,56 @@ ONE_ACCOUNT = {
 }
 
 
+CHAIN_ASSET = """\
+  - {name: USDC.ethereum, of: USDC, chain: ethereum, unit: "0.000001", haircut: "0", borrowable: false, limit: "900000"}
+"""
+
+CHAINS = """\
+chains:
+  - {name: ethereum, haircut: "0.02", finalized: 22143500}
+"""
+
+FEEDS = """\
+feeds:
+  BTC:
+    average: "85390"
+    sources:
+      - {source: one, price: "85412.37", confidence: "12.5", time: 2025-03-28T07:59:58Z}
+      - {source: two, price: "85409", confidence: "20", time: 2025-03-28T07:59:55Z}
+      - {source: three, price: "85417.5", confidence: "9", time: 2025-03-28T07:59:59Z}
+      - {source: four, price: "85388", confidence: "15", time: 2025-03-28T07:58:12Z}
+      - {source: five, price: "87204", confidence: "40", time: 2025-03-28T07:59:57Z}
+"""
+
+RULES = """\
+collateral:
+  BTC:
+    tiers:
+      - {up_to: "1", weight: "1"}
+      - {weight: "0.9"}
+    borrow: "0.02"
+mismatch: {rate: "0.08"}
+depeg:
+  - {USDC: "0.05"}
+oracle:
+  staleness_seconds: 60
+  minimum_sources: 3
+  outlier: "0.02"
+  confidence_limit: "0.01"
+  confidence_multiple: "2"
+  divergence: {perpetual: "0.005", future: "0.03", average: "0.02"}
+  dislocated: refuse
+  maximum_widening: "0.1"
+"""
+
+DEPOSITS = """\
+account,sub_account,asset,block,amount
+acct-a,,USDC.ethereum,22143318,750
+acct-a,hedge,USDC.ethereum,22143500,250
+acct-b,,USDC.ethereum,22143507,1200
+"""
+
+
 def main() -> None:
     """Read the options and write the folders, in place of those that are there."""
     parser = argparse.ArgumentParser(description="Write the small book, its broken variants and its edge cases.")
@@ -162,11 +212,27 @@ def _at_the_limit(files: Files) -> Files:
     return files | {"positions.csv": _exchange(positions, "-C,0.5,", "-C,1000,")}
 
 
+def _chains_and_feeds(files: Files) -> Files:
+    """Return the book with USDC on a chain, a deposit that is pending, BTC priced by feeds, and collateral rules."""
+    assets = _exchange(files["instruments.yaml"], "instruments:\n", f"{CHAIN_ASSET}instruments:\n") + CHAINS.encode()
+    market = files["market.yaml"]
+    start = market.index(b"  BTC: {price")
+    market = market[:start] + market[market.index(b"  SOL: {price") :] + FEEDS.encode()
+    return files | {
+        "instruments.yaml": assets,
+        "market.yaml": market,
+        "model.yaml": files["model.yaml"] + RULES.encode(),
+        "reserves.yaml": _exchange(files["reserves.yaml"], 'SOL: "2.6"', 'SOL: "2.6", USDC.ethereum: "1000"'),
+        "deposits.csv": DEPOSITS.encode(),
+    }
+
+
 EDGES: dict[str, Callable[[Files], Files]] = {
     "one-account": _one_account,
     "all-accounts-empty": _all_empty,
     "expired-option": _expired_option,
     "at-the-limit": _at_the_limit,
+    "chains-and-feeds": _chains_and_feeds,
 }
 
 

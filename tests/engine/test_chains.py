@@ -1,5 +1,6 @@
 """Assets held on several chains: one price, haircuts that compose, deposits that count once their block is final."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -292,3 +293,28 @@ def test_nothing_is_lost_or_counted_twice(
             later = wanted.get((account, asset, False), [])
             found = pending.get(asset, PendingAmount(asset, 0, 0))
             assert (found.count, found.units) == (len(later), sum(later))
+
+
+def test_the_example_with_a_chain_and_feeds() -> None:
+    inputs = load_folder(Path(__file__).parents[2] / "examples" / "edges" / "chains-and-feeds")
+    assert inputs.book.pending is not None
+    assert inputs.book.pending.assets() == (PendingAmount("USDC.ethereum", 1, 1200 * 10**6),)
+    assert inputs.book.record("acct-a")[inputs.book.layout.index(ColumnKind.BALANCE, "USDC.ethereum")] == 1000 * 10**6
+    policy = build_policy("test", inputs.setting, inputs.model, "initial")
+    assert rebuild_policy(policy) == policy
+    report = policy.inputs["oracle"]["BTC"]
+    assert report["used"] == ["one", "two", "three"]
+    assert [each["reason"].split(":")[0] for each in report["dropped"]] == ["stale", "outlier"]
+
+
+def test_documented_sections_are_those_of_the_example() -> None:
+    root = Path(__file__).parents[2]
+    example = root / "examples" / "edges" / "chains-and-feeds"
+    files = [(example / name).read_text() for name in ("instruments.yaml", "market.yaml", "model.yaml")]
+    blocks = re.findall(r"```text\n([a-z]+:\n.*?)```", (root / "docs" / "formats.md").read_text(), re.DOTALL)
+    sections = {"assets", "chains", "feeds", "collateral", "mismatch", "depeg", "oracle"}
+    assert sections <= {name for block in blocks for name in re.findall(r"^([a-z]+):", block, re.MULTILINE)}
+    for block in blocks:
+        mine = set(re.findall(r"^([a-z]+):", block, re.MULTILINE)) <= sections
+        for line in block.splitlines() if mine else ():
+            assert any(line in text.splitlines() for text in files), line

@@ -406,7 +406,7 @@ def test_a_folder_with_feeds_loads_resolved(write_folder: WriteFolder, fed_files
 @pytest.mark.parametrize(
     ("file", "find", "put", "line", "field", "reason"),
     [
-        ("market.yaml", 'source: B, price: "85010"', 'source: B, price: "0"', 16, "feeds.BTC.sources[1].price", "not positive"),
+        ("market.yaml", 'B, price: "85010"', 'B, price: "0"', 16, "feeds.BTC.sources[1].price", "not positive"),
         ("market.yaml", 'confidence: "8.5"', 'confidence: "-1"', 16, "feeds.BTC.sources[1].confidence", "negative"),
         ("market.yaml", 'confidence: "8.5", ', "", 16, "feeds.BTC.sources[1].confidence", "missing"),
         ("market.yaml", "source: B", "source: A", 16, "feeds.BTC.sources[1].source", "A twice"),
