@@ -149,6 +149,16 @@ class ModelConfig(Frozen):
         return []
 
     @property
+    def reads_history(self) -> bool:
+        """Whether the requirement follows from the price history, which then stands in the policy."""
+        return False
+
+    @property
+    def reads_crowding(self) -> bool:
+        """Whether the requirement follows from opened totals of the book, which then stand in the policy."""
+        return False
+
+    @property
     def thresholds(self) -> Mapping[str, Decimal]:
         """USD of net exposure by underlying beyond which an account is large, as the crowding statement opens it."""
         return {}

@@ -106,6 +106,11 @@ class ExpectedShortfallModel(ModelConfig):
     )
 
     @property
+    def reads_history(self) -> bool:
+        """Whether the requirement follows from the price history: always."""
+        return True
+
+    @property
     def coherent(self) -> frozenset[str]:
         """As a coherent measure of risk, and with cash that does not move if there is such an asset."""
         return super().coherent if self.still else super().coherent - {"translation"}

@@ -109,25 +109,30 @@ class PositionModel(ModelConfig):
     """A model that charges futures in groups and options one by one; architectures say what a group is.
 
     futures: charges by instrument, or by underlying for all of its futures that have none of their own.
+    of_statement: by statement, charges in place of these, such as initial rates beside maintenance brackets.
     options: charges by underlying.
     """
 
     futures: dict[Name, FuturesCharge] = Field(default_factory=dict)
+    of_statement: dict[Name, dict[Name, FuturesCharge]] = Field(default_factory=dict)
     options: dict[Name, OptionCharges] = Field(default_factory=dict)
 
     @property
     def coherent(self) -> frozenset[str]:
         """Return all but monotone for flat rates; with tiers a larger position needs more than its share."""
-        flat = all(charge.curve is None and len(charge.table.pieces) == 1 for charge in self.futures.values())
+        charges = [each for table in (self.futures, *self.of_statement.values()) for each in table.values()]
+        flat = all(charge.curve is None and len(charge.table.pieces) == 1 for charge in charges)
         return FLAT if flat else TIERED
 
     def groups(self, catalogue: Catalogue) -> Mapping[str, Sequence[Instrument]]:
         """Return what is charged together: name (an instrument or underlying) -> its futures; every future once."""
         raise NotImplementedError(f"{type(self).__name__} groups nothing")
 
-    def charge_of(self, group: str, underlying: str) -> FuturesCharge | None:
-        """Return the charge of a group: its own, or that of its underlying."""
-        return self.futures.get(group) or self.futures.get(underlying)
+    def charge_of(self, group: str, underlying: str, statement: str = "") -> FuturesCharge | None:
+        """Return the charge of a group: the statement's, or the common one; its own, or that of its underlying."""
+        of_statement = self.of_statement.get(statement, {})
+        found = of_statement.get(group) or of_statement.get(underlying)
+        return found or self.futures.get(group) or self.futures.get(underlying)
 
     def check(self, setting: Setting) -> list[InputError]:
         """Return missing and foreign charges, and groups whose limits reach beyond the last knot of their curve."""
@@ -146,17 +151,25 @@ class PositionModel(ModelConfig):
                 problems.append(
                     InputError(f"no charge for short options on {name}", mend=f"add options.{name}", field="options")
                 )
-        foreign = [f"futures.{name}" for name in self.futures if name not in {*groups, *catalogue.underlyings}]
+        charged = {*groups, *catalogue.underlyings}
+        foreign = [f"futures.{name}" for name in self.futures if name not in charged]
+        for statement, table in self.of_statement.items():
+            if statement not in {each.name for each in self.statements if each.factor is not None}:
+                reason, field = f"{statement} is no margin statement", f"of_statement.{statement}"
+                problems.append(InputError(reason, mend="name one of statements", field=field))
+            foreign += [f"of_statement.{statement}.{name}" for name in table if name not in charged]
         foreign += [f"options.{name}" for name in self.options if name not in catalogue.underlyings]
         for field in foreign:
-            reason = f"{field.partition('.')[2]} is nothing that is charged"
+            reason = f"{field.rpartition('.')[2]} is nothing that is charged"
             problems.append(InputError(reason, mend="remove it or correct the name", field=field))
-        return problems + [found for name in groups for found in self._beyond(setting, name, groups[name])]
+        for statement in ("", *self.of_statement):
+            problems += [found for name in groups for found in self._beyond(setting, name, groups[name], statement)]
+        return list({(problem.field, problem.reason): problem for problem in problems}.values())
 
-    def _beyond(self, setting: Setting, name: str, group: Sequence[Instrument]) -> list[InputError]:
+    def _beyond(self, setting: Setting, name: str, group: Sequence[Instrument], statement: str) -> list[InputError]:
         """Return the problem of limits beyond the last knot: there the last chord would lie below the curve."""
         underlying = group[0].underlying
-        charge = self.charge_of(name, underlying)
+        charge = self.charge_of(name, underlying, statement)
         # An absent index price is the market's problem, which is reported elsewhere.
         if charge is None or charge.curve is None or underlying not in setting.market.index:
             return []
@@ -165,7 +178,11 @@ class PositionModel(ModelConfig):
         reach = float(np.sum(np.abs(_sizes(catalogue, setting.market, group)) * limits))
         if reach <= float(last):
             return []
-        field = f"futures.{name if name in self.futures else underlying}"
+        table = self.of_statement.get(statement, {})
+        own = [each for each in (name, underlying) if each in table]
+        field = (
+            f"of_statement.{statement}.{own[0]}" if own else f"futures.{name if name in self.futures else underlying}"
+        )
         reason = (
             f"the limits of {name} allow {reach:.6g} {underlying}, and the last knot is {format_decimal(last)}: beyond "
             "it the last chord charges less than the curve"
@@ -185,7 +202,7 @@ class PositionModel(ModelConfig):
 
     def _futures(self, terms: Terms, name: str, group: Sequence[Instrument]) -> Reference:
         underlying = group[0].underlying
-        charge = self.charge_of(name, underlying)
+        charge = self.charge_of(name, underlying, terms.statement)
         if charge is None:
             mend = f"add futures.{underlying}"
             raise InputError(f"no charge for futures on {underlying}", file="model.yaml", field="futures", mend=mend)

@@ -42,6 +42,16 @@ class ScanModel(ModelConfig):
         return super().coherent - {"subadditive", "monotone", "positively homogeneous"} if charged else super().coherent
 
     @property
+    def reads_history(self) -> bool:
+        """Whether ranges follow volatility."""
+        return self.dynamic is not None
+
+    @property
+    def reads_crowding(self) -> bool:
+        """Whether ranges grow with crowding."""
+        return self.contagion is not None
+
+    @property
     def thresholds(self) -> Mapping[str, Decimal]:
         """USD of net exposure by underlying beyond which an account is large."""
         return self.contagion.thresholds if self.contagion is not None else {}

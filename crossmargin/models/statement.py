@@ -58,17 +58,17 @@ def build_policy(venue: str, setting: Setting, model: ModelConfig, statement: st
     setting = resolution.setting
     if chosen.name == COVERAGE:
         title = "per-asset coverage"
-        terms = Terms(setting, ONE_UNIT, ONE_UNIT)
+        terms = Terms(setting, ONE_UNIT, ONE_UNIT, chosen.name)
         debts(terms)
         constraints: list[Constraint] = []
     elif chosen.name == CROWDING:
         title = "crowding"
-        terms = Terms(setting, model.value_unit.quantum, ONE_UNIT)
+        terms = Terms(setting, model.value_unit.quantum, ONE_UNIT, chosen.name)
         open_exposures(terms, model.thresholds)
         constraints = []
     else:
         title = f"{chosen.name} margin, {model.title}"
-        terms = Terms(setting, model.value_unit.quantum, model.factor_of(chosen.name))
+        terms = Terms(setting, model.value_unit.quantum, model.factor_of(chosen.name), chosen.name)
         constraints = _margin(terms, model)
     inputs = {
         "statement": chosen.name,
@@ -80,9 +80,9 @@ def build_policy(venue: str, setting: Setting, model: ModelConfig, statement: st
     }
     if model.oracle is not None:
         inputs["oracle"] = resolution.report
-    if setting.history is not None:
+    if setting.history is not None and model.reads_history:
         inputs["history"] = _data(setting.history)
-    if setting.crowding is not None:
+    if setting.crowding is not None and model.reads_crowding:
         inputs["crowding"] = _data(setting.crowding)
     return Policy(
         venue=venue,

@@ -28,11 +28,12 @@ Floats = NDArray[np.float64]
 class Terms:
     """What a policy is made of: `arrays` and `definitions` in order, over the columns of the setting's catalogue."""
 
-    def __init__(self, setting: Setting, quantum: Decimal, factor: Decimal) -> None:
+    def __init__(self, setting: Setting, quantum: Decimal, factor: Decimal, statement: str) -> None:
         """Start empty. quantum: value of the integer 1; factor: of the statement, on every charge."""
         self.setting = setting
         self.quantum = quantum
         self.factor = factor
+        self.statement = statement
         self.arrays: list[RiskArray] = []
         self.definitions: list[Definition] = []
 

@@ -140,7 +140,7 @@ def test_a_file_is_refused_with_line_and_field(tmp_path: Path) -> None:
 
 def compiled_terms(setting: Setting, tables: list[Any], quantum: str = "0.00000001") -> CompiledPolicy:
     """Return the margins of BTC_USDC-PERPETUAL, lots of 85 USD, by several tables, added up."""
-    terms = Terms(setting, Decimal(quantum), Decimal(1))
+    terms = Terms(setting, Decimal(quantum), Decimal(1), "initial")
     notionals = np.zeros(len(terms.layout))
     notionals[terms.layout.index(ColumnKind.POSITION, "BTC_USDC-PERPETUAL")] = 85.0
     needed = added([bracketed(terms, f"P{n}", table(tiers), notionals) for n, tiers in enumerate(tables)])

@@ -131,3 +131,36 @@ def test_limits_of_a_whole_underlying_must_end_at_the_last_knot() -> None:
 def test_by_is_one_of_two_words() -> None:
     with pytest.raises(ValueError, match="instrument"):
         model(by="asset")
+
+
+def test_a_statement_may_have_charges_of_its_own() -> None:
+    """Initial rates beside maintenance brackets: only what the statement names is charged otherwise."""
+    statements = [{"name": "maintenance", "factor": "1"}, {"name": "initial", "factor": "1"}]
+    chosen = model(statements=statements, of_statement={"initial": {"BTC": {"rate": "0.1"}}})
+    assert check_setting(setting(), chosen) == []
+    layout = setting().catalogue.layout()
+    for name, times in (("BTC_USDC-PERPETUAL", 5), ("ETH_USDC-PERPETUAL", 1)):
+        record = np.zeros((1, len(layout)), dtype=np.int64)
+        record[0, [0, layout.index(ColumnKind.POSITION, name)]] = 1, -700
+        needed = {
+            statement: int(
+                evaluate(
+                    compile_policy(build_policy("test", setting(), chosen, statement)), csr_array(record)
+                ).requirement[0]
+            )
+            for statement in ("maintenance", "initial")
+        }
+        assert needed["maintenance"] > 0
+        assert abs(needed["initial"] - times * needed["maintenance"]) <= times * 700
+
+
+@pytest.mark.parametrize(
+    ("table", "field", "reason"),
+    [
+        ({"stress": {"BTC": {"rate": "0.1"}}}, "of_statement.stress", "stress is no margin statement"),
+        ({"buffer": {"DOGE": {"rate": "0.1"}}}, "of_statement.buffer.DOGE", "DOGE is nothing that is charged"),
+    ],
+)
+def test_foreign_charges_of_statements_are_refused(table: dict[str, Any], field: str, reason: str) -> None:
+    (problem,) = check_setting(setting(), model(of_statement=table))
+    assert (problem.field, problem.reason) == (field, reason)

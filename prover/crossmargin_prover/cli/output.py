@@ -19,6 +19,7 @@ from rich.table import Table
 
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.loading.problems import OnBad
+from crossmargin.units import format_units
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.policy import ValueUnit
 
@@ -72,6 +73,10 @@ def load(book: Path, reject_bad_accounts: bool) -> Inputs:
     for each in inputs.book.rejected:
         where = f"{each.file}, line {each.line}" if each.line is not None else each.file
         click.echo(printable(f"rejected account {each.account}: {where}: {each.reason}"), err=True)
+    for waiting in inputs.book.pending.assets() if inputs.book.pending is not None else ():
+        amount = format_units(waiting.units, inputs.catalogue.asset(waiting.asset).unit)
+        deposits = f"{waiting.count} deposit{'' if waiting.count == 1 else 's'} of {amount} {waiting.asset}"
+        click.echo(f"pending: {deposits} above the finalized block, no collateral yet", err=True)
     return inputs
 
 

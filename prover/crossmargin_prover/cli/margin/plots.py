@@ -139,6 +139,12 @@ def draw_replay(file: Path, found: Mapping[str, Replay], currency: str) -> None:
     }
 
     def paint(axes: "list[Axes]") -> None:
+        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+        for panel in axes:
+            ticks = AutoDateLocator()  # type: ignore[no-untyped-call]
+            panel.xaxis.set_major_locator(ticks)
+            panel.xaxis.set_major_formatter(ConciseDateFormatter(ticks))  # type: ignore[no-untyped-call]
         for number, (name, each) in enumerate(found.items()):
             unit = ValueUnit(currency, str(each.quantum))
             axes[0].plot(_times(each.times), _amounts(each.requirement, unit), color=_colour(number), label=name)
