@@ -44,7 +44,7 @@ class Shock(Frozen):
     def check(self, setting: Setting) -> list[InputError]:
         """Return the names that nothing in the setting follows; the field is stated."""
         catalogue = setting.catalogue
-        priced = {*catalogue.underlyings, *(asset.name for asset in catalogue.assets)}
+        priced = set(catalogue.priced)
         sections = (("prices", self.prices, priced), ("volatilities", self.volatilities, set(catalogue.underlyings)))
         return [
             InputError(
