@@ -80,10 +80,7 @@ class ScanModel(ModelConfig):
                         field=f"scan.{name}",
                     )
                 )
-        if self.dynamic is not None:
-            problems += self.dynamic.check(self.scan, setting)
-        if self.contagion is not None:
-            problems += self.contagion.check(setting)
+        problems += self._missing(setting)
         if not problems:
             try:
                 self.ranges(setting)
@@ -92,12 +89,15 @@ class ScanModel(ModelConfig):
         return problems
 
     def ranges(self, setting: Setting) -> Mapping[str, ScanRange]:
-        """Return the ranges that hold in a setting, which has passed `check`.
+        """Return the ranges that hold in a setting.
 
         Raises:
-            InputError: a range times `reach` is 1 or more.
+            InputError: what a rule reads is missing (a rule is never left out silently), or a range times `reach` is 1
+            or more.
         """
         ranges: Mapping[str, ScanRange] = self.scan
+        for problem in self._missing(setting):
+            raise problem.at(file="model.yaml")
         if self.dynamic is not None and setting.history is not None:
             ranges = self.dynamic.ranges(ranges, setting.history.until(setting.market.as_of))
         if self.contagion is not None and setting.crowding is not None:
@@ -113,6 +113,15 @@ class ScanModel(ModelConfig):
                     field=f"scan.{name}",
                 )
         return ranges
+
+    def _missing(self, setting: Setting) -> list[InputError]:
+        """Return what the rules for ranges lack in a setting."""
+        problems = []
+        if self.dynamic is not None:
+            problems += self.dynamic.check(self.scan, setting)
+        if self.contagion is not None:
+            problems += self.contagion.check(setting)
+        return problems
 
     def add_ons(self, terms: Terms) -> list[Expression]:
         """Write the concentration charges of crowded underlyings."""

@@ -18,6 +18,7 @@ from scipy.sparse import csr_array
 
 from crossmargin.crowding import Crowding, ExposureTotals
 from crossmargin.engine import evaluate
+from crossmargin.errors import InputError
 from crossmargin.exposures import exposures
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
 from crossmargin.models.base import ModelConfig
@@ -285,6 +286,8 @@ def test_what_is_missing_is_said(book: Parameters, model: ScenarioModel) -> None
     assert said(crowding=stale) == ["the totals are 31.0 days old, the limit is 2"]
     early = crowding.model_copy(update={"as_of": crowding.as_of + timedelta(days=2)})
     assert said(crowding=early) == ["the totals are dated 86400 s after as_of"]
+    with pytest.raises(InputError, match="needs opened totals"):
+        build_policy("test", replace(book.setting, crowding=None), model, "initial")
     foreign = rule.model_copy(update={"spill_over": {"BTC": {"DOGE": Decimal("0.1")}}})
     problems = model.model_copy(update={"contagion": foreign}).check(book.setting)
     assert [(each.field, each.reason) for each in problems] == [
