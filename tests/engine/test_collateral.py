@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 from crossmargin.engine import evaluate
 from crossmargin.errors import InputError, InputErrors
-from crossmargin.loading import Parameters, load_parameters
+from crossmargin.loading import Parameters, load_margin_model, load_parameters
 from crossmargin.models import ModelConfig, build_policy, parse_model, rebuild_policy
 from crossmargin.models.collateral import CollateralRule
 from crossmargin.models.depeg import depeg_scenarios
@@ -365,3 +365,23 @@ def test_rules_are_frozen_and_strict() -> None:
         CollateralRule.model_validate({"cap": 1.5})
     with pytest.raises(ValidationError):
         CollateralRule.model_validate({"cap": "1"}).cap = None  # type: ignore[misc]
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (EXAMPLES / "models").glob("*.yaml")))
+def test_every_architecture_takes_the_rules(name: str) -> None:
+    """Equity becomes that of the rules, and the depeg charge is one more term; the model's own arrays stay."""
+    book = load_parameters(EXAMPLES / "book")
+    rules = load_margin_model(EXAMPLES / "models" / "collateral_tiers.yaml")
+    none = {"collateral": None, "mismatch": None, "depeg": None}
+    plain = load_margin_model(EXAMPLES / "models" / f"{name}.yaml").model_copy(update=none)
+    model = plain.model_copy(update={field: getattr(rules, field) for field in none})
+    assert check_setting(book.setting, model) == []
+    policy, before = (build_policy("test", book.setting, each, "initial") for each in (model, plain))
+    assert rebuild_policy(Policy.decode(policy.encoded)) == policy
+    own = {array.name for array in before.arrays} - {array.name for array in policy.arrays}
+    assert own <= {"value cash", *(f"collateral {asset}" for asset in ("USDT", "BTC", "ETH", "SOL"))}
+    assert {array.name for array in policy.arrays} >= {"depeg 1", "depeg 2", "depeg 3", "mismatch USD", "mismatch BTC"}
+    assert "collateral BTC tier 3" not in {array.name for array in before.arrays}

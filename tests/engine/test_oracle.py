@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.errors import InputError, InputErrors
-from crossmargin.loading import Parameters, load_parameters
+from crossmargin.loading import Parameters, load_margin_model, load_parameters
 from crossmargin.market import Market
 from crossmargin.models import build_policy, parse_model, rebuild_policy
 from crossmargin.models.base import ModelConfig
@@ -442,3 +442,33 @@ def test_refused_feeds(
 def test_feeds_without_a_rule_are_refused(write_folder: WriteFolder, files: Files, fed_files: dict[str, str]) -> None:
     with pytest.raises(InputErrors, match=r"market.yaml, line 13, feeds.BTC: feeds without a rule; add oracle"):
         load_parameters(write_folder({**fed_files, "model.yaml": files["model.yaml"]}))
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+ARCHITECTURES = sorted(path.stem for path in (EXAMPLES / "models").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_with_ranges_is_widened(name: str) -> None:
+    """An uncertain price of BTC, and of USDC, which has no scan range, changes charges and leaves the rest as it is."""
+    book = load_parameters(EXAMPLES / "book")
+    model = load_margin_model(EXAMPLES / "models" / f"{name}.yaml").model_copy(update={"oracle": None})
+    if not model.WIDENS:
+        pytest.skip(f"{model.title} has no scan ranges")
+    data = book.market.model_dump(exclude_none=True)
+    data["feeds"] = {}
+    for asset, confidence in (("BTC", "85"), ("USDC", "0.001")):
+        price = str(data["index"].pop(asset)["price"])
+        quotes: list[Quote] = [(source, price, confidence, 0) for source in "ABC"]
+        data["feeds"][asset] = {"sources": [feed(quote) for quote in quotes]}
+    setting = Setting(book.catalogue, Market.model_validate(data), book.history, book.crowding)
+    uncertain = model.model_copy(update={"oracle": rule(divergence=None)})
+    assert check_setting(setting, uncertain) == []
+    before = {array.name: array for array in build_policy("test", book.setting, model, "initial").arrays}
+    policy = build_policy("test", setting, uncertain, "initial")
+    assert rebuild_policy(Policy.decode(policy.encoded)) == policy
+    after = {array.name: array for array in policy.arrays}
+    changed = {each for each in before if before[each].coefficients != after[each].coefficients}
+    assert before.keys() <= after.keys()
+    assert changed
+    assert not any(each.startswith(("value ", "collateral ")) for each in changed)
