@@ -31,10 +31,11 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 from scipy.sparse import csr_array
 
-from crossmargin.engine import evaluate
+from crossmargin.engine import check_limits
 from crossmargin.fields import ExactDecimal, Frozen, Name, Positive, WholeNumber, between
 from crossmargin.instruments import Kind
-from crossmargin.liquidation.rule import Rule
+from crossmargin.liquidation.ray import Rays
+from crossmargin.liquidation.rule import Rule, equity_of, excess_of
 from crossmargin.liquidation.trades import ceil_times, floor_times, price_of, value_per_lot
 from crossmargin.scenarios import Scenario
 from crossmargin.setting import Setting
@@ -118,7 +119,8 @@ def replay_cascade(rule: Rule, setting: Setting, records: csr_array, shock: Scen
     records: (n, V) int64; they are not changed.
 
     Raises:
-        InputError, LimitError: as `Rule.policy`, `evaluate`. ValueError: a depth of what is no underlying.
+        InputError, LimitError, BudgetError: as `Rule.policy`, `evaluate`, `Rays`.
+        ValueError: a depth of what is no underlying.
     """
     unknown = [name for name in config.depth if name not in setting.catalogue.underlyings]
     if unknown:
@@ -129,9 +131,9 @@ def replay_cascade(rule: Rule, setting: Setting, records: csr_array, shock: Scen
     first = len(setting.catalogue.layout()) - len(setting.catalogue.instruments)
     steps: list[CascadeStep] = []
     while True:
-        compiled = rule.compiled(setting)
-        margin = evaluate(compiled, records)
-        lacking = margin.excess < 0
+        policy = rule.policy(setting)
+        check_limits(policy, records)
+        lacking = Rays(policy, excess_of(policy)).now(records) < 0
         held = np.zeros(int(records.shape[0]), dtype=np.bool_)
         held[np.repeat(np.arange(len(held)), np.diff(records.indptr))[records.indices >= first]] = True
         rows = np.flatnonzero(lacking & held)
@@ -139,13 +141,14 @@ def replay_cascade(rule: Rule, setting: Setting, records: csr_array, shock: Scen
         if not len(rows) or len(steps) == config.rounds:
             return Cascade(tuple(steps), not len(rows), stuck, uncovered, fund, setting, records)
         sales = _Sales(setting, config)
-        change = sales.close(records, rows, margin.equity[rows] <= 0)
+        worth = Rays(policy, equity_of(policy))
+        change = sales.close(records, rows, worth.now(records[rows]) <= 0)
         records = csr_array(records + change)
         records.eliminate_zeros()
         fees = (sales.fees_usd / quantum).__floor__()
         after = records[rows]
         flat = np.diff(csr_array(after[:, first:]).indptr) == 0
-        equity = evaluate(compiled, after).equity
+        equity = worth.now(after)
         broke = flat & (equity < 0)
         deficits = -sum(int(each) for each in equity[broke])
         pays = min(fund + fees, deficits)

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from crossmargin.engine import evaluate
-from crossmargin.liquidation.rule import Rule
+from crossmargin.engine import check_limits
+from crossmargin.liquidation.ray import Rays
+from crossmargin.liquidation.rule import Rule, excess_of
 from crossmargin.scenarios import Scenario
 from crossmargin.setting import Setting
 
@@ -51,12 +52,14 @@ def liquidation_moves(
     records: (n, V) int64; step: grid of moves; furthest: magnitude of the last one; rung: steps between two readings.
 
     Raises:
-        InputError, LimitError: as `Rule.policy`, `evaluate`. ValueError: an unknown underlying, or no such grid.
+        InputError, LimitError, BudgetError: as `Rule.policy`, `evaluate`, `Rays`.
+        ValueError: an unknown underlying, or no such grid.
     """
     if underlying not in setting.catalogue.underlyings:
         raise ValueError(f"{underlying} is not an underlying")
     if not 0 < step <= furthest < 1 or rung < 1:
         raise ValueError("a grid needs 0 < step <= furthest < 1 and a rung of one step at least")
+    check_limits(rule.policy(setting), records)
     search = _Search(rule, setting, records, underlying, step)
     everybody = np.arange(int(records.shape[0]), dtype=np.int64)
     below = search.lacking(0, everybody)
@@ -82,8 +85,8 @@ class _Search:
     def lacking(self, steps: int, accounts: Integers) -> Mask:
         """Return which of the accounts lack margin after a move of so many steps."""
         scenario = Scenario(1, "move", {self._underlying: steps * self._step}, {})
-        compiled = self._rule.compiled(self._setting.moved(scenario) if steps else self._setting)
-        result: Mask = evaluate(compiled, self._records[accounts, :]).excess < 0
+        policy = self._rule.policy(self._setting.moved(scenario) if steps else self._setting)
+        result: Mask = Rays(policy, excess_of(policy)).now(self._records[accounts, :]) < 0
         return result
 
     def bisect(self, sign: int, inner: int, outer: int, accounts: Integers, found: Integers) -> None:

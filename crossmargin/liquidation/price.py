@@ -29,7 +29,7 @@ from scipy.sparse import csr_array
 from crossmargin.engine import check_limits
 from crossmargin.errors import InputError
 from crossmargin.instruments import Contract, Kind
-from crossmargin.liquidation.ray import Rays, terms_of
+from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, equity_of, excess_of
 from crossmargin.market import Market
 from crossmargin.setting import Setting
@@ -88,9 +88,10 @@ def liquidation_prices(rule: Rule, setting: Setting, records: csr_array) -> Posi
 
     Raises:
         LimitError: a record beyond a column's limit. InputError: a model whose charges are not affine in a mark.
+        BudgetError: as `Rays`.
     """
-    policy = rule.compiled(setting).policy
-    return _prices(rule, setting, records, Rays(policy, terms_of(policy, excess_of(policy))))
+    policy = rule.policy(setting)
+    return _prices(rule, setting, records, Rays(policy, excess_of(policy)))
 
 
 def bankruptcy_prices(rule: Rule, setting: Setting, records: csr_array) -> PositionPrices:
@@ -99,10 +100,10 @@ def bankruptcy_prices(rule: Rule, setting: Setting, records: csr_array) -> Posit
     records: (n, V) int64.
 
     Raises:
-        LimitError, InputError: as `liquidation_prices`.
+        LimitError, InputError, BudgetError: as `liquidation_prices`.
     """
-    policy = rule.compiled(setting).policy
-    return _prices(rule, setting, records, Rays(policy, terms_of(policy, equity_of(policy))))
+    policy = rule.policy(setting)
+    return _prices(rule, setting, records, Rays(policy, equity_of(policy)))
 
 
 def _prices(rule: Rule, setting: Setting, records: csr_array, rays: Rays) -> PositionPrices:

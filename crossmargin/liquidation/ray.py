@@ -6,7 +6,8 @@ supergradient or subgradient where several do).
 
 An expression is taken apart into terms that add up. A term moves only where one of its arrays does; the others are
 constant, and their sum is the whole less the moving terms. So a bracket model with hundreds of instruments costs no
-more for a position than the terms of that instrument.
+more for a position than the terms of that instrument. All values now are exact int64: a policy whose expression could
+pass 63 bits anywhere within the column limits is refused.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from crossmargin.engine import value_of
+from crossmargin_circuits.errors import BudgetError
 from crossmargin_circuits.evaluate import scenario_leaves
 from crossmargin_circuits.expression import (
     Abs,
@@ -40,6 +42,9 @@ Pair = tuple[Floats, Floats]
 
 Ray = Callable[[Floats], Pair]
 """Value and slope of every account at its own t."""
+
+LARGEST = 2.0**62
+"""Half of what int64 holds, so that the rounding of the bound itself does not matter."""
 
 CHUNK = 1 << 16
 """Accounts read at a time."""
@@ -76,6 +81,25 @@ def _never_negative(policy: Policy, expression: Expression) -> bool:
     return False
 
 
+def _bound(policy: Policy, expression: Expression, sizes: dict[str, float]) -> float:
+    """Return an upper bound of every magnitude in an expression; sizes: of arrays, and of definitions once seen."""
+    match expression:
+        case Linear(name):
+            return sizes[name]
+        case Reference(name):
+            if name not in sizes:
+                sizes[name] = _bound(policy, policy.definition(name).expression, sizes)
+            return sizes[name]
+        case Scale(by, of):
+            return abs(by) * _bound(policy, of, sizes)
+        case Abs(of) | PositivePart(of):
+            return _bound(policy, of, sizes)
+        case Sum(of) | SumLargest(_, of):
+            return sum(_bound(policy, child, sizes) for child in of)
+        case Max(of) | Min(of):
+            return max(_bound(policy, child, sizes) for child in of)
+
+
 def _mirrored(policy: Policy, of: Sequence[Expression]) -> bool:
     """Return whether a form and its negative stand side by side, as the two sides of a tier do."""
     forms = {policy.array(child.array).coefficients for child in of if isinstance(child, Linear)}
@@ -90,18 +114,30 @@ class _Term:
 
 
 class Rays:
-    """The sum of terms over accounts, now and along rays."""
+    """An expression over accounts, as a sum of terms, now and along rays."""
 
-    def __init__(self, policy: Policy, terms: Sequence[tuple[int, Expression]]) -> None:
-        """Take factors and expressions over the policy's arrays."""
+    def __init__(self, policy: Policy, expression: Expression) -> None:
+        """Take an expression over the policy's arrays apart.
+
+        Raises:
+            BudgetError: an intermediate value that can pass 63 bits within the column limits.
+        """
         self.policy = policy
+        terms = terms_of(policy, expression)
         self._names = [array.name for array in policy.arrays]
         numbers = {name: number for number, name in enumerate(self._names)}
         self._matrix = np.array([array.coefficients for array in policy.arrays], dtype=np.int64)
         self._terms = []
-        for factor, expression in terms:
-            leaves = {numbers[name] for name, _ in scenario_leaves(policy, expression)}
-            self._terms.append(_Term(factor, expression, np.array(sorted(leaves), dtype=np.int64)))
+        for factor, part in terms:
+            leaves = {numbers[name] for name, _ in scenario_leaves(policy, part)}
+            self._terms.append(_Term(factor, part, np.array(sorted(leaves), dtype=np.int64)))
+        limits = np.array([column.limit for column in policy.layout.columns], dtype=np.float64)
+        sizes = dict(zip(self._names, (np.abs(self._matrix) @ limits).tolist(), strict=True))
+        if sum(abs(factor) * _bound(policy, part, sizes) for factor, part in terms) >= LARGEST:
+            raise BudgetError(
+                f"policy {policy.title!r} can pass 63 bits within the column limits: lower the limits of the largest "
+                "columns, or choose a coarser value quantum"
+            )
 
     def now(self, records: csr_array) -> Integers:
         """Return the sum of the terms for every account, (n,) int64."""
