@@ -115,6 +115,9 @@ class SumLargest:
             raise MalformedError(f"sum-largest: count must be an integer from 1 to {len(self.of)}, its operands")
 
 
+LISTED = 20
+"""Operands that a formula lists one by one, even where they are numbered one after another."""
+
 Expression = Linear | Reference | Sum | Scale | Max | Min | Abs | PositivePart | SumLargest
 
 _MANY: dict[str, type[Sum] | type[Max] | type[Min]] = {"sum": Sum, "max": Max, "min": Min}
@@ -216,15 +219,25 @@ def format_expression(expression: Expression) -> str:
                 inner = f"({inner})"
             return f"-{inner}" if by == -1 else f"{by} * {inner}" if by != 1 else inner
         case Max(of) | Min(of):
-            return f"{operator(expression)}({', '.join(map(format_expression, of))})"
+            return f"{operator(expression)}({_listed(of)})"
         case SumLargest(count, of):
-            return f"sum of the {count} largest of ({', '.join(map(format_expression, of))})"
+            return f"sum of the {count} largest of ({_listed(of)})"
         case Abs(of):
             return f"|{format_expression(of)}|"
         case PositivePart(Max(of)):
-            return f"max(0, {', '.join(map(format_expression, of))})"
+            return f"max(0, {_listed(of)})"
         case PositivePart(of):
             return f"max(0, {format_expression(of)})"
+
+
+def _listed(of: "tuple[Expression, ...]") -> str:
+    """Return operands with commas; many that are numbered one after another as "pnl 1, .., pnl 250"."""
+    shown = [format_expression(child) for child in of]
+    stem, _, number = shown[0].rpartition(" ")
+    numbered = number.isascii() and number.isdecimal()
+    if len(of) > LISTED and numbered and shown == [f"{stem} {int(number) + place}" for place in range(len(of))]:
+        return f"{shown[0]}, .., {shown[-1]}"
+    return ", ".join(shown)
 
 
 def expression_to_json(expression: Expression) -> dict[str, Any]:

@@ -21,6 +21,9 @@ The charge is convex in the record (a maximum of linear forms, the threshold on 
 numbers, so the requirement keeps its curvature. Being free up to an amount, the charge is not subadditive (two accounts
 pooled into one have one threshold) and not positively homogeneous; the wider ranges alone keep both.
 
+Where no totals have been opened yet, the buffer is at its maximum: the safe side, from which the first crowding
+statement starts.
+
 What holds: b_u never decreases in any indicator; 0 <= b_u <= maximum; it is a function of the published file and the
 published rule, in exact fractions; without exposure it is zero.
 
@@ -137,8 +140,10 @@ class ContagionRule(Frozen):
             + Fraction(self.weights.common_exposure) * indicators.common_exposure
         )
 
-    def buffers(self, crowding: Crowding) -> dict[str, Fraction]:
-        """Return b, by underlying, in [0, maximum]."""
+    def buffers(self, crowding: Crowding | None) -> dict[str, Fraction]:
+        """Return b, by underlying, in [0, maximum]: the maximum where nothing has been opened."""
+        if crowding is None:
+            return dict.fromkeys(self.thresholds, Fraction(self.maximum))
         index = {name: self.index(each) for name, each in self.indicators(crowding).items()}
         return {name: self.buffer(self.spilled(name, index)) for name in index}
 
@@ -153,7 +158,7 @@ class ContagionRule(Frozen):
         start = Fraction(self.start)
         return Fraction(self.maximum) * max(Fraction(0), spilled - start) / (1 - start)
 
-    def ranges(self, scan: Mapping[str, ScanRange], crowding: Crowding) -> dict[str, ScanRange]:
+    def ranges(self, scan: Mapping[str, ScanRange], crowding: Crowding | None) -> dict[str, ScanRange]:
         """Return scan ranges with the buffer on them; a downward move of volatility stays below 1.
 
         Raises:
@@ -188,7 +193,7 @@ class ContagionRule(Frozen):
             }
         )
 
-    def charges(self, terms: Terms, crowding: Crowding) -> list[Expression]:
+    def charges(self, terms: Terms, crowding: Crowding | None) -> list[Expression]:
         """Write the concentration charges, of the underlyings that have a rate and a buffer."""
         result: list[Expression] = []
         for name, buffer in self.buffers(crowding).items():
@@ -232,8 +237,7 @@ class ContagionRule(Frozen):
     def _check_totals(self, setting: Setting) -> list[InputError]:
         crowding = setting.crowding
         if crowding is None:
-            mend = 'add crowding.yaml; where no totals were opened yet, write maximum: "0"'
-            return [InputError("the contagion buffer needs opened totals", mend=mend, field="contagion")]
+            return []
         underlyings = setting.catalogue.underlyings
         problems = [
             InputError(f"no totals of {name} in crowding.yaml", mend="open a crowding statement", field="contagion")

@@ -100,7 +100,7 @@ class ScanModel(ModelConfig):
             raise problem.at(file="model.yaml")
         if self.dynamic is not None and setting.history is not None:
             ranges = self.dynamic.ranges(ranges, setting.history.until(setting.market.as_of))
-        if self.contagion is not None and setting.crowding is not None:
+        if self.contagion is not None:
             ranges = self.contagion.ranges(ranges, setting.crowding)
         ranges = widened(setting.catalogue, ranges, setting.widening if self.oracle is not None else None)
         for name, each in ranges.items():
@@ -126,6 +126,6 @@ class ScanModel(ModelConfig):
     def add_ons(self, terms: Terms) -> list[Expression]:
         """Write the concentration charges of crowded underlyings."""
         charges = super().add_ons(terms)
-        if self.contagion is not None and terms.setting.crowding is not None:
+        if self.contagion is not None:
             charges += self.contagion.charges(terms, terms.setting.crowding)
         return charges

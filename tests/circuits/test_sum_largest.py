@@ -146,6 +146,19 @@ def test_bounds_hold_at_the_limits() -> None:
         assert all(each <= bound for each, bound in zip(auxiliaries, compiled.auxiliary_bounds, strict=True))
 
 
+def test_formula_of_many_scenarios_is_short_only_where_they_are_numbered() -> None:
+    def losses(*numbers: int) -> tuple[Expression, ...]:
+        return tuple(Scale(-1, Linear(f"pnl {number}")) for number in numbers)
+
+    assert format_expression(SumLargest(3, losses(*range(5, 26)))) == "sum of the 3 largest of (-pnl 5, .., -pnl 25)"
+    few = format_expression(Max(losses(*range(1, 21))))
+    assert few.count("pnl") == 20
+    gap = format_expression(Max(losses(*range(1, 21), 22)))
+    assert gap.count("pnl") == 21
+    other = format_expression(Max((*losses(*range(1, 21)), Linear("pnl 21"))))
+    assert other.count("pnl") == 21
+
+
 def test_formula_and_worst_scenario() -> None:
     expression = Sum((Scale(2, SumLargest(2, scenarios(3))), Scale(-1, Linear("s3"))))
     assert format_expression(expression) == "2 * sum of the 2 largest of (s0, s1, s2) - s3"

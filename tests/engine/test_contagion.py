@@ -18,7 +18,6 @@ from scipy.sparse import csr_array
 
 from crossmargin.crowding import Crowding, ExposureTotals
 from crossmargin.engine import evaluate
-from crossmargin.errors import InputError
 from crossmargin.exposures import exposures
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
 from crossmargin.models.base import ModelConfig
@@ -28,6 +27,7 @@ from crossmargin.models.scenario import ScenarioModel
 from crossmargin.models.statement import build_policy, rebuild_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
+from crossmargin_circuits.policy import Policy
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ("BTC", "ETH", "SOL")
@@ -265,6 +265,21 @@ def test_policy_is_a_function_of_the_published_files(book: Parameters, model: Sc
     assert build_policy("test", replace(book.setting, crowding=other), model, "initial").digest != policy.digest
 
 
+def test_buffer_is_at_its_maximum_before_totals_are_opened(book: Parameters, model: ScenarioModel) -> None:
+    """The first crowding statement needs no earlier one, and nobody gains by withholding the totals."""
+    rule, first = model.contagion, replace(book.setting, crowding=None)
+    assert rule is not None and book.crowding is not None
+    assert model.check(first) == []
+    assert set(rule.buffers(None).values()) == {Fraction(rule.maximum)}
+    assert all(rule.buffers(book.crowding)[name] <= most for name, most in rule.buffers(None).items())
+    for name, each in model.ranges(first).items():
+        assert each.price_range >= model.ranges(book.setting)[name].price_range
+        assert abs(Fraction(each.price_range) / Fraction(model.scan[name].price_range) - 1 - Fraction(rule.maximum)) < 1
+    policy = build_policy("test", first, model, "initial")
+    assert "crowding" not in policy.inputs
+    assert rebuild_policy(Policy.decode(policy.encoded)) == policy
+
+
 def test_what_is_missing_is_said(book: Parameters, model: ScenarioModel) -> None:
     rule, crowding = model.contagion, book.crowding
     assert rule is not None and crowding is not None
@@ -273,21 +288,12 @@ def test_what_is_missing_is_said(book: Parameters, model: ScenarioModel) -> None
         return [problem.reason for problem in model.check(replace(book.setting, **changes))]
 
     assert said() == []
-    assert said(crowding=None) == ["the contagion buffer needs opened totals"]
-    assert (
-        model.model_copy(update={"contagion": rule.model_copy(update={"maximum": Decimal(0)})}).check(
-            replace(book.setting, crowding=None)
-        )
-        == []
-    )
     fewer = {name: each for name, each in crowding.exposures.items() if name != "SOL"}
     assert said(crowding=crowding.model_copy(update={"exposures": fewer})) == ["no totals of SOL in crowding.yaml"]
     stale = crowding.model_copy(update={"as_of": crowding.as_of - timedelta(days=30)})
     assert said(crowding=stale) == ["the totals are 31.0 days old, the limit is 2"]
     early = crowding.model_copy(update={"as_of": crowding.as_of + timedelta(days=2)})
     assert said(crowding=early) == ["the totals are dated 86400 s after as_of"]
-    with pytest.raises(InputError, match="needs opened totals"):
-        build_policy("test", replace(book.setting, crowding=None), model, "initial")
     foreign = rule.model_copy(update={"spill_over": {"BTC": {"DOGE": Decimal("0.1")}}})
     problems = model.model_copy(update={"contagion": foreign}).check(book.setting)
     assert [(each.field, each.reason) for each in problems] == [
