@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array, csr_array
 
 from crossmargin.engine import value_of
 from crossmargin_circuits.errors import BudgetError
@@ -106,6 +106,14 @@ def _mirrored(policy: Policy, of: Sequence[Expression]) -> bool:
     return any(tuple(-each for each in form) in forms for form in forms)
 
 
+def _holders(by_column: csc_array, columns: Integers) -> Integers:
+    """Return the rows with an entry in any of the columns, ascending."""
+    held = np.zeros(int(by_column.shape[0]), dtype=np.bool_)
+    for column in columns.tolist():
+        held[by_column.indices[by_column.indptr[column] : by_column.indptr[column + 1]]] = True
+    return np.flatnonzero(held)
+
+
 @dataclass(frozen=True, repr=False)
 class _Term:
     factor: int
@@ -151,7 +159,7 @@ class Rays:
             # Accounts that hold nothing in the term's columns have its value of an empty account, often zero.
             support = np.flatnonzero(self._matrix[term.arrays, 1:].any(axis=0)) + 1
             wide = 2 * len(support) >= width
-            rows = everybody if wide else np.unique(by_column[:, support].indices).astype(np.int64)
+            rows = everybody if wide else _holders(by_column, support)
             empty = 0 if wide else int(self._value(term, self._forms(term.arrays, alone))[0])
             total += empty * own
             for start in range(0, len(rows), CHUNK):

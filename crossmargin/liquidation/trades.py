@@ -34,7 +34,7 @@ __all__ = ["Trade", "after_trades", "ceil_times", "fee_units", "floor_times", "r
 Integers = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trade:
     """`lots` bought (sold where negative) of `instrument` at `price` (as its mark; option: USD per unit of the
     underlying), with a fee of `fee_rate` times the value of the trade."""
