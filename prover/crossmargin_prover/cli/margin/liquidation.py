@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from crossmargin.engine import evaluate
+from crossmargin.errors import InputError
 from crossmargin.liquidation.cost import ClosingCost
 from crossmargin.liquidation.plan import NoPlanError, Plan, least_cost_plan
 from crossmargin.liquidation.price import bankruptcy_prices, liquidation_prices
@@ -19,6 +20,7 @@ from crossmargin.liquidation.waterfall import Waterfall, run_waterfall
 from crossmargin.loading import Inputs
 from crossmargin.loading.yaml import load_model
 from crossmargin.totals import total_of
+from crossmargin.units import parse_decimal
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import ValueUnit
 from crossmargin_prover.cli.margin.options import json_option, load_with, model_option
@@ -76,9 +78,9 @@ def liquidation(
       crossmargin margin liquidation --book examples/book --account e383c1cf5fb6e39f8c0b71eb402202da --buffer 0.1
     """
     try:
-        share = Decimal(buffer)
-    except ArithmeticError:
-        raise click.BadParameter("write a decimal such as 0.1", param_hint="--buffer") from None
+        share = parse_decimal(buffer)
+    except InputError as error:
+        raise click.BadParameter(str(error), param_hint="--buffer") from None
     if not 0 <= share <= 10:
         raise click.BadParameter("not between 0 and 10", param_hint="--buffer")
     inputs = load_with(book, reject_bad_accounts, model)
