@@ -14,7 +14,7 @@ LOCK = build/lock/bin/uv pip compile pyproject.toml --python-version 3.11 --univ
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help venv kernel demo test lint bench plots campaigns wheel lock clean distclean
+.PHONY: help venv kernel demo test lint bench margins plots campaigns wheel lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ endif
 
 bench: $(DEVELOPMENT) kernel ## measure every stage and write docs/benchmarks.md (20 minutes); SIZE=small: some minutes
 	$(BIN)/python -m benchmarks.run --size $(SIZE)
+
+margins: $(DEVELOPMENT) ## measure the margin core on a million accounts (a minute or two)
+	$(BIN)/python -m benchmarks.margin
 
 plots: $(DEVELOPMENT) ## write docs/benchmarks.md and its plots again from the figures beside them
 	$(BIN)/python -m benchmarks.render docs/plots/figures.json docs
