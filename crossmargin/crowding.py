@@ -9,13 +9,12 @@ mark before haircuts, from the opened net totals of its columns. Nothing here is
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated
 
-from pydantic import AfterValidator, model_validator
+from pydantic import model_validator
 from scipy.sparse import csr_array
 
 from crossmargin.engine import check_limits, forms, value_of
-from crossmargin.fields import ExactDecimal, Frozen, Instant, Name, Text, refuse
+from crossmargin.fields import Frozen, Instant, Name, NotNegative, Text, refuse
 from crossmargin.totals import total_of
 from crossmargin.units import format_units
 from crossmargin_circuits.compile import CompiledPolicy
@@ -34,21 +33,12 @@ CHUNK = 1 << 16
 """Accounts at a time."""
 
 
-def _not_negative(value: Decimal) -> Decimal:
-    if value < 0:
-        raise refuse("negative", "write a decimal of zero or more")
-    return value
-
-
-_Total = Annotated[ExactDecimal, AfterValidator(_not_negative)]
-
-
 class ExposureTotals(Frozen):
     """Totals of one underlying over all accounts, USD."""
 
-    gross: _Total
-    large_longs: _Total
-    large_shorts: _Total
+    gross: NotNegative
+    large_longs: NotNegative
+    large_shorts: NotNegative
 
     @model_validator(mode="after")
     def _check(self) -> "ExposureTotals":
@@ -62,7 +52,7 @@ class Crowding(Frozen):
 
     as_of: Instant
     source: Text
-    equity: _Total
+    equity: NotNegative
     exposures: dict[Name, ExposureTotals]
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "Instant",
     "Listed",
     "Name",
+    "NotNegative",
     "Positive",
     "Text",
     "WholeNumber",
@@ -70,6 +71,12 @@ def between(low: str, high: str, *, low_in: bool = True, high_in: bool = True) -
 def _positive(value: Decimal) -> Decimal:
     if value <= 0:
         raise refuse("not positive", "write a decimal above zero")
+    return value
+
+
+def _not_negative(value: Decimal) -> Decimal:
+    if value < 0:
+        raise refuse("negative", "write a decimal of zero or more")
     return value
 
 
@@ -134,6 +141,9 @@ def _text(value: Any) -> str:
 
 ExactDecimal = Annotated[Decimal, BeforeValidator(_decimal), PlainSerializer(format_decimal, when_used="json")]
 """A finite decimal, never through a float; written as digits with a point."""
+
+NotNegative = Annotated[ExactDecimal, AfterValidator(_not_negative)]
+"""A decimal of zero or more."""
 
 Positive = Annotated[ExactDecimal, AfterValidator(_positive)]
 """A decimal above zero."""

@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.errors import InputError
-from crossmargin.fields import ExactDecimal, Frozen, Instant, Listed, Name, Text, refuse
+from crossmargin.fields import ExactDecimal, Frozen, Instant, Listed, Name, NotNegative, Text, refuse
 from crossmargin.instruments import Catalogue, Instrument, Kind
 from crossmargin.scenarios import Scenario
 
@@ -39,12 +39,6 @@ def _rate(value: Decimal) -> Decimal:
     return value
 
 
-def _not_negative(value: Decimal) -> Decimal:
-    if value < 0:
-        raise refuse("negative", "write a decimal of zero or more")
-    return value
-
-
 Price = Annotated[ExactDecimal, AfterValidator(_positive)]
 
 
@@ -61,7 +55,7 @@ class Feed(Frozen):
 
     source: Text
     price: Price
-    confidence: Annotated[ExactDecimal, AfterValidator(_not_negative)]
+    confidence: NotNegative
     time: Instant
 
 

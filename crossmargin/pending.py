@@ -6,14 +6,12 @@ how many deposits and how much, by account and asset, so that the venue, and the
 
 from dataclasses import dataclass
 
-import numpy as np
 from scipy.sparse import csr_array
 
+from crossmargin.totals import total_of
 from crossmargin_circuits.layout import ColumnKind, RecordLayout
 
 __all__ = ["Pending", "PendingAmount"]
-
-_LOW = np.int64(2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,7 @@ def _amounts(layout: RecordLayout, amounts: csr_array | None, counts: csr_array 
     found = []
     for number, column in enumerate(layout.columns):
         if column.kind is ColumnKind.BALANCE:
-            count = _total(counts, number)
+            count = total_of(counts.data[counts.indices == number])
             if count:
-                found.append(PendingAmount(column.name, count, _total(amounts, number)))
+                found.append(PendingAmount(column.name, count, total_of(amounts.data[amounts.indices == number])))
     return tuple(found)
-
-
-def _total(matrix: csr_array, column: int) -> int:
-    """Return the sum of a column exactly: in two halves, as the sum of many int64 may not fit one."""
-    values = matrix.data[matrix.indices == column]
-    return (int((values >> 31).sum()) << 31) + int((values & _LOW).sum())

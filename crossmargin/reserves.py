@@ -1,32 +1,20 @@
 """Declared reserves: what the venue says it holds per asset, and its insurance fund."""
 
 from decimal import Decimal
-from typing import Annotated
-
-from pydantic import AfterValidator
 
 from crossmargin.errors import InputError
-from crossmargin.fields import ExactDecimal, Frozen, Name, Text, refuse
+from crossmargin.fields import Frozen, Name, NotNegative, Text
 from crossmargin.instruments import Catalogue
 from crossmargin.units import to_units
 
 __all__ = ["Reserves"]
 
 
-def _not_negative(value: Decimal) -> Decimal:
-    if value < 0:
-        raise refuse("negative", "write a decimal of zero or more")
-    return value
-
-
-_Amount = Annotated[ExactDecimal, AfterValidator(_not_negative)]
-
-
 class Reserves(Frozen):
     """The whole of `reserves.yaml`; amounts in the asset, the insurance fund in the value currency."""
 
-    assets: dict[Name, _Amount]
-    insurance_fund: _Amount
+    assets: dict[Name, NotNegative]
+    insurance_fund: NotNegative
     source: Text
 
     def check(self, catalogue: Catalogue, quantum: Decimal) -> list[InputError]:

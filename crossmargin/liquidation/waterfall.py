@@ -23,6 +23,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from crossmargin.totals import total_of
+
 __all__ = ["Waterfall", "allocate", "deleverage", "haircut_factor", "paid_out", "run_waterfall"]
 
 Integers = NDArray[np.int64]
@@ -58,10 +60,10 @@ def run_waterfall(equity: Integers, fund: int) -> Waterfall:
         raise ValueError("an insurance fund below zero")
     owed = np.where(equity < 0, -equity, 0)
     claims = np.where(equity > 0, equity, 0)
-    deficits = _total(owed)
+    deficits = total_of(owed)
     pays = min(fund, deficits)
     left = deficits - pays
-    borne = min(left, _total(claims))
+    borne = min(left, total_of(claims))
     socialised = allocate(borne, claims)
     return Waterfall(deficits, pays, fund - pays, socialised, left - borne, claims - socialised)
 
@@ -76,7 +78,7 @@ def allocate(total: int, weights: Integers) -> Integers:
     """
     if total < 0 or np.any(weights < 0):
         raise ValueError("a negative total or weight")
-    whole = _total(weights)
+    whole = total_of(weights)
     if not whole:
         if total:
             raise ValueError("nobody to bear the total")
@@ -84,7 +86,7 @@ def allocate(total: int, weights: Integers) -> Integers:
     # Python integers: the products pass 64 bits.
     products = weights.astype(object) * total
     shares = (products // whole).astype(np.int64)
-    missing = total - _total(shares)
+    missing = total - total_of(shares)
     if missing:
         remainders = products % whole
         order = np.argsort(-remainders, kind="stable")
@@ -120,7 +122,7 @@ def deleverage(lots: int, positions: Integers, score: NDArray[np.float64] | None
     """
     sign = 1 if lots > 0 else -1
     room = np.where(positions * sign < 0, np.abs(positions), 0)
-    taken = min(abs(lots), _total(room))
+    taken = min(abs(lots), total_of(room))
     if score is None:
         return sign * allocate(taken, room)
     if len(score) != len(positions):
@@ -130,9 +132,3 @@ def deleverage(lots: int, positions: Integers, score: NDArray[np.float64] | None
     changes = np.zeros(len(positions), dtype=np.int64)
     changes[order] = np.clip(taken - before, 0, room[order])
     return sign * changes
-
-
-def _total(values: Integers) -> int:
-    """Return the exact sum, which may pass 64 bits."""
-    high, low = values >> np.int64(31), values & np.int64(2**31 - 1)
-    return (int(high.sum()) << 31) + int(low.sum())
