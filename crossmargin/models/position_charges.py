@@ -1,4 +1,4 @@
-"""What a single position is charged: futures by rate, bracket table or curve, options by the standard rule.
+"""What positions are charged: futures by rate, bracket table or curve, options by the standard rule or maximum loss.
 
 Futures and perpetuals, with n the signed notional in USD of what is charged together (quantity × contract size × mark
 price in the settlement asset × its index price; for inverse contracts the size itself, which is in USD):
@@ -6,54 +6,37 @@ price in the settlement asset × its index price; for inverse contracts the size
     rate, tiers              max_k (r_k |n| - c_k)                              (brackets.py)
     linear_in_size, power    chords of the curve over sizes in the underlying, times its index price  (chords.py)
 
-Options, each alone, without netting; S the index price, otm what the option is out of the money by, mark its value:
-
-    long     what equity counts of its mark value: an option does not pay for other positions
-    short    max(rate S - otm, floor S, of_mark mark) for a unit, and nothing for the mark value, which equity already
-             holds as a debt (venues that write "+ mark" keep it out of equity)
-
-that is max(mark x, -short x) for x units: convex. Deribit's and Aevo's standard margin is of this form: initial rate
-0.15, floor 0.1, maintenance rate and floor 0.075 (puts: of_mark 0.075).
-
-Of a long option equity holds (1 - h) mark, h the haircut of its settlement asset; min(1, factor) of that is charged:
-nothing of it is left as collateral in a statement with factor 1 or more, and an account of paid-up options alone is
-never short, but for rounding. Where the account owes in that asset, equity counts the value in full, and h of it
-offsets the debt. A factor below 1 leaves 1 - factor as collateral; a venue that allows none writes its maintenance
-rates at factor 1.
+Options by the standard rule or by maximum loss: crossmargin/models/option_charges.py.
 
 The charges act on positions alone: balances and entry values are collateral here and no risk.
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from crossmargin.errors import InputError
-from crossmargin.fields import ExactDecimal, Frozen, Name, between, refuse
-from crossmargin.instruments import Catalogue, Contract, Instrument, Kind, OptionType
+from crossmargin.fields import Frozen, Name, refuse
+from crossmargin.instruments import Catalogue, Contract, Instrument, Kind
 from crossmargin.market import Market
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.brackets import BracketTable, Rate, Tiers, bracketed
 from crossmargin.models.chords import Curve, LinearInSize, Power
+from crossmargin.models.option_charges import OptionCharges, option_margin
 from crossmargin.models.terms import Terms, added
 from crossmargin.setting import Setting
 from crossmargin.units import format_decimal
-from crossmargin.valuation import unit_values
-from crossmargin_circuits.expression import Expression, Max, Reference
+from crossmargin_circuits.expression import Expression, Reference
 from crossmargin_circuits.layout import ColumnKind
 
-__all__ = ["FuturesCharge", "OptionCharges", "PositionModel", "ShortOption"]
+__all__ = ["FuturesCharge", "PositionModel"]
 
 Floats = NDArray[np.float64]
 
 TIERED = frozenset({"translation"})
 FLAT = TIERED | {"subadditive", "positively homogeneous"}
-
-Part = Annotated[ExactDecimal, AfterValidator(between("0", "1"))]
 
 
 class FuturesCharge(Frozen):
@@ -84,25 +67,6 @@ class FuturesCharge(Frozen):
         if self.tiers is not None:
             return BracketTable(tiers=self.tiers)
         return BracketTable.model_validate({"tiers": [{"from": "0", "rate": self.rate}]})
-
-
-class ShortOption(Frozen):
-    """max(rate S - otm, floor S, of_mark mark) for a short option on one unit of the underlying."""
-
-    rate: Rate
-    floor: Part
-    of_mark: Part = Decimal(0)
-
-    def charge(self, index: float, out_of_the_money: float, mark: float) -> float:
-        """Return USD for one unit of the underlying, from prices in USD."""
-        return max(float(self.rate) * index - out_of_the_money, float(self.floor) * index, float(self.of_mark) * mark)
-
-
-class OptionCharges(Frozen):
-    """Charges of short calls and short puts of one underlying."""
-
-    call: ShortOption
-    put: ShortOption
 
 
 class PositionModel(ModelConfig):
@@ -197,7 +161,7 @@ class PositionModel(ModelConfig):
         for name in terms.catalogue.underlyings:
             items = [item for item in terms.catalogue.instruments if _is_option_on(item, name)]
             if items:
-                parts.append(_options(terms, name, items, self.options[name]))
+                parts.append(option_margin(terms, name, items, self.options[name]))
         return added(parts)
 
     def _futures(self, terms: Terms, name: str, group: Sequence[Instrument]) -> Reference:
@@ -216,27 +180,6 @@ class PositionModel(ModelConfig):
 
 def _is_option_on(item: Instrument, underlying: str) -> bool:
     return item.kind is Kind.OPTION and item.underlying == underlying
-
-
-def _options(terms: Terms, underlying: str, items: Sequence[Instrument], charges: OptionCharges) -> Reference:
-    """Return the sum of max(mark x, -short x) over options of one underlying."""
-    index = float(terms.market.index[underlying].price)
-    values = unit_values(terms.catalogue, terms.market)
-    # `charge` multiplies by the factor: by 1 at most in all.
-    counted = min(1.0, 1.0 / float(terms.factor))
-    parts: list[Expression] = []
-    for item in items:
-        number = terms.layout.index(ColumnKind.POSITION, item.name)
-        size, strike = float(item.lot * item.contract_size), float(item.strike or Decimal(0))
-        call = item.option is OptionType.CALL
-        rates, otm = (charges.call, strike - index) if call else (charges.put, index - strike)
-        held, written = np.zeros_like(values), np.zeros_like(values)
-        held[number] = counted * float(1 - terms.catalogue.asset(item.settlement).haircut) * values[number]
-        written[number] = -size * rates.charge(index, max(0.0, otm), values[number] / size)
-        long = terms.charge(f"long {item.name}", f"long {item.name}: its value is no collateral", held)
-        short = terms.charge(f"short {item.name}", f"short {item.name}: margin besides its value", written)
-        parts.append(Max((long, short)))
-    return terms.abbreviate(f"options {underlying}", f"options on {underlying}, each alone", added(parts))
 
 
 def _notionals(catalogue: Catalogue, market: Market, group: Sequence[Instrument]) -> Floats:
