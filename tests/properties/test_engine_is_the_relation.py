@@ -119,9 +119,7 @@ def test_model_without_offsets_never_needs_less(catalogue: Catalogue, market: Ma
     joint = compiled_statement(
         catalogue, market, model.model_copy(update={"model": "scenario_portfolio_margin"}), "initial"
     )
-    alone = compiled_statement(
-        catalogue, market, model.model_copy(update={"model": "sum_of_underlyings"}), "initial"
-    )
+    alone = compiled_statement(catalogue, market, model.model_copy(update={"model": "sum_of_underlyings"}), "initial")
     generator = np.random.default_rng(7)
     records = generator.integers(-(10**5), 10**5, (200, len(joint.policy.layout)))
     records[:, 0] = 1
