@@ -9,8 +9,8 @@ rounded to six decimals, ties to even, so that it is the same number on every ma
 
 Exposure of one column unit, USD per relative move of the underlying: delta times index price for an option; for a
 perpetual or future its mark value, with the sign that it has when the mark alone moves. The index of a settlement
-asset moves too, so what is denominated in it (balances, entry values, and mark values of positions settled in it) is
-exposed to it without an expiry, as coins are. An inverse future is therefore long its own expiry and short coins by
+asset moves too, so what is denominated in it (balances, those held on chains among them, entry values, and mark values
+of positions settled in it) is exposed to it without an expiry, as coins are. An inverse future is therefore long its own expiry and short coins by
 as much, which its entry value makes up for: at its mark, all of its exposure is in its expiry.
 """
 
@@ -88,7 +88,7 @@ def exposures(
 
     for number, column in enumerate(layout.columns):
         if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY):
-            add(column.name, None, number, values[number])
+            add(catalogue.asset(column.name).priced_as, None, number, values[number])
         elif column.kind is ColumnKind.POSITION:
             item = catalogue.instrument(column.name)
             if item.kind is Kind.OPTION:

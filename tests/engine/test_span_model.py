@@ -183,6 +183,22 @@ def test_coins_are_an_expiry_of_their_own() -> None:
     assert requirement(FUTURES, charged, {f"BTC_{JUNE}": 2, f"BTC_{SEPTEMBER}": -2}) == pytest.approx(1600)
 
 
+@pytest.mark.parametrize("months", [{}, MONTHS])
+@pytest.mark.parametrize("credit", [None, CREDIT])
+def test_coins_on_a_chain_are_coins(months: dict[str, Any], credit: dict[str, Any] | None) -> None:
+    """Where they are held changes no exposure, in the exact forms as little as in the scenarios."""
+    data = FUTURES.catalogue.model_dump(mode="json", exclude_none=True)
+    bitcoin = next(each for each in data["assets"] if each["name"] == "BTC")
+    data["assets"].append({**bitcoin, "name": "BTC.side", "of": "BTC", "chain": "side"})
+    data["chains"] = [{"name": "side", "haircut": "0.1", "finalized": 1}]
+    setting = Setting(Catalogue.model_validate(data), FUTURES.market)
+    chosen = model(inter_month=months, inter_commodity=[] if credit is None else [credit])
+    for coins in ({}, {f"BTC_{JUNE}": -3.0}, {f"BTC_{JUNE}": -3.0, f"ETH_{JUNE}": -50.0}):
+        here = requirement(setting, chosen, {**coins, "BTC": 2})
+        assert requirement(setting, chosen, {**coins, "BTC.side": 2}) == pytest.approx(here)
+        assert here != pytest.approx(requirement(setting, chosen, coins))
+
+
 def convexity_violations(rule_of: Any, dimension: int, pairs: int = 20_000) -> int:
     """Count random pairs whose midpoint needs more than the mean of the two."""
     rng = np.random.Generator(np.random.PCG64(1))
