@@ -26,6 +26,7 @@ from crossmargin.errors import InputErrors
 from crossmargin.history import PriceHistory
 from crossmargin.models import ModelConfig, build_policy
 from crossmargin.models.base import CROWDING, StatementConfig
+from crossmargin.models.oracle import resolved
 from crossmargin.models.scan import ScanModel
 from crossmargin.procyclicality import Procyclicality, procyclicality
 from crossmargin.scenarios import Scenario
@@ -113,6 +114,7 @@ def replay(
         value that the quantum cannot hold, or a range that reaches a price of zero. LimitError: a record beyond a
         column's limit.
     """
+    setting = resolved(setting, model.oracle)
     steps: list[Step] = []
     crowding: Crowding | None = None
     for number, time in enumerate(path.times):
@@ -146,7 +148,8 @@ def setting_at(setting: Setting, path: PriceHistory, number: int, names: Sequenc
     }
     market = setting.market.moved(setting.catalogue, Scenario(1, "replay", moves, {}))
     history = path.until(time) if number else None
-    return Setting(setting.catalogue, market.model_copy(update={"as_of": time}), history)
+    moved = setting.at(market.model_copy(update={"as_of": time}))
+    return replace(moved, history=history, crowding=None)
 
 
 def opened_crowding(setting: Setting, model: ModelConfig, records: csr_array) -> Crowding:

@@ -17,7 +17,8 @@ __all__ = ["Setting"]
 class Setting:
     """Catalogue and market, and where a model asks for them, price history and opened totals of the book.
 
-    widening: what the oracle rule adds to price ranges, by name; None before it was applied.
+    widening: what the oracle rule adds to price ranges, by name; None before it was applied. is_moved: whether prices
+    are those of a what-if, about which no source says anything, so that the widening stands as it is.
     """
 
     catalogue: Catalogue
@@ -25,7 +26,12 @@ class Setting:
     history: PriceHistory | None = None
     crowding: Crowding | None = None
     widening: Mapping[str, Decimal] | None = None
+    is_moved: bool = False
 
     def moved(self, scenario: Scenario) -> "Setting":
         """Return the setting with the market moved by a scenario."""
-        return replace(self, market=self.market.moved(self.catalogue, scenario))
+        return self.at(self.market.moved(self.catalogue, scenario))
+
+    def at(self, market: Market) -> "Setting":
+        """Return the setting with the market of a what-if."""
+        return replace(self, market=market, is_moved=True)

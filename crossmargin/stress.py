@@ -18,6 +18,7 @@ from crossmargin.engine import Margin, evaluate
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Text, between, refuse
 from crossmargin.models import ModelConfig, build_policy
+from crossmargin.models.oracle import resolved
 from crossmargin.scenarios import Scenario
 from crossmargin.setting import Setting
 from crossmargin.totals import total_of
@@ -109,6 +110,7 @@ def stress(
     def margin(where: Setting) -> Margin:
         return evaluate(compile_policy(build_policy(venue, where, model, statement)), book.records)
 
+    setting = resolved(setting, model.oracle)
     before = Stressed(None, margin(setting))
     return [
         before,

@@ -37,6 +37,7 @@ from crossmargin.instruments import Kind
 from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, equity_of, excess_of
 from crossmargin.liquidation.trades import ceil_times, floor_times, price_of, value_per_lot
+from crossmargin.models.oracle import resolved
 from crossmargin.scenarios import Scenario
 from crossmargin.setting import Setting
 from crossmargin.valuation import scenario_pnl, unit_values
@@ -125,7 +126,7 @@ def replay_cascade(rule: Rule, setting: Setting, records: csr_array, shock: Scen
     unknown = [name for name in config.depth if name not in setting.catalogue.underlyings]
     if unknown:
         raise ValueError(f"depth of {unknown[0]}, which is not an underlying")
-    setting = setting.moved(shock)
+    setting = resolved(setting, rule.model.oracle).moved(shock)
     quantum = Fraction(rule.model.value_unit.quantum)
     fund, uncovered = (Fraction(config.fund) / quantum).__floor__(), 0
     first = len(setting.catalogue.layout()) - len(setting.catalogue.instruments)
@@ -240,7 +241,7 @@ class _Sales:
     def _usd(self, balance: int) -> Fraction:
         """Return USD per unit of a balance."""
         asset = self._setting.catalogue.asset(self._setting.catalogue.layout().columns[balance].name)
-        return Fraction(asset.unit) * Fraction(self._setting.market.index[asset.name].price)
+        return Fraction(asset.unit) * Fraction(self._setting.market.index[asset.priced_as].price)
 
 
 def _written_off(records: csr_array, rows: Integers) -> csr_array:

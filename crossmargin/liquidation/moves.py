@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 from crossmargin.engine import check_limits
 from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, excess_of
+from crossmargin.models.oracle import resolved
 from crossmargin.scenarios import Scenario
 from crossmargin.setting import Setting
 
@@ -59,6 +60,7 @@ def liquidation_moves(
         raise ValueError(f"{underlying} is not an underlying")
     if not 0 < step <= furthest < 1 or rung < 1:
         raise ValueError("a grid needs 0 < step <= furthest < 1 and a rung of one step at least")
+    setting = resolved(setting, rule.model.oracle)
     check_limits(rule.policy(setting), records)
     search = _Search(rule, setting, records, underlying, step)
     everybody = np.arange(int(records.shape[0]), dtype=np.int64)

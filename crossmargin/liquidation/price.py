@@ -32,6 +32,7 @@ from crossmargin.instruments import Contract, Kind
 from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, equity_of, excess_of
 from crossmargin.market import Market
+from crossmargin.models.oracle import resolved
 from crossmargin.setting import Setting
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Policy
@@ -90,6 +91,7 @@ def liquidation_prices(rule: Rule, setting: Setting, records: csr_array) -> Posi
         LimitError: a record beyond a column's limit. InputError: a model whose charges are not affine in a mark.
         BudgetError: as `Rays`.
     """
+    setting = resolved(setting, rule.model.oracle)
     policy = rule.policy(setting)
     return _prices(rule, setting, records, Rays(policy, excess_of(policy)))
 
@@ -102,6 +104,7 @@ def bankruptcy_prices(rule: Rule, setting: Setting, records: csr_array) -> Posit
     Raises:
         LimitError, InputError, BudgetError: as `liquidation_prices`.
     """
+    setting = resolved(setting, rule.model.oracle)
     policy = rule.policy(setting)
     return _prices(rule, setting, records, Rays(policy, equity_of(policy)))
 
@@ -196,7 +199,7 @@ def _slopes(rule: Rule, setting: Setting, policy: Policy) -> Integers:
 
 def _matrix(rule: Rule, setting: Setting, policy: Policy, places: dict[str, Fraction]) -> Integers:
     """Return the arrays with marks at other t, (K, V) int64."""
-    moved = rule.policy(Setting(setting.catalogue, _at(setting, places), setting.history, setting.crowding))
+    moved = rule.policy(setting.at(_at(setting, places)))
     same = [array.name for array in moved.arrays] == [array.name for array in policy.arrays]
     if not same or moved.definitions != policy.definitions:
         raise InputError(

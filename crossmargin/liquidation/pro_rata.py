@@ -116,7 +116,7 @@ def _step(
         asset = quotes.setting.catalogue.asset(shares.penalty_asset)
         quanta = -((-share * shares.penalty * before).__floor__())
         usd = quanta * Fraction(compiled.policy.value_unit.quantum)
-        unit = Fraction(asset.unit) * Fraction(quotes.setting.market.index[asset.name].price)
+        unit = Fraction(asset.unit) * Fraction(quotes.setting.market.index[asset.priced_as].price)
         penalty = -((-usd / unit).__floor__())
         after[quotes.setting.catalogue.layout().index(ColumnKind.BALANCE, asset.name)] -= penalty
     equity, requirement = _margin(compiled, after)

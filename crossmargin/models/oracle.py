@@ -43,7 +43,7 @@ from crossmargin.scenarios import ScanRange
 from crossmargin.setting import Setting
 from crossmargin.units import format_decimal
 
-__all__ = ["DivergenceLimits", "OracleRule", "Resolution", "ResolvedPrice", "resolve", "widened"]
+__all__ = ["DivergenceLimits", "OracleRule", "Resolution", "ResolvedPrice", "resolve", "resolved", "widened"]
 
 DECIMALS = 6
 """Of a widening, rounded up, so that everybody computes the same."""
@@ -127,7 +127,8 @@ class Resolution:
 def resolve(setting: Setting, rule: OracleRule | None) -> Resolution:
     """Return the setting with the index prices of its feeds and the widening of ranges.
 
-    A setting that was moved after it had been resolved, so that its feeds are gone, stays as it is.
+    A setting that was moved after it had been resolved stays as it is; any other is resolved by this rule, whichever
+    one it was resolved by before.
     """
     market, catalogue = setting.market, setting.catalogue
     feeds = market.feeds or {}
@@ -140,7 +141,7 @@ def resolve(setting: Setting, rule: OracleRule | None) -> Resolution:
             if name not in market.index
         ]
         return Resolution(setting, (), tuple(problems))
-    if setting.widening is not None and not feeds:
+    if setting.is_moved and setting.widening is not None:
         return Resolution(setting, (), ())
     found: dict[str, ResolvedPrice] = {}
     problems = []
@@ -163,6 +164,18 @@ def resolve(setting: Setting, rule: OracleRule | None) -> Resolution:
     widening = {each.name: each.widening for each in prices if each.widening}
     done = replace(setting, market=market.model_copy(update={"index": index}), widening=widening)
     return Resolution(done, tuple(prices), tuple(problems))
+
+
+def resolved(setting: Setting, rule: OracleRule | None) -> Setting:
+    """Return the setting resolved, as every computation that moves the market afterwards needs it.
+
+    Raises:
+        InputError: the first reason for which it is refused.
+    """
+    resolution = resolve(setting, rule)
+    for problem in resolution.problems:
+        raise problem
+    return resolution.setting
 
 
 def widened(

@@ -8,11 +8,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from crossmargin.errors import InputError, InputErrors
+from crossmargin.liquidation.price import liquidation_prices
+from crossmargin.liquidation.rule import Rule
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
 from crossmargin.market import Market
 from crossmargin.models import build_policy, parse_model, rebuild_policy
@@ -21,6 +25,7 @@ from crossmargin.models.oracle import OracleRule, Resolution, ResolvedPrice, res
 from crossmargin.models.statement import check_setting
 from crossmargin.scenarios import ScanRange, Scenario
 from crossmargin.setting import Setting
+from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Policy
 
 WriteFolder = Callable[..., Path]
@@ -472,3 +477,47 @@ def test_every_architecture_with_ranges_is_widened(name: str) -> None:
     assert before.keys() <= after.keys()
     assert changed
     assert not any(each.startswith(("value ", "collateral ")) for each in changed)
+
+
+def test_a_folder_with_plain_prices_that_are_dislocated_can_be_computed_again(
+    write_folder: WriteFolder, files: Files
+) -> None:
+    """What a mark adds to the ranges stands in the report, feeds or not."""
+    near = str({**RULE, "divergence": {"perpetual": "0.000001"}}).replace("'", '"')
+    parameters = load_parameters(write_folder({**files, "model.yaml": f"{files['model.yaml']}oracle: {near}\n"}))
+    policy = build_policy("test", parameters.setting, parameters.model, "initial")
+    assert Decimal(policy.inputs["oracle"]["BTC"]["widening"]) > 0
+    assert rebuild_policy(Policy.decode(policy.encoded)) == policy
+
+
+def test_another_rule_is_not_given_the_widening_of_the_first(parameters: Parameters) -> None:
+    """A book is read under other models than its own: each has its own limits."""
+    first, second = with_oracle(parameters), with_oracle(parameters, divergence={"perpetual": "0.000001"})
+    plain = Setting(parameters.catalogue, parameters.market)
+    direct = build_policy("test", plain, second, "initial")
+    assert direct.inputs["oracle"]
+    assert build_policy("test", resolve(plain, first.oracle).setting, second, "initial") == direct
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"dislocated": "refuse", "divergence": {"perpetual": "0.01"}}], ids=["widen", "refuse"]
+)
+def test_liquidation_prices_keep_the_widening_of_the_feeds(parameters: Parameters, change: dict[str, Any]) -> None:
+    """A mark that is moved to see where an account ends is no dislocation."""
+    name, model = "BTC_USDC-PERPETUAL", with_oracle(parameters, **change)
+    setting = fed(parameters, GOOD, average="85000")
+    layout = parameters.catalogue.layout()
+    record = np.zeros((1, len(layout)), dtype=np.int64)
+    record[0, 0] = 1
+    record[0, layout.index(ColumnKind.BALANCE, "USDC")] = 10_000_000_000
+    record[0, layout.index(ColumnKind.ENTRY, "USDC")] = 8_500_000_000
+    record[0, layout.index(ColumnKind.POSITION, name)] = -100
+    [found] = liquidation_prices(Rule("test", model, "maintenance"), setting, csr_array(record)).prices
+    # The same with the resolved price and the wider range stated outright, without an oracle.
+    now = resolve(setting, model.oracle).setting
+    data = parameters.model.model_dump(mode="json", exclude_none=True)
+    for each, added in (now.widening or {}).items():
+        data["scan"][each]["price_range"] = str(Decimal(data["scan"][each]["price_range"]) + added)
+    stated = Setting(now.catalogue, now.market.model_copy(update={"feeds": None}))
+    [expected] = liquidation_prices(Rule("test", parse_model(data), "maintenance"), stated, csr_array(record)).prices
+    assert found == expected > 85000
