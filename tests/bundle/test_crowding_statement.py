@@ -1,5 +1,6 @@
 """A crowding statement, proven on the command line and verified: its totals are those of crowding.yaml, and no more."""
 
+import json
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,8 @@ from crossmargin.models.statement import rebuild_policy
 from crossmargin.replay import opened_crowding
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.cli import main
-from crossmargin_verifier.check import check_bundle
+from crossmargin_verifier.check import check_bundle, check_receipt
+from crossmargin_verifier.cli import main as verifier
 from crossmargin_verifier.verdict import Result, Verdict
 
 SMALL = Path(__file__).parents[2] / "examples" / "small"
@@ -101,3 +103,25 @@ def test_equity_is_computed_from_the_net_totals_of_the_columns(
     totals = [int(each) for each in np.asarray(inputs.book.records.sum(axis=0)).ravel()]
     value = sum(price * total for price, total in zip(policy.array("value").coefficients, totals, strict=True))
     assert Fraction(computed.equity) == value * Fraction(policy.value_unit.quantum) > 0
+
+
+def test_holders_see_their_part_of_what_is_opened(folder: Path, crowded: Path, computed: Crowding) -> None:
+    """The exposures on all receipts add up to the totals of the bundle; the command line prints them."""
+    receipts = folder.parent / "receipts"
+    index = json.loads((receipts / "index.json").read_text(encoding="utf-8"))["receipts"]
+    summed: dict[str, Fraction] = {}
+    for account, name in index.items():
+        view = check_receipt(receipts / f"{name}.json", crowded, account).view
+        (part,) = [each["exposures"] for each in view["margin"] if "exposures" in each]
+        for key, amount in part.items():
+            summed[key] = summed.get(key, Fraction(0)) + Fraction(amount.split()[0].replace(",", ""))
+    exposures = computed.exposures["BTC"]
+    assert summed == {
+        "gross BTC": Fraction(exposures.gross),
+        "large longs BTC": Fraction(exposures.large_longs),
+        "large shorts BTC": Fraction(exposures.large_shorts),
+    }
+    shown = CliRunner().invoke(
+        verifier, ["receipt", str(receipts / f"{index['acct-a']}.json"), "--bundle", str(crowded), "--id", "acct-a"]
+    )
+    assert shown.exit_code == 0 and "gross BTC" in shown.stdout

@@ -175,6 +175,8 @@ def _show_receipt(checked: CheckedReceipt) -> None:
         if "debts" in margin:
             debts = ", ".join(margin["debts"].values()) or "none"
             click.echo(f"  {'debts':15} {_plain(debts)}")
+        for name, amount in margin.get("exposures", {}).items():
+            click.echo(f"  {_plain(name):18} {_plain(amount)}")
     for digest in checked.unchecked:
         click.echo(
             f"\nnot checked: a margin in the file under policy {_plain(digest)}, which this bundle does not have"

@@ -73,7 +73,7 @@ def _record(verified: VerifiedReceipt, layout: RecordLayout | None) -> list[dict
 
 
 def _margin(name: str, policy: Policy, record: tuple[int, ...]) -> dict[str, Any]:
-    """Return what one statement says of the record: its margin, or its debts."""
+    """Return what one statement says of the record: its margin, its debts, its part of opened exposures."""
     layout = policy.layout
     quantum = Fraction(policy.value_unit.quantum)
     currency = policy.value_unit.currency
@@ -103,6 +103,8 @@ def _margin(name: str, policy: Policy, record: tuple[int, ...]) -> dict[str, Any
             for each in policy.with_role(Role.DEBT)
             if values[each.name] and (number := policy.layout.find(ColumnKind.BALANCE, each.subject)) is not None
         }
+    if policy.with_role(Role.EXPOSURE):
+        shown["exposures"] = {each.name: money(values[each.name]) for each in policy.with_role(Role.EXPOSURE)}
     return shown
 
 
