@@ -1,7 +1,8 @@
 """Liquidation and bankruptcy prices of positions, counting everything else in the account.
 
 The liquidation price of a position is the mark of its instrument at which equity = requirement, all else fixed (the
-index, every other mark, every other position and its requirement); the bankruptcy price that at which equity = 0.
+index, every other mark, every other position and its requirement, and what an oracle rule adds to the ranges now: one
+mark that is moved to see where an account ends is no dislocation); the bankruptcy price that at which equity = 0.
 
 Let t = P / P0 for a linear contract and t = P0 / P for an inverse one, P0 the mark now. In the models built here every
 coefficient of the instrument's own column is affine in t, a(t) = a + (t - 1) b, and no other column moves. Both are

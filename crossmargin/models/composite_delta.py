@@ -10,8 +10,9 @@ rounded to six decimals, ties to even, so that it is the same number on every ma
 Exposure of one column unit, USD per relative move of the underlying: delta times index price for an option; for a
 perpetual or future its mark value, with the sign that it has when the mark alone moves. The index of a settlement
 asset moves too, so what is denominated in it (balances, those held on chains among them, entry values, and mark values
-of positions settled in it) is exposed to it without an expiry, as coins are. An inverse future is therefore long its own expiry and short coins by
-as much, which its entry value makes up for: at its mark, all of its exposure is in its expiry.
+of positions settled in it) is exposed to it without an expiry, as coins are. An inverse future is therefore long its
+own expiry and short coins by as much, which its entry value makes up for: at its mark, all of its exposure is in its
+expiry.
 """
 
 from collections.abc import Mapping
