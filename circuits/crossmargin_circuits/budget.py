@@ -1,12 +1,13 @@
 """The bit budget: the worst magnitude of every row and auxiliary within the column limits (SPEC A.6).
 
     bound of a row        sum over columns of |coefficient| limit + the auxiliaries' part
-    bound of an auxiliary greatest bound of its own rows over the columns and earlier auxiliaries
+    bound of an auxiliary greatest bound of its own rows over the columns and earlier auxiliaries, at least 1
     auxiliaries' part     sum of |coefficient| bound; of the auxiliaries of one sum of the k largest, only the greater
                           of the two thresholds' parts and the k - 1 greatest of the excesses' parts
 
 The last line is what keeps expected shortfall over hundreds of scenarios within the budget: however many excesses there
-are, only those of operands above the threshold are not zero.
+are, only those of operands above the threshold are not zero. An auxiliary that is zero for every record still bounds
+its coefficients, which the files of a statement hold.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +45,7 @@ def bounds(
         else:
             defining = tuple(row for group in derivation.groups for row in group)
             before = selections[number].above
-        worst.append(max(bases[k] + _weigh(rows[k][1], worst, before, selections) for k in defining))
+        worst.append(max(1, *(bases[k] + _weigh(rows[k][1], worst, before, selections) for k in defining)))
     found = tuple(base + _weigh(row, worst, len(worst), selections) for base, (_, row) in zip(bases, rows, strict=True))
     for (label, _), bound in zip(rows, found, strict=True):
         if bound >> BUDGET_BITS:

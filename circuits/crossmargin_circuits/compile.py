@@ -45,7 +45,8 @@ MAX_RELATION_COEFFICIENTS = 2**21
 
 
 MAX_COMPILE_WORK = 2**25
-"""Pieces made on the way, times columns and PIECE_WORK: bounds the time of a hostile policy to some tens of seconds."""
+"""Pieces made on the way, each with its columns, its auxiliaries and PIECE_WORK: bounds the time of a hostile policy to
+some tens of seconds."""
 
 PIECE_WORK = 255
 """What a piece costs besides its coefficients, in coefficients."""
@@ -180,6 +181,7 @@ class _Compiler:
         """
         pieces = self._expand(expression, sign, path)
         self._work += len(pieces) * (len(self._policy.layout) + PIECE_WORK)
+        self._work += sum(len(piece.affine.auxiliary) for piece in pieces)
         if self._work > MAX_COMPILE_WORK:
             raise PolicyError(f"policy: {path}: too much work to compile: fewer nested maxima are needed")
         return pieces

@@ -235,7 +235,8 @@ def _listed(of: "tuple[Expression, ...]") -> str:
     shown = [format_expression(child) for child in of]
     stem, _, number = shown[0].rpartition(" ")
     numbered = number.isascii() and number.isdecimal()
-    if len(of) > LISTED and numbered and shown == [f"{stem} {int(number) + place}" for place in range(len(of))]:
+    # One by one: the first operand of a stranger's policy may be long, and the others many.
+    if len(of) > LISTED and numbered and all(t == f"{stem} {n}" for n, t in enumerate(shown, int(number))):
         return f"{shown[0]}, .., {shown[-1]}"
     return ", ".join(shown)
 

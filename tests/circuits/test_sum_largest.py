@@ -159,6 +159,42 @@ def test_formula_of_many_scenarios_is_short_only_where_they_are_numbered() -> No
     assert other.count("pnl") == 21
 
 
+def test_coefficient_of_an_auxiliary_that_is_always_zero_is_within_the_budget() -> None:
+    """Nothing but the budget bounds it: the coefficients of a relation have 128 bits in its file."""
+    zero: Expression = SumLargest(2, tuple(Linear("none") for _ in range(3)))
+    for _ in range(3):
+        zero = Scale(2**53 - 1, zero)
+    none, some = RiskArray("none", "nothing", (0, 0, 0, 0)), RiskArray("some", "something", (0, 1, 0, 0))
+    charged = define(Sum((zero, Linear("some"))))
+    source = Policy("test", "test", 0, ValueUnit("USD", "0.01"), LAYOUT, (none, some), (charged,), ())
+    with pytest.raises(BudgetError):
+        compile_policy(source)
+
+
+@pytest.mark.timeout(60)
+def test_formula_of_a_long_operand_before_many_is_shown_in_time() -> None:
+    """A run is compared operand by operand: 20,000 times the text of the first one would be 20 GB."""
+    first = Sum(tuple(Linear("s " + 490 * "a " + "1") for _ in range(1_000)))
+    shown = format_expression(Max((first, *(Linear("s0") for _ in range(20_000)))))
+    assert shown.endswith(", s0)")
+
+
+@pytest.mark.timeout(60)
+def test_pieces_with_many_auxiliaries_are_refused_in_time() -> None:
+    wide = tuple(Linear(f"s{number}") for number in range(600))
+    expression: Expression = Sum((SumLargest(2, wide), Max(wide)))
+    chain = []
+    for level in range(6):
+        for _ in range(28):
+            expression = Scale(1, expression)
+        chain.append(define(expression, Role.ABBREVIATION, f"d{level}"))
+        expression = Reference(f"d{level}")
+    started = monotonic()
+    with pytest.raises(PolicyError, match="too much work"):
+        compile_policy(policy(*chain, define(expression), scenarios=600))
+    assert monotonic() - started < 40
+
+
 def test_formula_and_worst_scenario() -> None:
     expression = Sum((Scale(2, SumLargest(2, scenarios(3))), Scale(-1, Linear("s3"))))
     assert format_expression(expression) == "2 * sum of the 2 largest of (s0, s1, s2) - s3"
