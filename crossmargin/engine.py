@@ -5,8 +5,10 @@ The same policy is read twice. `evaluate` reads its *expression*: every risk arr
 *relation* y = L x + L' aux: the tight auxiliaries and the slacks that a proof is about. Both give the same figures, by
 the definition of the compilation, and tests compare them on random books.
 
-All arithmetic is numpy int64 and exact: compilation refuses a policy with a row that can reach 2^63 within the column
-limits, and `evaluate` and `witness` refuse a record beyond its limits. Values are in quanta of the policy's value unit.
+All arithmetic is exact. Compilation refuses a policy with a row that can reach 2^63 within the column limits, and
+`evaluate` and `witness` refuse a record beyond its limits, so that numpy int64 holds every row. What stands inside an
+expression is bounded by no row: max(a, b) + c may be small where a is not. A policy whose expressions could pass 63
+bits anywhere is therefore read in Python's integers, which is slower. Values are in quanta of the policy's value unit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +20,7 @@ from scipy.sparse import csr_array
 
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.derivation import Least, Threshold
-from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_circuits.errors import BudgetError, CrossmarginError
 from crossmargin_circuits.evaluate import scenario_leaves
 from crossmargin_circuits.expression import (
     Abs,
@@ -47,6 +49,10 @@ SPARSE = 0.25
 
 CHUNK_VALUES = 1 << 22
 """Accounts times forms, or rows, of a chunk: 32 MiB for each array of them, for models of hundreds of scenarios too."""
+
+
+LARGEST = 2.0**62
+"""Half of what int64 holds: from this bound on an expression is read in Python's integers. The bound is in floats."""
 
 
 class LimitError(CrossmarginError):
@@ -125,7 +131,8 @@ def evaluate(compiled: CompiledPolicy, records: csr_array) -> Margin:
     records: (n, V) int64.
 
     Raises:
-        LimitError: a record is beyond a column's limit. ValueError: the policy has no requirement (coverage).
+        LimitError: a record is beyond a column's limit. BudgetError: equity, which is in no row, has more than 63 bits.
+        ValueError: the policy has no requirement (coverage).
     """
     policy = compiled.policy
     requirement = policy.with_role(Role.REQUIREMENT)
@@ -139,8 +146,11 @@ def evaluate(compiled: CompiledPolicy, records: csr_array) -> Margin:
     worst = np.empty(accounts, np.int32)
     for start, stop in _chunks(accounts, len(policy.arrays)):
         reading.load(records[start:stop])
-        equity[start:stop] = reading.value(Reference("equity"))
-        needed[start:stop] = reading.value(Reference(requirement[0].name))
+        try:
+            equity[start:stop] = reading.value(Reference("equity"))
+            needed[start:stop] = reading.value(Reference(requirement[0].name))
+        except OverflowError:
+            raise BudgetError(f"policy {policy.title!r}: equity of an account has more than 63 bits") from None
         worst[start:stop] = reading.worst()
     return Margin(equity, needed, worst, tuple(array.meaning for array in policy.arrays))
 
@@ -228,7 +238,7 @@ def _ranked(values: Integers, rank: int) -> Integers:
 
 
 def forms(policy: Policy, records: csr_array) -> dict[str, Integers]:
-    """Return every risk array's linear form over the accounts: name -> (n,) int64."""
+    """Return every risk array's linear form over the accounts: name -> (n,) int64, or Python's integers if need be."""
     return _Forms(policy).over(records)
 
 
@@ -292,14 +302,41 @@ class _Forms:
         matrix = np.array([array.coefficients for array in policy.arrays], dtype=np.int64)
         self._columns = matrix.T
         self._sparse = csr_array(matrix) if np.count_nonzero(matrix) < SPARSE * matrix.size else None
+        limits = np.array([column.limit for column in policy.layout.columns], dtype=np.float64)
+        sizes = dict(zip(self._names, (np.abs(matrix) @ limits).tolist(), strict=True))
+        read = [each.expression for each in policy.definitions] + [each.expression for each in policy.constraints]
+        self._long = max(_bound(policy, expression, sizes) for expression in read) >= LARGEST
 
     def over(self, records: csr_array) -> dict[str, Integers]:
         """Return one contiguous vector (n) for each array."""
-        if self._sparse is not None:
+        if self._long:
+            product = (records.toarray().astype(object) @ self._columns.astype(object)).T
+        elif self._sparse is not None:
             product = (self._sparse @ records.T.tocsr()).toarray()
         else:
             product = np.ascontiguousarray(np.asarray(records @ self._columns).T)
         return {name: product[number] for number, name in enumerate(self._names)}
+
+
+def _bound(policy: Policy, expression: Expression, sizes: dict[str, float]) -> float:
+    """Return an upper bound of every magnitude in an expression; sizes: of arrays, and of definitions once seen."""
+    match expression:
+        case Linear(name):
+            return sizes[name]
+        case Reference(name):
+            if name not in sizes:
+                sizes[name] = _bound(policy, policy.definition(name).expression, sizes)
+            return sizes[name]
+        case Scale(by, of):
+            return float(abs(by)) * _bound(policy, of, sizes)
+        case Abs(of) | PositivePart(of):
+            return _bound(policy, of, sizes)
+        case Sum(of):
+            return sum(_bound(policy, child, sizes) for child in of)
+        case SumLargest(count, of):
+            return count * max(_bound(policy, child, sizes) for child in of)
+        case Max(of) | Min(of):
+            return max(_bound(policy, child, sizes) for child in of)
 
 
 class _Reading:
@@ -326,7 +363,7 @@ class _Reading:
         for name, number, factor in self._leaves:
             values = factor * self._values[name]
             best[values > greatest] = number
-            np.maximum(greatest, values, out=greatest)
+            greatest = np.maximum(greatest, values)
         return best
 
 
