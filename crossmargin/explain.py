@@ -222,7 +222,7 @@ class _Reading:
                 return self.components(max(of, key=lambda child: self.active(child)[0]), factor)
             case PositivePart(of):
                 return self.components(of, factor)
-        return [Component("", factor * value, self.decider(forms))]
+        return [Component("", factor * value, self.decider(forms))] if value else []
 
     def _value(self, name: str) -> int:
         if name not in self._values:
