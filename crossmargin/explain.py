@@ -217,7 +217,7 @@ class _Reading:
             case Reference(name):
                 inner = self.components(self._policy.definition(name).expression, factor)
                 parts = tuple(inner) if len(inner) > 1 or any(part.parts for part in inner) else ()
-                return [Component(name, factor * value, self.decider(forms), parts)]
+                return [Component(name, factor * value, self.decider(forms) if value else "", parts)]
             case Max(of):
                 return self.components(max(of, key=lambda child: self.active(child)[0]), factor)
             case PositivePart(of):
