@@ -1,5 +1,6 @@
 """Rows that depend on the account column: a cap or a threshold may, collateral from made-up accounts may not."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
-from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.errors import CurvatureError
 from crossmargin_circuits.evaluate import evaluate_expression
 from crossmargin_circuits.expression import (
@@ -60,6 +62,8 @@ def policy(
     *more: Definition,
     constraints: tuple[Constraint, ...] = (),
     shortfall: bool = True,
+    arrays: tuple[RiskArray, ...] = ARRAYS,
+    layout: RecordLayout = LAYOUT,
 ) -> Policy:
     definitions = [
         *more,
@@ -73,8 +77,8 @@ def policy(
         "forged",
         0,
         ValueUnit("USD", "0.01"),
-        LAYOUT,
-        ARRAYS,
+        layout,
+        arrays,
         tuple(definitions),
         constraints,
     )
@@ -124,6 +128,42 @@ def test_asset_counted_beside_the_number_of_accounts_alone_fails(claims: Callabl
     assert "m: credit" not in found
     assert found["m: columns"].result is Result.FAIL
     assert found["m: columns"].figures == "balance OWN"
+
+
+def test_debt_that_only_the_number_of_accounts_makes_dear_fails(claims: Callable[..., dict[str, Claim]]) -> None:
+    """Of one account owing 100,000 OWN costs 200,000 less the amount; a made-up one of a thousand pays 100,000."""
+    dust = RiskArray("dust", "value of OWN, at most", (0, 0, 1))
+    found = claims(policy(Sum((CASH, Min((Linear("dust"), LIFTED)))), arrays=(*ARRAYS, dust)), fund="1000")
+    assert found["m: shortfall"].result is Result.PASS
+    assert "m: credit" not in found
+    assert "m: columns" not in found
+    assert found["m: account column"].result is Result.FAIL
+    assert found["m: account column"].figures == "balance OWN"
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_position_that_only_the_number_of_accounts_makes_dear_fails(workshop: Any, tmp_path: Path, side: int) -> None:
+    """A made-up account sells options for 2,000 USD and owes nothing for them: it counts as a thousand accounts."""
+    layout = RecordLayout((*LAYOUT.columns[:2], Column(ColumnKind.POSITION, "CALL", "1 contract", 10**6)))
+    given = (
+        RiskArray("cash", "cash", (0, 1, 0)),
+        RiskArray("options", "value of options, and an amount", (900, 0, 200 * side)),
+        RiskArray("nothing", "nothing", (0, 0, 0)),
+    )
+    equity = Sum((CASH, Min((Linear("options"), Linear("nothing")))))
+    forged = policy(equity, CASH, arrays=given, layout=layout)
+    compiled = compile_policy(forged)
+    auxiliaries, _ = compiled.witness((1_000, 200_000, -1_000 * side))
+    assert auxiliaries[compiled.auxiliary_of["shortfall"]] == 0
+    plain = dataclasses.replace(given[1], coefficients=(0, 0, 200 * side))
+    honest = policy(equity, CASH, arrays=(given[0], plain, given[2]), layout=layout)
+    for name, statement in (("forged", forged), ("honest", honest)):
+        snapshot = workshop.commit(statement, [(1, 0, 0), (1, 0, 0)])
+        proven = {"m": workshop.prove(snapshot, statement)}
+        made = workshop.write(tmp_path / name, snapshot, proven, {"USD": "1"}, "0", "test-exchange")
+        found = {claim.name: (claim.result, claim.figures) for claim in check_bundle(made).claims}
+        failed = (Result.FAIL, "position CALL") if name == "forged" else None
+        assert found.get("m: account column") == failed
 
 
 def test_cap_of_collateral_is_fine(claims: Callable[..., dict[str, Claim]]) -> None:
@@ -183,7 +223,7 @@ def chained(expression: Expression, length: int = 5) -> tuple[Definition, ...]:
     return (*links, Definition("link", "link", Role.ABBREVIATION, Reference(f"link {length - 1}")))
 
 
-CREDITS = {
+CREDITS: dict[str, tuple[Expression, bool]] = {
     "linear": (FIXED, False),
     "charge": (Scale(-1, FIXED), False),
     "beside cash": (Sum((CASH, FIXED)), False),
@@ -210,7 +250,7 @@ def test_what_is_bounded_whatever_the_number_of_accounts(name: str, hidden: bool
     expression, bounded = CREDITS[name]
     more = chained(expression) if hidden else ()
     source = policy(Reference("link") if hidden else expression, OWN, *more)
-    assert (AccountFree(source).counted(GAP, -1) is not None) == bounded
+    assert (AccountFree(source).charges(GAP, -1).free is not None) == bounded
     strict = policy(
         Reference("link") if hidden else expression,
         OWN,
@@ -218,14 +258,14 @@ def test_what_is_bounded_whatever_the_number_of_accounts(name: str, hidden: bool
         constraints=(Constraint("solvency", "equity - requirement >= 0", Scale(-1, GAP)),),
         shortfall=False,
     )
-    assert (AccountFree(strict).counted(strict.constraints[0].expression, 1) is not None) == bounded
+    assert (AccountFree(strict).charges(strict.constraints[0].expression, 1).free is not None) == bounded
 
 
 def test_auxiliary_may_depend_on_the_number_of_accounts_where_it_is_subtracted() -> None:
     """It is unsigned: subtracted from collateral it takes nothing off at best; and it is never added."""
     charge = Definition("charge", "charge", Role.HIDDEN, Sum((OWN, Scale(-1, FIXED))))
     source = policy(Sum((ALL, Scale(-1, Reference("charge")))), OWN, charge)
-    assert AccountFree(source).counted(GAP, -1) == {1, 2}
+    assert AccountFree(source, (1, 2)).charges(GAP, -1).free == {1: 1, 2: 2, ~1: -1, ~2: 0}
     with pytest.raises(CurvatureError):
         policy(Sum((ALL, Reference("charge"))), OWN, charge)
 
@@ -254,15 +294,60 @@ concave = st.recursive(
 @given(concave, st.lists(coefficients, min_size=6, max_size=6))
 def test_made_up_accounts_gain_no_collateral(equity: Expression, drawn: list[tuple[int, int, int]]) -> None:
     """With a form free of the account column, no number of accounts is worth anything, and no debt is free."""
-    arrays = tuple(RiskArray(f"r{number}", "random", each) for number, each in enumerate(drawn))
-    definitions = (Definition("equity", "equity", Role.ABBREVIATION, equity),)
-    source = Policy("v", "t", 0, ValueUnit("USD", "0.01"), LAYOUT, arrays, definitions, ())
-    counted = AccountFree(source).counted(Reference("equity"), 1)
-    if counted is None:
+    source = valued(equity, drawn)
+    free = AccountFree(source, (1, 2)).charges(Reference("equity"), 1).free
+    if free is None:
         assert any(each[0] for each in drawn)
         return
     for number in (-(10**6), -100, -1, 0, 1, 3, 100, 10**6):
         assert evaluate_expression(source, equity, (number, 0, 0)) <= 0
-        for column in counted:
+        for column in (1, 2):
             debt = tuple(-int(each == column) for each in (1, 2))
-            assert evaluate_expression(source, equity, (number, *debt)) < 0
+            assert evaluate_expression(source, equity, (number, *debt)) <= -free.get(column, 0)
+
+
+def valued(equity: Expression, drawn: list[tuple[int, int, int]]) -> Policy:
+    """Return a policy with cash, twice what is drawn, and this equity in that."""
+    arrays = [RiskArray(f"r{number}", "random", each) for number, each in enumerate(drawn)]
+    arrays += [RiskArray("dollars", "dollars", (0, 1, 0)), RiskArray("coin", "what is held", (0, 0, 1))]
+    definitions = (
+        Definition("equity", "equity", Role.ABBREVIATION, equity),
+        Definition("requirement", "requirement covers OWN", Role.REQUIREMENT, Linear("coin")),
+        Definition("shortfall", "equity - requirement + shortfall >= 0", Role.SHORTFALL, GAP),
+    )
+    return Policy("v", "t", 0, ValueUnit("USD", "0.01"), LAYOUT, tuple(arrays), definitions, ())
+
+
+def least_cash(compiled: CompiledPolicy, owed: int, accounts: tuple[int | None, int | None]) -> float | None:
+    """Return the least cash with which rows hold for an account that owes so much OWN and is short of nothing.
+
+    accounts: range of the account column. By a linear program over the rows alone: whatever auxiliaries there are.
+    """
+    rows = compiled.relation.rows
+    shortfall = compiled.auxiliary_of["shortfall"]
+    helpers = len(compiled.relation.auxiliaries)
+    # Variables: account column, cash, auxiliaries; rows say -row <= owed part.
+    matrix = [[-row.base[0], -row.base[1], *(-c for c in row.auxiliary)] for row in rows]
+    right = [-owed * row.base[2] for row in rows]
+    limits = [accounts, (None, None), *((0, 0 if number == shortfall else None) for number in range(helpers))]
+    found = linprog([0, 1, *[0] * helpers], matrix, right, bounds=limits, method="highs")
+    return None if found.fun is None else float(found.fun)
+
+
+@given(concave, st.lists(coefficients, min_size=6, max_size=6), st.integers(1, 3))
+def test_owing_costs_made_up_accounts_what_it_costs_without_any(
+    extra: Expression, drawn: list[tuple[int, int, int]], cash: int
+) -> None:
+    """Where the check passes, no number of accounts lowers the cash that a debt of OWN needs; by the rows alone."""
+    drawn = [(own, 0, coin) for own, _, coin in drawn]
+    source = valued(Sum((Scale(cash, Linear("dollars")), extra)), drawn)
+    charges = AccountFree(source, (1, 2)).charges(Reference("equity"), 1)
+    compiled = compile_policy(source)
+    without = least_cash(compiled, 6, (0, 0))
+    assert without is not None
+    assert without * cash == pytest.approx(6 * max(0, charges.every.get(2, 0)), abs=1e-6)
+    made_up = least_cash(compiled, 6, (None, None))
+    if charges.free is not None:
+        assert made_up is not None
+        # Sufficient: forms whose dependence on the account column cancels are not seen.
+        assert made_up * cash >= 6 * max(0, charges.free.get(2, 0)) - 1e-6

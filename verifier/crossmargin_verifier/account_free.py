@@ -1,11 +1,11 @@
-"""Bounds free of the account column: what a policy's expressions say whatever number of accounts is made up (SPEC 8.3).
+"""Forms free of the account column: what a policy's expressions say whatever number of accounts is made up (SPEC 8.3).
 
 An expression of the right curvature, times its sign, is the least of finitely many linear *forms*. Of accounts that
 nobody checks the sum of the account column may be any integer, so a form that depends on it says nothing about them: a
 made-up number of accounts satisfies it. A form *free of the account column*, coefficient 0, bounds the expression from
-above for every number. With f concave, g convex, k > 0, such forms are at least those of
+above for every number. With f concave, g convex, k > 0, the forms, and likewise the free ones, are at least those of
 
-    linear               itself, if its coefficient on the account column is 0
+    linear               itself; free if its coefficient on the account column is 0
     sum                  one form of every term, added up; none if a term has none
     k f, -k g            those of f, of -g
     min f .., -max g ..  those of every operand that has any
@@ -14,8 +14,12 @@ above for every number. With f concave, g convex, k > 0, such forms are at least
     -sum-largest m g ..  those of any m operands -g that have some, added up
     abbreviation         those of its expression
 
-The rule is sufficient: it does not see dependences that cancel between two terms of a sum.
+The rule is sufficient: it does not see dependences that cancel between two terms of a sum. The greatest coefficient on
+a column over all forms, what owing one unit of it is charged, follows the same table, and is exact for it.
 """
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from crossmargin_circuits.expression import (
     Abs,
@@ -31,56 +35,94 @@ from crossmargin_circuits.expression import (
 )
 from crossmargin_circuits.policy import Policy
 
-__all__ = ["AccountFree"]
+__all__ = ["AccountFree", "Charges"]
 
-Counted = frozenset[int]
+Greatest = Mapping[int, int]
+"""Greatest coefficient by direction, where it is not 0: column n for owing a unit of it, ~n for holding one more."""
+
+
+@dataclass(frozen=True)
+class Charges:
+    """What owing a unit is charged at most: by some form (`every`), by some account-free one (None if there is none).
+
+    Keys: n for owing a unit of column n, ~n for holding one. A charge that is not listed is 0.
+    """
+
+    every: Greatest
+    free: Greatest | None
 
 
 class AccountFree:
-    """The forms of one policy's expressions that are free of the account column."""
+    """The forms of one policy's expressions, and those of them that are free of the account column."""
 
-    def __init__(self, policy: Policy) -> None:
-        """Read a policy, whose abbreviations are looked at once."""
+    def __init__(self, policy: Policy, columns: Sequence[int] = ()) -> None:
+        """Read a policy, whose abbreviations are looked at once; columns: whose charges are of interest."""
         self._policy = policy
-        self._known: dict[tuple[str, int], Counted | None] = {}
+        self._columns = columns
+        self._known: dict[tuple[str, int], Charges] = {}
 
-    def counted(self, expression: Expression, sign: int) -> Counted | None:
-        """Return the columns that some account-free form of sign * expression counts as positive; None if it has none.
+    def charges(self, expression: Expression, sign: int) -> Charges:
+        """Return the charges of sign * expression.
 
-        sign: 1 for a concave expression, -1 for a convex one, so that sign * expression is concave.
+        sign: 1 for a concave expression, -1 for a convex one, so that sign * expression is concave. An expression of
+        another curvature has no free form.
         """
         match expression:
             case Linear(name):
-                coefficients = self._policy.array(name).coefficients
-                if coefficients[0]:
-                    return None
-                return frozenset(number for number, c in enumerate(coefficients) if sign * c > 0)
+                return self._linear(self._policy.array(name).coefficients, sign)
             case Reference(name):
                 if (name, sign) not in self._known:
                     self._known[name, sign] = self._definition(name, sign)
                 return self._known[name, sign]
             case Scale(by, of):
-                return self.counted(of, sign if by > 0 else -sign)
+                inner = self.charges(of, sign if by > 0 else -sign)
+                return Charges(_scaled(inner.every, abs(by)), inner.free and _scaled(inner.free, abs(by)))
             case Sum(of):
-                return _added([self.counted(child, sign) for child in of], len(of))
+                return _combined([self.charges(child, sign) for child in of], len(of), sum)
             case Max(of) | Min(of):
                 least = isinstance(expression, Min) == (sign > 0)
-                return _added([self.counted(child, sign) for child in of], 1) if least else None
+                return _combined([self.charges(child, sign) for child in of], 1 if least else len(of) + 1, max)
             case SumLargest(count, of):
-                return _added([self.counted(child, sign) for child in of], count) if sign < 0 else None
+                needed = count if sign < 0 else len(of) + 1
+                return _combined([self.charges(child, sign) for child in of], needed, _sum_of_largest(count))
             case Abs(of):
-                return (self.counted(of, 1) or Counted()) | (self.counted(of, -1) or Counted()) if sign < 0 else None
+                sides = [_ZERO, self.charges(of, 1), self.charges(of, -1)]
+                return _combined(sides, 1 if sign < 0 else len(sides) + 1, max)
             case PositivePart(of):
-                return self.counted(of, sign) or Counted() if sign < 0 else None
+                return _combined([_ZERO, self.charges(of, sign)], 1 if sign < 0 else 3, max)
 
-    def _definition(self, name: str, sign: int) -> Counted | None:
+    def _linear(self, coefficients: Sequence[int], sign: int) -> Charges:
+        charged: dict[int, int] = {}
+        for number in self._columns:
+            if coefficients[number]:
+                charged[number], charged[~number] = sign * coefficients[number], -sign * coefficients[number]
+        return Charges(charged, None if coefficients[0] else charged)
+
+    def _definition(self, name: str, sign: int) -> Charges:
         definition = self._policy.definition(name)
         if definition.role.is_auxiliary:
-            return self.counted(PositivePart(definition.expression), sign)
-        return self.counted(definition.expression, sign)
+            return self.charges(PositivePart(definition.expression), sign)
+        return self.charges(definition.expression, sign)
 
 
-def _added(operands: list[Counted | None], needed: int) -> Counted | None:
-    """Return the columns of all operands that have a form, where at least `needed` of them do."""
-    found = [operand for operand in operands if operand is not None]
-    return Counted().union(*found) if len(found) >= needed else None
+_ZERO = Charges({}, {})
+
+
+def _combined(operands: Sequence[Charges], needed: int, take: Callable[[Iterable[int]], int]) -> Charges:
+    """Return the charges over all operands, and over the free ones where at least `needed` of them have any."""
+    free = [operand.free for operand in operands if operand.free is not None]
+    every = _taken([operand.every for operand in operands], take)
+    return Charges(every, _taken(free, take) if len(free) >= needed else None)
+
+
+def _taken(operands: Sequence[Greatest], take: Callable[[Iterable[int]], int]) -> Greatest:
+    directions = set().union(*operands)
+    return {each: take([operand.get(each, 0) for operand in operands]) for each in directions}
+
+
+def _sum_of_largest(count: int) -> Callable[[Iterable[int]], int]:
+    return lambda values: sum(sorted(values)[-count:])
+
+
+def _scaled(charged: Greatest, factor: int) -> Greatest:
+    return {each: factor * charge for each, charge in charged.items()}

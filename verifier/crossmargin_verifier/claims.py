@@ -10,6 +10,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from crossmargin_circuits.compile import CompiledPolicy
+from crossmargin_circuits.derivation import Least
 from crossmargin_circuits.evaluate import scenario_leaves
 from crossmargin_circuits.expression import Expression, Reference, Scale, Sum
 from crossmargin_circuits.layout import Column, ColumnKind
@@ -201,16 +202,21 @@ def _credit_claims(each: JudgedStatement) -> list[Claim]:
     """Return failing claims for what would give made-up accounts collateral, or debts that cost them nothing.
 
     Equity, shortfall and constraints must be bounded whatever the account column holds, of which an account that nobody
-    checks may hold any amount; rows must value an entry value as the balance of its asset; and equity must count every
-    balance and entry value as positive.
+    checks may hold any amount; owing must then cost as much as with one account; rows must value an entry value as the
+    balance of its asset; and equity must count every balance and entry value as positive.
     """
     layout, rows = each.policy.layout, each.verified.relation.rows
     claims = []
     dependent = sum(1 for row in rows if row.base[0])
     credited = _credited(each.policy)
+    solvency = states_solvency(each.policy)
+    cheaper = _cheaper(each.policy) if solvency and not credited else []
     if credited:
         meaning = "has no bound free of the account column, of which made-up accounts may hold any amount"
         claims.append(Claim(f"{each.name}: credit", Result.FAIL, line(credited[0]), meaning))
+    elif cheaper:
+        meaning = "equity charges owing it in full only with the account column: made-up accounts could owe it for less"
+        claims.append(Claim(f"{each.name}: account column", Result.FAIL, ", ".join(cheaper[:5]), meaning))
     elif dependent:
         claims.append(
             Claim(
@@ -228,7 +234,7 @@ def _credit_claims(each: JudgedStatement) -> list[Claim]:
     if uneven:
         meaning = "valued otherwise than the balance of its asset: owing one and holding the other would be collateral"
         claims.append(Claim(f"{each.name}: entry values", Result.FAIL, ", ".join(uneven[:5]), meaning))
-    worthless = _worthless(each.policy) if states_solvency(each.policy) else []
+    worthless = _worthless(each.policy) if solvency else []
     if worthless:
         meaning = "not counted as positive in equity: a made-up account could owe any amount of it, or gain by owing it"
         claims.append(Claim(f"{each.name}: columns", Result.FAIL, ", ".join(worthless[:5]), meaning))
@@ -240,7 +246,23 @@ def _credited(policy: Policy) -> list[str]:
     free = AccountFree(policy)
     judged = [(each.name, each.expression, -1) for each in policy.with_role(Role.SHORTFALL)]
     judged += [(each.name, each.expression, 1) for each in policy.constraints]
-    return [name for name, expression, sign in judged if free.counted(expression, sign) is None]
+    return [name for name, expression, sign in judged if free.charges(expression, sign).free is None]
+
+
+def _cheaper(policy: Policy) -> list[str]:
+    """Return columns of which owing a unit is charged more in some form of equity than in every account-free one.
+
+    Owing is holding less, or more, whichever equity charges; a made-up number of accounts satisfies all other forms.
+    """
+    numbers = range(1, len(policy.layout))
+    charges = AccountFree(policy, numbers).charges(Reference("equity"), 1)
+    free = charges.free or {}
+    found = {
+        number if number > 0 else ~number
+        for number, charge in charges.every.items()
+        if charge > max(0, free.get(number, 0))
+    }
+    return [policy.layout.columns[number].key for number in sorted(found)]
 
 
 def _worthless(policy: Policy) -> list[str]:
@@ -249,14 +271,18 @@ def _worthless(policy: Policy) -> list[str]:
     Only forms free of the account column count as positive ones: any other a made-up number of accounts satisfies.
     """
     equity = Reference("equity")
-    positive = AccountFree(policy).counted(equity, 1) or frozenset()
+    columns = [
+        number
+        for number, column in enumerate(policy.layout.columns)
+        if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY)
+    ]
+    positive = AccountFree(policy, columns).charges(equity, 1).free or {}
     signs = {(name, factor > 0) for name, factor in scenario_leaves(policy, equity)}
     forms = [(policy.array(name).coefficients, 1 if above else -1) for name, above in signs]
     return [
-        column.key
-        for number, column in enumerate(policy.layout.columns)
-        if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY)
-        and (number not in positive or any(sign * form[number] < 0 for form, sign in forms))
+        policy.layout.columns[number].key
+        for number in columns
+        if positive.get(number, 0) <= 0 or any(sign * form[number] < 0 for form, sign in forms)
     ]
 
 
@@ -270,7 +296,9 @@ def _debt_row(compiled: CompiledPolicy, balance: int, debt: Definition) -> Row |
     asset = columns[balance].name
     auxiliary = compiled.auxiliary_of[debt.name]
     helper = tuple(int(number == auxiliary) for number in range(len(relation.auxiliaries)))
-    for row in relation.rows:
+    derivation = compiled.derivations[auxiliary]
+    # No other row has a positive coefficient on it alone; a stranger's policy may have many rows and many debts.
+    for row in [relation.rows[number] for number in (derivation.rows if isinstance(derivation, Least) else ())]:
         fits = all(
             coefficient == int(column.name == asset)
             for column, coefficient in zip(columns, row.base, strict=True)
