@@ -13,7 +13,7 @@ by k and the weights are in the risk arrays. Expected shortfall: Acerbi, Tasche 
 article 28 (1) (b). Mixed with a stressed part it has the shape of CME's SPAN 2.
 
 A volatility moves by volatility_beta times the price move of its underlying, but not below a tenth of itself; without
-a beta it stays. Underlyings need prices in history.csv; another asset moves if it has prices there and is not `still`.
+a beta it stays. Underlyings and other assets need prices in history.csv, but for assets that are stated to be `still`.
 Stablecoins are better held still and charged by haircut or depeg: their daily moves are a few quanta of a unit, and k
 rounded arrays are added up.
 
@@ -36,6 +36,7 @@ from crossmargin.fields import ExactDecimal, Frozen, Instant, Listed, Name, Whol
 from crossmargin.history import PriceHistory
 from crossmargin.instruments import Kind
 from crossmargin.models.base import ModelConfig
+from crossmargin.models.collateral import foreign_asset
 from crossmargin.models.terms import Terms, added
 from crossmargin.returns import check_history, exact_move, filtered_moves, moves, rows_between
 from crossmargin.scenarios import Scenario
@@ -143,12 +144,23 @@ class ExpectedShortfallModel(ModelConfig):
             for name in self.volatility_beta
             if name not in catalogue.underlyings
         ]
-        others = {asset.name for asset in catalogue.assets} - {*catalogue.underlyings}
-        problems += [
-            InputError(f"{name} is not an asset beside the underlyings", mend="remove it", field=f"still[{number}]")
-            for number, name in enumerate(self.still)
-            if name not in others
-        ]
+        others = [asset.name for asset in catalogue.whole_assets if asset.name not in catalogue.underlyings]
+        for number, name in enumerate(self.still):
+            field = f"still[{number}]"
+            if name in catalogue.underlyings:
+                problems.append(InputError(f"{name} is an underlying, which moves", mend="remove it", field=field))
+            elif name not in others:
+                problems.append(foreign_asset(catalogue, name, field))
+        if setting.history is not None:
+            problems += [
+                InputError(
+                    f"history.csv has no prices of {name}, and nothing says that it stands still",
+                    mend=f"add a column {name} to history.csv, or {name} to still",
+                    field="still",
+                )
+                for name in setting.history.missing(others)
+                if name not in self.still
+            ]
         rows = self.observations + self.horizon_days
         problems += check_history(setting.history, catalogue.underlyings, rows, as_of, "observations")
         if problems or setting.history is None:
@@ -217,7 +229,7 @@ class ExpectedShortfallModel(ModelConfig):
     def _names(self, setting: Setting) -> tuple[str, ...]:
         """Return what moves: the underlyings, and the other assets that have prices and are not still."""
         known = () if setting.history is None else setting.history.prices
-        others = [asset.name for asset in setting.catalogue.assets if asset.name in known]
+        others = [asset.name for asset in setting.catalogue.whole_assets if asset.name in known]
         return tuple(
             name for name in dict.fromkeys((*setting.catalogue.underlyings, *others)) if name not in self.still
         )
@@ -271,7 +283,8 @@ class ExpectedShortfallModel(ModelConfig):
         counts = sum(part.count for part in self._parts(setting))
         catalogue = setting.catalogue
         quanta = np.abs(unit_values(catalogue, setting.market)) / float(self.value_unit.quantum)
-        settled = catalogue.settlement_of_columns()
+        priced = {asset.name: asset.priced_as for asset in catalogue.assets}
+        settled = [priced.get(name, "") for name in catalogue.settlement_of_columns()]
         names = self._names(setting)
         for number, column in enumerate(catalogue.layout().columns):
             if column.kind is ColumnKind.ACCOUNT or settled[number] not in names:

@@ -58,7 +58,7 @@ HISTORY = random_history()
 
 
 def venue(history: PriceHistory | None = HISTORY) -> Setting:
-    """Swaps of one coin on BTC and ETH, and a call on BTC; USDC, which has no history and so does not move."""
+    """Swaps of one coin on BTC and ETH, and a call on BTC; USDC, which has no history and stands still."""
 
     def contract(name: str, underlying: str, **more: str) -> dict[str, str]:
         return {
@@ -108,6 +108,7 @@ def model(**more: Any) -> ExpectedShortfallModel:
             "staleness_limit_seconds": 600,
             "tail": "0.1",
             "observations": 40,
+            "still": ["USDC"],
             "statements": [{"name": "initial", "factor": "1"}, {"name": "maintenance", "factor": "0.8"}],
             **more,
         }
@@ -318,7 +319,8 @@ def stressed(first: datetime, until: datetime, tail: str) -> dict[str, Any]:
         ({"observations": 70}, SETTING, "observations", "61 rows up to as_of, the model needs 71"),
         ({"horizon_days": 22}, SETTING, "observations", "61 rows up to as_of, the model needs 62"),
         ({"volatility_beta": {"XRP": "1"}}, SETTING, "volatility_beta.XRP", "XRP is not an underlying"),
-        ({"still": ["USDC", "BTC"]}, SETTING, "still[1]", "BTC is not an asset beside the underlyings"),
+        ({"still": []}, SETTING, "still", "no prices of USDC, and nothing says that it stands still"),
+        ({"still": ["USDC", "BTC"]}, SETTING, "still[1]", "BTC is an underlying, which moves"),
         (stressed(AS_OF - 9 * DAY, AS_OF, "0.5"), SETTING, "", ""),
         (
             stressed(AS_OF - 10 * DAY, AS_OF, "0.5"),
