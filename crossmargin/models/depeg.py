@@ -5,7 +5,8 @@ settled in them, at unchanged quotes: with V_a as in crossmargin/models/collater
 
     pnl_k(x) = -sum_a d_ka V_a(x)
 
-An account that owes an asset loses when it rises. For every named asset that is more than 0.1 % below its peg of 1 USD
+Options are left out of V_a: they are worth an amount of USD, which is paid in as much of the asset as it takes. An
+account that owes an asset loses when it rises. For every named asset that is more than 0.1 % below its peg of 1 USD
 there is one more scenario in which it alone returns to it, pnl = (1 / price - 1) V_a(x).
 
     charge = factor * max(0, -pnl_1(x), .., -pnl_K(x))
