@@ -22,7 +22,7 @@ from scipy.sparse import csr_array
 
 from crossmargin.crowding import Crowding, crowding_of
 from crossmargin.engine import Margin, evaluate
-from crossmargin.errors import InputErrors
+from crossmargin.errors import InputError, InputErrors
 from crossmargin.history import PriceHistory
 from crossmargin.models import ModelConfig, build_policy
 from crossmargin.models.base import CROWDING, StatementConfig
@@ -110,18 +110,25 @@ def replay(
     are replayed, but none for which the model does not have enough history yet.
 
     Raises:
-        InputErrors: what the model lacks even at the end of the path, or at a time after it had it. InputError: a
-        value that the quantum cannot hold, or a range that reaches a price of zero. LimitError: a record beyond a
-        column's limit.
+        InputError: a path without any of the names, a value that the quantum cannot hold, or a range that reaches a
+        price of zero. InputErrors: what the model lacks even at the end of the path, or at a time after it had it.
+        LimitError: a record beyond a column's limit.
     """
     setting = resolved(setting, model.oracle)
+    moving = setting.catalogue.underlyings if names is None else tuple(names)
+    if moving and len(path.missing(moving)) == len(moving):
+        raise InputError(
+            f"the path has no prices of {', '.join(moving)}: nothing would move",
+            mend="add a column for each to the file of the path",
+            field="prices",
+        )
     steps: list[Step] = []
     crowding: Crowding | None = None
     for number, time in enumerate(path.times):
         if number < first:
             continue
         records = books(time) if callable(books) else books
-        here = setting_at(setting, path, number, setting.catalogue.underlyings if names is None else names)
+        here = setting_at(setting, path, number, moving)
         before = crowding
         if model.thresholds:
             crowding = opened_crowding(here, model, records)

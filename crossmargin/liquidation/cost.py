@@ -16,8 +16,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
+from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, WholeNumber, between, refuse
-from crossmargin.instruments import Instrument
+from crossmargin.instruments import Catalogue, Instrument
 from crossmargin.liquidation.trades import Trade, price_of, value_per_lot
 from crossmargin.setting import Setting
 from crossmargin.valuation import unit_values
@@ -57,6 +58,16 @@ class ClosingCost(Frozen):
             if any(step.lots is None for step in steps[:-1]):
                 raise refuse(f"a step of {name} without lots is not the last one", "state its lots", f"depth.{name}")
         return self
+
+    def check(self, catalogue: Catalogue) -> list[InputError]:
+        """Return the names that are no instruments, whose costs would apply to nothing; the field is stated."""
+        known = {each.name for each in catalogue.instruments}
+        return [
+            InputError(f"{name} is not an instrument", mend="remove it or correct the name", field=f"{section}.{name}")
+            for section, names in (("fees", self.fees), ("depth", self.depth))
+            for name in names
+            if name not in known
+        ]
 
     def fee_of(self, name: str) -> Fraction:
         """Return the fee rate of an instrument."""

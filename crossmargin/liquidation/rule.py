@@ -9,6 +9,7 @@ Liquidation asks the same rule in many markets (prices that move) and at several
 from dataclasses import dataclass
 from decimal import Decimal
 
+from crossmargin.errors import InputError
 from crossmargin.models.base import ModelConfig, StatementConfig
 from crossmargin.models.statement import build_policy
 from crossmargin.setting import Setting
@@ -17,6 +18,9 @@ from crossmargin_circuits.expression import Expression, Reference, Scale, Sum
 from crossmargin_circuits.policy import Policy, Role
 
 __all__ = ["Rule", "equity_of", "excess_of", "requirement_of"]
+
+MOST_FACTOR = Decimal(100)
+"""Largest factor of a statement."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,19 @@ class Rule:
         """Return the rule with its requirement times 1 + buffer.
 
         Raises:
-            InputError: no such statement. ValueError: a buffer that leaves no factor in 0 < factor <= 100.
+            InputError: no such statement, or a buffer that leaves no factor in 0 < factor <= 100.
         """
         if buffer == 0:
             return self
-        return self._with(factor=self.model.factor_of(self.statement) * (1 + buffer), strict=self.model.strict)
+        factor = self.model.factor_of(self.statement) * (1 + buffer)
+        if not 0 < factor <= MOST_FACTOR:
+            raise InputError(
+                f"a buffer of {buffer:f} on statement {self.statement} makes a factor of {factor:f}",
+                file="model.yaml",
+                field="statements",
+                mend=f"choose a buffer that leaves a factor above 0 and up to {MOST_FACTOR}",
+            )
+        return self._with(factor=factor, strict=self.model.strict)
 
     @property
     def strict(self) -> "Rule":

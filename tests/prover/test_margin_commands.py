@@ -219,3 +219,65 @@ def test_show_and_explain_draw(kind: str, tmp_path: Path) -> None:
         file = tmp_path / f"{name}.{kind}"
         assert run(name, "--book", small, *arguments, "--plot", file).exit_code == 0
         assert file.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("statement", ["coverage", "crowding"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("show", "statement"), ("stress", "statement"), ("liquidation", "initial"), ("liquidation", "maintenance")],
+)
+def test_a_statement_without_a_requirement_is_refused(command: str, option: str, statement: str) -> None:
+    move = ("--price", "BTC=-0.1") if command == "stress" else ()
+    model = MODELS / "contagion_scenario.yaml"
+    result = run(command, "--book", BOOK, "--model", model, *move, f"--{option}", statement)
+    assert result.exit_code == 2
+    assert f"{statement} has no requirement; choose a margin statement" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "field"),
+    [
+        ("fee_rate: '0.1'\nfees: {BTC-PERPETUAL: '0.1', BTC-PERP: '0.2'}\n", 2, "fees.BTC-PERP"),
+        ("depth:\n  BTC-PERP: [{slippage: '0.1'}]\n", 2, "depth.BTC-PERP"),
+    ],
+)
+def test_costs_of_what_is_no_instrument_are_refused(tmp_path: Path, text: str, line: int, field: str) -> None:
+    """They would apply to nothing, and the plan would be taken for one at these costs."""
+    costs = tmp_path / "costs.yaml"
+    costs.write_text(text, encoding="utf-8")
+    result = run("liquidation", "--book", BOOK, "--account", BANKRUPT, "--costs", costs)
+    assert result.exit_code == 1
+    assert f"costs.yaml, line {line}, {field}: BTC-PERP is not an instrument" in result.stderr
+
+
+def test_a_shock_of_nothing_is_refused_where_it_stands(tmp_path: Path) -> None:
+    shocks = tmp_path / "shocks.yaml"
+    shocks.write_text("shocks:\n- {name: a, prices: {BTC: '-0.1'}}\n- {name: b, prices: {XYZ: '-0.1'}}\n", "utf-8")
+    result = run("stress", "--book", BOOK, "--shocks", shocks, "--price", "QQQ=0.1")
+    assert result.exit_code == 1
+    assert "shocks.yaml, line 3, shocks[1].prices.XYZ: nothing follows XYZ" in result.stderr
+    assert "command line, prices.QQQ: nothing follows QQQ" in result.stderr
+
+
+def test_a_path_of_other_names_is_refused(tmp_path: Path) -> None:
+    """Nothing would move, and margin that never moves would be shown."""
+    path = tmp_path / "path.csv"
+    path.write_text("time,XBT\n2025-03-27T08:00:00Z,85000\n2025-03-28T08:00:00Z,86000\n", "utf-8")
+    result = run("replay", "--book", BOOK, "--history", path)
+    assert result.exit_code == 1
+    assert "the path has no prices of BTC, ETH, SOL: nothing would move" in result.stderr
+
+
+def test_a_book_of_empty_accounts_is_drawn(tmp_path: Path) -> None:
+    plot = tmp_path / "empty.svg"
+    assert run("show", "--book", EXAMPLES / "edges" / "all-accounts-empty", "--plot", plot).exit_code == 0
+    assert plot.stat().st_size > 0
+
+
+def test_a_buffer_beyond_every_factor_is_refused(tmp_path: Path) -> None:
+    model = tmp_path / "high.yaml"
+    text = (MODELS / "scenario_portfolio_margin.yaml").read_text(encoding="utf-8")
+    model.write_text(text.replace('factor: "0.8"', 'factor: "60"'), encoding="utf-8")
+    options = ("--account", BANKRUPT, "--model", model, "--buffer", "1")
+    result = run("liquidation", "--book", BOOK, *options)
+    assert (result.exit_code, "makes a factor of 120" in result.stderr) == (1, True)

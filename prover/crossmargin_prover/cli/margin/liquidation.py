@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from crossmargin.engine import evaluate
-from crossmargin.errors import InputError
+from crossmargin.errors import InputError, InputErrors
 from crossmargin.liquidation.cost import ClosingCost
 from crossmargin.liquidation.plan import NoPlanError, Plan, least_cost_plan
 from crossmargin.liquidation.price import bankruptcy_prices, liquidation_prices
@@ -23,7 +23,7 @@ from crossmargin.totals import total_of
 from crossmargin.units import parse_decimal
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import ValueUnit
-from crossmargin_prover.cli.margin.options import json_option, load_with, model_option
+from crossmargin_prover.cli.margin.options import json_option, load_with, margin_statement, model_option
 from crossmargin_prover.cli.output import (
     book_option,
     console,
@@ -42,15 +42,27 @@ __all__ = ["liquidation"]
 @click.command(short_help="Margin calls, liquidation prices, partial liquidation plans.")
 @book_option
 @click.option("--account", help="Liquidation price of each position of this account, and the plan that restores it.")
-@click.option("--initial", default="initial", show_default=True, help="Statement below which an account is called.")
-@click.option("--maintenance", default="maintenance", show_default=True, help="Statement below which it is liquidated.")
+@click.option(
+    "--initial",
+    default="initial",
+    show_default=True,
+    callback=margin_statement,
+    help="Statement below which an account is called.",
+)
+@click.option(
+    "--maintenance",
+    default="maintenance",
+    show_default=True,
+    callback=margin_statement,
+    help="Statement below which it is liquidated.",
+)
 @click.option("--buffer", default="0", show_default=True, help="Part of the requirement that a plan restores on top.")
 @click.option(
     "--costs",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="File with the cost of closing: fees, slippage, depth, automation. [default: free]",
 )
-@click.option("--top", default=10, show_default=True, help="How many accounts to list.")
+@click.option("--top", default=10, show_default=True, type=click.IntRange(0), help="How many accounts to list.")
 @model_option
 @json_option
 @reject_option
@@ -75,7 +87,8 @@ def liquidation(
     \b
     Examples:
       crossmargin margin liquidation --book examples/book
-      crossmargin margin liquidation --book examples/book --account e383c1cf5fb6e39f8c0b71eb402202da --buffer 0.1
+      crossmargin margin liquidation --book examples/book --account e383c1cf5fb6e39f8c0b71eb402202da
+        --buffer 0.1
     """
     try:
         share = parse_decimal(buffer)
@@ -90,8 +103,16 @@ def liquidation(
     if account is None:
         _show_book(inputs, called, liquidated, unit, top, as_json)
         return
-    cost = ClosingCost() if costs is None else load_model(costs, ClosingCost)[0]
+    cost = ClosingCost() if costs is None else _cost(costs, inputs)
     _show_account(inputs, liquidated, account, share, cost, unit, as_json)
+
+
+def _cost(file: Path, inputs: Inputs) -> ClosingCost:
+    cost, document = load_model(file, ClosingCost)
+    problems = cost.check(inputs.catalogue)
+    if problems:
+        raise InputErrors([each.at(file=document.file, line=document.line(each.field)) for each in problems])
+    return cost
 
 
 def _show_book(inputs: Inputs, called: Rule, liquidated: Rule, unit: ValueUnit, top: int, as_json: bool) -> None:

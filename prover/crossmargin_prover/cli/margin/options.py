@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from crossmargin.errors import InputErrors
 from crossmargin.loading import Inputs, Parameters, load_margin_model
 from crossmargin.models import ModelConfig
-from crossmargin.models.base import COVERAGE
+from crossmargin.models.base import COVERAGE, CROWDING
 from crossmargin.models.statement import check_setting
 from crossmargin.setting import Setting
 from crossmargin.stress import Shock
@@ -20,6 +20,7 @@ __all__ = [
     "json_option",
     "load_models",
     "load_with",
+    "margin_statement",
     "model_option",
     "models_option",
     "moves_options",
@@ -29,9 +30,14 @@ __all__ = [
 ]
 
 
-def _margin_statement(context: click.Context, option: click.Parameter, value: str) -> str:
-    if value == COVERAGE:
-        raise click.BadParameter("coverage has no requirement; choose a margin statement")
+def margin_statement(context: click.Context, option: click.Parameter, value: str) -> str:
+    """Return the name of a statement that may have a requirement.
+
+    Raises:
+        click.BadParameter: one that has none.
+    """
+    if value in (COVERAGE, CROWDING):
+        raise click.BadParameter(f"{value} has no requirement; choose a margin statement")
     return value
 
 
@@ -39,7 +45,7 @@ statement_option = click.option(
     "--statement",
     default="maintenance",
     show_default=True,
-    callback=_margin_statement,
+    callback=margin_statement,
     help="Statement of the model to evaluate.",
 )
 model_option = click.option(

@@ -51,7 +51,8 @@ def draw_distribution(file: Path, result: Margin, policy: Policy) -> None:
         if pairs:
             ends = [min(min(pair) for pair in pairs), max(max(pair) for pair in pairs)]
             panel.plot(ends, ends, color=COLOURS[6], linewidth=0.8)
-        panel.set(xscale="log", yscale="log", xlabel=f"requirement, {unit.currency}", ylabel=f"equity, {unit.currency}")
+            panel.set(xscale="log", yscale="log")
+        panel.set(xlabel=f"requirement, {unit.currency}", ylabel=f"equity, {unit.currency}")
         panel.set_title(policy.title)
         panel.legend(title=f"{left_out:,} accounts without equity or requirement are not shown" if left_out else None)
 

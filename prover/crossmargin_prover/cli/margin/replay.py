@@ -67,7 +67,8 @@ def replay(
 
     \b
     Example:
-      crossmargin margin replay --book examples/book --model examples/models/dynamic_scenario.yaml --plot replay.svg
+      crossmargin margin replay --book examples/book --model examples/models/dynamic_scenario.yaml
+        --plot replay.svg
     """
     inputs = load(book, reject_bad_accounts)
     path = _path(file, inputs.history)

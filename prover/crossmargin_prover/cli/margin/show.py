@@ -37,7 +37,13 @@ __all__ = ["print_book", "show"]
 @book_option
 @model_option
 @statement_option
-@click.option("--top", default=10, show_default=True, help="How many accounts with the least excess to list.")
+@click.option(
+    "--top",
+    default=10,
+    show_default=True,
+    type=click.IntRange(0),
+    help="How many accounts with the least excess to list.",
+)
 @json_option
 @plot_option
 @reject_option

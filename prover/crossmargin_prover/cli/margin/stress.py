@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from crossmargin.errors import InputErrors
+from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading.yaml import load_model
 from crossmargin.stress import Shocks, Stressed
 from crossmargin.stress import stress as stress_book
@@ -72,13 +72,21 @@ def stress(
       crossmargin margin stress --book examples/book --shocks examples/shocks.yaml --plot stress.svg
     """
     given = shock_of(prices, volatilities)
-    shocks = [*(() if given is None else (given,)), *(() if file is None else load_model(file, Shocks)[0].shocks)]
+    stated = None if file is None else load_model(file, Shocks)
+    shocks = [*(() if given is None else (given,)), *(() if stated is None else stated[0].shocks)]
     if not shocks:
         raise click.UsageError("nothing moves: give --price, --volatility or --shocks")
     inputs = load_with(book, reject_bad_accounts, model)
-    problems = [problem for shock in shocks for problem in shock.check(inputs.setting)]
+    problems = [] if given is None else [each.at(file="command line") for each in given.check(inputs.setting)]
+    if stated is not None:
+        listed, document = stated
+        for number, shock in enumerate(listed.shocks):
+            for each in shock.check(inputs.setting):
+                field = f"shocks[{number}].{each.field}"
+                problem = InputError(each.reason, mend=each.mend, field=field)
+                problems.append(problem.at(file=document.file, line=document.line(field)))
     if problems:
-        raise InputErrors([each.at(file=file.name if file else "command line") for each in problems])
+        raise InputErrors(problems)
     found = stress_book(inputs.venue.venue, inputs.setting, inputs.model, statement, inputs.book, shocks)
     unit = ValueUnit(inputs.model.value_unit.currency, str(inputs.model.value_unit.quantum))
     fund = inputs.reserves.insurance_fund
