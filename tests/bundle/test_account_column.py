@@ -1,7 +1,7 @@
 """Rows that depend on the account column: a cap or a threshold may, collateral from made-up accounts may not."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,9 @@ def policy(
 def claims(workshop: Any, tmp_path: Path) -> Callable[..., dict[str, Claim]]:
     """Return a function that proves a policy about records of accounts, bundles it, and returns the claims."""
 
-    def prove(statement: Policy, records: list[tuple[int, ...]] = RECORDS, fund: str = "100000") -> dict[str, Claim]:
+    def prove(
+        statement: Policy, records: Sequence[tuple[int, ...]] = RECORDS, fund: str = "100000"
+    ) -> dict[str, Claim]:
         snapshot = workshop.commit(statement, records)
         compiled = compile_policy(statement)
         leaves = snapshot.manifest.leaves

@@ -159,6 +159,46 @@ def test_formula_of_many_scenarios_is_short_only_where_they_are_numbered() -> No
     assert other.count("pnl") == 21
 
 
+nested = st.recursive(
+    st.integers(0, 4).map(lambda number: Linear(f"s{number}")),
+    lambda inner: (
+        st.lists(inner, min_size=2, max_size=4).flatmap(
+            lambda of: st.integers(1, len(of)).map(lambda count: SumLargest(count, tuple(of)))
+        )
+        | st.lists(inner, min_size=1, max_size=3).map(lambda of: Sum(tuple(of)))
+        | st.lists(inner, min_size=1, max_size=3).map(lambda of: Max(tuple(of)))
+        | inner.map(lambda of: Scale(3, of))
+        | inner.map(PositivePart)
+    ),
+    max_leaves=10,
+)
+
+
+@given(nested, nested, st.integers(0, 2**32 - 1), st.lists(positions, min_size=1, max_size=5))
+def test_bounds_hold_for_every_partial_sum(
+    first: Expression, second: Expression, seed: int, records: list[tuple[int, ...]]
+) -> None:
+    """The magnitudes of all terms of a row, added up, stay within its bound, so every order of adding them does."""
+    other = Sum((SumLargest(2, (Reference("u"), Linear("s1"), Linear("s2"))), second))
+    source = policy(define(first), define(other, name="v"), seed=seed)
+    try:
+        compiled = compile_policy(source)
+    except PolicyError:
+        return
+    corners = [(1, *(10**6 if signs >> bit & 1 else -(10**6) for bit in range(3))) for signs in range(8)]
+    for record in (*records, *corners):
+        auxiliaries, slacks = compiled.witness(record)
+        assert min(slacks) >= 0
+        assert all(each <= bound for each, bound in zip(auxiliaries, compiled.auxiliary_bounds, strict=True))
+        for row, bound in zip(compiled.relation.rows, compiled.row_bounds, strict=True):
+            parts = [abs(c * x) for c, x in zip(row.base, record, strict=True)]
+            parts += [abs(c * u) for c, u in zip(row.auxiliary, auxiliaries, strict=True)]
+            assert sum(parts) <= bound
+        for name in ("u", "v"):
+            value = evaluate_expression(source, source.definition(name).expression, record)
+            assert auxiliaries[compiled.auxiliary_of[name]] == max(0, value)
+
+
 def test_coefficient_of_an_auxiliary_that_is_always_zero_is_within_the_budget() -> None:
     """Nothing but the budget bounds it: the coefficients of a relation have 128 bits in its file."""
     zero: Expression = SumLargest(2, tuple(Linear("none") for _ in range(3)))
