@@ -7,9 +7,10 @@ each underlying by the same relative move and its volatilities by theirs, as its
 also moves by the scenario's basis moves, 1 + b years. Time does not pass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -82,33 +83,12 @@ def unit_values(catalogue: Catalogue, market: Market, scenario: Scenario | None 
 
     `market` has passed `Market.check` for this catalogue.
     """
-    shock = _Shock(scenario)
-    layout = catalogue.layout()
-    values = np.zeros(len(layout), dtype=np.float64)
-    index = {name: float(quote.price) * shock.price(name) for name, quote in market.index.items()}
-    for number, column in enumerate(layout.columns):
-        if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY):
-            asset = catalogue.asset(column.name)
-            values[number] = float(asset.unit) * index[asset.priced_as]
-    first = len(layout) - len(catalogue.instruments)
-    options: list[int] = []
-    for number, item in enumerate(catalogue.instruments, start=first):
-        if item.kind is Kind.OPTION:
-            options.append(number)
-            continue
-        per_lot = float(item.lot * item.contract_size)
-        mark = float(market.marks[item.name].price) * shock.price(item.underlying) * shock.basis(item, market)
-        quoted = mark if item.contract is Contract.LINEAR else -1.0 / mark
-        values[number] = per_lot * quoted * index[item.settlement]
-    if options:
-        inputs = _inputs([catalogue.instruments[number - first] for number in options], market, index, shock)
-        values[options] = inputs.size * inputs.prices
-    return values
+    return _columns(catalogue, market).values(scenario)
 
 
 def option_inputs(items: Sequence[Instrument], market: Market) -> OptionInputs:
     """Return what Black-76 reads of options now; of an expired one the index as forward, and no time."""
-    return _inputs(items, market, {name: float(quote.price) for name, quote in market.index.items()}, _Shock(None))
+    return _Options(items, market).inputs(None)
 
 
 def scenario_pnl(catalogue: Catalogue, market: Market, scenario: Scenario, now: Floats | None = None) -> Floats:
@@ -141,57 +121,130 @@ def check_option_marks(catalogue: Catalogue, market: Market) -> list[InputError]
     return problems
 
 
-class _Shock:
-    """What a scenario does to prices and volatilities; without one nothing."""
+class _Names:
+    """Underlyings or assets of a number of columns, to look up how far each of them moves."""
 
-    def __init__(self, scenario: Scenario | None) -> None:
-        self._scenario = scenario
-        moves = {} if scenario is None else scenario.price_moves
-        self._factors = {name: float(1 + move) for name, move in moves.items()}
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = list(dict.fromkeys(names))
+        places = {name: place for place, name in enumerate(self._names)}
+        self._place = np.array([places[name] for name in names], dtype=np.int64)
 
-    def price(self, name: str) -> float:
-        return self._factors.get(name, 1.0)
+    def spread(self, of: Callable[[str], float]) -> Floats:
+        """Return a figure of each column's name, (n,)."""
+        result: Floats = np.array([of(name) for name in self._names], dtype=np.float64)[self._place]
+        return result
 
-    def basis(self, item: Instrument, market: Market) -> float:
-        if self._scenario is None or item.underlying not in self._scenario.basis_moves:
-            return 1.0
-        return 1 + float(self._scenario.basis_moves[item.underlying]) * market.years(item)
-
-    def volatility(self, stated: float, item: Instrument, market: Market) -> float:
-        move = self._scenario and self._scenario.volatility_moves.get(item.underlying)
-        if self._scenario is None or not move:
-            return stated
-        if self._scenario.volatility_term is None:
-            return stated * float(1 + move)
-        return self._scenario.volatility_term.moved(stated, float(move), market.years(item))
+    def factors(self, moves: Mapping[str, Fraction]) -> Floats:
+        """Return 1 + move of each column's name, (n,)."""
+        return self.spread(lambda name: float(1 + moves[name]) if name in moves else 1.0)
 
 
-def _forwards(items: Sequence[Instrument], market: Market, index: dict[str, float], shock: _Shock) -> Floats:
-    """Return the forward of each option: quoted, else index * exp(rate * years); moved with underlying and basis."""
-    rate = float(market.rates.get(RATE_CURRENCY, Decimal(0)))
-    forwards = []
-    for item in items:
-        quote = market.options.get(item.name)
-        if market.expired(item) or quote is None or quote.forward is None:
-            forward = index[item.underlying] * float(np.exp(rate * market.years(item)))
-        else:
-            forward = float(quote.forward) * shock.price(item.underlying)
-        forwards.append(forward * shock.basis(item, market))
-    return np.array(forwards, dtype=np.float64)
+class _Options:
+    """What does not move of n options, each (n,), and what it becomes in a scenario."""
+
+    def __init__(self, items: Sequence[Instrument], market: Market) -> None:
+        self._rate = float(market.rates.get(RATE_CURRENCY, Decimal(0)))
+        self._names = _Names([item.underlying for item in items])
+        self._live = np.array([not market.expired(item) for item in items], dtype=np.bool_)
+        self._years = np.array([market.years(item) for item in items], dtype=np.float64)
+        self._size = np.array([float(item.lot * item.contract_size) for item in items], dtype=np.float64)
+        self._strike = np.array([float(item.strike or Decimal(0)) for item in items], dtype=np.float64)
+        self._call = np.array([item.option is OptionType.CALL for item in items], dtype=np.bool_)
+        volatilities, forwards, carries = [], [], []
+        for item, live in zip(items, self._live.tolist(), strict=True):
+            quote = market.options.get(item.name)
+            volatilities.append(float(market.options[item.name].iv) if live else 0.0)
+            # Of an option without a forward of its own: the index and what carries it there.
+            quoted = live and quote is not None and quote.forward is not None
+            forwards.append(float(quote.forward) if quoted and quote and quote.forward is not None else np.nan)
+            carries.append(float(np.exp(self._rate * market.years(item))))
+        self._volatility, self._forward, self._carry = (np.array(each) for each in (volatilities, forwards, carries))
+        self._index = self._names.spread(lambda name: float(market.index[name].price))
+
+    def inputs(self, scenario: Scenario | None) -> OptionInputs:
+        """Return what Black-76 reads of them in a scenario."""
+        forward, volatility = np.where(np.isnan(self._forward), self._index, self._forward), self._volatility
+        if scenario is not None:
+            forward = forward * self._names.factors(scenario.price_moves)
+        forward = np.where(np.isnan(self._forward), forward * self._carry, forward)
+        if scenario is not None:
+            forward = forward * _basis(self._names, self._years, scenario)
+            volatility = self._moved(scenario)
+        return OptionInputs(self._size, forward, self._strike, volatility, self._years, self._rate, self._call)
+
+    def _moved(self, scenario: Scenario) -> Floats:
+        moves, term = scenario.volatility_moves, scenario.volatility_term
+        if term is None:
+            return self._volatility * self._names.factors(moves)
+        move = self._names.spread(lambda name: float(moves.get(name, 0)))
+        moved = self._volatility.copy()
+        for number in np.flatnonzero((move != 0) & self._live).tolist():
+            moved[number] = term.moved(float(moved[number]), float(move[number]), float(self._years[number]))
+        return moved
 
 
-def _inputs(items: Sequence[Instrument], market: Market, index: dict[str, float], shock: _Shock) -> OptionInputs:
-    """Return what Black-76 reads of options after a shock; `index` has moved already."""
-    volatilities = [
-        0.0 if market.expired(item) else shock.volatility(float(market.options[item.name].iv), item, market)
-        for item in items
-    ]
-    return OptionInputs(
-        size=np.array([float(item.lot * item.contract_size) for item in items]),
-        forward=_forwards(items, market, index, shock),
-        strike=np.array([float(item.strike or Decimal(0)) for item in items]),
-        volatility=np.array(volatilities),
-        years=np.array([market.years(item) for item in items]),
-        rate=float(market.rates.get(RATE_CURRENCY, Decimal(0))),
-        call=np.array([item.option is OptionType.CALL for item in items]),
-    )
+class _Columns:
+    """What does not move of the columns of a catalogue in a market, read once for many scenarios."""
+
+    def __init__(self, catalogue: Catalogue, market: Market) -> None:
+        layout = catalogue.layout()
+        self._width = len(layout)
+        assets = [
+            (number, catalogue.asset(column.name))
+            for number, column in enumerate(layout.columns)
+            if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY)
+        ]
+        self._cash = np.array([number for number, _ in assets], dtype=np.int64)
+        self._unit = np.array([float(asset.unit) for _, asset in assets], dtype=np.float64)
+        self._price, self._priced = _prices([asset.priced_as for _, asset in assets], market)
+        numbered = list(enumerate(catalogue.instruments, start=self._width - len(catalogue.instruments)))
+        dated = [(number, item) for number, item in numbered if item.kind is not Kind.OPTION]
+        self._futures = np.array([number for number, _ in dated], dtype=np.int64)
+        self._size = np.array([float(item.lot * item.contract_size) for _, item in dated], dtype=np.float64)
+        self._mark = np.array([float(market.marks[item.name].price) for _, item in dated], dtype=np.float64)
+        self._linear = np.array([item.contract is Contract.LINEAR for _, item in dated], dtype=np.bool_)
+        self._years = np.array([market.years(item) for _, item in dated], dtype=np.float64)
+        self._followed = _Names([item.underlying for _, item in dated])
+        self._index, self._settled = _prices([item.settlement for _, item in dated], market)
+        options = [(number, item) for number, item in numbered if item.kind is Kind.OPTION]
+        self._options = np.array([number for number, _ in options], dtype=np.int64)
+        self._priced_options = _Options([item for _, item in options], market)
+
+    def values(self, scenario: Scenario | None) -> Floats:
+        """Return the USD value of one unit of every column, float64[V]."""
+        price, mark, index = self._price, self._mark, self._index
+        if scenario is not None:
+            moves = scenario.price_moves
+            price = price * self._priced.factors(moves)
+            mark = mark * self._followed.factors(moves) * _basis(self._followed, self._years, scenario)
+            index = index * self._settled.factors(moves)
+        values = np.zeros(self._width, dtype=np.float64)
+        values[self._cash] = self._unit * price
+        values[self._futures] = self._size * np.where(self._linear, mark, -1.0 / mark) * index
+        if len(self._options):
+            inputs = self._priced_options.inputs(scenario)
+            values[self._options] = inputs.size * inputs.prices
+        return values
+
+
+def _columns(catalogue: Catalogue, market: Market) -> _Columns:
+    """Return what was read last, where it is of this catalogue and market: scenarios come by the hundred."""
+    for known, of, columns in _LAST:
+        if known is catalogue and of is market:
+            return columns
+    columns = _Columns(catalogue, market)
+    _LAST[:] = [(catalogue, market, columns)]
+    return columns
+
+
+_LAST: list[tuple[Catalogue, Market, _Columns]] = []
+
+
+def _prices(names: Sequence[str], market: Market) -> tuple[Floats, _Names]:
+    known = _Names(names)
+    return known.spread(lambda name: float(market.index[name].price)), known
+
+
+def _basis(names: _Names, years: Floats, scenario: Scenario) -> Floats:
+    """Return 1 + move * years of what is dated, (n,)."""
+    return 1 + names.spread(lambda name: float(scenario.basis_moves.get(name, 0))) * years
