@@ -72,6 +72,7 @@ INPUTS = (
     *(f"inputs.market.options.*.{name}" for name in ("iv", "forward", "bid", "ask", "source", "time")),
     "inputs.market.rates.*",
     "inputs.model.model",
+    "inputs.model.version",
     *(f"inputs.model.scan.*.{name}" for name in ("price_range", "volatility_up", "volatility_down")),
     *(f"inputs.model.extreme.{name}" for name in ("multiple", "covered")),
     *(f"inputs.model.statements[].{name}" for name in ("name", "factor")),
