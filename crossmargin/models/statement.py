@@ -49,7 +49,8 @@ def build_policy(venue: str, setting: Setting, model: ModelConfig, statement: st
     """Return the policy of the statement of that name.
 
     Raises:
-        InputError: no such statement, feeds that give no price, or a value that the quantum cannot resolve.
+        InputError: no such statement, feeds that give no price, a value that the quantum cannot resolve, or prices of a
+        what-if at which the model does not hold (of others `check_setting` tells).
     """
     chosen = model.statement(statement)
     stated, resolution = setting.market.stated, resolve(setting, model.oracle)
@@ -67,6 +68,8 @@ def build_policy(venue: str, setting: Setting, model: ModelConfig, statement: st
         open_exposures(terms, model.thresholds)
         constraints = []
     else:
+        for problem in model.check(setting) if setting.is_moved else ():
+            raise problem.at(file="model.yaml")
         title = f"{chosen.name} margin, {model.title}"
         terms = Terms(setting, model.value_unit.quantum, model.factor_of(chosen.name), chosen.name)
         constraints = _margin(terms, model)

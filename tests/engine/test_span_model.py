@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from scipy.sparse import csr_array
 
 from crossmargin.engine import evaluate, forms
+from crossmargin.errors import InputError
 from crossmargin.instruments import Catalogue
 from crossmargin.loading import load_folder
 from crossmargin.loading.folder import load_margin_model
@@ -197,6 +198,15 @@ def test_coins_on_a_chain_are_coins(months: dict[str, Any], credit: dict[str, An
         here = requirement(setting, chosen, {**coins, "BTC": 2})
         assert requirement(setting, chosen, {**coins, "BTC.side": 2}) == pytest.approx(here)
         assert here != pytest.approx(requirement(setting, chosen, coins))
+
+
+def test_a_condition_that_fails_at_moved_prices_is_refused_there() -> None:
+    """A credit that is convex today is not where one leg has lost half its price; what is not convex has no rows."""
+    chosen = model(inter_commodity=[{**CREDIT, "rate": "0.9"}])
+    assert chosen.check(FUTURES) == []
+    moved = FUTURES.moved(Scenario(1, "apart", {"BTC": Fraction(1, 2), "ETH": Fraction(-1, 2)}, {}))
+    with pytest.raises(InputError, match=r"inter_commodity\[0\]\.rate: half the credit of one spread, 11340 USD"):
+        build_policy("test", moved, chosen, "initial")
 
 
 def convexity_violations(rule_of: Any, dimension: int, pairs: int = 20_000) -> int:
