@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from functools import cached_property
 
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.derivation import Least
@@ -16,7 +17,7 @@ from crossmargin_circuits.expression import Expression, Reference, Scale, Sum
 from crossmargin_circuits.layout import Column, ColumnKind
 from crossmargin_circuits.policy import Definition, Policy, Role
 from crossmargin_circuits.relation import Row
-from crossmargin_verifier.account_free import AccountFree
+from crossmargin_verifier.account_free import AccountFree, Charges
 from crossmargin_verifier.amounts import format_amount, format_time, format_units, unit_size
 from crossmargin_verifier.bundle import BundleManifest, DeclaredReserves
 from crossmargin_verifier.verify import VerifiedStatement
@@ -69,6 +70,19 @@ class JudgedStatement:
     def policy(self) -> Policy:
         """The policy of the statement."""
         return self.compiled.policy
+
+    @cached_property
+    def equity_charges(self) -> Charges:
+        """What equity of a statement of solvency charges for owing a unit of each column."""
+        return AccountFree(self.policy, range(1, len(self.policy.layout))).charges(Reference("equity"), 1)
+
+    @cached_property
+    def credited(self) -> list[str]:
+        """What a made-up number of accounts makes as large as wanted: equity less requirement, or a constraint."""
+        free = AccountFree(self.policy)
+        judged = [(each.name, each.expression, -1) for each in self.policy.with_role(Role.SHORTFALL)]
+        judged += [(each.name, each.expression, 1) for each in self.policy.constraints]
+        return [name for name, expression, sign in judged if free.charges(expression, sign).free is None]
 
 
 def statement_claims(each: JudgedStatement, reserves: DeclaredReserves) -> list[Claim]:
@@ -208,9 +222,9 @@ def _credit_claims(each: JudgedStatement) -> list[Claim]:
     layout, rows = each.policy.layout, each.verified.relation.rows
     claims = []
     dependent = sum(1 for row in rows if row.base[0])
-    credited = _credited(each.policy)
+    credited = each.credited
     solvency = states_solvency(each.policy)
-    cheaper = _cheaper(each.policy) if solvency and not credited else []
+    cheaper = _cheaper(each) if solvency and not credited else []
     if credited:
         meaning = "has no bound free of the account column, of which made-up accounts may hold any amount"
         claims.append(Claim(f"{each.name}: credit", Result.FAIL, line(credited[0]), meaning))
@@ -234,55 +248,42 @@ def _credit_claims(each: JudgedStatement) -> list[Claim]:
     if uneven:
         meaning = "valued otherwise than the balance of its asset: owing one and holding the other would be collateral"
         claims.append(Claim(f"{each.name}: entry values", Result.FAIL, ", ".join(uneven[:5]), meaning))
-    worthless = _worthless(each.policy) if solvency else []
+    worthless = _worthless(each) if solvency else []
     if worthless:
         meaning = "not counted as positive in equity: a made-up account could owe any amount of it, or gain by owing it"
         claims.append(Claim(f"{each.name}: columns", Result.FAIL, ", ".join(worthless[:5]), meaning))
     return claims
 
 
-def _credited(policy: Policy) -> list[str]:
-    """Return what a made-up number of accounts would make as large as wanted: equity less requirement, a constraint."""
-    free = AccountFree(policy)
-    judged = [(each.name, each.expression, -1) for each in policy.with_role(Role.SHORTFALL)]
-    judged += [(each.name, each.expression, 1) for each in policy.constraints]
-    return [name for name, expression, sign in judged if free.charges(expression, sign).free is None]
-
-
-def _cheaper(policy: Policy) -> list[str]:
+def _cheaper(each: JudgedStatement) -> list[str]:
     """Return columns of which owing a unit is charged more in some form of equity than in every account-free one.
 
     Owing is holding less, or more, whichever equity charges; a made-up number of accounts satisfies all other forms.
     """
-    numbers = range(1, len(policy.layout))
-    charges = AccountFree(policy, numbers).charges(Reference("equity"), 1)
+    charges = each.equity_charges
     free = charges.free or {}
     found = {
         number if number > 0 else ~number
         for number, charge in charges.every.items()
         if charge > max(0, free.get(number, 0))
     }
-    return [policy.layout.columns[number].key for number in sorted(found)]
+    return [each.policy.layout.columns[number].key for number in sorted(found)]
 
 
-def _worthless(policy: Policy) -> list[str]:
+def _worthless(each: JudgedStatement) -> list[str]:
     """Return balances and entry values that equity counts as negative in some form, or as positive in none.
 
     Only forms free of the account column count as positive ones: any other a made-up number of accounts satisfies.
     """
-    equity = Reference("equity")
-    columns = [
-        number
-        for number, column in enumerate(policy.layout.columns)
-        if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY)
-    ]
-    positive = AccountFree(policy, columns).charges(equity, 1).free or {}
-    signs = {(name, factor > 0) for name, factor in scenario_leaves(policy, equity)}
+    policy = each.policy
+    positive = each.equity_charges.free or {}
+    signs = {(name, factor > 0) for name, factor in scenario_leaves(policy, Reference("equity"))}
     forms = [(policy.array(name).coefficients, 1 if above else -1) for name, above in signs]
     return [
-        policy.layout.columns[number].key
-        for number in columns
-        if positive.get(number, 0) <= 0 or any(sign * form[number] < 0 for form, sign in forms)
+        column.key
+        for number, column in enumerate(policy.layout.columns)
+        if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY)
+        and (positive.get(number, 0) <= 0 or any(sign * form[number] < 0 for form, sign in forms))
     ]
 
 
