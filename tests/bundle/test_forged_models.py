@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from crossmargin_prover.signing import SigningKey
 from crossmargin_verifier.bundle import BundleManifest
 from crossmargin_verifier.check import check_bundle
 from crossmargin_verifier.errors import RejectedError
-from crossmargin_verifier.verdict import Result
+from crossmargin_verifier.verdict import Claim, Result, Verdict
 
 LAYOUT = RecordLayout(
     (
@@ -213,6 +214,18 @@ def test_statements_that_read_the_columns_differently_are_rejected(workshop: Any
     (made / "a" / "policy.json").write_bytes(other.encoded)
     with pytest.raises(RejectedError, match="V2"):
         check_bundle(made)
+
+
+@pytest.mark.timeout(60)
+def test_formula_of_many_megabytes_is_shown_in_time() -> None:
+    """Words of one letter: wrapping 20 MB of them takes half a minute."""
+    name = "n" + 240 * " a"
+    formula = str(define("u", Role.HIDDEN, Sum(tuple(Linear(name) for _ in range(40_000)))))
+    claim = Claim("m", Result.PASS, "", "")
+    verdict = Verdict("v", "s", 0, (claim,), {"m": (formula,)}, {"snapshot": "00"}, ())
+    started = monotonic()
+    assert f"\n  {formula}\n" in verdict.text
+    assert monotonic() - started < 15
 
 
 def test_nested_scaling_is_refused_before_it_takes_long() -> None:

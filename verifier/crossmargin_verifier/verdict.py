@@ -46,6 +46,10 @@ NOT_SHOWN = (
 """What no bundle shows (SPEC section 11)."""
 
 
+MAX_WRAPPED = 2**20
+"""Characters of all formulas beyond which they stand on one line each: wrapping takes more than a second for each."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """All claims about a bundle, and the digests that a reader must compare with an independent publication."""
@@ -94,10 +98,12 @@ class Verdict:
         for claim in self.claims:
             lines.append(f"  {claim.result}  {claim.name:{width}}  {claim.figures}")
             lines.append(f"        {'':{width}}{claim.meaning}")
+        short = sum(len(formula) for formulas in self.formulas.values() for formula in formulas) <= MAX_WRAPPED
         for name, formulas in self.formulas.items():
             lines += ["", f"Model of {name} (policy.json has the risk arrays)"]
             for formula in formulas:
-                lines += wrap(formula, 110, initial_indent="  ", subsequent_indent="      ")
+                indented = f"  {formula}"
+                lines += wrap(indented, 110, subsequent_indent="      ") if short else [indented]
         lines += ["", "Digests and key (compare with an independent publication)"]
         width = max(len(name) for name in self.digests)
         for name, digest in self.digests.items():
