@@ -110,6 +110,8 @@ class ContagionRule(Frozen):
         for name in self.rates:
             if name not in self.thresholds:
                 raise refuse(f"a rate for {name} and no threshold", f"add thresholds.{name}", f"rates.{name}")
+            if not self.maximum and self.rates[name]:
+                raise refuse(f"a rate for {name} and no buffer to charge it with", "raise maximum", f"rates.{name}")
         for name, weights in self.spill_over.items():
             if name in weights:
                 raise refuse(f"{name} spills over to itself", "remove it", f"spill_over.{name}.{name}")

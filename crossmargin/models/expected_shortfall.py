@@ -162,7 +162,10 @@ class ExpectedShortfallModel(ModelConfig):
                 if name not in self.still
             ]
         rows = self.observations + self.horizon_days
-        problems += check_history(setting.history, catalogue.underlyings, rows, as_of, "observations")
+        names = catalogue.underlyings
+        if setting.history is None:
+            names += tuple(name for name in others if name not in self.still)
+        problems += check_history(setting.history, names, rows, as_of, "observations")
         if problems or setting.history is None:
             return problems
         if self.stressed is not None:

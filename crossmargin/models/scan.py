@@ -25,6 +25,9 @@ from crossmargin_circuits.expression import Expression
 
 __all__ = ["ScanModel"]
 
+FINE = 100
+"""Rounding may change what a whole price range moves a unit of an asset by, by one part in this many."""
+
 
 class ScanModel(ModelConfig):
     """A model with scan ranges; every underlying needs one, an asset may have one."""
@@ -80,12 +83,28 @@ class ScanModel(ModelConfig):
                         field=f"scan.{name}",
                     )
                 )
-        problems += self._missing(setting)
+        problems += [*self._coarse(setting), *self._missing(setting)]
         if not problems:
             try:
                 self.ranges(setting)
             except InputError as error:
                 problems.append(error)
+        return problems
+
+    def _coarse(self, setting: Setting) -> list[InputError]:
+        """Return the published ranges that rounding changes: a stable coin's small unit may lose nothing in quanta."""
+        problems = []
+        for name, each in self.scan.items():
+            price = setting.market.index.get(name)
+            for asset in () if price is None else setting.catalogue.holdings(name):
+                quanta = asset.unit * price.price * each.price_range / self.value_unit.quantum
+                if quanta * 2 < FINE:
+                    reason = (
+                        f"a price range of {each.price_range:f} moves one unit of {asset.name} by {quanta:.4g} quanta: "
+                        f"rounding may change that by more than one part in {FINE}"
+                    )
+                    mend = "choose a finer value_unit.quantum or a coarser unit, or charge the asset by depeg"
+                    problems.append(InputError(reason, mend=mend, field=f"scan.{name}.price_range"))
         return problems
 
     def ranges(self, setting: Setting) -> Mapping[str, ScanRange]:

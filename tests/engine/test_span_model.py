@@ -200,6 +200,15 @@ def test_coins_on_a_chain_are_coins(months: dict[str, Any], credit: dict[str, An
         assert here != pytest.approx(requirement(setting, chosen, coins))
 
 
+@pytest.mark.parametrize(("quantum", "fits"), [("0.000001", False), ("0.00000001", False), ("0.0000000001", True)])
+def test_a_range_that_rounding_would_change_is_refused(quantum: str, fits: bool) -> None:
+    """At 10^-8 a millionth of a dollar that moves by 1.4 % loses 1.4 quanta, of which one would be charged."""
+    still = {"volatility_up": "0", "volatility_down": "0"}
+    scan = {name: {"price_range": width, **still} for name, width in {**RANGES, "USDC": "0.014"}.items()}
+    problems = model(scan=scan, value_unit={"currency": "USD", "quantum": quantum}).check(FUTURES)
+    assert [problem.field for problem in problems] == ([] if fits else ["scan.USDC.price_range"])
+
+
 def test_a_condition_that_fails_at_moved_prices_is_refused_there() -> None:
     """A credit that is convex today is not where one leg has lost half its price; what is not convex has no rows."""
     chosen = model(inter_commodity=[{**CREDIT, "rate": "0.9"}])
