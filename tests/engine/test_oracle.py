@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from crossmargin.errors import InputError, InputErrors
+from crossmargin.history import PriceHistory
 from crossmargin.liquidation.price import liquidation_prices
 from crossmargin.liquidation.rule import Rule
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
@@ -23,6 +24,7 @@ from crossmargin.models import build_policy, parse_model, rebuild_policy
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.oracle import OracleRule, Resolution, ResolvedPrice, resolve, widened
 from crossmargin.models.statement import check_setting
+from crossmargin.replay import setting_at
 from crossmargin.scenarios import ScanRange, Scenario
 from crossmargin.setting import Setting
 from crossmargin_circuits.layout import ColumnKind
@@ -521,3 +523,13 @@ def test_liquidation_prices_keep_the_widening_of_the_feeds(parameters: Parameter
     stated = Setting(now.catalogue, now.market.model_copy(update={"feeds": None}))
     [expected] = liquidation_prices(Rule("test", parse_model(data), "maintenance"), stated, csr_array(record)).prices
     assert found == expected > 85000
+
+
+def test_a_path_keeps_the_widening_of_the_feeds(parameters: Parameters) -> None:
+    """Of other days no feed is known; what holds now is not left out there."""
+    setting = resolve(fed(parameters, GOOD, average="88400"), rule()).setting
+    prices = {"BTC": (Decimal(80000), Decimal(70000))}
+    path = PriceHistory(times=(NOW - timedelta(days=1), NOW), prices=prices)
+    there = setting_at(setting, path, 0, ["BTC"])
+    assert there.market.index["BTC"].price == Decimal(80000)
+    assert resolve(there, rule()).setting.widening == setting.widening == {"BTC": Decimal("0.0104")}
