@@ -11,12 +11,15 @@ import yaml
 from click.testing import CliRunner
 
 from crossmargin.crowding import BOOK_VALUE, Crowding
+from crossmargin.exposures import exposures
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.loading.yaml import read_yaml
 from crossmargin.models.statement import rebuild_policy
 from crossmargin.replay import opened_crowding
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.cli import main
+from crossmargin_prover.vault import Vault
+from crossmargin_prover.workflow import thin_totals
 from crossmargin_verifier.check import check_bundle, check_receipt
 from crossmargin_verifier.cli import main as verifier
 from crossmargin_verifier.verdict import Result, Verdict
@@ -71,14 +74,14 @@ def computed(inputs: Inputs) -> Crowding:
 
 
 def test_opened_totals_are_those_of_the_file(verdict: Verdict, computed: Crowding) -> None:
-    exposures = computed.exposures["BTC"]
-    assert exposures.gross > exposures.large_longs + exposures.large_shorts
-    assert exposures.large_longs > exposures.large_shorts > 0
+    totals = computed.exposures["BTC"]
+    assert totals.gross > totals.large_longs + totals.large_shorts
+    assert totals.large_longs > totals.large_shorts > 0
     opened = {claim.name: claim.figures for claim in verdict.claims if claim.name.startswith("crowding: exposure")}
     assert {name: Fraction(text.split()[1].replace(",", "")) for name, text in opened.items()} == {
-        "crowding: exposure gross BTC": Fraction(exposures.gross),
-        "crowding: exposure large longs BTC": Fraction(exposures.large_longs),
-        "crowding: exposure large shorts BTC": Fraction(exposures.large_shorts),
+        "crowding: exposure gross BTC": Fraction(totals.gross),
+        "crowding: exposure large longs BTC": Fraction(totals.large_longs),
+        "crowding: exposure large shorts BTC": Fraction(totals.large_shorts),
     }
 
 
@@ -115,13 +118,25 @@ def test_holders_see_their_part_of_what_is_opened(folder: Path, crowded: Path, c
         (part,) = [each["exposures"] for each in view["margin"] if "exposures" in each]
         for key, amount in part.items():
             summed[key] = summed.get(key, Fraction(0)) + Fraction(amount.split()[0].replace(",", ""))
-    exposures = computed.exposures["BTC"]
+    totals = computed.exposures["BTC"]
     assert summed == {
-        "gross BTC": Fraction(exposures.gross),
-        "large longs BTC": Fraction(exposures.large_longs),
-        "large shorts BTC": Fraction(exposures.large_shorts),
+        "gross BTC": Fraction(totals.gross),
+        "large longs BTC": Fraction(totals.large_longs),
+        "large shorts BTC": Fraction(totals.large_shorts),
     }
     shown = CliRunner().invoke(
         verifier, ["receipt", str(receipts / f"{index['acct-a']}.json"), "--bundle", str(crowded), "--id", "acct-a"]
     )
     assert shown.exit_code == 0 and "gross BTC" in shown.stdout
+
+
+def test_few_accounts_on_one_side_are_warned_about(folder: Path, crowded: Path, inputs: Inputs) -> None:
+    """With the net total both sides of a gross exposure follow from it, so each side is counted."""
+    assert crowded.is_dir()
+    deltas = exposures(inputs.catalogue, inputs.market, "BTC").delta
+    net = inputs.book.records @ deltas
+    lines = [line for line in thin_totals(Vault.open(folder.parent / "vault")) if "have it" in line]
+    warned = dict(line.rsplit(": accounts that have it: ", 1) for line in lines)
+    assert int(warned["crowding, gross BTC (side 1)"]) == np.count_nonzero(net > 0)
+    assert int(warned["crowding, gross BTC (side 2)"]) == np.count_nonzero(net < 0)
+    assert int(warned["crowding, gross BTC"]) == np.count_nonzero(net)

@@ -160,7 +160,8 @@ def test_verdict_without_comparison_says_so(verdict: Verdict) -> None:
     "name", ["snapshot", "maintenance statement", "initial policy", "coverage statement", "receipt key"]
 )
 def test_different_digest_is_rejected(venue: Any, verdict: Verdict, name: str) -> None:
-    other = bytes.fromhex(verdict.digests[name])[:-1] + b"\x00"
+    digest = bytes.fromhex(verdict.digests[name])
+    other = digest[:-1] + bytes([digest[-1] ^ 1])
     with pytest.raises(RejectedError, match=f"^V10: {name}: expected {other.hex()}, found {verdict.digests[name]}$"):
         check_bundle(venue.bundle, {name: other})
 
