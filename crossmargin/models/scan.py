@@ -96,7 +96,9 @@ class ScanModel(ModelConfig):
         problems = []
         for name, each in self.scan.items():
             price = setting.market.index.get(name)
-            for asset in () if price is None else setting.catalogue.holdings(name):
+            if price is None:
+                continue
+            for asset in setting.catalogue.holdings(name):
                 quanta = asset.unit * price.price * each.price_range / self.value_unit.quantum
                 if quanta * 2 < FINE:
                     reason = (
