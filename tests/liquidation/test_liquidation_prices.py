@@ -305,7 +305,7 @@ def test_model_that_mixes_marks_is_refused(desk: SimpleNamespace) -> None:
             "value_unit": {"currency": "USD", "quantum": "0.00000001"},
             "staleness_limit_seconds": 600,
             "statements": [{"name": "maintenance", "factor": "1"}],
-            "scan": {},
+            "scan": {name: {"price_range": "0.1", "volatility_up": "0", "volatility_down": "0"} for name in ("A", "B")},
             "extreme": {"multiple": "2", "covered": "0.35"},
         }
     )
