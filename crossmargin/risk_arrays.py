@@ -20,6 +20,9 @@ __all__ = ["RESOLUTION", "ROUNDING", "check_resolution", "risk_array"]
 
 ROUNDING = "to the nearest quantum, ties to even"
 
+HIDDEN = 1.0
+"""USD that rounding the value of an option may add to, or take from, an account that holds its limit."""
+
 RESOLUTION = 1000
 """Rounding may change the value of a unit of an asset, or of a lot of a future, by one part in this many."""
 
@@ -54,7 +57,7 @@ def check_resolution(
     """Refuse a quantum that is coarse against the value of a unit: the rounded integers would be another model.
 
     values: (V,), in the value currency per column unit; full: what a change is measured against where `values` are but
-    parts of it. Options are left out: they may be worth nothing.
+    parts of it. An option may be worth next to nothing: of it, a position at its limit may change by HIDDEN at most.
 
     Raises:
         InputError: names the column and the mend.
@@ -62,8 +65,16 @@ def check_resolution(
     exact = values / float(quantum)
     whole = exact if full is None else full / float(quantum)
     changed = np.abs(np.rint(exact) - exact) * RESOLUTION > np.abs(whole)
-    for column, coarse in zip(catalogue.layout().columns, changed.tolist(), strict=True):
+    errors = np.abs(np.rint(exact) - exact) * float(quantum)
+    for column, coarse, error in zip(catalogue.layout().columns, changed.tolist(), errors.tolist(), strict=True):
         if column.kind is ColumnKind.POSITION and catalogue.instrument(column.name).kind is Kind.OPTION:
+            if error * column.limit > HIDDEN:
+                raise InputError(
+                    f"rounding to the quantum hides {error * column.limit:.6g} USD in {column.key} at its limit",
+                    file="model.yaml",
+                    field="value_unit.quantum",
+                    mend="choose a finer quantum, or a lower limit or a larger lot in instruments.yaml",
+                )
             continue
         if coarse:
             raise InputError(

@@ -33,3 +33,16 @@ def test_price_that_the_quantum_cannot_show_is_refused(
     with pytest.raises(InputError, match="balance USDC"):
         build_policy("test", Setting(catalogue, moved), model, "maintenance")
     build_policy("test", Setting(catalogue, moved), with_quantum(model, "0.000000001"), "maintenance")
+
+
+def test_options_that_rounding_would_hide_are_refused(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
+    """An option worth less than half a quantum a lot counts nothing, which a great position would make something."""
+    data = catalogue.model_dump(mode="json", exclude_none=True)
+    data["instruments"][-1]["limit"] = "100000000000000"
+    great = Catalogue.model_validate(data)
+    worthless = market.options["BTC-27JUN25-70000-P"].model_copy(update={"iv": Decimal("0.01")})
+    quiet = market.model_copy(update={"options": {**market.options, "BTC-27JUN25-70000-P": worthless}})
+    with pytest.raises(InputError, match=r"hides .* USD in position BTC-27JUN25-70000-P") as error:
+        build_policy("test", Setting(great, market), model, "maintenance")
+    assert error.value.field == "value_unit.quantum"
+    build_policy("test", Setting(great, quiet), model, "maintenance")
