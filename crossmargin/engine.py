@@ -51,8 +51,8 @@ CHUNK_VALUES = 1 << 22
 """Accounts times forms, or rows, of a chunk: 32 MiB for each array of them, for models of hundreds of scenarios too."""
 
 
-LARGEST = 2.0**62
-"""Half of what int64 holds: from this bound on an expression is read in Python's integers. The bound is in floats."""
+LARGEST = 2.0**63 * (1 - 2.0**-20)
+"""From this bound on an expression is read in Python's integers: what int64 holds, less what floats may err by."""
 
 
 class LimitError(CrossmarginError):

@@ -65,7 +65,8 @@ def price_path() -> tuple[Sequence[datetime], Mapping[str, Sequence[Decimal]]]:
 def _student(rng: np.random.Generator) -> NDArray[np.float64]:
     """Return DAYS draws with variance 1."""
     normal, square = rng.standard_normal(DAYS), (rng.standard_normal((DAYS, DEGREES)) ** 2).sum(axis=1)
-    return normal * np.sqrt((DEGREES - 2) / square)
+    drawn: NDArray[np.float64] = normal * np.sqrt((DEGREES - 2) / square)
+    return drawn
 
 
 def _coin(last: Decimal, moves: NDArray[np.float64]) -> list[Decimal]:
