@@ -21,7 +21,8 @@ __all__ = ["RESOLUTION", "ROUNDING", "check_resolution", "risk_array"]
 ROUNDING = "to the nearest quantum, ties to even"
 
 HIDDEN = 1.0
-"""USD that rounding the value of an option may add to, or take from, an account that holds its limit."""
+"""USD that rounding the value of an option may add to, or take from, an account that holds its limit, if by more than
+one part in RESOLUTION."""
 
 RESOLUTION = 1000
 """Rounding may change the value of a unit of an asset, or of a lot of a future, by one part in this many."""
@@ -57,7 +58,7 @@ def check_resolution(
     """Refuse a quantum that is coarse against the value of a unit: the rounded integers would be another model.
 
     values: (V,), in the value currency per column unit; full: what a change is measured against where `values` are but
-    parts of it. An option may be worth next to nothing: of it, a position at its limit may change by HIDDEN at most.
+    parts of it. An option may be worth next to nothing: a position at its limit may then change by HIDDEN at most.
 
     Raises:
         InputError: names the column and the mend.
@@ -67,6 +68,8 @@ def check_resolution(
     changed = np.abs(np.rint(exact) - exact) * RESOLUTION > np.abs(whole)
     errors = np.abs(np.rint(exact) - exact) * float(quantum)
     for column, coarse, error in zip(catalogue.layout().columns, changed.tolist(), errors.tolist(), strict=True):
+        if not coarse:
+            continue
         if column.kind is ColumnKind.POSITION and catalogue.instrument(column.name).kind is Kind.OPTION:
             if error * column.limit > HIDDEN:
                 raise InputError(
@@ -76,11 +79,10 @@ def check_resolution(
                     mend="choose a finer quantum, or a lower limit or a larger lot in instruments.yaml",
                 )
             continue
-        if coarse:
-            raise InputError(
-                f"rounding to the quantum changes the value of one unit of {column.key} ({column.unit}) by more than "
-                f"one part in {RESOLUTION}",
-                file="model.yaml",
-                field="value_unit.quantum",
-                mend="choose a finer quantum, or a coarser unit or lot in instruments.yaml",
-            )
+        raise InputError(
+            f"rounding to the quantum changes the value of one unit of {column.key} ({column.unit}) by more than "
+            f"one part in {RESOLUTION}",
+            file="model.yaml",
+            field="value_unit.quantum",
+            mend="choose a finer quantum, or a coarser unit or lot in instruments.yaml",
+        )

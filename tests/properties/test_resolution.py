@@ -38,11 +38,16 @@ def test_price_that_the_quantum_cannot_show_is_refused(
 def test_options_that_rounding_would_hide_are_refused(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
     """An option worth less than half a quantum a lot counts nothing, which a great position would make something."""
     data = catalogue.model_dump(mode="json", exclude_none=True)
-    data["instruments"][-1]["limit"] = "100000000000000"
+    data["instruments"][-1] |= {"limit": "100000000000000", "strike": "20000", "name": "far"}
     great = Catalogue.model_validate(data)
-    worthless = market.options["BTC-27JUN25-70000-P"].model_copy(update={"iv": Decimal("0.01")})
-    quiet = market.model_copy(update={"options": {**market.options, "BTC-27JUN25-70000-P": worthless}})
-    with pytest.raises(InputError, match=r"hides .* USD in position BTC-27JUN25-70000-P") as error:
-        build_policy("test", Setting(great, market), model, "maintenance")
-    assert error.value.field == "value_unit.quantum"
-    build_policy("test", Setting(great, quiet), model, "maintenance")
+    quotes = dict(market.options)
+    cheap = quotes.pop("BTC-27JUN25-70000-P")
+    for volatility, hidden in (("0.45", True), ("0.3", False)):
+        put = cheap.model_copy(update={"iv": Decimal(volatility)})
+        setting = Setting(great, market.model_copy(update={"options": {**quotes, "far": put}}))
+        if not hidden:
+            build_policy("test", setting, model, "maintenance")
+            continue
+        with pytest.raises(InputError, match=r"hides .* USD in position far at its limit") as error:
+            build_policy("test", setting, model, "maintenance")
+        assert error.value.field == "value_unit.quantum"
