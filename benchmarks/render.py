@@ -215,7 +215,7 @@ def _targets_of_plain(figures: Figures) -> Iterable[tuple[str, ...]]:
     yield f"{name}: a receipt checked", *_verdict(receipt, 1, " s")
     large = figures.point(f"accounts/{STATED}")
     margin = None if large is None else large.data["look"]["stages"]["evaluate margin"]["seconds"]
-    yield f"{STATED:,} accounts: margin evaluated, 16 scenarios", *_verdict(margin, 2, " s")
+    yield f"{STATED:,} accounts: margin evaluated, 16 scenarios", *_verdict(margin, 1, " s")
 
 
 def _growth(figures: Figures, plots: Sequence[str]) -> str:
