@@ -19,7 +19,8 @@ __all__ = ["margin"]
 def margin() -> None:
     """Compute the margin of a book under its model, or under any other model file.
 
-    Tables are for people; --json prints the same for programs; --plot draws it as SVG or PNG.
+    Tables are for people; --json prints the same for programs; --plot draws it as SVG or PNG. Nothing is proven here,
+    and what is shown of single accounts is private.
     """
 
 
