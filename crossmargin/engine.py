@@ -36,7 +36,20 @@ from crossmargin_circuits.expression import (
 )
 from crossmargin_circuits.policy import Policy, Role
 
-__all__ = ["LimitError", "Margin", "Violation", "ViolationError", "Witness", "evaluate", "forms", "value_of", "witness"]
+__all__ = [
+    "LARGEST",
+    "LimitError",
+    "Margin",
+    "Violation",
+    "ViolationError",
+    "Witness",
+    "check_limits",
+    "evaluate",
+    "forms",
+    "magnitude",
+    "value_of",
+    "witness",
+]
 
 Integers = npt.NDArray[np.int64]
 Unsigned = npt.NDArray[np.uint64]
@@ -305,7 +318,7 @@ class _Forms:
         limits = np.array([column.limit for column in policy.layout.columns], dtype=np.float64)
         sizes = dict(zip(self._names, (np.abs(matrix) @ limits).tolist(), strict=True))
         read = [each.expression for each in policy.definitions] + [each.expression for each in policy.constraints]
-        self._long = max(_bound(policy, expression, sizes) for expression in read) >= LARGEST
+        self._long = max(magnitude(policy, expression, sizes) for expression in read) >= LARGEST
 
     def over(self, records: csr_array) -> dict[str, Integers]:
         """Return one contiguous vector (n) for each array."""
@@ -318,25 +331,25 @@ class _Forms:
         return {name: product[number] for number, name in enumerate(self._names)}
 
 
-def _bound(policy: Policy, expression: Expression, sizes: dict[str, float]) -> float:
+def magnitude(policy: Policy, expression: Expression, sizes: dict[str, float]) -> float:
     """Return an upper bound of every magnitude in an expression; sizes: of arrays, and of definitions once seen."""
     match expression:
         case Linear(name):
             return sizes[name]
         case Reference(name):
             if name not in sizes:
-                sizes[name] = _bound(policy, policy.definition(name).expression, sizes)
+                sizes[name] = magnitude(policy, policy.definition(name).expression, sizes)
             return sizes[name]
         case Scale(by, of):
-            return float(abs(by)) * _bound(policy, of, sizes)
+            return float(abs(by)) * magnitude(policy, of, sizes)
         case Abs(of) | PositivePart(of):
-            return _bound(policy, of, sizes)
+            return magnitude(policy, of, sizes)
         case Sum(of):
-            return sum(_bound(policy, child, sizes) for child in of)
+            return sum(magnitude(policy, child, sizes) for child in of)
         case SumLargest(count, of):
-            return count * max(_bound(policy, child, sizes) for child in of)
+            return count * max(magnitude(policy, child, sizes) for child in of)
         case Max(of) | Min(of):
-            return max(_bound(policy, child, sizes) for child in of)
+            return max(magnitude(policy, child, sizes) for child in of)
 
 
 class _Reading:

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from crossmargin.instruments import Instrument, Kind
 from crossmargin.liquidation.cost import ClosingCost, Quotes
@@ -164,6 +163,9 @@ class _Programme:
         Raises:
             NoPlanError: infeasible, or nothing found in time.
         """
+        # Imported here: it takes a quarter of a second, which every command would wait for.
+        from scipy.optimize import Bounds, LinearConstraint, milp
+
         names = list(dict.fromkeys(choice.instrument.name for choice in self._choices))
         lots, touched, helpers = len(self._choices), len(names), self._helpers.shape[1]
         costs = [float(self._quotes.cost_per_lot(choice.instrument, choice.trade)) for choice in self._choices]

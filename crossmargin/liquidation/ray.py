@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from crossmargin.engine import value_of
+from crossmargin.engine import LARGEST, magnitude, value_of
 from crossmargin_circuits.errors import BudgetError
 from crossmargin_circuits.evaluate import scenario_leaves
 from crossmargin_circuits.expression import (
@@ -42,9 +42,6 @@ Pair = tuple[Floats, Floats]
 
 Ray = Callable[[Floats], Pair]
 """Value and slope of every account at its own t."""
-
-LARGEST = 2.0**62
-"""Half of what int64 holds, so that the rounding of the bound itself does not matter."""
 
 CHUNK = 1 << 16
 """Accounts read at a time."""
@@ -79,25 +76,6 @@ def _never_negative(policy: Policy, expression: Expression) -> bool:
         case Sum(of) | Min(of) | SumLargest(_, of):
             return all(_never_negative(policy, child) for child in of)
     return False
-
-
-def _bound(policy: Policy, expression: Expression, sizes: dict[str, float]) -> float:
-    """Return an upper bound of every magnitude in an expression; sizes: of arrays, and of definitions once seen."""
-    match expression:
-        case Linear(name):
-            return sizes[name]
-        case Reference(name):
-            if name not in sizes:
-                sizes[name] = _bound(policy, policy.definition(name).expression, sizes)
-            return sizes[name]
-        case Scale(by, of):
-            return abs(by) * _bound(policy, of, sizes)
-        case Abs(of) | PositivePart(of):
-            return _bound(policy, of, sizes)
-        case Sum(of) | SumLargest(_, of):
-            return sum(_bound(policy, child, sizes) for child in of)
-        case Max(of) | Min(of):
-            return max(_bound(policy, child, sizes) for child in of)
 
 
 def _mirrored(policy: Policy, of: Sequence[Expression]) -> bool:
@@ -141,7 +119,7 @@ class Rays:
             self._terms.append(_Term(factor, part, np.array(sorted(leaves), dtype=np.int64)))
         limits = np.array([column.limit for column in policy.layout.columns], dtype=np.float64)
         sizes = dict(zip(self._names, (np.abs(self._matrix) @ limits).tolist(), strict=True))
-        if sum(abs(factor) * _bound(policy, part, sizes) for factor, part in terms) >= LARGEST:
+        if sum(abs(factor) * magnitude(policy, part, sizes) for factor, part in terms) >= LARGEST:
             raise BudgetError(
                 f"policy {policy.title!r} can pass 63 bits within the column limits: lower the limits of the largest "
                 "columns, or choose a coarser value quantum"
