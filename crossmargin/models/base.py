@@ -18,6 +18,8 @@ from crossmargin.models.depeg import DepegScenarios, check_depeg
 from crossmargin.models.oracle import OracleRule
 from crossmargin.models.terms import Terms
 from crossmargin.setting import Setting
+from crossmargin.units import format_decimal
+from crossmargin_circuits import policy
 from crossmargin_circuits.expression import Expression
 
 __all__ = ["COVERAGE", "CROWDING", "PROPERTIES", "ModelConfig", "StatementConfig", "ValueUnit"]
@@ -46,6 +48,11 @@ class ValueUnit(Frozen):
 
     currency: Annotated[str, Field(pattern="^USD$")]
     quantum: Annotated[ExactDecimal, AfterValidator(between("0", "1", low_in=False))]
+
+    @property
+    def stated(self) -> policy.ValueUnit:
+        """The unit as a policy states it."""
+        return policy.ValueUnit(self.currency, format_decimal(self.quantum))
 
 
 def _statement_name(value: str) -> str:

@@ -28,11 +28,10 @@ from crossmargin.models.registry import parse_model
 from crossmargin.models.terms import Terms, added
 from crossmargin.risk_arrays import ROUNDING
 from crossmargin.setting import Setting
-from crossmargin.units import format_decimal
 from crossmargin.valuation import check_option_marks
 from crossmargin_circuits.errors import PolicyError
 from crossmargin_circuits.expression import Reference, Scale, Sum
-from crossmargin_circuits.policy import Constraint, Definition, Policy, Role, ValueUnit
+from crossmargin_circuits.policy import Constraint, Definition, Policy, Role
 
 __all__ = ["build_policy", "check_setting", "rebuild_policy"]
 
@@ -91,7 +90,7 @@ def build_policy(venue: str, setting: Setting, model: ModelConfig, statement: st
         venue=venue,
         title=title,
         as_of=int(setting.market.as_of.timestamp()),
-        value_unit=ValueUnit(model.value_unit.currency, format_decimal(model.value_unit.quantum)),
+        value_unit=model.value_unit.stated,
         layout=terms.layout,
         arrays=tuple(terms.arrays),
         definitions=tuple(terms.definitions),

@@ -86,7 +86,7 @@ def cascade(
             )
     rule = Rule(inputs.venue.venue, inputs.model, statement)
     found = replay_cascade(rule, inputs.setting, inputs.book.records, shock.scenario(1), config)
-    unit = ValueUnit(inputs.model.value_unit.currency, str(inputs.model.value_unit.quantum))
+    unit = inputs.model.value_unit.stated
     if plot is not None:
         draw_cascade(plot, found, unit)
     if as_json:

@@ -99,7 +99,7 @@ def liquidation(
     inputs = load_with(book, reject_bad_accounts, model)
     called = Rule(inputs.venue.venue, inputs.model, initial)
     liquidated = Rule(inputs.venue.venue, inputs.model, maintenance)
-    unit = ValueUnit(inputs.model.value_unit.currency, str(inputs.model.value_unit.quantum))
+    unit = inputs.model.value_unit.stated
     if account is None:
         _show_book(inputs, called, liquidated, unit, top, as_json)
         return

@@ -88,7 +88,7 @@ def stress(
     if problems:
         raise InputErrors(problems)
     found = stress_book(inputs.venue.venue, inputs.setting, inputs.model, statement, inputs.book, shocks)
-    unit = ValueUnit(inputs.model.value_unit.currency, str(inputs.model.value_unit.quantum))
+    unit = inputs.model.value_unit.stated
     fund = inputs.reserves.insurance_fund
     if plot is not None:
         draw_stress(plot, found, unit)
