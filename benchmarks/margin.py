@@ -15,14 +15,14 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from crossmargin.engine import evaluate
-from crossmargin.instruments import Catalogue
 from crossmargin.liquidation.cascade import CascadeConfig, replay_cascade
 from crossmargin.liquidation.price import liquidation_prices
 from crossmargin.liquidation.rule import Rule
-from crossmargin.market import Market
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
+from crossmargin.market.scenarios import Scenario
 from crossmargin.models import build_policy, parse_model
-from crossmargin.scenarios import Scenario
-from crossmargin.setting import Setting
 from crossmargin_circuits.compile import compile_policy
 
 __all__ = ["Liquidation", "main", "measure_liquidation", "measure_margin"]

@@ -11,8 +11,8 @@ import numpy as np
 
 from crossmargin.book import Book
 from crossmargin.engine import Margin, evaluate
+from crossmargin.market.environment import Setting
 from crossmargin.models import ModelConfig, build_policy
-from crossmargin.setting import Setting
 from crossmargin.totals import total_of
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 

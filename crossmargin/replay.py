@@ -20,17 +20,17 @@ from fractions import Fraction
 import numpy as np
 from scipy.sparse import csr_array
 
-from crossmargin.crowding import Crowding, crowding_of
 from crossmargin.engine import Margin, evaluate
 from crossmargin.errors import InputError, InputErrors
-from crossmargin.history import PriceHistory
+from crossmargin.market.crowding import Crowding, crowding_of
+from crossmargin.market.environment import Setting
+from crossmargin.market.history import PriceHistory
+from crossmargin.market.scenarios import Scenario
 from crossmargin.models import ModelConfig, build_policy
 from crossmargin.models.base import CROWDING, StatementConfig
 from crossmargin.models.oracle import resolved
 from crossmargin.models.scan import ScanModel
 from crossmargin.procyclicality import Procyclicality, procyclicality
-from crossmargin.scenarios import Scenario
-from crossmargin.setting import Setting
 from crossmargin.totals import total_of
 from crossmargin_circuits.compile import compile_policy
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossmargin.errors import InputError
-from crossmargin.instruments import Catalogue, Kind
+from crossmargin.market.instruments import Catalogue, Kind
 from crossmargin_circuits.encoding import MAX_JSON_INTEGER
 from crossmargin_circuits.layout import ColumnKind, RecordLayout
 from crossmargin_circuits.policy import RiskArray

@@ -17,10 +17,10 @@ from crossmargin.book import Book
 from crossmargin.engine import Margin, evaluate
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Text, between, refuse
+from crossmargin.market.environment import Setting
+from crossmargin.market.scenarios import Scenario
 from crossmargin.models import ModelConfig, build_policy
 from crossmargin.models.oracle import resolved
-from crossmargin.scenarios import Scenario
-from crossmargin.setting import Setting
 from crossmargin.totals import total_of
 from crossmargin_circuits.compile import compile_policy
 

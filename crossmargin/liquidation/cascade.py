@@ -33,14 +33,14 @@ from scipy.sparse import csr_array
 
 from crossmargin.engine import check_limits
 from crossmargin.fields import ExactDecimal, Frozen, Name, Positive, WholeNumber, between
-from crossmargin.instruments import Kind
 from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, equity_of, excess_of
 from crossmargin.liquidation.trades import ceil_times, floor_times, price_of, value_per_lot
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Kind
+from crossmargin.market.scenarios import Scenario
+from crossmargin.market.valuation import scenario_pnl, unit_values
 from crossmargin.models.oracle import resolved
-from crossmargin.scenarios import Scenario
-from crossmargin.setting import Setting
-from crossmargin.valuation import scenario_pnl, unit_values
 from crossmargin_circuits.layout import ColumnKind
 
 __all__ = ["Cascade", "CascadeConfig", "CascadeStep", "replay_cascade"]

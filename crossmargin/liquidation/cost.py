@@ -18,10 +18,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, WholeNumber, between, refuse
-from crossmargin.instruments import Catalogue, Instrument
 from crossmargin.liquidation.trades import Trade, price_of, value_per_lot
-from crossmargin.setting import Setting
-from crossmargin.valuation import unit_values
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Catalogue, Instrument
+from crossmargin.market.valuation import unit_values
 
 __all__ = ["ClosingCost", "Depth", "Quotes"]
 

@@ -16,9 +16,9 @@ from scipy.sparse import csr_array
 from crossmargin.engine import check_limits
 from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, excess_of
+from crossmargin.market.environment import Setting
+from crossmargin.market.scenarios import Scenario
 from crossmargin.models.oracle import resolved
-from crossmargin.scenarios import Scenario
-from crossmargin.setting import Setting
 
 __all__ = ["UnderlyingMoves", "liquidation_moves"]
 

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmargin.instruments import Instrument, Kind
 from crossmargin.liquidation.cost import ClosingCost, Quotes
 from crossmargin.liquidation.rule import Rule
 from crossmargin.liquidation.trades import Trade, after_trades, value_per_lot
-from crossmargin.setting import Setting
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Instrument, Kind
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.layout import ColumnKind

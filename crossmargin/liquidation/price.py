@@ -29,12 +29,12 @@ from scipy.sparse import csr_array
 
 from crossmargin.engine import check_limits
 from crossmargin.errors import InputError
-from crossmargin.instruments import Contract, Kind
 from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, equity_of, excess_of
-from crossmargin.market import Market
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Contract, Kind
+from crossmargin.market.prices import Market
 from crossmargin.models.oracle import resolved
-from crossmargin.setting import Setting
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Policy
 

@@ -21,7 +21,7 @@ from crossmargin.engine import evaluate
 from crossmargin.liquidation.cost import ClosingCost, Quotes
 from crossmargin.liquidation.rule import Rule
 from crossmargin.liquidation.trades import Trade, after_trades
-from crossmargin.setting import Setting
+from crossmargin.market.environment import Setting
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.layout import ColumnKind
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from crossmargin.errors import InputError
+from crossmargin.market.environment import Setting
 from crossmargin.models.base import ModelConfig, StatementConfig
 from crossmargin.models.statement import build_policy
-from crossmargin.setting import Setting
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.expression import Expression, Reference, Scale, Sum
 from crossmargin_circuits.policy import Policy, Role

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from crossmargin.engine import evaluate
 from crossmargin.liquidation.rule import Rule
-from crossmargin.setting import Setting
+from crossmargin.market.environment import Setting
 
 __all__ = ["AccountSets", "account_sets", "below"]
 

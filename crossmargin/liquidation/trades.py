@@ -25,8 +25,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmargin.instruments import Contract, Instrument, Kind
-from crossmargin.setting import Setting
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Contract, Instrument, Kind
 from crossmargin_circuits.layout import ColumnKind
 
 __all__ = ["Trade", "after_trades", "ceil_times", "fee_units", "floor_times", "realise", "value_per_lot"]

@@ -21,13 +21,13 @@ import polars as pl
 
 from crossmargin.book import Book
 from crossmargin.errors import InputError, InputErrors
-from crossmargin.instruments import Asset, Catalogue
 from crossmargin.loading.accounts import index_accounts
 from crossmargin.loading.assemble import assemble
 from crossmargin.loading.csv import csv_batches, header_of
 from crossmargin.loading.decimals import Integers, Status, parse_digits, to_units
 from crossmargin.loading.problems import LineProblems, OnBad
 from crossmargin.loading.table import Source, Table
+from crossmargin.market.instruments import Asset, Catalogue
 from crossmargin.records import RecordBuilder
 from crossmargin.units import decimal_places, format_decimal
 from crossmargin_circuits.layout import ColumnKind

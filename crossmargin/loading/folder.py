@@ -14,11 +14,8 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel
 
 from crossmargin.book import Book
-from crossmargin.crowding import Crowding
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.fields import Frozen, Name, refuse
-from crossmargin.history import PriceHistory
-from crossmargin.instruments import Catalogue
 from crossmargin.loading.accounts import Accounts, index_accounts
 from crossmargin.loading.assemble import assemble
 from crossmargin.loading.binance import BINANCE_FOLDER, binance_files, load_binance
@@ -29,13 +26,16 @@ from crossmargin.loading.keys import KEY_COLUMNS
 from crossmargin.loading.problems import LineProblems, OnBad
 from crossmargin.loading.table import find_optional, find_table
 from crossmargin.loading.yaml import Document, fit, load_model, read_yaml
-from crossmargin.market import Market
+from crossmargin.market.crowding import Crowding
+from crossmargin.market.environment import Setting
+from crossmargin.market.history import PriceHistory
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
+from crossmargin.market.reserves import Reserves
+from crossmargin.market.valuation import check_option_marks
 from crossmargin.models import ARCHITECTURES, ModelConfig
 from crossmargin.models.oracle import resolve
 from crossmargin.records import Repeated
-from crossmargin.reserves import Reserves
-from crossmargin.setting import Setting
-from crossmargin.valuation import check_option_marks
 
 __all__ = ["Inputs", "Parameters", "Venue", "load_folder", "load_margin_model", "load_parameters"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from crossmargin.errors import InputError
-from crossmargin.history import PriceHistory
+from crossmargin.market.history import PriceHistory
 
 __all__ = ["load_history"]
 

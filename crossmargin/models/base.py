@@ -13,11 +13,11 @@ from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Flag, Frozen, Listed, Name, WholeNumber, between, refuse
+from crossmargin.market.environment import Setting
 from crossmargin.models.collateral import CollateralRule, MismatchRule, check_collateral
 from crossmargin.models.depeg import DepegScenarios, check_depeg
 from crossmargin.models.oracle import OracleRule
 from crossmargin.models.terms import Terms
-from crossmargin.setting import Setting
 from crossmargin.units import format_decimal
 from crossmargin_circuits import policy
 from crossmargin_circuits.expression import Expression

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, model_validator
 
 from crossmargin.fields import ExactDecimal, Frozen, between, refuse
-from crossmargin.instruments import Catalogue, Contract, Kind
-from crossmargin.market import Market
-from crossmargin.scenarios import Scenario
-from crossmargin.valuation import unit_values
+from crossmargin.market.instruments import Catalogue, Contract, Kind
+from crossmargin.market.prices import Market
+from crossmargin.market.scenarios import Scenario
+from crossmargin.market.valuation import unit_values
 from crossmargin_circuits.layout import ColumnKind
 
 __all__ = ["DeltaWeights", "exposures"]

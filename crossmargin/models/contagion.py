@@ -1,6 +1,6 @@
 """Contagion buffer: price ranges that grow with crowding, before volatility does.
 
-From the totals by underlying that an earlier statement opened (crossmargin/crowding.py), and from nothing about any
+From the totals by underlying that an earlier statement opened (crossmargin/market/crowding.py), and from nothing about any
 single account:
 
     concentration    C_u = (large longs + large shorts) / gross
@@ -49,13 +49,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from crossmargin.crowding import Crowding
 from crossmargin.errors import InputError
-from crossmargin.exposures import exposures
 from crossmargin.fields import ExactDecimal, Frozen, Name, Positive, WholeNumber, between, refuse
+from crossmargin.market.crowding import Crowding
+from crossmargin.market.environment import Setting
+from crossmargin.market.exposures import exposures
+from crossmargin.market.scenarios import ScanRange
 from crossmargin.models.terms import Terms
-from crossmargin.scenarios import ScanRange
-from crossmargin.setting import Setting
 from crossmargin_circuits.expression import Expression, Max, PositivePart
 
 __all__ = ["ContagionRule", "IndexWeights", "Indicators"]

@@ -12,8 +12,8 @@ the claims on an asset that rests on debtors, not on reserves, is at most D_a.
 
 import numpy as np
 
+from crossmargin.market.valuation import unit_values
 from crossmargin.models.terms import Terms
-from crossmargin.valuation import unit_values
 from crossmargin_circuits.expression import Scale
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Definition, Role

@@ -20,7 +20,7 @@ subadditive nor homogeneous, since two accounts together reach higher tiers than
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from crossmargin.instruments import Catalogue, Instrument, Kind
+from crossmargin.market.instruments import Catalogue, Instrument, Kind
 from crossmargin.models.position_charges import PositionModel
 
 __all__ = ["CrossModel"]

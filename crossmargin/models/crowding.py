@@ -22,11 +22,11 @@ The sum of large longs and large shorts stays within gross, as max(0, |d| - T) <
 from collections.abc import Mapping
 from decimal import Decimal
 
-from crossmargin.crowding import BOOK_VALUE, GROSS, LARGE_LONGS, LARGE_SHORTS
 from crossmargin.errors import InputError
-from crossmargin.exposures import exposures
+from crossmargin.market.crowding import BOOK_VALUE, GROSS, LARGE_LONGS, LARGE_SHORTS
+from crossmargin.market.exposures import exposures
+from crossmargin.market.valuation import unit_values
 from crossmargin.models.terms import Terms
-from crossmargin.valuation import unit_values
 from crossmargin_circuits.expression import Abs
 from crossmargin_circuits.policy import Definition, Role
 

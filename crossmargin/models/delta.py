@@ -1,6 +1,6 @@
 """Delta margin: net directional exposure of each underlying against a price shock, with gamma and vega on top.
 
-With Delta_u, Gamma_u and Vega_u of the whole account (crossmargin/exposures.py) and r_u the price range,
+With Delta_u, Gamma_u and Vega_u of the whole account (crossmargin/market/exposures.py) and r_u the price range,
 
     delta risk   r_u |Delta_u|                                   first-order loss of a move of +- r_u
     gamma risk   r_u^2 / 2 (-Gamma_u)+                           optional: only a net short gamma is charged
@@ -20,8 +20,8 @@ take those into account.
 
 from typing import ClassVar, Literal
 
-from crossmargin.exposures import exposures
 from crossmargin.fields import Flag
+from crossmargin.market.exposures import exposures
 from crossmargin.models.scan import ScanModel
 from crossmargin.models.terms import Terms, added
 from crossmargin_circuits.expression import Abs, Expression, Max, PositivePart, Scale

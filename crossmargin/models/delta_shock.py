@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import AfterValidator, Field, model_validator
 
-from crossmargin.exposures import exposures
 from crossmargin.fields import ExactDecimal, Frozen, Positive, refuse
+from crossmargin.market.exposures import exposures
 from crossmargin.models.terms import Terms
 from crossmargin_circuits.expression import Expression, Max, PositivePart
 

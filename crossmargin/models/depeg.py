@@ -24,12 +24,12 @@ from pydantic import AfterValidator, Field
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Listed, Name, between
-from crossmargin.instruments import Catalogue
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.scenarios import Scenario
+from crossmargin.market.valuation import scenario_pnl, unit_values
 from crossmargin.models.collateral import foreign_asset
 from crossmargin.models.terms import Terms, worst_loss
 from crossmargin.risk_arrays import check_resolution
-from crossmargin.scenarios import Scenario
-from crossmargin.valuation import scenario_pnl, unit_values
 from crossmargin_circuits.expression import Reference
 
 __all__ = ["DepegScenarios", "check_depeg", "depeg_charge", "depeg_scenarios"]

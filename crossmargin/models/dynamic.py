@@ -1,6 +1,6 @@
 """Dynamic margin: price ranges that follow volatility, with three tools against procyclicality.
 
-Of each name, from the log returns of its daily prices (crossmargin/returns.py):
+Of each name, from the log returns of its daily prices (crossmargin/market/returns.py):
 
     short     s     EWMA volatility after the last return
     stressed  h     root mean square of the most turbulent `days` consecutive returns of the last ten years (tool b)
@@ -36,10 +36,10 @@ from pydantic import AfterValidator, Field
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Flag, Frozen, Positive, WholeNumber, between
-from crossmargin.history import PriceHistory
-from crossmargin.returns import check_history, ewma_volatility, log_returns
-from crossmargin.scenarios import ScanRange
-from crossmargin.setting import Setting
+from crossmargin.market.environment import Setting
+from crossmargin.market.history import PriceHistory
+from crossmargin.market.returns import check_history, ewma_volatility, log_returns
+from crossmargin.market.scenarios import ScanRange
 
 __all__ = ["Buffer", "DynamicRule", "Stressed", "Volatility", "round_up"]
 

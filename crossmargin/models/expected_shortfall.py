@@ -33,16 +33,16 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Instant, Listed, Name, WholeNumber, between, refuse
-from crossmargin.history import PriceHistory
-from crossmargin.instruments import Kind
+from crossmargin.market.environment import Setting
+from crossmargin.market.history import PriceHistory
+from crossmargin.market.instruments import Kind
+from crossmargin.market.returns import check_history, exact_move, filtered_moves, moves, rows_between
+from crossmargin.market.scenarios import Scenario
+from crossmargin.market.valuation import scenario_pnl, unit_values
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.collateral import foreign_asset
 from crossmargin.models.terms import Terms, added
-from crossmargin.returns import check_history, exact_move, filtered_moves, moves, rows_between
-from crossmargin.scenarios import Scenario
-from crossmargin.setting import Setting
 from crossmargin.units import format_decimal
-from crossmargin.valuation import scenario_pnl, unit_values
 from crossmargin_circuits.expression import Expression, PositivePart, Scale, SumLargest
 from crossmargin_circuits.layout import ColumnKind
 

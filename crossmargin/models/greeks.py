@@ -1,6 +1,6 @@
 """Portfolio margin from Greeks: the worst loss, at scenario points, of an account's second-order expansion.
 
-With Delta_u, Gamma_u and Vega_u of the whole account (crossmargin/exposures.py), at the point s where the price of u
+With Delta_u, Gamma_u and Vega_u of the whole account (crossmargin/market/exposures.py), at the point s where the price of u
 moves by m and its volatilities by v,
 
     pnl_{u,s}   = covered_s (Delta_u m + Gamma_u m^2 / 2 + Vega_u v)
@@ -20,7 +20,7 @@ by 0.7 %. Where that matters, `scenario_portfolio_margin` revalues in full.
 
 from typing import ClassVar, Literal
 
-from crossmargin.exposures import exposures, quadratic_pnl
+from crossmargin.market.exposures import exposures, quadratic_pnl
 from crossmargin.models.grid import GridModel
 from crossmargin.models.terms import Terms, added, worst_loss
 from crossmargin_circuits.expression import Expression

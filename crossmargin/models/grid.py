@@ -19,8 +19,8 @@ from typing import Annotated
 from pydantic import model_validator
 
 from crossmargin.fields import Listed, refuse
-from crossmargin.models.scan import ScanModel
-from crossmargin.scenarios import (
+from crossmargin.market.environment import Setting
+from crossmargin.market.scenarios import (
     Extreme,
     Grid,
     Scenario,
@@ -29,7 +29,7 @@ from crossmargin.scenarios import (
     span_grid,
     tail_scenarios,
 )
-from crossmargin.setting import Setting
+from crossmargin.models.scan import ScanModel
 
 __all__ = ["GridModel"]
 

@@ -16,7 +16,7 @@ pays a higher rate, on purpose. It is not monotone in the value of a record: a h
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from crossmargin.instruments import Catalogue, Instrument, Kind
+from crossmargin.market.instruments import Catalogue, Instrument, Kind
 from crossmargin.models.position_charges import PositionModel
 
 __all__ = ["IsolatedModel"]

@@ -20,9 +20,9 @@ from pydantic import AfterValidator, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Name, Positive, between, refuse
-from crossmargin.instruments import Contract, Instrument, Kind
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Contract, Instrument, Kind
 from crossmargin.models.terms import Terms, added
-from crossmargin.setting import Setting
 from crossmargin_circuits.expression import Abs, Expression, Linear, Max, PositivePart, Scale
 
 __all__ = ["Minimums", "contract_minimum", "short_option_minimum", "with_minimums"]

@@ -36,10 +36,10 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, model_validator
 
 from crossmargin.fields import ExactDecimal, Frozen, between, refuse
-from crossmargin.instruments import Instrument, OptionType
+from crossmargin.market.instruments import Instrument, OptionType
+from crossmargin.market.valuation import unit_values
 from crossmargin.models.brackets import Rate
 from crossmargin.models.terms import Terms, added, worst_loss
-from crossmargin.valuation import unit_values
 from crossmargin_circuits.expression import Expression, Max, PositivePart, Reference
 from crossmargin_circuits.layout import ColumnKind
 

@@ -37,10 +37,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, WholeNumber, between, refuse
-from crossmargin.instruments import Catalogue, Contract, Kind
-from crossmargin.market import Feed, Feeds, IndexPrice, Market
-from crossmargin.scenarios import ScanRange
-from crossmargin.setting import Setting
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Catalogue, Contract, Kind
+from crossmargin.market.prices import Feed, Feeds, IndexPrice, Market
+from crossmargin.market.scenarios import ScanRange
 from crossmargin.units import format_decimal
 
 __all__ = ["DivergenceLimits", "OracleRule", "Resolution", "ResolvedPrice", "resolve", "resolved", "widened"]

@@ -19,14 +19,14 @@ from pydantic import Field, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import Frozen, Name, refuse
-from crossmargin.instruments import Catalogue, Contract, Instrument, Kind
-from crossmargin.market import Market
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Catalogue, Contract, Instrument, Kind
+from crossmargin.market.prices import Market
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.brackets import BracketTable, Rate, Tiers, bracketed
 from crossmargin.models.chords import Curve, LinearInSize, Power
 from crossmargin.models.option_charges import OptionCharges, option_margin
 from crossmargin.models.terms import Terms, added
-from crossmargin.setting import Setting
 from crossmargin.units import format_decimal
 from crossmargin_circuits.expression import Expression, Reference
 from crossmargin_circuits.layout import ColumnKind

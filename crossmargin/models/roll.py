@@ -19,12 +19,12 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from crossmargin.errors import InputError
-from crossmargin.exposures import forward_deltas
 from crossmargin.fields import ExactDecimal, Frozen, between
+from crossmargin.market.environment import Setting
+from crossmargin.market.exposures import forward_deltas
+from crossmargin.market.scenarios import Scenario
+from crossmargin.market.valuation import scenario_pnl
 from crossmargin.models.terms import Terms, added, worst_loss
-from crossmargin.scenarios import Scenario
-from crossmargin.setting import Setting
-from crossmargin.valuation import scenario_pnl
 from crossmargin_circuits.expression import Abs, Expression
 
 __all__ = ["BasisMove", "RollRule", "basis_risk", "check_dated", "roll_risk"]

@@ -14,13 +14,13 @@ from typing import ClassVar
 
 from crossmargin.errors import InputError
 from crossmargin.fields import Name
+from crossmargin.market.environment import Setting
+from crossmargin.market.scenarios import ScanRange
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.contagion import ContagionRule
 from crossmargin.models.dynamic import DynamicRule
 from crossmargin.models.oracle import widened
 from crossmargin.models.terms import Terms
-from crossmargin.scenarios import ScanRange
-from crossmargin.setting import Setting
 from crossmargin_circuits.expression import Expression
 
 __all__ = ["ScanModel"]

@@ -41,14 +41,14 @@ from pydantic import AfterValidator, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Name, refuse
+from crossmargin.market.environment import Setting
+from crossmargin.market.scenarios import Scenario, VolatilityTerm
+from crossmargin.market.valuation import scenario_pnl, unit_values
 from crossmargin.models.delta_shock import DeltaShock, delta_shock
 from crossmargin.models.grid import GridModel
 from crossmargin.models.minimums import Minimums, with_minimums
 from crossmargin.models.roll import BasisMove, RollRule, basis_risk, check_dated, roll_risk
 from crossmargin.models.terms import Terms, added, worst_loss
-from crossmargin.scenarios import Scenario, VolatilityTerm
-from crossmargin.setting import Setting
-from crossmargin.valuation import scenario_pnl, unit_values
 from crossmargin_circuits.expression import Expression, Linear, Max, PositivePart, Scale
 
 __all__ = ["ScenarioModel"]

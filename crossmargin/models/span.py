@@ -43,12 +43,12 @@ from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Positive, between, refuse
-from crossmargin.instruments import Kind
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Kind
+from crossmargin.market.scenarios import Extreme, ScanRange, span_grid
 from crossmargin.models.composite_delta import DeltaWeights, exposures
 from crossmargin.models.scan import ScanModel
 from crossmargin.models.terms import Terms, added, worst_loss
-from crossmargin.scenarios import Extreme, ScanRange, span_grid
-from crossmargin.setting import Setting
 from crossmargin_circuits.expression import Abs, Expression, Max, PositivePart, Scale
 from crossmargin_circuits.layout import ColumnKind
 

@@ -13,11 +13,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from crossmargin.crowding import Crowding
 from crossmargin.errors import InputError
-from crossmargin.history import PriceHistory
-from crossmargin.instruments import Catalogue
-from crossmargin.market import Market
+from crossmargin.market.crowding import Crowding
+from crossmargin.market.environment import Setting
+from crossmargin.market.history import PriceHistory
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
+from crossmargin.market.valuation import check_option_marks
 from crossmargin.models.base import COVERAGE, CROWDING, ModelConfig
 from crossmargin.models.collateral import equity
 from crossmargin.models.coverage import debts
@@ -27,8 +29,6 @@ from crossmargin.models.oracle import resolve
 from crossmargin.models.registry import parse_model
 from crossmargin.models.terms import Terms, added
 from crossmargin.risk_arrays import ROUNDING
-from crossmargin.setting import Setting
-from crossmargin.valuation import check_option_marks
 from crossmargin_circuits.errors import PolicyError
 from crossmargin_circuits.expression import Reference, Scale, Sum
 from crossmargin_circuits.policy import Constraint, Definition, Policy, Role

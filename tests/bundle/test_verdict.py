@@ -13,8 +13,8 @@ import pytest
 
 from crossmargin.engine import evaluate
 from crossmargin.loading import Inputs
+from crossmargin.market.valuation import unit_values
 from crossmargin.models import build_policy
-from crossmargin.valuation import unit_values
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_verifier.check import check_bundle

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from crossmargin.instruments import Catalogue
 from crossmargin.loading import load_parameters
 from crossmargin.loading.folder import Parameters
+from crossmargin.market.instruments import Catalogue
 
 FILES = {
     "venue.yaml": "venue: test-venue\nbook: main\n",

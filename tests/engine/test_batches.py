@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from crossmargin import records
 from crossmargin.book import Book
 from crossmargin.errors import InputErrors
-from crossmargin.instruments import Catalogue
 from crossmargin.loading import csv, keys, load_folder, parquet
 from crossmargin.loading.folder import load_book
 from crossmargin.loading.keys import Keys
+from crossmargin.market.instruments import Catalogue
 from crossmargin.records import RecordBuilder, beyond, pool, sum_entries
 from crossmargin_circuits.layout import RECORD_BOUND
 

@@ -7,9 +7,9 @@ import pytest
 
 from crossmargin.book import Book
 from crossmargin.errors import InputErrors
-from crossmargin.instruments import Catalogue
 from crossmargin.loading import load_folder
 from crossmargin.loading.binance import binance_assets, load_binance
+from crossmargin.market.instruments import Catalogue
 
 HEADER = "rn,id,e_usdc,d_usdc,usdc,vl_usdc,m_usdc,pm_usdc,e_btc,d_btc,btc,vl_btc,m_btc,pm_btc,total_net_balance_usdt"
 IDS = [f"{number:064x}" for number in range(1, 4)]

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading import load_margin_model
 from crossmargin.loading.folder import Parameters
+from crossmargin.market.environment import Setting
 from crossmargin.models.brackets import BracketTable, bracketed
 from crossmargin.models.chords import LinearInSize, Power, greatest_overcharge
 from crossmargin.models.terms import Terms, added
-from crossmargin.setting import Setting
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Definition, Policy, Role, ValueUnit

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from crossmargin import records
 from crossmargin.engine import evaluate
 from crossmargin.errors import InputErrors
-from crossmargin.exposures import exposures
 from crossmargin.loading import csv, load_folder, load_parameters, parquet
 from crossmargin.loading.folder import load_book
+from crossmargin.market.exposures import exposures
+from crossmargin.market.scenarios import Scenario
+from crossmargin.market.valuation import unit_values
 from crossmargin.models import build_policy, rebuild_policy
 from crossmargin.pending import PendingAmount
-from crossmargin.scenarios import Scenario
-from crossmargin.valuation import unit_values
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
 

@@ -15,11 +15,11 @@ from scipy.sparse import csr_array
 from crossmargin.engine import evaluate
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
+from crossmargin.market.environment import Setting
 from crossmargin.models import ModelConfig, build_policy, parse_model, rebuild_policy
 from crossmargin.models.collateral import CollateralRule
 from crossmargin.models.depeg import depeg_scenarios
 from crossmargin.models.statement import check_setting
-from crossmargin.setting import Setting
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.evaluate import evaluate_expression
 from crossmargin_circuits.expression import Reference

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.sparse import csr_array
 
-from crossmargin.crowding import Crowding, ExposureTotals
 from crossmargin.engine import evaluate
-from crossmargin.exposures import exposures
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
+from crossmargin.market.crowding import Crowding, ExposureTotals
+from crossmargin.market.exposures import exposures
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.contagion import ContagionRule, Indicators
 from crossmargin.models.scan import ScanModel

@@ -12,9 +12,9 @@ from scipy.sparse import csr_array
 
 from crossmargin.engine import Margin, evaluate
 from crossmargin.loading import load_parameters
+from crossmargin.market.environment import Setting
 from crossmargin.models import ModelConfig, build_policy, parse_model
 from crossmargin.models.statement import check_setting
-from crossmargin.setting import Setting
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.layout import ColumnKind
 

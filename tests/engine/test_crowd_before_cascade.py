@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from crossmargin.engine import evaluate
-from crossmargin.history import PriceHistory
-from crossmargin.instruments import Catalogue
 from crossmargin.liquidation.cascade import Cascade, CascadeConfig, replay_cascade
 from crossmargin.liquidation.rule import Rule
-from crossmargin.market import Market
+from crossmargin.market.environment import Setting
+from crossmargin.market.history import PriceHistory
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
+from crossmargin.market.scenarios import Scenario
 from crossmargin.models.scenario import ScenarioModel
 from crossmargin.models.statement import build_policy
 from crossmargin.replay import Replay, opened_crowding, replay, setting_at
-from crossmargin.scenarios import Scenario
-from crossmargin.setting import Setting
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
 

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.sparse import csr_array
 
-from crossmargin.crowding import Crowding, crowding_of
 from crossmargin.engine import LimitError
 from crossmargin.errors import InputError
 from crossmargin.loading import Inputs, load_folder, load_margin_model
 from crossmargin.loading.yaml import load_model
+from crossmargin.market.crowding import Crowding, crowding_of
+from crossmargin.market.scenarios import Scenario
+from crossmargin.market.valuation import unit_values
 from crossmargin.models import ModelConfig
 from crossmargin.models.base import StatementConfig
 from crossmargin.models.statement import build_policy, rebuild_policy
 from crossmargin.replay import opened_crowding
-from crossmargin.scenarios import Scenario
 from crossmargin.totals import total_of
-from crossmargin.valuation import unit_values
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.policy import Role
 

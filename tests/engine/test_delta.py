@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.loading.folder import Parameters
+from crossmargin.market.scenarios import Scenario
+from crossmargin.market.valuation import scenario_pnl
 from crossmargin.models import build_policy, parse_model
-from crossmargin.scenarios import Scenario
-from crossmargin.valuation import scenario_pnl
 from crossmargin_circuits.evaluate import evaluate_expression
 from crossmargin_circuits.expression import Reference
 from crossmargin_circuits.policy import Policy

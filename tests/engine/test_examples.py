@@ -12,9 +12,9 @@ import yaml
 from crossmargin import engine
 from crossmargin.errors import InputErrors
 from crossmargin.loading import Inputs, load_folder
+from crossmargin.market.scenarios import span_grid
+from crossmargin.market.valuation import unit_values
 from crossmargin.models import build_policy
-from crossmargin.scenarios import span_grid
-from crossmargin.valuation import unit_values
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
 

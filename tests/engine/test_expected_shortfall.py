@@ -18,17 +18,17 @@ from pydantic import ValidationError
 from scipy.sparse import csr_array
 
 from crossmargin.engine import evaluate, witness
-from crossmargin.history import PriceHistory
-from crossmargin.instruments import Catalogue
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.loading.folder import load_margin_model
-from crossmargin.market import Market
+from crossmargin.market.environment import Setting
+from crossmargin.market.history import PriceHistory
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
+from crossmargin.market.returns import filtered_moves, moves, rows_between
+from crossmargin.market.scenarios import Scenario
+from crossmargin.market.valuation import black76, unit_values
 from crossmargin.models import build_policy
 from crossmargin.models.expected_shortfall import ExpectedShortfallModel
-from crossmargin.returns import filtered_moves, moves, rows_between
-from crossmargin.scenarios import Scenario
-from crossmargin.setting import Setting
-from crossmargin.valuation import black76, unit_values
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.layout import ColumnKind
 

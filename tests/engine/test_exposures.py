@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossmargin.exposures import exposures, forward_deltas, quadratic_pnl
-from crossmargin.instruments import Catalogue
 from crossmargin.loading import load_parameters
-from crossmargin.market import Market
-from crossmargin.scenarios import Scenario
-from crossmargin.valuation import unit_values
+from crossmargin.market.exposures import exposures, forward_deltas, quadratic_pnl
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
+from crossmargin.market.scenarios import Scenario
+from crossmargin.market.valuation import unit_values
 
 BOOK = Path(__file__).parents[2] / "examples" / "book"
 STEP = Fraction(1, 2000)

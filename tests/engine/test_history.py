@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.errors import InputError
-from crossmargin.history import PriceHistory
 from crossmargin.loading.history import load_history
-from crossmargin.returns import (
+from crossmargin.market.history import PriceHistory
+from crossmargin.market.returns import (
     check_history,
     ewma_volatility,
     exact_move,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from crossmargin.instruments import Asset, Catalogue, Instrument
+from crossmargin.market.instruments import Asset, Catalogue, Instrument
 from crossmargin_circuits.encoding import MAX_JSON_INTEGER
 
 ASSET = {"name": "USDC", "unit": "0.000001", "haircut": "0", "borrowable": "true", "limit": "1000"}

@@ -12,10 +12,10 @@ from scipy.sparse import csr_array
 
 from crossmargin.engine import Margin, evaluate
 from crossmargin.loading import load_parameters
+from crossmargin.market.environment import Setting
+from crossmargin.market.valuation import unit_values
 from crossmargin.models import ModelConfig, build_policy, parse_model
 from crossmargin.models.statement import check_setting
-from crossmargin.setting import Setting
-from crossmargin.valuation import unit_values
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.layout import ColumnKind
 

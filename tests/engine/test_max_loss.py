@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from scipy.sparse import csr_array
 
 from crossmargin.engine import evaluate
-from crossmargin.instruments import Instrument, Kind, OptionType
 from crossmargin.loading import load_parameters
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Instrument, Kind, OptionType
+from crossmargin.market.valuation import unit_values
 from crossmargin.models import ModelConfig, build_policy, parse_model
 from crossmargin.models.statement import check_setting
-from crossmargin.setting import Setting
-from crossmargin.valuation import unit_values
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.layout import ColumnKind
 

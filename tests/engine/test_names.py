@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from crossmargin.errors import InputError
-from crossmargin.names import ParsedName, parse_name
+from crossmargin.market.names import ParsedName, parse_name
 
 JUNE = date(2025, 6, 27)
 

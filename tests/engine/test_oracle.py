@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from crossmargin.errors import InputError, InputErrors
-from crossmargin.history import PriceHistory
 from crossmargin.liquidation.price import liquidation_prices
 from crossmargin.liquidation.rule import Rule
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
-from crossmargin.market import Market
+from crossmargin.market.environment import Setting
+from crossmargin.market.history import PriceHistory
+from crossmargin.market.prices import Market
+from crossmargin.market.scenarios import ScanRange, Scenario
 from crossmargin.models import build_policy, parse_model, rebuild_policy
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.oracle import OracleRule, Resolution, ResolvedPrice, resolve, widened
 from crossmargin.models.statement import check_setting
 from crossmargin.replay import setting_at
-from crossmargin.scenarios import ScanRange, Scenario
-from crossmargin.setting import Setting
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Policy
 

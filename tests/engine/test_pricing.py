@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from crossmargin.exposures import exposures
-from crossmargin.instruments import Catalogue
-from crossmargin.market import Market
-from crossmargin.valuation import black76, unit_values
+from crossmargin.market.exposures import exposures
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
+from crossmargin.market.valuation import black76, unit_values
 
 TABLE = json.loads((Path(__file__).parents[1] / "vectors" / "greeks.json").read_text(encoding="utf-8"))["cases"]
 NOW = datetime(2025, 1, 1, tzinfo=UTC)

@@ -13,15 +13,15 @@ from scipy.sparse import csr_array
 
 from crossmargin.engine import evaluate
 from crossmargin.errors import InputErrors
-from crossmargin.history import PriceHistory
 from crossmargin.loading import Inputs, load_folder, load_margin_model
+from crossmargin.market.environment import Setting
+from crossmargin.market.history import PriceHistory
+from crossmargin.market.valuation import unit_values
 from crossmargin.models.dynamic import DynamicRule
 from crossmargin.models.scenario import ScenarioModel
 from crossmargin.models.statement import build_policy
 from crossmargin.procyclicality import procyclicality
 from crossmargin.replay import Replay, replay, setting_at
-from crossmargin.setting import Setting
-from crossmargin.valuation import unit_values
 from crossmargin_circuits.compile import compile_policy
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from crossmargin.exposures import forward_deltas
 from crossmargin.loading import load_parameters
 from crossmargin.loading.folder import Parameters
+from crossmargin.market.exposures import forward_deltas
+from crossmargin.market.scenarios import Scenario
+from crossmargin.market.valuation import scenario_pnl, unit_values
 from crossmargin.models import build_policy, parse_model
 from crossmargin.models.delta_shock import DeltaShock, published_shock, shock_bound
-from crossmargin.scenarios import Scenario
-from crossmargin.valuation import scenario_pnl, unit_values
 from crossmargin_circuits.encoding import dump_canonical
 from crossmargin_circuits.evaluate import evaluate_expression
 from crossmargin_circuits.expression import Reference, expression_to_json

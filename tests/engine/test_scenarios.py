@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from crossmargin.loading.folder import Parameters
-from crossmargin.market import Market
-from crossmargin.scenarios import Grid, Scenario, Tail, price_volatility_grid, span_grid, tail_scenarios
-from crossmargin.valuation import unit_values
+from crossmargin.market.prices import Market
+from crossmargin.market.scenarios import Grid, Scenario, Tail, price_volatility_grid, span_grid, tail_scenarios
+from crossmargin.market.valuation import unit_values
 
 SPAN = json.loads((Path(__file__).parents[1] / "vectors" / "span.json").read_text(encoding="utf-8"))
 

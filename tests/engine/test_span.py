@@ -9,11 +9,11 @@ import pytest
 from scipy.sparse import csr_array
 
 from crossmargin.engine import evaluate, witness
-from crossmargin.instruments import Catalogue
-from crossmargin.market import Market
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
 from crossmargin.models import build_policy
 from crossmargin.models.span import SpanModel
-from crossmargin.setting import Setting
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.expression import Linear, Max, PositivePart, Reference, Scale, Sum
 from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout

@@ -17,16 +17,16 @@ from scipy.sparse import csr_array
 
 from crossmargin.engine import evaluate, forms
 from crossmargin.errors import InputError
-from crossmargin.instruments import Catalogue
 from crossmargin.loading import load_folder
 from crossmargin.loading.folder import load_margin_model
-from crossmargin.market import Market
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
+from crossmargin.market.scenarios import Scenario
+from crossmargin.market.valuation import scenario_pnl
 from crossmargin.models import build_policy
 from crossmargin.models.composite_delta import DeltaWeights, exposures
 from crossmargin.models.span import SpanModel
-from crossmargin.scenarios import Scenario
-from crossmargin.setting import Setting
-from crossmargin.valuation import scenario_pnl
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
 

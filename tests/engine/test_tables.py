@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.errors import InputErrors
-from crossmargin.instruments import Catalogue
 from crossmargin.loading import load_folder
 from crossmargin.loading.cells import entry_values
+from crossmargin.market.instruments import Catalogue
 from crossmargin_circuits.layout import RECORD_BOUND
 
 WriteFolder = Callable[..., Path]

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin.instruments import Catalogue
 from crossmargin.loading.folder import Parameters
-from crossmargin.market import Market
-from crossmargin.scenarios import Scenario, span_grid
-from crossmargin.valuation import black76, check_option_marks, scenario_pnl, unit_values
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
+from crossmargin.market.scenarios import Scenario, span_grid
+from crossmargin.market.valuation import black76, check_option_marks, scenario_pnl, unit_values
 
 CASES = json.loads((Path(__file__).parents[1] / "vectors" / "black76.json").read_text(encoding="utf-8"))["cases"]
 

@@ -14,11 +14,11 @@ import pytest
 from scipy.sparse import csr_array
 
 from crossmargin.engine import Margin, evaluate, witness
-from crossmargin.instruments import Catalogue
-from crossmargin.market import Market
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
 from crossmargin.models import build_policy, parse_model
 from crossmargin.models.statement import check_setting
-from crossmargin.setting import Setting
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.errors import CurvatureError
 from crossmargin_circuits.expression import (

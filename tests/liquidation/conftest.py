@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from crossmargin.instruments import Catalogue, Contract
 from crossmargin.liquidation.rule import Rule
-from crossmargin.market import Market
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Catalogue, Contract
+from crossmargin.market.prices import Market
 from crossmargin.models import ModelConfig
 from crossmargin.models.terms import Terms, added
-from crossmargin.setting import Setting
 from crossmargin_circuits.expression import Expression, Max, PositivePart
 from crossmargin_circuits.layout import ColumnKind
 

@@ -16,8 +16,8 @@ from crossmargin.engine import evaluate
 from crossmargin.liquidation.cascade import CascadeConfig, replay_cascade
 from crossmargin.liquidation.rule import Rule
 from crossmargin.loading import load_folder
-from crossmargin.scenarios import Scenario
-from crossmargin.setting import Setting
+from crossmargin.market.environment import Setting
+from crossmargin.market.scenarios import Scenario
 from crossmargin_circuits.layout import ColumnKind
 
 BOOK = Path(__file__).parents[2] / "examples" / "book"

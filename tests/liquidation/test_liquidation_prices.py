@@ -16,19 +16,19 @@ from scipy.sparse import csr_array, vstack
 
 from crossmargin.engine import evaluate
 from crossmargin.errors import InputError
-from crossmargin.instruments import Contract
 from crossmargin.liquidation.moves import liquidation_moves
 from crossmargin.liquidation.price import PositionPrices, bankruptcy_prices, liquidation_prices
 from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, equity_of, excess_of
 from crossmargin.liquidation.sets import below
 from crossmargin.loading import Inputs, load_folder, load_margin_model
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Contract
+from crossmargin.market.scenarios import Scenario
 from crossmargin.models import parse_model
 from crossmargin.models.oracle import resolved
 from crossmargin.models.scenario import ScenarioModel
 from crossmargin.models.terms import Terms, worst_loss
-from crossmargin.scenarios import Scenario
-from crossmargin.setting import Setting
 from crossmargin_circuits.errors import BudgetError
 from crossmargin_circuits.evaluate import evaluate_expression
 from crossmargin_circuits.expression import Expression, Reference

@@ -21,7 +21,7 @@ from crossmargin.liquidation.trades import (
 )
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.loading.cells import entry_values
-from crossmargin.valuation import unit_values
+from crossmargin.market.valuation import unit_values
 from crossmargin_circuits.layout import ColumnKind
 
 BOOK = Path(__file__).parents[2] / "examples" / "book"

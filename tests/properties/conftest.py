@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from crossmargin.instruments import Catalogue
-from crossmargin.market import Market
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
 from crossmargin.models import ModelConfig, parse_model
-from crossmargin.setting import Setting
 
 NOW = "2025-03-28T08:00:00Z"
 

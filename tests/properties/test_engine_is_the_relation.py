@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from crossmargin.engine import LimitError, ViolationError, evaluate, witness
-from crossmargin.instruments import Catalogue
-from crossmargin.market import Market
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
 from crossmargin.models import ModelConfig, build_policy, rebuild_policy
-from crossmargin.setting import Setting
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.evaluate import evaluate_expression, worst_scenario
 from crossmargin_circuits.expression import Reference

@@ -5,10 +5,10 @@ import pytest
 
 from crossmargin.book import Book, Entries
 from crossmargin.explain import explain
-from crossmargin.instruments import Catalogue
-from crossmargin.market import Market
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
 from crossmargin.models import ModelConfig, build_policy
-from crossmargin.setting import Setting
 from crossmargin_circuits.compile import compile_policy
 
 

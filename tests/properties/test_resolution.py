@@ -5,10 +5,10 @@ from decimal import Decimal
 import pytest
 
 from crossmargin.errors import InputError
-from crossmargin.instruments import Catalogue
-from crossmargin.market import Market
+from crossmargin.market.environment import Setting
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
 from crossmargin.models import ModelConfig, build_policy
-from crossmargin.setting import Setting
 
 
 def with_quantum(model: ModelConfig, quantum: str) -> ModelConfig:

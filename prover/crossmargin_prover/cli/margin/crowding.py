@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import yaml
 
-from crossmargin.crowding import crowding_of
+from crossmargin.market.crowding import crowding_of
 from crossmargin.models import build_policy
 from crossmargin.models.base import CROWDING
 from crossmargin_circuits.compile import compile_policy

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from crossmargin.errors import InputErrors
 from crossmargin.loading import Inputs, Parameters, load_margin_model
+from crossmargin.market.environment import Setting
 from crossmargin.models import ModelConfig
 from crossmargin.models.base import COVERAGE, CROWDING
 from crossmargin.models.statement import check_setting
-from crossmargin.setting import Setting
 from crossmargin.stress import Shock
 from crossmargin_prover.cli.output import load
 

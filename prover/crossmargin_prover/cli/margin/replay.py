@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from crossmargin.errors import InputError, InputErrors
-from crossmargin.history import PriceHistory
 from crossmargin.loading.history import load_history
+from crossmargin.market.history import PriceHistory
 from crossmargin.replay import Replay
 from crossmargin.replay import replay as replay_model
 from crossmargin_circuits.policy import ValueUnit

@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from crossmargin.instruments import Catalogue, Contract, Instrument, Kind
-from crossmargin.market import Market
-from crossmargin.scenarios import Scenario
-from crossmargin.valuation import OptionInputs, option_inputs, unit_values
+from crossmargin.market.instruments import Catalogue, Contract, Instrument, Kind
+from crossmargin.market.prices import Market
+from crossmargin.market.scenarios import Scenario
+from crossmargin.market.valuation import OptionInputs, option_inputs, unit_values
 from crossmargin_circuits.layout import ColumnKind
 
 __all__ = ["Exposures", "exposures", "forward_deltas", "quadratic_pnl"]

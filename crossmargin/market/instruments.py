@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Flag, Frozen, Instant, Listed, Name, Positive, WholeNumber, refuse
-from crossmargin.names import parse_name
+from crossmargin.market.names import parse_name
 from crossmargin.units import decimal_places, floor_ratio, format_decimal
 from crossmargin_circuits.encoding import MAX_JSON_INTEGER
 from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout

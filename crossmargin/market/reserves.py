@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from crossmargin.errors import InputError
 from crossmargin.fields import Frozen, Name, NotNegative, Text
-from crossmargin.instruments import Catalogue
+from crossmargin.market.instruments import Catalogue
 from crossmargin.units import to_units
 
 __all__ = ["Reserves"]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmargin.errors import InputError
-from crossmargin.history import PriceHistory
+from crossmargin.market.history import PriceHistory
 
 __all__ = ["check_history", "ewma_volatility", "exact_move", "filtered_moves", "log_returns", "moves", "rows_between"]
 

@@ -15,8 +15,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Instant, Listed, Name, NotNegative, Text, refuse
-from crossmargin.instruments import Catalogue, Instrument, Kind
-from crossmargin.scenarios import Scenario
+from crossmargin.market.instruments import Catalogue, Instrument, Kind
+from crossmargin.market.scenarios import Scenario
 
 __all__ = ["RATE_CURRENCY", "Feed", "Feeds", "IndexPrice", "Mark", "Market", "OptionQuote"]
 

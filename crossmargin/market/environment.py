@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from crossmargin.crowding import Crowding
-from crossmargin.history import PriceHistory
-from crossmargin.instruments import Catalogue
-from crossmargin.market import Market
-from crossmargin.scenarios import Scenario
+from crossmargin.market.crowding import Crowding
+from crossmargin.market.history import PriceHistory
+from crossmargin.market.instruments import Catalogue
+from crossmargin.market.prices import Market
+from crossmargin.market.scenarios import Scenario
 
 __all__ = ["Setting"]
 

@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from crossmargin.errors import InputError
-from crossmargin.instruments import Catalogue, Contract, Instrument, Kind, OptionType
-from crossmargin.market import RATE_CURRENCY, Market
-from crossmargin.scenarios import Scenario
+from crossmargin.market.instruments import Catalogue, Contract, Instrument, Kind, OptionType
+from crossmargin.market.prices import RATE_CURRENCY, Market
+from crossmargin.market.scenarios import Scenario
 from crossmargin_circuits.layout import ColumnKind
 
 __all__ = ["OptionInputs", "black76", "check_option_marks", "option_inputs", "scenario_pnl", "unit_values"]
