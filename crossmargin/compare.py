@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossmargin.book import Book
+from crossmargin.book.book import Book
+from crossmargin.book.exact_sum import total_of
 from crossmargin.engine import Margin, evaluate
 from crossmargin.market.environment import Setting
 from crossmargin.models import ModelConfig, build_policy
-from crossmargin.totals import total_of
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 
 __all__ = ["Comparison", "Cost", "compare", "cost_of"]

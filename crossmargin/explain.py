@@ -10,7 +10,7 @@ components.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from crossmargin.book import Book
+from crossmargin.book.book import Book
 from crossmargin.engine import evaluate
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.evaluate import evaluate_expression, scenario_leaves

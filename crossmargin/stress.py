@@ -13,7 +13,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
-from crossmargin.book import Book
+from crossmargin.book.book import Book
+from crossmargin.book.exact_sum import total_of
 from crossmargin.engine import Margin, evaluate
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Text, between, refuse
@@ -21,7 +22,6 @@ from crossmargin.market.environment import Setting
 from crossmargin.market.scenarios import Scenario
 from crossmargin.models import ModelConfig, build_policy
 from crossmargin.models.oracle import resolved
-from crossmargin.totals import total_of
 from crossmargin_circuits.compile import compile_policy
 
 __all__ = ["Shock", "Shocks", "Stressed", "stress"]

@@ -23,7 +23,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmargin.totals import total_of
+from crossmargin.book.exact_sum import total_of
 
 __all__ = ["Waterfall", "allocate", "deleverage", "haircut_factor", "paid_out", "run_waterfall"]
 

@@ -3,12 +3,12 @@
 import numpy as np
 from scipy.sparse import csr_array
 
-from crossmargin.book import Book, column_limits
+from crossmargin.book.book import Book, column_limits
+from crossmargin.book.pending import Pending
+from crossmargin.book.records import beyond, pool
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading.accounts import Accounts
 from crossmargin.loading.problems import LineProblems, OnBad
-from crossmargin.pending import Pending
-from crossmargin.records import beyond, pool
 from crossmargin_circuits.layout import RecordLayout
 
 __all__ = ["assemble"]

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from crossmargin.book import Book
+from crossmargin.book.book import Book
+from crossmargin.book.records import RecordBuilder
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading.accounts import index_accounts
 from crossmargin.loading.assemble import assemble
@@ -28,7 +29,6 @@ from crossmargin.loading.decimals import Integers, Status, parse_digits, to_unit
 from crossmargin.loading.problems import LineProblems, OnBad
 from crossmargin.loading.table import Source, Table
 from crossmargin.market.instruments import Asset, Catalogue
-from crossmargin.records import RecordBuilder
 from crossmargin.units import decimal_places, format_decimal
 from crossmargin_circuits.layout import ColumnKind
 

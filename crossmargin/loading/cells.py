@@ -18,12 +18,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from crossmargin.book.records import RecordBuilder, Repeated
 from crossmargin.loading.accounts import Locator
 from crossmargin.loading.decimals import Integers, Status, Statuses, parse_digits, to_units
 from crossmargin.loading.problems import LineProblems
 from crossmargin.loading.table import Table
 from crossmargin.market.instruments import Catalogue, Contract, Kind
-from crossmargin.records import RecordBuilder, Repeated
 from crossmargin.units import decimal_places, format_decimal
 from crossmargin_circuits.layout import RECORD_BOUND, ColumnKind, RecordLayout
 

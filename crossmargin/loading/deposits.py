@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
+from crossmargin.book.records import RecordBuilder
 from crossmargin.loading.accounts import Locator
 from crossmargin.loading.cells import in_units, members, report
 from crossmargin.loading.decimals import Status, parse_digits, to_units
 from crossmargin.loading.problems import LineProblems
 from crossmargin.loading.table import Table
 from crossmargin.market.instruments import Catalogue
-from crossmargin.records import RecordBuilder
 from crossmargin.units import format_decimal
 from crossmargin_circuits.layout import ColumnKind
 

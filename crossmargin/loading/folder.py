@@ -13,7 +13,8 @@ from typing import Annotated, TypeVar
 import numpy as np
 from pydantic import AfterValidator, BaseModel
 
-from crossmargin.book import Book
+from crossmargin.book.book import Book
+from crossmargin.book.records import Repeated
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.fields import Frozen, Name, refuse
 from crossmargin.loading.accounts import Accounts, index_accounts
@@ -35,7 +36,6 @@ from crossmargin.market.reserves import Reserves
 from crossmargin.market.valuation import check_option_marks
 from crossmargin.models import ARCHITECTURES, ModelConfig
 from crossmargin.models.oracle import resolve
-from crossmargin.records import Repeated
 
 __all__ = ["Inputs", "Parameters", "Venue", "load_folder", "load_margin_model", "load_parameters"]
 

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmargin.book import Rejected
+from crossmargin.book.book import Rejected
 from crossmargin.errors import KEPT_PROBLEMS, InputError, InputErrors
 
 __all__ = ["LineProblems", "OnBad"]

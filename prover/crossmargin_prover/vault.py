@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossmargin.book import Rejected
+from crossmargin.book.book import Rejected
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.private import Plan, load_snapshot

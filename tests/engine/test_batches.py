@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin import records
-from crossmargin.book import Book
+from crossmargin.book import records
+from crossmargin.book.book import Book
+from crossmargin.book.records import RecordBuilder, beyond, pool, sum_entries
 from crossmargin.errors import InputErrors
 from crossmargin.loading import csv, keys, load_folder, parquet
 from crossmargin.loading.folder import load_book
 from crossmargin.loading.keys import Keys
 from crossmargin.market.instruments import Catalogue
-from crossmargin.records import RecordBuilder, beyond, pool, sum_entries
 from crossmargin_circuits.layout import RECORD_BOUND
 
 WriteFolder = Callable[..., Path]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crossmargin.book import Book
+from crossmargin.book.book import Book
 from crossmargin.errors import InputErrors
 from crossmargin.loading import load_folder
 from crossmargin.loading.binance import binance_assets, load_binance

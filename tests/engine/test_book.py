@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin.book import Book, Entries
+from crossmargin.book.book import Book, Entries
+from crossmargin.book.records import sum_entries
 from crossmargin.errors import InputError
-from crossmargin.records import sum_entries
 from crossmargin_circuits.encoding import MAX_JSON_INTEGER
 from crossmargin_circuits.layout import RECORD_BOUND, Column, ColumnKind, RecordLayout
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin import records
+from crossmargin.book import records
+from crossmargin.book.pending import PendingAmount
 from crossmargin.engine import evaluate
 from crossmargin.errors import InputErrors
 from crossmargin.loading import csv, load_folder, load_parameters, parquet
@@ -21,7 +22,6 @@ from crossmargin.market.exposures import exposures
 from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import unit_values
 from crossmargin.models import build_policy, rebuild_policy
-from crossmargin.pending import PendingAmount
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crossmargin.book import Book, Entries
+from crossmargin.book.book import Book, Entries
 from crossmargin.explain import explain
 from crossmargin.market.environment import Setting
 from crossmargin.market.instruments import Catalogue

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from crossmargin.book import Book
+from crossmargin.book.book import Book
 from crossmargin.engine import evaluate, witness
 from crossmargin.explain import explain
 from crossmargin.loading import Parameters, load_margin_model, load_parameters

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import numpy as np
 
+from crossmargin.book.exact_sum import total_of
 from crossmargin.engine import evaluate
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.liquidation.cost import ClosingCost
@@ -19,7 +20,6 @@ from crossmargin.liquidation.sets import AccountSets, account_sets
 from crossmargin.liquidation.waterfall import Waterfall, run_waterfall
 from crossmargin.loading import Inputs
 from crossmargin.loading.yaml import load_model
-from crossmargin.totals import total_of
 from crossmargin.units import parse_decimal
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import ValueUnit

@@ -6,13 +6,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crossmargin.book.exact_sum import total_of
 from crossmargin.compare import Comparison
 from crossmargin.engine import Margin
 from crossmargin.explain import Explanation
 from crossmargin.liquidation.cascade import Cascade
 from crossmargin.replay import Replay
 from crossmargin.stress import Stressed
-from crossmargin.totals import total_of
 from crossmargin_circuits.policy import Policy, ValueUnit
 from crossmargin_prover.cli.plotting import COLOURS, draw
 

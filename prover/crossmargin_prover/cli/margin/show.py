@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 import numpy as np
 
-from crossmargin.book import Book
+from crossmargin.book.book import Book
+from crossmargin.book.exact_sum import total_of
 from crossmargin.engine import Margin, evaluate
 from crossmargin.models import build_policy
-from crossmargin.totals import total_of
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.policy import Policy
 from crossmargin_prover.cli.margin.options import (

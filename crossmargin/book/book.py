@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from crossmargin.book.pending import Pending
+from crossmargin.book.records import Entries, RecordBuilder, beyond, pool
 from crossmargin.errors import InputError
-from crossmargin.pending import Pending
-from crossmargin.records import Entries, RecordBuilder, beyond, pool
 from crossmargin_circuits.layout import RecordLayout
 
 __all__ = ["Book", "Entries", "Rejected", "column_limits"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scipy.sparse import csr_array
 
-from crossmargin.totals import total_of
+from crossmargin.book.exact_sum import total_of
 from crossmargin_circuits.layout import ColumnKind, RecordLayout
 
 __all__ = ["Pending", "PendingAmount"]
