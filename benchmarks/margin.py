@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 from scipy.sparse import csr_array
 
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.liquidation.cascade import CascadeConfig, replay_cascade
 from crossmargin.liquidation.price import liquidation_prices
 from crossmargin.liquidation.rule import Rule

@@ -22,7 +22,7 @@ import polars as pl
 
 from benchmarks.book import BookPlan, write_book
 from benchmarks.floor import Sizes, position_uses
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.loading import load_folder, load_parameters
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy

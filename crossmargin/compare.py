@@ -11,7 +11,7 @@ import numpy as np
 
 from crossmargin.book.book import Book
 from crossmargin.book.exact_sum import total_of
-from crossmargin.engine import Margin, evaluate
+from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.market.environment import Setting
 from crossmargin.models import ModelConfig, build_policy
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy

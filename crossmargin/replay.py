@@ -21,7 +21,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from crossmargin.book.exact_sum import total_of
-from crossmargin.engine import Margin, evaluate
+from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.market.crowding import Crowding, crowding_of
 from crossmargin.market.environment import Setting

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.book.book import Book
 from crossmargin.book.exact_sum import total_of
-from crossmargin.engine import Margin, evaluate
+from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Text, between, refuse
 from crossmargin.market.environment import Setting

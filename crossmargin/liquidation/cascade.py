@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 from scipy.sparse import csr_array
 
-from crossmargin.engine import check_limits
+from crossmargin.engine.evaluate import check_limits
 from crossmargin.fields import ExactDecimal, Frozen, Name, Positive, WholeNumber, between
 from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, equity_of, excess_of

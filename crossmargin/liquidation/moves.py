@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from crossmargin.engine import check_limits
+from crossmargin.engine.evaluate import check_limits
 from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, excess_of
 from crossmargin.market.environment import Setting

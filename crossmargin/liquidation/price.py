@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from crossmargin.engine import check_limits
+from crossmargin.engine.evaluate import check_limits
 from crossmargin.errors import InputError
 from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, equity_of, excess_of

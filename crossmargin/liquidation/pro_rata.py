@@ -17,7 +17,7 @@ from fractions import Fraction
 import numpy as np
 from scipy.sparse import csr_array
 
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.liquidation.cost import ClosingCost, Quotes
 from crossmargin.liquidation.rule import Rule
 from crossmargin.liquidation.trades import Trade, after_trades

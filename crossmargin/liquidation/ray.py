@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from crossmargin.engine import LARGEST, magnitude, value_of
+from crossmargin.engine.evaluate import LARGEST, magnitude, value_of
 from crossmargin_circuits.errors import BudgetError
 from crossmargin_circuits.evaluate import scenario_leaves
 from crossmargin_circuits.expression import (

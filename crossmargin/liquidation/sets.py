@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.liquidation.rule import Rule
 from crossmargin.market.environment import Setting
 

@@ -14,7 +14,7 @@ from pydantic import model_validator
 from scipy.sparse import csr_array
 
 from crossmargin.book.exact_sum import total_of
-from crossmargin.engine import check_limits, forms, value_of
+from crossmargin.engine.evaluate import check_limits, forms, value_of
 from crossmargin.fields import Frozen, Instant, Name, NotNegative, Text, refuse
 from crossmargin.units import format_units
 from crossmargin_circuits.compile import CompiledPolicy

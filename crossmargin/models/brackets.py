@@ -35,10 +35,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, ConfigDict, Field
 
+from crossmargin.engine.risk_arrays import RESOLUTION
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, between, refuse
 from crossmargin.models.terms import Terms
-from crossmargin.risk_arrays import RESOLUTION
 from crossmargin.units import format_decimal
 from crossmargin_circuits.expression import Abs, Expression, Max, Scale, Sum
 

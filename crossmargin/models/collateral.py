@@ -43,12 +43,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
+from crossmargin.engine.risk_arrays import check_resolution
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Positive, between, refuse
 from crossmargin.market.instruments import Asset, Catalogue
 from crossmargin.market.valuation import unit_values
 from crossmargin.models.terms import Terms
-from crossmargin.risk_arrays import check_resolution
 from crossmargin_circuits.expression import Expression, Min, PositivePart, Reference, Scale, Sum
 
 __all__ = ["CollateralRule", "MismatchRule", "Tier", "check_collateral", "equity"]

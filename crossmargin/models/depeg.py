@@ -22,6 +22,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from crossmargin.engine.risk_arrays import check_resolution
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Listed, Name, between
 from crossmargin.market.instruments import Catalogue
@@ -29,7 +30,6 @@ from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import scenario_pnl, unit_values
 from crossmargin.models.collateral import foreign_asset
 from crossmargin.models.terms import Terms, worst_loss
-from crossmargin.risk_arrays import check_resolution
 from crossmargin_circuits.expression import Reference
 
 __all__ = ["DepegScenarios", "check_depeg", "depeg_charge", "depeg_scenarios"]

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from crossmargin.engine.risk_arrays import ROUNDING
 from crossmargin.errors import InputError
 from crossmargin.market.crowding import Crowding
 from crossmargin.market.environment import Setting
@@ -28,7 +29,6 @@ from crossmargin.models.depeg import depeg_charge
 from crossmargin.models.oracle import resolve
 from crossmargin.models.registry import parse_model
 from crossmargin.models.terms import Terms, added
-from crossmargin.risk_arrays import ROUNDING
 from crossmargin_circuits.errors import PolicyError
 from crossmargin_circuits.expression import Reference, Scale, Sum
 from crossmargin_circuits.policy import Constraint, Definition, Policy, Role

@@ -10,12 +10,12 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crossmargin.engine.risk_arrays import risk_array
 from crossmargin.market.environment import Setting
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import scenario_pnl
-from crossmargin.risk_arrays import risk_array
 from crossmargin_circuits.expression import Expression, Linear, Max, PositivePart, Reference, Scale, Sum
 from crossmargin_circuits.layout import RecordLayout
 from crossmargin_circuits.policy import Definition, RiskArray, Role

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from crossmargin.engine import LimitError, ViolationError, Witness, witness
+from crossmargin.engine.evaluate import LimitError, ViolationError, Witness, witness
 from crossmargin.loading import Inputs, Parameters
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy

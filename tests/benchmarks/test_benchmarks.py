@@ -15,7 +15,7 @@ from benchmarks.models import MODELS
 from benchmarks.plots import draw
 from benchmarks.render import main, page
 from benchmarks.units import least, parse
-from crossmargin.engine import witness
+from crossmargin.engine.evaluate import witness
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy

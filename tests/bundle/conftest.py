@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from scipy.sparse import csr_array
 
-from crossmargin.engine import witness
+from crossmargin.engine.evaluate import witness
 from crossmargin.loading import Inputs, load_folder
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.encoding import dump_canonical

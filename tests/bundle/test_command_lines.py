@@ -16,7 +16,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.loading import Inputs
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy

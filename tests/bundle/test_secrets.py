@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from scipy.sparse import csr_array
 
-from crossmargin.engine import witness
+from crossmargin.engine.evaluate import witness
 from crossmargin.loading import Inputs
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy

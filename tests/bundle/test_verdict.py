@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.loading import Inputs
 from crossmargin.market.valuation import unit_values
 from crossmargin.models import build_policy

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from crossmargin.engine import evaluate, forms, value_of, witness
+from crossmargin.engine.evaluate import evaluate, forms, value_of, witness
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.evaluate import evaluate_expression
 from crossmargin_circuits.expression import (

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from crossmargin.book import records
 from crossmargin.book.pending import PendingAmount
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.errors import InputErrors
 from crossmargin.loading import csv, load_folder, load_parameters, parquet
 from crossmargin.loading.folder import load_book

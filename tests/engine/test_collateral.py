@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.sparse import csr_array
 
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
 from crossmargin.market.environment import Setting

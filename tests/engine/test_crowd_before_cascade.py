@@ -19,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.liquidation.cascade import Cascade, CascadeConfig, replay_cascade
 from crossmargin.liquidation.rule import Rule
 from crossmargin.market.environment import Setting

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from scipy.sparse import csr_array
 
 from crossmargin.book.exact_sum import total_of
-from crossmargin.engine import LimitError
+from crossmargin.engine.evaluate import LimitError
 from crossmargin.errors import InputError
 from crossmargin.loading import Inputs, load_folder, load_margin_model
 from crossmargin.loading.yaml import load_model

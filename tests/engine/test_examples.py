@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from crossmargin import engine
+from crossmargin.engine import evaluate as engine
 from crossmargin.errors import InputErrors
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.market.scenarios import span_grid

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.sparse import csr_array
 
-from crossmargin.engine import evaluate, witness
+from crossmargin.engine.evaluate import evaluate, witness
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.loading.folder import load_margin_model
 from crossmargin.market.environment import Setting

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from crossmargin.engine import Margin, evaluate
+from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.loading import load_parameters
 from crossmargin.market.environment import Setting
 from crossmargin.market.valuation import unit_values

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.sparse import csr_array
 
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.loading import load_parameters
 from crossmargin.market.environment import Setting
 from crossmargin.market.instruments import Instrument, Kind, OptionType

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.errors import InputErrors
 from crossmargin.loading import Inputs, load_folder, load_margin_model
 from crossmargin.market.environment import Setting

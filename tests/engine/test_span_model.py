@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.sparse import csr_array
 
-from crossmargin.engine import evaluate, forms
+from crossmargin.engine.evaluate import evaluate, forms
 from crossmargin.errors import InputError
 from crossmargin.loading import load_folder
 from crossmargin.loading.folder import load_margin_model

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from crossmargin.engine import Margin, evaluate, witness
+from crossmargin.engine.evaluate import Margin, evaluate, witness
 from crossmargin.market.environment import Setting
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market

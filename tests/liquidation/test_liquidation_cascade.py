@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.liquidation.cascade import CascadeConfig, replay_cascade
 from crossmargin.liquidation.rule import Rule
 from crossmargin.loading import load_folder

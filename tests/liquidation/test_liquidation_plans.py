@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from crossmargin.engine import evaluate, witness
+from crossmargin.engine.evaluate import evaluate, witness
 from crossmargin.liquidation.cost import ClosingCost, Quotes
 from crossmargin.liquidation.plan import NoPlanError, least_cost_plan, plan_of
 from crossmargin.liquidation.pro_rata import ShareRule, close_by_share, close_in_steps

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.errors import InputError
 from crossmargin.liquidation.moves import liquidation_moves
 from crossmargin.liquidation.price import PositionPrices, bankruptcy_prices, liquidation_prices

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from crossmargin.engine import LimitError, ViolationError, evaluate, witness
+from crossmargin.engine.evaluate import LimitError, ViolationError, evaluate, witness
 from crossmargin.market.environment import Setting
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market

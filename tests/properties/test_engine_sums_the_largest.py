@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from crossmargin import engine
-from crossmargin.engine import evaluate, forms, value_of, witness
+from crossmargin.engine import evaluate as engine
+from crossmargin.engine.evaluate import evaluate, forms, value_of, witness
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.evaluate import evaluate_expression
 from crossmargin_circuits.expression import (

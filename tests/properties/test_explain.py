@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossmargin.book.book import Book, Entries
-from crossmargin.explain import explain
+from crossmargin.engine.explain import explain
 from crossmargin.market.environment import Setting
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market

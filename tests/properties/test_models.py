@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from crossmargin.book.book import Book
-from crossmargin.engine import evaluate, witness
-from crossmargin.explain import explain
+from crossmargin.engine.evaluate import evaluate, witness
+from crossmargin.engine.explain import explain
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
 from crossmargin.models import ARCHITECTURES, ModelConfig, build_policy, rebuild_policy
 from crossmargin.models.base import PROPERTIES

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.loading import Inputs, load_folder, load_margin_model
 from crossmargin.models import build_policy
 from crossmargin.stress import Shock

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from crossmargin.engine import evaluate
-from crossmargin.explain import explain
+from crossmargin.engine.evaluate import evaluate
+from crossmargin.engine.explain import explain
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from crossmargin.explain import Component, Explanation
-from crossmargin.explain import explain as explain_account
+from crossmargin.engine.explain import Component, Explanation
+from crossmargin.engine.explain import explain as explain_account
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.policy import Policy

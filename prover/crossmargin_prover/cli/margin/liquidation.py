@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from crossmargin.book.exact_sum import total_of
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.liquidation.cost import ClosingCost
 from crossmargin.liquidation.plan import NoPlanError, Plan, least_cost_plan

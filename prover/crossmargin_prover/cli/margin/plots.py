@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from crossmargin.book.exact_sum import total_of
 from crossmargin.compare import Comparison
-from crossmargin.engine import Margin
-from crossmargin.explain import Explanation
+from crossmargin.engine.evaluate import Margin
+from crossmargin.engine.explain import Explanation
 from crossmargin.liquidation.cascade import Cascade
 from crossmargin.replay import Replay
 from crossmargin.stress import Stressed

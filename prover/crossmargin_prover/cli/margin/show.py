@@ -7,7 +7,7 @@ import numpy as np
 
 from crossmargin.book.book import Book
 from crossmargin.book.exact_sum import total_of
-from crossmargin.engine import Margin, evaluate
+from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.policy import Policy

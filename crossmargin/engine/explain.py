@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from crossmargin.book.book import Book
-from crossmargin.engine import evaluate
+from crossmargin.engine.evaluate import evaluate
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.evaluate import evaluate_expression, scenario_leaves
 from crossmargin_circuits.expression import (

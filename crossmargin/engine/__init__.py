@@ -1,0 +1,1 @@
+"""Evaluate a margin policy over a book, exactly, and explain the result."""
