@@ -10,12 +10,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from crossmargin.analysis.replay import opened_crowding
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.loading.yaml import read_yaml
 from crossmargin.market.crowding import BOOK_VALUE, Crowding
 from crossmargin.market.exposures import exposures
 from crossmargin.models.statement import rebuild_policy
-from crossmargin.replay import opened_crowding
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.cli import main
 from crossmargin_prover.vault import Vault

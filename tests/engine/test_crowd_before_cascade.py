@@ -19,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from crossmargin.analysis.replay import Replay, opened_crowding, replay, setting_at
 from crossmargin.engine.evaluate import evaluate
 from crossmargin.liquidation.cascade import Cascade, CascadeConfig, replay_cascade
 from crossmargin.liquidation.rule import Rule
@@ -29,7 +30,6 @@ from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Scenario
 from crossmargin.models.scenario import ScenarioModel
 from crossmargin.models.statement import build_policy
-from crossmargin.replay import Replay, opened_crowding, replay, setting_at
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.sparse import csr_array
 
+from crossmargin.analysis.replay import opened_crowding
 from crossmargin.book.exact_sum import total_of
 from crossmargin.engine.evaluate import LimitError
 from crossmargin.errors import InputError
@@ -22,7 +23,6 @@ from crossmargin.market.valuation import unit_values
 from crossmargin.models import ModelConfig
 from crossmargin.models.base import StatementConfig
 from crossmargin.models.statement import build_policy, rebuild_policy
-from crossmargin.replay import opened_crowding
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.policy import Role
 

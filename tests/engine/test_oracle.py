@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from crossmargin.analysis.replay import setting_at
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.liquidation.price import liquidation_prices
 from crossmargin.liquidation.rule import Rule
@@ -26,7 +27,6 @@ from crossmargin.models import build_policy, parse_model, rebuild_policy
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.oracle import OracleRule, Resolution, ResolvedPrice, resolve, widened
 from crossmargin.models.statement import check_setting
-from crossmargin.replay import setting_at
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Policy
 

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from crossmargin.analysis.procyclicality import procyclicality
+from crossmargin.analysis.replay import Replay, replay, setting_at
 from crossmargin.engine.evaluate import evaluate
 from crossmargin.errors import InputErrors
 from crossmargin.loading import Inputs, load_folder, load_margin_model
@@ -20,8 +22,6 @@ from crossmargin.market.valuation import unit_values
 from crossmargin.models.dynamic import DynamicRule
 from crossmargin.models.scenario import ScenarioModel
 from crossmargin.models.statement import build_policy
-from crossmargin.procyclicality import procyclicality
-from crossmargin.replay import Replay, replay, setting_at
 from crossmargin_circuits.compile import compile_policy
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

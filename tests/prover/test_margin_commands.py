@@ -11,10 +11,10 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from crossmargin.analysis.stress import Shock
 from crossmargin.engine.evaluate import evaluate
 from crossmargin.loading import Inputs, load_folder, load_margin_model
 from crossmargin.models import build_policy
-from crossmargin.stress import Shock
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_prover.cli import main
 

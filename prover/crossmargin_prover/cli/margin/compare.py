@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from crossmargin.compare import Comparison
-from crossmargin.compare import compare as compare_models
+from crossmargin.analysis.compare import Comparison
+from crossmargin.analysis.compare import compare as compare_models
 from crossmargin_circuits.policy import ValueUnit
 from crossmargin_prover.cli.margin.options import (
     json_option,

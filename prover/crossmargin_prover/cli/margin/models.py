@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from crossmargin.compare import cost_of
+from crossmargin.analysis.compare import cost_of
 from crossmargin.loading import load_parameters
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy

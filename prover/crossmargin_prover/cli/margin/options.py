@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
+from crossmargin.analysis.stress import Shock
 from crossmargin.errors import InputErrors
 from crossmargin.loading import Inputs, Parameters, load_margin_model
 from crossmargin.market.environment import Setting
 from crossmargin.models import ModelConfig
 from crossmargin.models.base import COVERAGE, CROWDING
 from crossmargin.models.statement import check_setting
-from crossmargin.stress import Shock
 from crossmargin_prover.cli.output import load
 
 __all__ = [

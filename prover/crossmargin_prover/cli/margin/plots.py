@@ -6,13 +6,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crossmargin.analysis.compare import Comparison
+from crossmargin.analysis.replay import Replay
+from crossmargin.analysis.stress import Stressed
 from crossmargin.book.exact_sum import total_of
-from crossmargin.compare import Comparison
 from crossmargin.engine.evaluate import Margin
 from crossmargin.engine.explain import Explanation
 from crossmargin.liquidation.cascade import Cascade
-from crossmargin.replay import Replay
-from crossmargin.stress import Stressed
 from crossmargin_circuits.policy import Policy, ValueUnit
 from crossmargin_prover.cli.plotting import COLOURS, draw
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
+from crossmargin.analysis.replay import Replay
+from crossmargin.analysis.replay import replay as replay_model
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading.history import load_history
 from crossmargin.market.history import PriceHistory
-from crossmargin.replay import Replay
-from crossmargin.replay import replay as replay_model
 from crossmargin_circuits.policy import ValueUnit
 from crossmargin_prover.cli.margin.options import (
     json_option,

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
+from crossmargin.analysis.stress import Shocks, Stressed
+from crossmargin.analysis.stress import stress as stress_book
 from crossmargin.book.exact_sum import total_of
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading.yaml import load_model
-from crossmargin.stress import Shocks, Stressed
-from crossmargin.stress import stress as stress_book
 from crossmargin_circuits.policy import ValueUnit
 from crossmargin_prover.cli.margin.options import (
     json_option,

@@ -20,6 +20,7 @@ from fractions import Fraction
 import numpy as np
 from scipy.sparse import csr_array
 
+from crossmargin.analysis.procyclicality import Procyclicality, procyclicality
 from crossmargin.book.exact_sum import total_of
 from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.errors import InputError, InputErrors
@@ -31,7 +32,6 @@ from crossmargin.models import ModelConfig, build_policy
 from crossmargin.models.base import CROWDING, StatementConfig
 from crossmargin.models.oracle import resolved
 from crossmargin.models.scan import ScanModel
-from crossmargin.procyclicality import Procyclicality, procyclicality
 from crossmargin_circuits.compile import compile_policy
 
 __all__ = ["Replay", "Step", "opened_crowding", "replay", "setting_at"]
