@@ -15,7 +15,6 @@ from crossmargin.loading import Parameters
 from crossmargin.units import format_decimal
 from crossmargin_circuits.errors import MalformedError
 from crossmargin_prover.vault import Report, VaultError, check_replaceable, put_in_place
-from crossmargin_verifier.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.bundle import (
     BUNDLE_FILE,
     RESERVES_FILE,
@@ -25,6 +24,7 @@ from crossmargin_verifier.bundle import (
     DeclaredReserves,
 )
 from crossmargin_verifier.check import check_bundle
+from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.verdict import Verdict
 from crossmargin_verifier.workers import Progress, no_progress
 

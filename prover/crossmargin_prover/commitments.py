@@ -22,10 +22,9 @@ from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapsh
 from crossmargin_prover.store import Store, located
 from crossmargin_prover.totals import prove_base_totals
 from crossmargin_prover.witness import CsrMatrix, Records, WitnessError
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.group import Point
-from crossmargin_verifier.merkle import shard_tree, top_tree
-from crossmargin_verifier.statement import (
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.group import Point
+from crossmargin_verifier.protocol.manifests import (
     COLUMNS_FILE,
     POSITIONS_FILE,
     SNAPSHOT_FILE,
@@ -33,6 +32,7 @@ from crossmargin_verifier.statement import (
     SnapshotManifest,
     encode_positions,
 )
+from crossmargin_verifier.protocol.merkle import shard_tree, top_tree
 from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 
 __all__ = ["ChangedInputError", "book_digest", "commit_snapshot", "stand_alone_snapshot"]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from crossmargin_prover.backend import Backend, finite
 from crossmargin_prover.randomness import Draw, Randomness
-from crossmargin_verifier.generators import blinding_generator, mask_generators
-from crossmargin_verifier.group import Affine
-from crossmargin_verifier.shape import PROJECTIONS, Shape
+from crossmargin_verifier.protocol.generators import blinding_generator, mask_generators
+from crossmargin_verifier.protocol.group import Affine
+from crossmargin_verifier.protocol.shape import PROJECTIONS, Shape
 
 __all__ = ["Masks"]
 

@@ -9,12 +9,12 @@ the prover sends log2(l) - 2 pairs of points, each fold halving s, w and the bas
 from collections.abc import Sequence
 
 from crossmargin_prover.backend import Backend, finite
-from crossmargin_verifier.field import ORDER, dot, encode_scalar
-from crossmargin_verifier.generators import value_generator
-from crossmargin_verifier.group import Affine, Point, encode_point
-from crossmargin_verifier.proof import Opening
-from crossmargin_verifier.shape import LAST_LENGTH, folds
-from crossmargin_verifier.transcript import ETA, FOLD, FOLD_CHALLENGE, OPEN, XI, Transcript
+from crossmargin_verifier.protocol.field import ORDER, dot, encode_scalar
+from crossmargin_verifier.protocol.generators import value_generator
+from crossmargin_verifier.protocol.group import Affine, Point, encode_point
+from crossmargin_verifier.protocol.messages import Opening
+from crossmargin_verifier.protocol.shape import LAST_LENGTH, folds
+from crossmargin_verifier.protocol.transcript import ETA, FOLD, FOLD_CHALLENGE, OPEN, XI, Transcript
 
 __all__ = ["fold_response", "prove_opening"]
 

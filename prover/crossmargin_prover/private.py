@@ -20,10 +20,10 @@ from crossmargin_prover.backend import Int64Array
 from crossmargin_prover.snapshot import COORDINATES_BYTES, CommittedShard, CommittedSnapshot
 from crossmargin_prover.store import Store, located
 from crossmargin_prover.witness import Records
-from crossmargin_verifier.field import ORDER, SCALAR_BYTES
-from crossmargin_verifier.group import POINT_BYTES
-from crossmargin_verifier.inclusion import NONCE_BYTES
-from crossmargin_verifier.statement import (
+from crossmargin_verifier.protocol.field import ORDER, SCALAR_BYTES
+from crossmargin_verifier.protocol.group import POINT_BYTES
+from crossmargin_verifier.protocol.inclusion import NONCE_BYTES
+from crossmargin_verifier.protocol.manifests import (
     COLUMNS_FILE,
     POSITIONS_FILE,
     SNAPSHOT_FILE,

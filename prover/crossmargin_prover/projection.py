@@ -14,8 +14,8 @@ import numpy as np
 
 from crossmargin_prover.masks import Masks
 from crossmargin_prover.witness import Records
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.shape import PROJECTIONS
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.shape import PROJECTIONS
 
 __all__ = ["ProjectionSumcheck", "project"]
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crossmargin_circuits.digest import tag_prefix
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.inclusion import NONCE_BYTES
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.inclusion import NONCE_BYTES
 
 __all__ = ["KEY_BYTES", "Draw", "Randomness", "SeededRandomness", "SystemRandomness"]
 

@@ -18,8 +18,8 @@ from crossmargin_circuits.policy import Policy
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, receipt_in
 from crossmargin_verifier.holder import describe
-from crossmargin_verifier.inclusion import Receipt, VerifiedReceipt
-from crossmargin_verifier.merkle import shard_tree
+from crossmargin_verifier.protocol.inclusion import Receipt, VerifiedReceipt
+from crossmargin_verifier.protocol.merkle import shard_tree
 
 __all__ = ["ReceiptFiles", "find_leaves", "make_receipts", "receipt_name"]
 

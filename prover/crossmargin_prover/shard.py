@@ -9,20 +9,20 @@ from crossmargin_prover.projection import ProjectionSumcheck, project
 from crossmargin_prover.randomness import Draw, Randomness
 from crossmargin_prover.sumcheck import prove_sumcheck
 from crossmargin_prover.witness import ShardWitness
-from crossmargin_verifier.field import ORDER, dot, encode_scalar, encode_scalars
-from crossmargin_verifier.generators import (
+from crossmargin_verifier.protocol.field import ORDER, dot, encode_scalar, encode_scalars
+from crossmargin_verifier.protocol.generators import (
     blinding_generator,
     mask_generators,
     position_generators,
     slack_generators,
 )
-from crossmargin_verifier.group import encode_point
-from crossmargin_verifier.linear_form import ProjectionForm, shard_weights
-from crossmargin_verifier.polynomial import eq_table, powers
-from crossmargin_verifier.projection import projection_stream
-from crossmargin_verifier.proof import ShardProof
-from crossmargin_verifier.shard import PublicShard
-from crossmargin_verifier.transcript import (
+from crossmargin_verifier.protocol.group import encode_point
+from crossmargin_verifier.protocol.linear_form import ProjectionForm, shard_weights
+from crossmargin_verifier.protocol.messages import ShardProof
+from crossmargin_verifier.protocol.polynomial import eq_table, powers
+from crossmargin_verifier.protocol.projection import projection_stream
+from crossmargin_verifier.protocol.shard import PublicShard
+from crossmargin_verifier.protocol.transcript import (
     BETA,
     CHI,
     LAMBDA,

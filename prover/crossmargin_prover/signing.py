@@ -11,9 +11,9 @@ from py_ecc.secp256k1.secp256k1 import ecdsa_raw_sign, privtopub
 
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_prover.randomness import KEY_BYTES
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.group import encode_point
-from crossmargin_verifier.signature import receipt_digest
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.group import encode_point
+from crossmargin_verifier.protocol.signature import receipt_digest
 
 __all__ = ["KeyFileError", "SigningKey"]
 

@@ -20,9 +20,9 @@ from crossmargin_prover.backend import Backend
 from crossmargin_prover.snapshot import COORDINATES_BYTES, PADDING, CommittedSnapshot
 from crossmargin_prover.snapshot import blindings as earlier_blindings
 from crossmargin_prover.witness import Records
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.group import Point, batch_add
-from crossmargin_verifier.inclusion import NONCE_BYTES
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.group import Point, batch_add
+from crossmargin_verifier.protocol.inclusion import NONCE_BYTES
 
 __all__ = ["Earlier", "Origins"]
 

@@ -12,8 +12,8 @@ from crossmargin_prover.backend import Backend, Int64Array, UInt64Array, finite
 from crossmargin_prover.private import decode_arrays, encode_arrays
 from crossmargin_prover.randomness import Draw, Randomness
 from crossmargin_prover.store import located
-from crossmargin_verifier.field import SCALAR_BYTES, decode_scalar, encode_scalars
-from crossmargin_verifier.group import POINT_BYTES, encode_point
+from crossmargin_verifier.protocol.field import SCALAR_BYTES, decode_scalar, encode_scalars
+from crossmargin_verifier.protocol.group import POINT_BYTES, encode_point
 
 __all__ = ["SlackRows", "commit_slack_rows", "slack_name"]
 

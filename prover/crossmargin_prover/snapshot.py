@@ -12,12 +12,12 @@ from crossmargin_circuits.encoding import Writer
 from crossmargin_circuits.errors import MalformedError
 from crossmargin_prover.backend import Int64Array
 from crossmargin_prover.witness import Records
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.generators import blinding_generator, position_generators
-from crossmargin_verifier.group import POINT_BYTES, msm, sum_points
-from crossmargin_verifier.inclusion import NONCE_BYTES, Receipt
-from crossmargin_verifier.merkle import Tree, shard_tree, top_tree
-from crossmargin_verifier.statement import POSITIONS_FILE, TOTALS_FILE, SnapshotManifest, point_file_body
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.generators import blinding_generator, position_generators
+from crossmargin_verifier.protocol.group import POINT_BYTES, msm, sum_points
+from crossmargin_verifier.protocol.inclusion import NONCE_BYTES, Receipt
+from crossmargin_verifier.protocol.manifests import POSITIONS_FILE, TOTALS_FILE, SnapshotManifest, point_file_body
+from crossmargin_verifier.protocol.merkle import Tree, shard_tree, top_tree
 
 __all__ = [
     "COORDINATES_BYTES",

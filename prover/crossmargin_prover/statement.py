@@ -24,11 +24,7 @@ from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapsh
 from crossmargin_prover.store import Store, located
 from crossmargin_prover.totals import prove_auxiliary_totals
 from crossmargin_prover.witness import Records, ShardWitness, WitnessError, check_rows, unsigned_values
-from crossmargin_verifier.merkle import shard_tree, top_tree
-from crossmargin_verifier.proof import ShardProof
-from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.shard import PublicShard, check_bounded_size
-from crossmargin_verifier.statement import (
+from crossmargin_verifier.protocol.manifests import (
     AUXILIARY_TOTALS_FILE,
     BOOK,
     RELATION_FILE,
@@ -38,6 +34,10 @@ from crossmargin_verifier.statement import (
     encode_slack_rows,
     shard_file,
 )
+from crossmargin_verifier.protocol.merkle import shard_tree, top_tree
+from crossmargin_verifier.protocol.messages import ShardProof
+from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.shard import PublicShard, check_bounded_size
 from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 
 __all__ = ["DEFAULT_PACKING", "GivenWitness", "StatementError", "WitnessSource", "belongs_to", "prove_statement"]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from crossmargin_prover.backend import Backend, UInt64Array
 from crossmargin_prover.masks import Masks
 from crossmargin_prover.projection import ProjectionSumcheck
-from crossmargin_verifier.field import ORDER, encode_scalars
-from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.transcript import RHO, ROUND, TAU, Transcript
+from crossmargin_verifier.protocol.field import ORDER, encode_scalars
+from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.transcript import RHO, ROUND, TAU, Transcript
 
 __all__ = ["SumcheckProof", "prove_sumcheck"]
 

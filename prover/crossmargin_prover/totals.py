@@ -6,12 +6,12 @@ from crossmargin_circuits.relation import Relation
 from crossmargin_prover.backend import Backend, finite
 from crossmargin_prover.opening import prove_opening
 from crossmargin_prover.randomness import Draw, Randomness
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.generators import blinding_generator, slack_generators
-from crossmargin_verifier.group import encode_point
-from crossmargin_verifier.linear_form import auxiliary_weights
-from crossmargin_verifier.proof import AuxiliaryTotals, BaseTotals, encode_total_list
-from crossmargin_verifier.transcript import (
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.generators import blinding_generator, slack_generators
+from crossmargin_verifier.protocol.group import encode_point
+from crossmargin_verifier.protocol.linear_form import auxiliary_weights
+from crossmargin_verifier.protocol.messages import AuxiliaryTotals, BaseTotals, encode_total_list
+from crossmargin_verifier.protocol.transcript import (
     AUXILIARY_TOTALS,
     ETA,
     SNAPSHOT,

@@ -33,7 +33,7 @@ from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.store import FolderStore, write_private
 from crossmargin_verifier.bundle import BUNDLE_FILE
-from crossmargin_verifier.statement import SNAPSHOT_FILE
+from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2

@@ -54,9 +54,9 @@ def test_every_module_loads(bare, source: Path) -> None:
 VERIFY = """
 import json, sys
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.errors import MalformedError, RejectedError
-from crossmargin_verifier.inclusion import verify_receipt
-from crossmargin_verifier.verify import verify_statement
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.inclusion import verify_receipt
+from crossmargin_verifier.protocol.verify import verify_statement
 
 with open(sys.argv[1], encoding="utf-8") as stream:
     vectors = json.load(stream)

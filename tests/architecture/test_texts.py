@@ -76,7 +76,7 @@ def test_links_resolve(root: Path) -> None:
 
 
 def test_documented_modules_exist(root: Path) -> None:
-    """A path such as `verifier/crossmargin_verifier/group.py` in a text of docs leads to a file."""
+    """A path such as `verifier/crossmargin_verifier/protocol/group.py` in a text of docs leads to a file."""
     for text in [*root.glob("*.md"), *(root / "docs").rglob("*.md")]:
         for name in re.findall(
             r"`((?:circuits|crossmargin|docs|examples|prover|tests|verifier)/[a-z_][\w./-]*)`",

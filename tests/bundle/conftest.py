@@ -29,7 +29,7 @@ from crossmargin_prover.vault import Vault
 from crossmargin_prover.workflow import publish
 from crossmargin_verifier import check
 from crossmargin_verifier.bundle import BUNDLE_FILE, RESERVES_FILE, BundleManifest, DeclaredReserves
-from crossmargin_verifier.statement import BOOK
+from crossmargin_verifier.protocol.manifests import BOOK
 
 SMALL = Path(__file__).parents[2] / "examples" / "small"
 

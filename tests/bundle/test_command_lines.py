@@ -25,7 +25,7 @@ from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.cli import main as prover
 from crossmargin_verifier import check
 from crossmargin_verifier.cli import main as verifier
-from crossmargin_verifier.errors import RejectedError
+from crossmargin_verifier.protocol.errors import RejectedError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = EXAMPLES / "small"

@@ -16,8 +16,8 @@ from crossmargin_circuits.policy import POLICY_FILE, Definition, Policy, RiskArr
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.statement import GivenWitness, prove_statement
 from crossmargin_verifier.check import check_bundle
-from crossmargin_verifier.errors import RejectedError
-from crossmargin_verifier.statement import AUXILIARY_TOTALS_FILE
+from crossmargin_verifier.protocol.errors import RejectedError
+from crossmargin_verifier.protocol.manifests import AUXILIARY_TOTALS_FILE
 from crossmargin_verifier.verdict import Result, Verdict
 
 LAYOUT = RecordLayout(

@@ -15,7 +15,7 @@ from crossmargin_circuits.policy import Constraint, Definition, Policy, RiskArra
 from crossmargin_prover.signing import SigningKey
 from crossmargin_verifier.bundle import BundleManifest
 from crossmargin_verifier.check import check_bundle
-from crossmargin_verifier.errors import RejectedError
+from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.verdict import Claim, Result, Verdict
 
 LAYOUT = RecordLayout(

@@ -24,16 +24,14 @@ from crossmargin_circuits.expression import expression_from_json, expression_to_
 from crossmargin_circuits.layout import decode_columns, encode_columns
 from crossmargin_circuits.policy import Policy
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.arithmetic import decode_encodings
 from crossmargin_verifier.bundle import BundleManifest, DeclaredReserves
 from crossmargin_verifier.check import check_receipt
-from crossmargin_verifier.errors import RejectedError
-from crossmargin_verifier.field import decode_scalar, encode_scalar
-from crossmargin_verifier.group import decode_point, encode_point
-from crossmargin_verifier.inclusion import Receipt
-from crossmargin_verifier.proof import AuxiliaryTotals, BaseTotals, ShardProof
-from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.statement import (
+from crossmargin_verifier.protocol.arithmetic import decode_encodings
+from crossmargin_verifier.protocol.errors import RejectedError
+from crossmargin_verifier.protocol.field import decode_scalar, encode_scalar
+from crossmargin_verifier.protocol.group import decode_point, encode_point
+from crossmargin_verifier.protocol.inclusion import Receipt
+from crossmargin_verifier.protocol.manifests import (
     POSITIONS_FILE,
     SLACK_FILE,
     SnapshotManifest,
@@ -42,7 +40,9 @@ from crossmargin_verifier.statement import (
     encode_slack_rows,
     point_file_body,
 )
-from crossmargin_verifier.verify import verify_statement
+from crossmargin_verifier.protocol.messages import AuxiliaryTotals, BaseTotals, ShardProof
+from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.verify import verify_statement
 
 pytestmark = pytest.mark.timeout(120)
 

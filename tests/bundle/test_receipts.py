@@ -24,10 +24,10 @@ from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.vault import Vault
 from crossmargin_prover.workflow import publish
 from crossmargin_verifier.cli import main
-from crossmargin_verifier.field import ORDER
 from crossmargin_verifier.holder import PRIVATE
-from crossmargin_verifier.inclusion import Receipt
-from crossmargin_verifier.limits import MAX_RECEIPT_BYTES
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.inclusion import Receipt
+from crossmargin_verifier.protocol.limits import MAX_RECEIPT_BYTES
 
 ACCOUNTS = ("acct-a", "acct-b", "acct-c", "acct-d", "acct-e")
 

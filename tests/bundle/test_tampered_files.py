@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from crossmargin_verifier.check import CannotCheckError, check_bundle
-from crossmargin_verifier.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 

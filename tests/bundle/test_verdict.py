@@ -18,7 +18,7 @@ from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_verifier.check import check_bundle
-from crossmargin_verifier.errors import RejectedError
+from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.verdict import NOT_SHOWN, Claim, Result, Verdict
 
 pytestmark = pytest.mark.usefixtures("proofs_once")

@@ -16,10 +16,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from crossmargin_verifier import cli, equation
-from crossmargin_verifier.arithmetic import PLAIN
 from crossmargin_verifier.check import CannotCheckError, check_bundle
 from crossmargin_verifier.cli import main
 from crossmargin_verifier.kernel import KernelError
+from crossmargin_verifier.protocol.arithmetic import PLAIN
 
 needs_kernel = pytest.mark.skipif(
     find_spec("crossmargin_kernel") is None, reason="the compiled kernel is not installed"

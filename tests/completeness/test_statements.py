@@ -14,8 +14,8 @@ from crossmargin_prover.backend import select_backend
 from crossmargin_prover.commitments import stand_alone_snapshot
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.snapshot import PADDING, receipt_for
-from crossmargin_verifier.inclusion import verify_receipt, verify_same_position
-from crossmargin_verifier.statement import (
+from crossmargin_verifier.protocol.inclusion import verify_receipt, verify_same_position
+from crossmargin_verifier.protocol.manifests import (
     AUXILIARY_TOTALS_FILE,
     BOUNDED,
     COLUMNS_FILE,
@@ -23,7 +23,7 @@ from crossmargin_verifier.statement import (
     SNAPSHOT_FILE,
     TOTALS_FILE,
 )
-from crossmargin_verifier.verify import verify_statement
+from crossmargin_verifier.protocol.verify import verify_statement
 
 LARGEST = 2**64 - 1
 EQUITY = [((1, 1), (), 0)]

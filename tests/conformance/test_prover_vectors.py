@@ -15,7 +15,7 @@ from crossmargin_prover.commitments import commit_snapshot
 from crossmargin_prover.randomness import SeededRandomness
 from crossmargin_prover.snapshot import CommittedSnapshot, receipt_for
 from crossmargin_prover.statement import GivenWitness, prove_statement
-from crossmargin_verifier.transcript import AUXILIARY_TOTALS, SHARD, Transcript
+from crossmargin_verifier.protocol.transcript import AUXILIARY_TOTALS, SHARD, Transcript
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "protocol.json").read_text(encoding="utf-8"))
 TINY = VECTORS["tiny"]

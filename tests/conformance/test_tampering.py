@@ -13,9 +13,9 @@ import pytest
 
 from crossmargin_circuits.layout import decode_columns
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.errors import MalformedError, RejectedError
-from crossmargin_verifier.inclusion import verify_receipt
-from crossmargin_verifier.verify import verify_statement
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.inclusion import verify_receipt
+from crossmargin_verifier.protocol.verify import verify_statement
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "protocol.json").read_text(encoding="utf-8"))
 PROOFS = {

@@ -10,7 +10,7 @@ import pytest
 
 from crossmargin_circuits.layout import columns_digest, decode_columns
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.generators import (
+from crossmargin_verifier.protocol.generators import (
     blinding_generator,
     generator,
     mask_generators,
@@ -18,13 +18,13 @@ from crossmargin_verifier.generators import (
     slack_generators,
     value_generator,
 )
-from crossmargin_verifier.group import encode_point, msm
-from crossmargin_verifier.inclusion import blinding_scalar, verify_receipt, verify_same_position
-from crossmargin_verifier.merkle import leaf_hash
-from crossmargin_verifier.projection import projection_stream
-from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.transcript import Transcript
-from crossmargin_verifier.verify import verify_snapshot, verify_statement
+from crossmargin_verifier.protocol.group import encode_point, msm
+from crossmargin_verifier.protocol.inclusion import blinding_scalar, verify_receipt, verify_same_position
+from crossmargin_verifier.protocol.merkle import leaf_hash
+from crossmargin_verifier.protocol.projection import projection_stream
+from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.transcript import Transcript
+from crossmargin_verifier.protocol.verify import verify_snapshot, verify_statement
 
 FOLDER = Path(__file__).parent.parent / "vectors"
 Files = dict[str, bytes]

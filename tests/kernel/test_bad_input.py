@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin_prover.backend import BackendError, select_backend
-from crossmargin_verifier.field import ORDER, encode_scalar, encode_scalars
-from crossmargin_verifier.generators import blinding_generator, position_generators
-from crossmargin_verifier.group import PRIME, Affine
+from crossmargin_verifier.protocol.field import ORDER, encode_scalar, encode_scalars
+from crossmargin_verifier.protocol.generators import blinding_generator, position_generators
+from crossmargin_verifier.protocol.group import PRIME, Affine
 
 pytest.importorskip("crossmargin_kernel", reason="no compiled kernel is installed (make kernel)")
 import crossmargin_kernel as kernel

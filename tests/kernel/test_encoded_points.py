@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossmargin_verifier.errors import MalformedError
-from crossmargin_verifier.field import ORDER, encode_scalars
-from crossmargin_verifier.generators import position_generators
-from crossmargin_verifier.group import POINT_BYTES, PRIME, Affine, decode_point, encode_point, msm, negate
+from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.field import ORDER, encode_scalars
+from crossmargin_verifier.protocol.generators import position_generators
+from crossmargin_verifier.protocol.group import POINT_BYTES, PRIME, Affine, decode_point, encode_point, msm, negate
 
 pytest.importorskip("crossmargin_kernel", reason="no compiled kernel is installed (make kernel)")
 import crossmargin_kernel

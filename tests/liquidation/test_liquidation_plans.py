@@ -26,7 +26,7 @@ from crossmargin_prover.backend import select_backend
 from crossmargin_prover.commitments import commit_snapshot
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.statement import GivenWitness, prove_statement
-from crossmargin_verifier.verify import verify_statement
+from crossmargin_verifier.protocol.verify import verify_statement
 
 ROOT = Path(__file__).parents[2]
 PARADEX = json.loads((ROOT / "tests" / "vectors" / "liquidation_paradex.json").read_text(encoding="utf-8"))

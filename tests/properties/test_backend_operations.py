@@ -9,10 +9,10 @@ from py_ecc.secp256k1 import secp256k1 as curve
 from crossmargin_prover.backend import Backend, BackendError, available, select_backend
 from crossmargin_prover.backend.bits import byte_columns
 from crossmargin_prover.backend.tables import best_window, signed_digits, subset_tables, window_tables
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.generators import blinding_generator, position_generators, slack_generators
-from crossmargin_verifier.group import Point
-from crossmargin_verifier.polynomial import eq_table
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.generators import blinding_generator, position_generators, slack_generators
+from crossmargin_verifier.protocol.group import Point
+from crossmargin_verifier.protocol.polynomial import eq_table
 
 scalars = st.integers(0, ORDER - 1) | st.sampled_from([0, 1, ORDER - 1])
 records = st.integers(-(2**62) + 1, 2**62 - 1) | st.sampled_from([1, -1, 2**62 - 1, 1 - 2**62])

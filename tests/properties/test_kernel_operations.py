@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossmargin_prover.backend.reference import ReferenceBackend
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.generators import position_generators
-from crossmargin_verifier.group import Point, negate
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.generators import position_generators
+from crossmargin_verifier.protocol.group import Point, negate
 
 pytest.importorskip("crossmargin_kernel", reason="the compiled kernel is not installed (make kernel)")
 from crossmargin_prover.backend.kernel import KernelBackend

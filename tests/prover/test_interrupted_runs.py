@@ -35,8 +35,8 @@ from crossmargin_prover.statement import BEGUN, prove_statement
 from crossmargin_prover.store import FolderStore, Store
 from crossmargin_prover.vault import Vault, VaultError, write_folder
 from crossmargin_prover.witness import Records
-from crossmargin_verifier.statement import StatementManifest, shard_file
-from crossmargin_verifier.verify import verify_statement
+from crossmargin_verifier.protocol.manifests import StatementManifest, shard_file
+from crossmargin_verifier.protocol.verify import verify_statement
 
 BACKEND = select_backend()
 RANDOMNESS = SystemRandomness()

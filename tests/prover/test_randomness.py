@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from crossmargin_prover.randomness import Draw, SeededRandomness, SystemRandomness
-from crossmargin_verifier.field import ORDER
+from crossmargin_verifier.protocol.field import ORDER
 
 SEED = bytes(range(32))
 

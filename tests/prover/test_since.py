@@ -15,11 +15,11 @@ from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.since import Earlier
 from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, receipt_for
 from crossmargin_prover.statement import GivenWitness, prove_statement
-from crossmargin_verifier.generators import blinding_generator, position_generators
-from crossmargin_verifier.group import encode_point, msm
-from crossmargin_verifier.inclusion import verify_receipt
-from crossmargin_verifier.statement import COLUMNS_FILE, SNAPSHOT_FILE
-from crossmargin_verifier.verify import verify_statement
+from crossmargin_verifier.protocol.generators import blinding_generator, position_generators
+from crossmargin_verifier.protocol.group import encode_point, msm
+from crossmargin_verifier.protocol.inclusion import verify_receipt
+from crossmargin_verifier.protocol.manifests import COLUMNS_FILE, SNAPSHOT_FILE
+from crossmargin_verifier.protocol.verify import verify_statement
 
 BACKEND = select_backend()
 RANDOMNESS = SystemRandomness()

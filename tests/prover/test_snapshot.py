@@ -19,10 +19,10 @@ from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, receipt_for
 from crossmargin_prover.store import FolderStore
 from crossmargin_prover.witness import WitnessError
-from crossmargin_verifier.errors import RejectedError
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.inclusion import Receipt, verify_receipt
-from crossmargin_verifier.statement import COLUMNS_FILE, SNAPSHOT_FILE
+from crossmargin_verifier.protocol.errors import RejectedError
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.inclusion import Receipt, verify_receipt
+from crossmargin_verifier.protocol.manifests import COLUMNS_FILE, SNAPSHOT_FILE
 
 BACKEND = select_backend()
 RANDOMNESS = SystemRandomness()

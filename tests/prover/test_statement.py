@@ -15,8 +15,8 @@ from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import GivenWitness, StatementError, prove_statement
 from crossmargin_prover.witness import WitnessError
-from crossmargin_verifier.errors import RejectedError
-from crossmargin_verifier.statement import BOUNDED
+from crossmargin_verifier.protocol.errors import RejectedError
+from crossmargin_verifier.protocol.manifests import BOUNDED
 from crossmargin_verifier.workers import run_jobs
 
 BACKEND = select_backend()

@@ -20,14 +20,10 @@ from crossmargin_prover.randomness import Draw, SystemRandomness
 from crossmargin_prover.shard import prove_shard
 from crossmargin_prover.totals import prove_auxiliary_totals, prove_base_totals
 from crossmargin_prover.witness import Records, ShardWitness
-from crossmargin_verifier.field import ORDER, centred, dot
-from crossmargin_verifier.generators import blinding_generator, position_generators, slack_generators
-from crossmargin_verifier.group import Point, encode_point, msm
-from crossmargin_verifier.merkle import shard_tree, top_tree
-from crossmargin_verifier.polynomial import eq_table
-from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.shard import PublicShard
-from crossmargin_verifier.statement import (
+from crossmargin_verifier.protocol.field import ORDER, centred, dot
+from crossmargin_verifier.protocol.generators import blinding_generator, position_generators, slack_generators
+from crossmargin_verifier.protocol.group import Point, encode_point, msm
+from crossmargin_verifier.protocol.manifests import (
     AUXILIARY_TOTALS_FILE,
     BOOK,
     COLUMNS_FILE,
@@ -43,6 +39,10 @@ from crossmargin_verifier.statement import (
     encode_slack_rows,
     shard_file,
 )
+from crossmargin_verifier.protocol.merkle import shard_tree, top_tree
+from crossmargin_verifier.protocol.polynomial import eq_table
+from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.shard import PublicShard
 
 RANDOMNESS = SystemRandomness()
 POLICY = bytes(32)

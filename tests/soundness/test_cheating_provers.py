@@ -14,16 +14,16 @@ from crossmargin_circuits.relation import Auxiliary, Relation, Row
 from crossmargin_prover.opening import prove_opening
 from crossmargin_prover.projection import ProjectionSumcheck
 from crossmargin_prover.totals import prove_base_totals
-from crossmargin_verifier.errors import MalformedError, RejectedError
-from crossmargin_verifier.field import ORDER, centred
-from crossmargin_verifier.generators import position_generators, slack_generators
-from crossmargin_verifier.group import Point, add, encode_point, msm
-from crossmargin_verifier.polynomial import eq_table
-from crossmargin_verifier.proof import BaseTotals
-from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.statement import BOUNDED, SLACK_FILE, TOTALS_FILE, encode_positions, shard_file
-from crossmargin_verifier.transcript import CHI, MU, RHO, TAU, Transcript
-from crossmargin_verifier.verify import VerifiedStatement, verify_statement
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.field import ORDER, centred
+from crossmargin_verifier.protocol.generators import position_generators, slack_generators
+from crossmargin_verifier.protocol.group import Point, add, encode_point, msm
+from crossmargin_verifier.protocol.manifests import BOUNDED, SLACK_FILE, TOTALS_FILE, encode_positions, shard_file
+from crossmargin_verifier.protocol.messages import BaseTotals
+from crossmargin_verifier.protocol.polynomial import eq_table
+from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.transcript import CHI, MU, RHO, TAU, Transcript
+from crossmargin_verifier.protocol.verify import VerifiedStatement, verify_statement
 
 POLICY = bytes(32)
 SHARD = shard_file(0)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from crossmargin_circuits.layout import decode_columns
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.transcript import Transcript
-from crossmargin_verifier.verify import verify_statement
+from crossmargin_verifier.protocol.transcript import Transcript
+from crossmargin_verifier.protocol.verify import verify_statement
 
 
 class Recorder:

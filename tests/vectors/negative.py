@@ -15,16 +15,16 @@ from typing import Any
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.layout import decode_columns
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.errors import MalformedError, RejectedError
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.group import PRIME
-from crossmargin_verifier.merkle import shard_tree, top_tree
-from crossmargin_verifier.statement import (
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.group import PRIME
+from crossmargin_verifier.protocol.manifests import (
     SnapshotManifest,
     StatementManifest,
     point_file_body,
 )
-from crossmargin_verifier.verify import verify_statement
+from crossmargin_verifier.protocol.merkle import shard_tree, top_tree
+from crossmargin_verifier.protocol.verify import verify_statement
 
 Files = dict[str, bytes]
 Edit = Callable[[Files], None]

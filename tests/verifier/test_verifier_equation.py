@@ -10,13 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin_verifier import equation
-from crossmargin_verifier.arithmetic import PLAIN, MalformedPointError
-from crossmargin_verifier.equation import Bases, Block, PointEquation, Workplace, check_encodings, check_equations
-from crossmargin_verifier.errors import MalformedError, RejectedError
-from crossmargin_verifier.generators import blinding_generator, mask_generators, position_generators
-from crossmargin_verifier.group import Affine, encode_point, msm
-from crossmargin_verifier.weights import batch_weights
+from crossmargin_verifier.protocol import equation
+from crossmargin_verifier.protocol.arithmetic import PLAIN, MalformedPointError
+from crossmargin_verifier.protocol.equation import (
+    Bases,
+    Block,
+    PointEquation,
+    Workplace,
+    check_encodings,
+    check_equations,
+)
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.generators import blinding_generator, mask_generators, position_generators
+from crossmargin_verifier.protocol.group import Affine, encode_point, msm
+from crossmargin_verifier.protocol.weights import batch_weights
 
 ROWS, ACCOUNTS = 2, 4
 """Slack rows and accounts of a shard."""

@@ -1,7 +1,7 @@
 import pytest
 
 from crossmargin_circuits.errors import CrossmarginError
-from crossmargin_verifier.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin_verifier.errors import MalformedError
-from crossmargin_verifier.field import (
+from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.field import (
     ORDER,
     batch_inverse,
     centred,
@@ -12,7 +12,7 @@ from crossmargin_verifier.field import (
     encode_scalar,
     encode_scalars,
 )
-from crossmargin_verifier.group import PRIME
+from crossmargin_verifier.protocol.group import PRIME
 
 integers = st.integers(-(2**300), 2**300)
 scalars = st.integers(0, ORDER - 1)

@@ -1,12 +1,12 @@
 import hashlib
 
-from crossmargin_verifier.generators import (
+from crossmargin_verifier.protocol.generators import (
     generator,
     mask_generators,
     position_generators,
     slack_generators,
 )
-from crossmargin_verifier.group import PRIME
+from crossmargin_verifier.protocol.group import PRIME
 
 
 def u32(*numbers: int) -> bytes:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from py_ecc.secp256k1 import secp256k1 as reference
 
-from crossmargin_verifier.arithmetic import MalformedPointError, decode_encodings
-from crossmargin_verifier.errors import MalformedError
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.group import (
+from crossmargin_verifier.protocol.arithmetic import MalformedPointError, decode_encodings
+from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.group import (
     BASE_POINT,
     PRIME,
     Point,
@@ -59,9 +59,7 @@ def test_base_point() -> None:
 
 def test_import_keeps_the_recursion_limit() -> None:
     """py_ecc raises it to 100,000, at which a deep recursion ends the interpreter instead of raising."""
-    program = (
-        "import sys; a = sys.getrecursionlimit(); import crossmargin_verifier.group; print(a, sys.getrecursionlimit())"
-    )
+    program = "import sys; a = sys.getrecursionlimit(); import crossmargin_verifier.protocol.group; print(a, sys.getrecursionlimit())"
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     before, after = finished.stdout.split()
     assert before == after

@@ -15,13 +15,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crossmargin_verifier import kernel
-from crossmargin_verifier.arithmetic import PLAIN, MalformedPointError
 from crossmargin_verifier.cli import main
-from crossmargin_verifier.errors import MalformedError
-from crossmargin_verifier.field import ORDER, encode_scalars
-from crossmargin_verifier.generators import position_generators
-from crossmargin_verifier.group import PRIME, Affine, encode_point, negate
 from crossmargin_verifier.kernel import INTERFACE, VERSION, KernelArithmetic, KernelError, load_kernel, sources_digest
+from crossmargin_verifier.protocol.arithmetic import PLAIN, MalformedPointError
+from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.field import ORDER, encode_scalars
+from crossmargin_verifier.protocol.generators import position_generators
+from crossmargin_verifier.protocol.group import PRIME, Affine, encode_point, negate
 
 needs_kernel = pytest.mark.skipif(
     find_spec("crossmargin_kernel") is None, reason="the compiled kernel is not installed"

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import pytest
 
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
-from crossmargin_verifier.field import ORDER, dot
-from crossmargin_verifier.linear_form import ProjectionForm, auxiliary_weights, shard_claim, shard_weights
-from crossmargin_verifier.polynomial import eq_table, powers
-from crossmargin_verifier.projection import combined_columns
-from crossmargin_verifier.shape import PROJECTIONS, Shape
+from crossmargin_verifier.protocol.field import ORDER, dot
+from crossmargin_verifier.protocol.linear_form import ProjectionForm, auxiliary_weights, shard_claim, shard_weights
+from crossmargin_verifier.protocol.polynomial import eq_table, powers
+from crossmargin_verifier.protocol.projection import combined_columns
+from crossmargin_verifier.protocol.shape import PROJECTIONS, Shape
 
 RELATION = Relation(
     ("usd", "btc"),

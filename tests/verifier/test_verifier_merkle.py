@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin_verifier.merkle import (
+from crossmargin_verifier.protocol.merkle import (
     EMPTY_SUBTREE,
     Tree,
     leaf_hash,

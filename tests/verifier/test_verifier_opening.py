@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from crossmargin_verifier.field import ORDER, dot, encode_scalar
-from crossmargin_verifier.generators import position_generators, value_generator
-from crossmargin_verifier.group import Affine, Point, add, encode_point, msm, multiply
-from crossmargin_verifier.opening import OpeningEquation, verify_opening
-from crossmargin_verifier.proof import Opening
-from crossmargin_verifier.transcript import Transcript
+from crossmargin_verifier.protocol.field import ORDER, dot, encode_scalar
+from crossmargin_verifier.protocol.generators import position_generators, value_generator
+from crossmargin_verifier.protocol.group import Affine, Point, add, encode_point, msm, multiply
+from crossmargin_verifier.protocol.messages import Opening
+from crossmargin_verifier.protocol.opening import OpeningEquation, verify_opening
+from crossmargin_verifier.protocol.transcript import Transcript
 
 
 def affine(point: Point) -> Affine:

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.polynomial import eq_table, evaluate, powers
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.polynomial import eq_table, evaluate, powers
 
 scalars = st.integers(0, ORDER - 1)
 

@@ -2,10 +2,10 @@
 
 import hashlib
 
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.polynomial import powers
-from crossmargin_verifier.projection import combined_columns, projection_stream
-from crossmargin_verifier.shape import PROJECTIONS, Shape
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.polynomial import powers
+from crossmargin_verifier.protocol.projection import combined_columns, projection_stream
+from crossmargin_verifier.protocol.shape import PROJECTIONS, Shape
 
 SHAPE = Shape(accounts_per_shard=2, shards=1, columns=3, auxiliaries=0, disclosed=0, rows=1, packing=0, mode=1)
 

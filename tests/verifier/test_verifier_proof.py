@@ -6,12 +6,12 @@ import pytest
 
 from crossmargin_circuits.layout import decode_columns
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.errors import MalformedError
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.group import PRIME
-from crossmargin_verifier.proof import AuxiliaryTotals, BaseTotals, ShardProof
-from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.statement import SnapshotManifest, StatementManifest
+from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.group import PRIME
+from crossmargin_verifier.protocol.manifests import SnapshotManifest, StatementManifest
+from crossmargin_verifier.protocol.messages import AuxiliaryTotals, BaseTotals, ShardProof
+from crossmargin_verifier.protocol.shape import Shape
 
 Decode = Callable[[bytes], ShardProof | BaseTotals | AuxiliaryTotals]
 Case = tuple[bytes, Decode]

@@ -6,9 +6,9 @@ import pytest
 
 from crossmargin_circuits.layout import decode_columns
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.errors import MalformedError
-from crossmargin_verifier.shape import Shape, folds, opening_size
-from crossmargin_verifier.statement import SnapshotManifest, StatementManifest
+from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.manifests import SnapshotManifest, StatementManifest
+from crossmargin_verifier.protocol.shape import Shape, folds, opening_size
 
 LARGE = Shape(accounts_per_shard=4096, shards=1, columns=500, auxiliaries=0, disclosed=0, rows=16, packing=2, mode=0)
 

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from py_ecc.secp256k1 import secp256k1 as reference
 
-from crossmargin_verifier.errors import MalformedError, RejectedError
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.group import BASE_POINT, PRIME, encode_point, multiply
-from crossmargin_verifier.signature import receipt_digest, verify_signature
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.group import BASE_POINT, PRIME, encode_point, multiply
+from crossmargin_verifier.protocol.signature import receipt_digest, verify_signature
 
 SECRET = 0x1F2E3D4C5B6A79881122334455667788
 KEY = encode_point(multiply(BASE_POINT, SECRET))

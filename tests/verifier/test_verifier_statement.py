@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin_verifier.errors import MalformedError
-from crossmargin_verifier.statement import (
+from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.manifests import (
     POSITIONS_FILE,
     SLACK_FILE,
     SnapshotManifest,

@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from crossmargin_verifier.field import ORDER, encode_scalars
-from crossmargin_verifier.group import BASE_POINT
-from crossmargin_verifier.proof import Opening, ShardProof
-from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.sumcheck import verify_sumcheck
-from crossmargin_verifier.transcript import SHARD, Transcript
+from crossmargin_verifier.protocol.field import ORDER, encode_scalars
+from crossmargin_verifier.protocol.group import BASE_POINT
+from crossmargin_verifier.protocol.messages import Opening, ShardProof
+from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.sumcheck import verify_sumcheck
+from crossmargin_verifier.protocol.transcript import SHARD, Transcript
 
 
 def proof_of(shape: Shape, generator: random.Random) -> ShardProof:

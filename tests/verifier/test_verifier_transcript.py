@@ -2,8 +2,8 @@ import hashlib
 
 import pytest
 
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.transcript import Transcript
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.transcript import Transcript
 
 
 def tagged(label: str, data: bytes) -> bytes:

@@ -13,11 +13,11 @@ import pytest
 from crossmargin_circuits.layout import columns_digest, decode_columns, encode_columns
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
 from crossmargin_verifier import files as reading
-from crossmargin_verifier.arithmetic import PLAIN
-from crossmargin_verifier.errors import MalformedError, RejectedError
 from crossmargin_verifier.kernel import KernelArithmetic
-from crossmargin_verifier.statement import BOOK, BOUNDED, SnapshotManifest, StatementManifest
-from crossmargin_verifier.verify import VerifiedStatement, read_statement, verify_snapshot, verify_statement
+from crossmargin_verifier.protocol.arithmetic import PLAIN
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.manifests import BOOK, BOUNDED, SnapshotManifest, StatementManifest
+from crossmargin_verifier.protocol.verify import VerifiedStatement, read_statement, verify_snapshot, verify_statement
 from crossmargin_verifier.workers import worker_pool
 
 POLICY = bytes(32)
@@ -198,7 +198,7 @@ def test_one_snapshot_for_several_statements(tiny: Files, monkeypatch: pytest.Mo
     assert snapshot.digest == SnapshotManifest.decode(tiny["snapshot.cm1"]).digest
     assert snapshot.columns == ("usd", "btc", "perp")
     assert snapshot.positions == tiny["positions.cm1"][14:]
-    monkeypatch.setattr("crossmargin_verifier.verify.verify_snapshot", None)
+    monkeypatch.setattr("crossmargin_verifier.protocol.verify.verify_snapshot", None)
     assert verify(tiny, snapshot=snapshot) == verify(tiny, snapshot=snapshot)
 
 
@@ -243,7 +243,7 @@ def workplace(pieces: int | None, arithmetic: Any, monkeypatch: pytest.MonkeyPat
     if pieces is None:
         yield {"arithmetic": arithmetic}
         return
-    monkeypatch.setattr("crossmargin_verifier.equation.MAX_PIECE", pieces)
+    monkeypatch.setattr("crossmargin_verifier.protocol.equation.MAX_PIECE", pieces)
     with ThreadPoolExecutor(2) as threads:
         yield {"arithmetic": arithmetic, "executor": threads}
 
@@ -316,7 +316,7 @@ def test_points_come_first(sharded: Files) -> None:
 
 
 def test_processes_verify(sharded: Files, processes: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crossmargin_verifier.equation.MAX_PIECE", 4)
+    monkeypatch.setattr("crossmargin_verifier.protocol.equation.MAX_PIECE", 4)
     assert verify(sharded, executor=processes) == verify(sharded)
     data = bytearray(sharded["shard-000001.cm1"])
     data[-1] ^= 1

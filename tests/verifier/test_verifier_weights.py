@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin_verifier.weights import batch_weights, files_digest
+from crossmargin_verifier.protocol.weights import batch_weights, files_digest
 
 Files = dict[str, bytes]
 

@@ -17,11 +17,11 @@ from crossmargin_prover.backend.reference import ReferenceBackend
 from crossmargin_prover.randomness import Draw, SystemRandomness
 from crossmargin_prover.shard import prove_shard
 from crossmargin_prover.witness import Records, ShardWitness
-from crossmargin_verifier.generators import blinding_generator
-from crossmargin_verifier.group import Point
-from crossmargin_verifier.proof import ShardProof
-from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.shard import PublicShard
+from crossmargin_verifier.protocol.generators import blinding_generator
+from crossmargin_verifier.protocol.group import Point
+from crossmargin_verifier.protocol.messages import ShardProof
+from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.shard import PublicShard
 
 RELATION = Relation(("usd", "btc"), (), (Row("equity", (1, 10), ()),))
 POOR, RICH = ([0, 0], [0, 0]), ([2**60, -3], [2**61 + 12345, 2**40])

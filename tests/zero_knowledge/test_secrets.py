@@ -18,8 +18,8 @@ from crossmargin_prover.slack import SlackRows
 from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, receipt_for
 from crossmargin_prover.statement import GivenWitness, prove_statement
 from crossmargin_prover.witness import WitnessError
-from crossmargin_verifier.inclusion import Receipt
-from crossmargin_verifier.shape import Shape
+from crossmargin_verifier.protocol.inclusion import Receipt
+from crossmargin_verifier.protocol.shape import Shape
 
 BACKEND = select_backend()
 RELATION = Relation(("usd",), (Auxiliary("debt", False),), (Row("covered", (1,), (1,)),))

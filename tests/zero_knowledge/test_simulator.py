@@ -13,22 +13,18 @@ from crossmargin_circuits.layout import columns_digest, encode_columns
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
 from crossmargin_prover.backend.reference import ReferenceBackend
 from crossmargin_prover.opening import fold_response
-from crossmargin_verifier.errors import RejectedError
-from crossmargin_verifier.field import ORDER, dot, encode_scalar
-from crossmargin_verifier.generators import (
+from crossmargin_verifier.protocol.errors import RejectedError
+from crossmargin_verifier.protocol.field import ORDER, dot, encode_scalar
+from crossmargin_verifier.protocol.generators import (
     blinding_generator,
     generator,
     mask_generators,
     position_generators,
     slack_generators,
 )
-from crossmargin_verifier.group import Affine, encode_point, msm
-from crossmargin_verifier.linear_form import auxiliary_weights, shard_claim, shard_weights
-from crossmargin_verifier.merkle import shard_tree
-from crossmargin_verifier.polynomial import eq_table, powers
-from crossmargin_verifier.proof import AuxiliaryTotals, BaseTotals, Opening, ShardProof, encode_total_list
-from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.statement import (
+from crossmargin_verifier.protocol.group import Affine, encode_point, msm
+from crossmargin_verifier.protocol.linear_form import auxiliary_weights, shard_claim, shard_weights
+from crossmargin_verifier.protocol.manifests import (
     AUXILIARY_TOTALS_FILE,
     COLUMNS_FILE,
     POSITIONS_FILE,
@@ -43,8 +39,12 @@ from crossmargin_verifier.statement import (
     encode_slack_rows,
     shard_file,
 )
-from crossmargin_verifier.sumcheck import verify_sumcheck
-from crossmargin_verifier.transcript import (
+from crossmargin_verifier.protocol.merkle import shard_tree
+from crossmargin_verifier.protocol.messages import AuxiliaryTotals, BaseTotals, Opening, ShardProof, encode_total_list
+from crossmargin_verifier.protocol.polynomial import eq_table, powers
+from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.sumcheck import verify_sumcheck
+from crossmargin_verifier.protocol.transcript import (
     AUXILIARY_TOTALS,
     BETA,
     CHI,
@@ -62,7 +62,7 @@ from crossmargin_verifier.transcript import (
     ZETA,
     Transcript,
 )
-from crossmargin_verifier.verify import verify_statement
+from crossmargin_verifier.protocol.verify import verify_statement
 
 BACKEND = ReferenceBackend()
 POLICY = bytes(32)

@@ -20,7 +20,7 @@ from typing import Any
 from crossmargin_circuits.encoding import dump_canonical, load_canonical
 from crossmargin_circuits.errors import MalformedError
 from crossmargin_verifier.amounts import parse_amount
-from crossmargin_verifier.group import POINT_BYTES, decode_point
+from crossmargin_verifier.protocol.group import POINT_BYTES, decode_point
 
 __all__ = [
     "BUNDLE_FILE",

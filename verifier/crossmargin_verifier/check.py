@@ -17,7 +17,6 @@ from crossmargin_circuits.encoding import check_depth
 from crossmargin_circuits.errors import CrossmarginError, PolicyError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.bundle import (
     BUNDLE_FILE,
     RESERVES_FILE,
@@ -27,20 +26,20 @@ from crossmargin_verifier.bundle import (
     DeclaredReserves,
 )
 from crossmargin_verifier.claims import JudgedStatement
-from crossmargin_verifier.errors import MalformedError, RejectedError
 from crossmargin_verifier.files import read_plain_file
 from crossmargin_verifier.holder import TWIN_FORMAT, describe, twin_differences, unknown_margins
-from crossmargin_verifier.inclusion import verify_receipt
 from crossmargin_verifier.kernel import KernelError
-from crossmargin_verifier.limits import (
+from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.inclusion import verify_receipt
+from crossmargin_verifier.protocol.limits import (
     MAX_COLUMNS_BYTES,
     MAX_DECLARATION_BYTES,
     MAX_MANIFEST_BYTES,
     MAX_POLICY_BYTES,
     MAX_RECEIPT_BYTES,
 )
-from crossmargin_verifier.signature import receipt_digest, verify_signature
-from crossmargin_verifier.statement import (
+from crossmargin_verifier.protocol.manifests import (
     AUXILIARY_TOTALS_FILE,
     BOOK,
     COLUMNS_FILE,
@@ -49,8 +48,9 @@ from crossmargin_verifier.statement import (
     TOTALS_FILE,
     StatementManifest,
 )
+from crossmargin_verifier.protocol.signature import receipt_digest, verify_signature
+from crossmargin_verifier.protocol.verify import VerifiedSnapshot, read_statement, verify_snapshot, verify_statement
 from crossmargin_verifier.verdict import Verdict, compare, judge
-from crossmargin_verifier.verify import VerifiedSnapshot, read_statement, verify_snapshot, verify_statement
 from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["CannotCheckError", "CheckedReceipt", "check_bundle", "check_receipt"]

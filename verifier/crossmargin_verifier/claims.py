@@ -20,7 +20,7 @@ from crossmargin_circuits.relation import Row
 from crossmargin_verifier.account_free import AccountFree, Charges
 from crossmargin_verifier.amounts import format_amount, format_time, format_units, unit_size
 from crossmargin_verifier.bundle import BundleManifest, DeclaredReserves
-from crossmargin_verifier.verify import VerifiedStatement
+from crossmargin_verifier.protocol.verify import VerifiedStatement
 
 __all__ = [
     "Claim",

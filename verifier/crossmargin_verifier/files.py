@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from stat import S_ISREG
 
-from crossmargin_verifier.errors import MalformedError
+from crossmargin_verifier.protocol.errors import MalformedError
 
 __all__ = ["read_plain_file"]
 

@@ -14,8 +14,8 @@ from crossmargin_circuits.expression import Reference
 from crossmargin_circuits.layout import ColumnKind, RecordLayout
 from crossmargin_circuits.policy import Policy, Role
 from crossmargin_verifier.amounts import format_amount, format_time, format_units
-from crossmargin_verifier.errors import RejectedError
-from crossmargin_verifier.inclusion import VerifiedReceipt
+from crossmargin_verifier.protocol.errors import RejectedError
+from crossmargin_verifier.protocol.inclusion import VerifiedReceipt
 
 __all__ = ["PRIVATE", "TWIN_FORMAT", "describe", "twin_differences", "unknown_margins"]
 

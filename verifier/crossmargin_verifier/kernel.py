@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 from crossmargin_circuits.errors import CrossmarginError
-from crossmargin_verifier.arithmetic import decode_encodings
-from crossmargin_verifier.field import SCALAR_BYTES, encode_scalars
-from crossmargin_verifier.group import Affine, Point
+from crossmargin_verifier.protocol.arithmetic import decode_encodings
+from crossmargin_verifier.protocol.field import SCALAR_BYTES, encode_scalars
+from crossmargin_verifier.protocol.group import Affine, Point
 from crossmargin_verifier.workers import threads_here
 
 __all__ = ["INTERFACE", "VERSION", "KernelArithmetic", "KernelError", "load_kernel", "sources_digest"]

@@ -27,7 +27,7 @@ from crossmargin_verifier.claims import (
     statement_claims,
     states_solvency,
 )
-from crossmargin_verifier.errors import RejectedError
+from crossmargin_verifier.protocol.errors import RejectedError
 
 __all__ = ["Verdict", "compare", "judge"]
 

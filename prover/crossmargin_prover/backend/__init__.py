@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossmargin_circuits.errors import CrossmarginError
-from crossmargin_verifier.group import Affine, Point
+from crossmargin_verifier.protocol.group import Affine, Point
 
 __all__ = [
     "Backend",

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crossmargin_prover.backend import UInt64Array
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.polynomial import eq_table
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.polynomial import eq_table
 
 __all__ = ["ReferenceBitSumcheck", "byte_columns"]
 

@@ -12,11 +12,11 @@ import crossmargin_kernel
 import numpy as np
 
 from crossmargin_prover.backend import BackendError, BitSumcheck, Int64Array, UInt64Array
-from crossmargin_verifier.field import encode_scalar, encode_scalars
-from crossmargin_verifier.generators import blinding_generator, position_generators, slack_generators
-from crossmargin_verifier.group import Point
 from crossmargin_verifier.kernel import KernelError, load_kernel
-from crossmargin_verifier.limits import MAX_COLUMNS
+from crossmargin_verifier.protocol.field import encode_scalar, encode_scalars
+from crossmargin_verifier.protocol.generators import blinding_generator, position_generators, slack_generators
+from crossmargin_verifier.protocol.group import Point
+from crossmargin_verifier.protocol.limits import MAX_COLUMNS
 from crossmargin_verifier.workers import threads_here
 
 __all__ = ["KernelBackend"]

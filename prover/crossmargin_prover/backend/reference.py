@@ -20,10 +20,10 @@ from crossmargin_prover.backend.tables import (
     sum_lists,
     window_tables,
 )
-from crossmargin_verifier import group
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.generators import blinding_generator, position_generators, slack_generators
-from crossmargin_verifier.group import Point, negate
+from crossmargin_verifier.protocol import group
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.generators import blinding_generator, position_generators, slack_generators
+from crossmargin_verifier.protocol.group import Point, negate
 
 __all__ = ["ReferenceBackend"]
 

@@ -6,8 +6,8 @@ list of table entries: signed windows for integers (sum of d_k 2^{wk} B with |d_
 
 from collections.abc import Iterable, Sequence
 
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.group import Point, batch_add, negate, sum_points_batch
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.group import Point, batch_add, negate, sum_points_batch
 
 __all__ = ["best_window", "combine_rows", "signed_digits", "subset_tables", "sum_lists", "window_tables"]
 

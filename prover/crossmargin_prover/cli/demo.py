@@ -22,7 +22,7 @@ from crossmargin_prover.cli.margin.show import print_book
 from crossmargin_prover.cli.output import book_option, reporting, stage_progress
 from crossmargin_prover.vault import Vault, check_replaceable
 from crossmargin_prover.workflow import InsolventError, commit, prove, publish, write_receipts
-from crossmargin_verifier.inclusion import Receipt
+from crossmargin_verifier.protocol.inclusion import Receipt
 
 __all__ = ["demo"]
 

@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Sequence
 
 from crossmargin_circuits.digest import tag_prefix
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.shape import PROJECTIONS, Shape
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.shape import PROJECTIONS, Shape
 
 __all__ = ["combined_columns", "projection_stream"]
 

@@ -6,7 +6,7 @@ to H_challenge2(m).
 """
 
 from crossmargin_circuits.digest import tagged_hash
-from crossmargin_verifier.field import ORDER
+from crossmargin_verifier.protocol.field import ORDER
 
 __all__ = [
     "AUXILIARY_TOTALS",

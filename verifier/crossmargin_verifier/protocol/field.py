@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from operator import mul
 
 from crossmargin_circuits.relation import CURVE_ORDER
-from crossmargin_verifier.errors import MalformedError
+from crossmargin_verifier.protocol.errors import MalformedError
 
 __all__ = [
     "ORDER",

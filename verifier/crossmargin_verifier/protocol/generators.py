@@ -9,7 +9,7 @@ from functools import cache
 
 from crossmargin_circuits.digest import tag_prefix
 from crossmargin_circuits.relation import VALUE_BITS
-from crossmargin_verifier.group import PRIME, Affine, lift_x
+from crossmargin_verifier.protocol.group import PRIME, Affine, lift_x
 
 __all__ = [
     "blinding_generator",

@@ -6,14 +6,14 @@ A verifier takes the counts from snapshot, statement manifest and its own relati
 from dataclasses import dataclass
 
 from crossmargin_circuits.relation import VALUE_BITS, Relation
-from crossmargin_verifier.errors import MalformedError
-from crossmargin_verifier.group import POINT_BYTES
-from crossmargin_verifier.limits import (
+from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.group import POINT_BYTES
+from crossmargin_verifier.protocol.limits import (
     MAX_COLUMNS,
     MAX_PROJECTION_BYTES,
     MAX_SLACK_GENERATORS,
 )
-from crossmargin_verifier.statement import BOUNDED, STATEMENT_FILE, SnapshotManifest, StatementManifest
+from crossmargin_verifier.protocol.manifests import BOUNDED, STATEMENT_FILE, SnapshotManifest, StatementManifest
 
 __all__ = ["LAST_LENGTH", "PROJECTIONS", "Shape", "folds", "opening_size"]
 

@@ -15,8 +15,8 @@ from py_ecc.secp256k1 import secp256k1 as _curve  # noqa: E402
 # Importing py_ecc raises the limit to 100,000, which would turn a deep recursion into a crash of the interpreter.
 sys.setrecursionlimit(_recursion_limit)
 
-from crossmargin_verifier.errors import MalformedError  # noqa: E402
-from crossmargin_verifier.field import ORDER, batch_inverse  # noqa: E402
+from crossmargin_verifier.protocol.errors import MalformedError  # noqa: E402
+from crossmargin_verifier.protocol.field import ORDER, batch_inverse  # noqa: E402
 
 __all__ = [
     "BASE_POINT",

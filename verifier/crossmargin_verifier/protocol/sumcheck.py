@@ -6,11 +6,11 @@ bounded mode the account rounds also send p_1, p_2 with p_0 = (f' - p_1 - p_2) /
 
 from dataclasses import dataclass
 
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.polynomial import evaluate
-from crossmargin_verifier.proof import ShardProof
-from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.transcript import RHO, ROUND, TAU, Transcript
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.messages import ShardProof
+from crossmargin_verifier.protocol.polynomial import evaluate
+from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.transcript import RHO, ROUND, TAU, Transcript
 
 __all__ = ["EvaluationClaim", "verify_sumcheck"]
 

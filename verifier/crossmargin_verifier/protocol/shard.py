@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 
 from crossmargin_circuits.relation import VALUE_BITS, Relation
-from crossmargin_verifier.equation import Block, PointEquation
-from crossmargin_verifier.errors import RejectedError
-from crossmargin_verifier.field import ORDER, centred, dot, encode_scalar, encode_scalars
-from crossmargin_verifier.group import encode_point
-from crossmargin_verifier.linear_form import ProjectionForm, shard_claim, shard_weights
-from crossmargin_verifier.opening import verify_opening
-from crossmargin_verifier.polynomial import eq_table, powers
-from crossmargin_verifier.projection import combined_columns, projection_stream
-from crossmargin_verifier.proof import ShardProof
-from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.sumcheck import verify_sumcheck
-from crossmargin_verifier.transcript import (
+from crossmargin_verifier.protocol.equation import Block, PointEquation
+from crossmargin_verifier.protocol.errors import RejectedError
+from crossmargin_verifier.protocol.field import ORDER, centred, dot, encode_scalar, encode_scalars
+from crossmargin_verifier.protocol.group import encode_point
+from crossmargin_verifier.protocol.linear_form import ProjectionForm, shard_claim, shard_weights
+from crossmargin_verifier.protocol.messages import ShardProof
+from crossmargin_verifier.protocol.opening import verify_opening
+from crossmargin_verifier.protocol.polynomial import eq_table, powers
+from crossmargin_verifier.protocol.projection import combined_columns, projection_stream
+from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.sumcheck import verify_sumcheck
+from crossmargin_verifier.protocol.transcript import (
     BETA,
     CHI,
     LAMBDA,

@@ -18,28 +18,24 @@ from pathlib import Path
 from crossmargin_circuits.errors import BudgetError
 from crossmargin_circuits.layout import columns_digest, decode_columns
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.arithmetic import PLAIN, Arithmetic, MalformedPointError
-from crossmargin_verifier.equation import Bases, Block, Workplace, check_encodings, check_equations
-from crossmargin_verifier.errors import MalformedError, RejectedError
 from crossmargin_verifier.files import read_plain_file
-from crossmargin_verifier.generators import (
+from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic, MalformedPointError
+from crossmargin_verifier.protocol.equation import Bases, Block, Workplace, check_encodings, check_equations
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.generators import (
     blinding_generator,
     mask_generators,
     position_generators,
     slack_generators,
     value_generator,
 )
-from crossmargin_verifier.limits import (
+from crossmargin_verifier.protocol.limits import (
     MAX_COLUMNS_BYTES,
     MAX_MANIFEST_BYTES,
     MAX_PROOF_BYTES,
     MAX_RELATION_BYTES,
 )
-from crossmargin_verifier.merkle import shard_tree, top_tree
-from crossmargin_verifier.proof import AuxiliaryTotals, BaseTotals, ShardProof
-from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.shard import PublicShard, check_bounded_size, check_shard, verify_shard
-from crossmargin_verifier.statement import (
+from crossmargin_verifier.protocol.manifests import (
     AUXILIARY_TOTALS_FILE,
     BOOK,
     COLUMNS_FILE,
@@ -56,8 +52,12 @@ from crossmargin_verifier.statement import (
     point_file_size,
     shard_file,
 )
-from crossmargin_verifier.totals import verify_auxiliary_totals, verify_base_totals
-from crossmargin_verifier.weights import Draw, batch_weights
+from crossmargin_verifier.protocol.merkle import shard_tree, top_tree
+from crossmargin_verifier.protocol.messages import AuxiliaryTotals, BaseTotals, ShardProof
+from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.shard import PublicShard, check_bounded_size, check_shard, verify_shard
+from crossmargin_verifier.protocol.totals import verify_auxiliary_totals, verify_base_totals
+from crossmargin_verifier.protocol.weights import Draw, batch_weights
 from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["VerifiedSnapshot", "VerifiedStatement", "read_statement", "verify_snapshot", "verify_statement"]

@@ -9,9 +9,9 @@ from functools import cached_property
 
 from crossmargin_circuits.digest import DIGEST_BYTES, tagged_hash
 from crossmargin_circuits.encoding import Reader, Writer
-from crossmargin_verifier.errors import MalformedError
-from crossmargin_verifier.group import POINT_BYTES
-from crossmargin_verifier.limits import (
+from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.group import POINT_BYTES
+from crossmargin_verifier.protocol.limits import (
     MAX_ACCOUNTS_PER_SHARD,
     MAX_LEAVES,
     MAX_LEAVES_HERE,

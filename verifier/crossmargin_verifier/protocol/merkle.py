@@ -8,7 +8,7 @@ leaf j 2^w + i of the whole tree, and its path is the one in the shard, then the
 import hashlib
 from collections.abc import Sequence
 
-from crossmargin_verifier.group import POINT_BYTES
+from crossmargin_verifier.protocol.group import POINT_BYTES
 
 __all__ = [
     "EMPTY_SUBTREE",

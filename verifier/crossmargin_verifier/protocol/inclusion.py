@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from crossmargin_circuits.digest import DIGEST_BYTES, tagged_hash
 from crossmargin_circuits.encoding import Reader, Writer
 from crossmargin_circuits.layout import RECORD_BOUND, columns_digest, decode_columns
-from crossmargin_verifier.errors import RejectedError
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.generators import blinding_generator, position_generators
-from crossmargin_verifier.group import POINT_BYTES, encode_point, msm
-from crossmargin_verifier.limits import MAX_COLUMNS, MAX_PATH_LENGTH
-from crossmargin_verifier.merkle import HASH_BYTES, leaf_hash, path_length, root_of_path
-from crossmargin_verifier.statement import SnapshotManifest
+from crossmargin_verifier.protocol.errors import RejectedError
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.generators import blinding_generator, position_generators
+from crossmargin_verifier.protocol.group import POINT_BYTES, encode_point, msm
+from crossmargin_verifier.protocol.limits import MAX_COLUMNS, MAX_PATH_LENGTH
+from crossmargin_verifier.protocol.manifests import SnapshotManifest
+from crossmargin_verifier.protocol.merkle import HASH_BYTES, leaf_hash, path_length, root_of_path
 
 __all__ = [
     "NONCE_BYTES",

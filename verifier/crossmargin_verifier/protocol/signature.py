@@ -5,9 +5,9 @@ the key is SEC1 compressed.
 """
 
 from crossmargin_circuits.digest import DIGEST_BYTES, tagged_hash
-from crossmargin_verifier.errors import MalformedError, RejectedError
-from crossmargin_verifier.field import ORDER, SCALAR_BYTES, decode_scalar
-from crossmargin_verifier.group import BASE_POINT, decode_point, msm
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.field import ORDER, SCALAR_BYTES, decode_scalar
+from crossmargin_verifier.protocol.group import BASE_POINT, decode_point, msm
 
 __all__ = ["SIGNATURE_BYTES", "receipt_digest", "verify_signature"]
 

@@ -8,10 +8,10 @@ nothing but scalars and is left with one equation between points.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crossmargin_verifier.field import ORDER, dot, encode_scalar
-from crossmargin_verifier.group import Affine, encode_point
-from crossmargin_verifier.proof import Opening
-from crossmargin_verifier.transcript import ETA, FOLD, FOLD_CHALLENGE, OPEN, XI, Transcript
+from crossmargin_verifier.protocol.field import ORDER, dot, encode_scalar
+from crossmargin_verifier.protocol.group import Affine, encode_point
+from crossmargin_verifier.protocol.messages import Opening
+from crossmargin_verifier.protocol.transcript import ETA, FOLD, FOLD_CHALLENGE, OPEN, XI, Transcript
 
 __all__ = ["OpeningEquation", "verify_opening"]
 

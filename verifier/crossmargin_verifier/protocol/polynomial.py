@@ -5,7 +5,7 @@ eq(x, y) = prod_d (x_d y_d + (1 - x_d)(1 - y_d)); an integer stands for its bits
 
 from collections.abc import Sequence
 
-from crossmargin_verifier.field import ORDER
+from crossmargin_verifier.protocol.field import ORDER
 
 __all__ = ["eq_table", "evaluate", "powers"]
 

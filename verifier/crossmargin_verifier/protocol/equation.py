@@ -13,11 +13,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from crossmargin_verifier.arithmetic import PLAIN, Arithmetic, MalformedPointError
-from crossmargin_verifier.errors import MalformedError, RejectedError
-from crossmargin_verifier.field import ORDER, SCALAR_BYTES
-from crossmargin_verifier.group import POINT_BYTES, Affine, Point, add, encode_point
-from crossmargin_verifier.weights import Draw
+from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic, MalformedPointError
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.field import ORDER, SCALAR_BYTES
+from crossmargin_verifier.protocol.group import POINT_BYTES, Affine, Point, add, encode_point
+from crossmargin_verifier.protocol.weights import Draw
 from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 
 __all__ = ["Bases", "Block", "PointEquation", "Workplace", "check_encodings", "check_equations"]

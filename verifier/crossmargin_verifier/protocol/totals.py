@@ -1,17 +1,17 @@
 """Verification of the opened totals, up to one equation between points each (SPEC P9, P10, V7, V8)."""
 
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.equation import Block, PointEquation
-from crossmargin_verifier.errors import RejectedError
-from crossmargin_verifier.field import dot
-from crossmargin_verifier.group import encode_point
-from crossmargin_verifier.limits import TOTAL_BOUND
-from crossmargin_verifier.linear_form import auxiliary_weights
-from crossmargin_verifier.opening import verify_opening
-from crossmargin_verifier.polynomial import powers
-from crossmargin_verifier.proof import AuxiliaryTotals, BaseTotals, encode_total_list
-from crossmargin_verifier.shape import Shape
-from crossmargin_verifier.transcript import (
+from crossmargin_verifier.protocol.equation import Block, PointEquation
+from crossmargin_verifier.protocol.errors import RejectedError
+from crossmargin_verifier.protocol.field import dot
+from crossmargin_verifier.protocol.group import encode_point
+from crossmargin_verifier.protocol.limits import TOTAL_BOUND
+from crossmargin_verifier.protocol.linear_form import auxiliary_weights
+from crossmargin_verifier.protocol.messages import AuxiliaryTotals, BaseTotals, encode_total_list
+from crossmargin_verifier.protocol.opening import verify_opening
+from crossmargin_verifier.protocol.polynomial import powers
+from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.transcript import (
     AUXILIARY_TOTALS,
     ETA,
     SNAPSHOT,

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crossmargin_circuits.relation import VALUE_BITS, Relation
-from crossmargin_verifier.field import ORDER
-from crossmargin_verifier.polynomial import eq_table, powers
-from crossmargin_verifier.shape import Shape
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.polynomial import eq_table, powers
+from crossmargin_verifier.protocol.shape import Shape
 
 __all__ = ["ProjectionForm", "auxiliary_weights", "shard_claim", "shard_weights"]
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from crossmargin_verifier.errors import MalformedError
-from crossmargin_verifier.field import SCALAR_BYTES
-from crossmargin_verifier.group import POINT_BYTES, Affine, Point, decode_point, msm
+from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.field import SCALAR_BYTES
+from crossmargin_verifier.protocol.group import POINT_BYTES, Affine, Point, decode_point, msm
 
 __all__ = ["PLAIN", "Arithmetic", "MalformedPointError", "PlainArithmetic", "decode_encodings"]
 

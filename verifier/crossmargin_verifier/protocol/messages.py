@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from crossmargin_circuits.digest import DIGEST_BYTES
 from crossmargin_circuits.encoding import Reader, Writer
-from crossmargin_verifier.errors import MalformedError
-from crossmargin_verifier.field import SCALAR_BYTES, decode_scalar, encode_scalar, encode_scalars
-from crossmargin_verifier.group import POINT_BYTES, Affine, decode_point, encode_point
-from crossmargin_verifier.shape import LAST_LENGTH, PROJECTIONS, Shape, folds
-from crossmargin_verifier.statement import AUXILIARY_TOTALS_FILE, TOTALS_FILE, shard_file
+from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.field import SCALAR_BYTES, decode_scalar, encode_scalar, encode_scalars
+from crossmargin_verifier.protocol.group import POINT_BYTES, Affine, decode_point, encode_point
+from crossmargin_verifier.protocol.manifests import AUXILIARY_TOTALS_FILE, TOTALS_FILE, shard_file
+from crossmargin_verifier.protocol.shape import LAST_LENGTH, PROJECTIONS, Shape, folds
 
 __all__ = ["AuxiliaryTotals", "BaseTotals", "Opening", "ShardProof", "encode_total_list"]
 
