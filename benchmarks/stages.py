@@ -29,7 +29,7 @@ from crossmargin_circuits.compile import compile_policy
 from crossmargin_prover.backend import Backend, available, select_backend
 from crossmargin_prover.vault import Vault
 from crossmargin_prover.workflow import commit, prove, publish, thin_totals, write_receipts
-from crossmargin_verifier.check import check_bundle, check_receipt
+from crossmargin_verifier.bundle.check import check_bundle, check_receipt
 from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.protocol.generators import position_generators, slack_generators

@@ -15,7 +15,8 @@ from crossmargin.loading import Parameters
 from crossmargin.units import format_decimal
 from crossmargin_circuits.errors import MalformedError
 from crossmargin_prover.vault import Report, VaultError, check_replaceable, put_in_place
-from crossmargin_verifier.bundle import (
+from crossmargin_verifier.bundle.check import check_bundle
+from crossmargin_verifier.bundle.declarations import (
     BUNDLE_FILE,
     RESERVES_FILE,
     SUMMARY_FILE,
@@ -23,9 +24,8 @@ from crossmargin_verifier.bundle import (
     BundleManifest,
     DeclaredReserves,
 )
-from crossmargin_verifier.check import check_bundle
+from crossmargin_verifier.bundle.verdict import Verdict
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
-from crossmargin_verifier.verdict import Verdict
 from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["check_bundle_folder", "publish"]

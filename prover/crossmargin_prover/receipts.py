@@ -17,7 +17,7 @@ from typing import Any
 from crossmargin_circuits.policy import Policy
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, receipt_in
-from crossmargin_verifier.holder import describe
+from crossmargin_verifier.bundle.receipt_view import describe
 from crossmargin_verifier.protocol.inclusion import Receipt, VerifiedReceipt
 from crossmargin_verifier.protocol.merkle import shard_tree
 

@@ -32,7 +32,7 @@ from crossmargin_prover.randomness import KEY_BYTES, SystemRandomness
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.store import FolderStore, write_private
-from crossmargin_verifier.bundle import BUNDLE_FILE
+from crossmargin_verifier.bundle.declarations import BUNDLE_FILE
 from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE
 
 _AT_FDCWD = -100

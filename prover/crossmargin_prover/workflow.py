@@ -36,13 +36,13 @@ from crossmargin_prover.store import write_private
 from crossmargin_prover.vault import Report, Vault, check_replaceable
 from crossmargin_prover.witness import Records
 from crossmargin_verifier.amounts import format_amount
-from crossmargin_verifier.bundle import BUNDLE_FILE
+from crossmargin_verifier.bundle.declarations import BUNDLE_FILE
+from crossmargin_verifier.bundle.verdict import Verdict
 from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.protocol.arithmetic import PLAIN
 from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.protocol.group import POINT_BYTES
 from crossmargin_verifier.protocol.manifests import STATEMENT_FILE, StatementManifest
-from crossmargin_verifier.verdict import Verdict
 from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = [

@@ -27,8 +27,8 @@ from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import GivenWitness, prove_statement
 from crossmargin_prover.vault import Vault
 from crossmargin_prover.workflow import publish
-from crossmargin_verifier import check
-from crossmargin_verifier.bundle import BUNDLE_FILE, RESERVES_FILE, BundleManifest, DeclaredReserves
+from crossmargin_verifier.bundle import check
+from crossmargin_verifier.bundle.declarations import BUNDLE_FILE, RESERVES_FILE, BundleManifest, DeclaredReserves
 from crossmargin_verifier.protocol.manifests import BOOK
 
 SMALL = Path(__file__).parents[2] / "examples" / "small"

@@ -30,9 +30,9 @@ from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
 from crossmargin_circuits.policy import POLICY_FILE, Constraint, Definition, Policy, RiskArray, Role, ValueUnit
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.statement import GivenWitness, prove_statement
-from crossmargin_verifier.account_free import AccountFree
-from crossmargin_verifier.check import check_bundle
-from crossmargin_verifier.verdict import Claim, Result
+from crossmargin_verifier.bundle.account_free import AccountFree
+from crossmargin_verifier.bundle.check import check_bundle
+from crossmargin_verifier.bundle.verdict import Claim, Result
 
 LAYOUT = RecordLayout(
     (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from crossmargin_circuits.errors import CrossmarginError
-from crossmargin_verifier.check import CannotCheckError, check_bundle
+from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.limits import MAX_DECLARATION_BYTES
 

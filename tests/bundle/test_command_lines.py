@@ -23,7 +23,7 @@ from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.encoding import dump_canonical
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.cli import main as prover
-from crossmargin_verifier import check
+from crossmargin_verifier.bundle import check
 from crossmargin_verifier.cli import main as verifier
 from crossmargin_verifier.protocol.errors import RejectedError
 

@@ -20,9 +20,9 @@ from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.cli import main
 from crossmargin_prover.vault import Vault
 from crossmargin_prover.workflow import thin_totals
-from crossmargin_verifier.check import check_bundle, check_receipt
+from crossmargin_verifier.bundle.check import check_bundle, check_receipt
+from crossmargin_verifier.bundle.verdict import Result, Verdict
 from crossmargin_verifier.cli import main as verifier
-from crossmargin_verifier.verdict import Result, Verdict
 
 SMALL = Path(__file__).parents[2] / "examples" / "small"
 RULE = {

@@ -15,10 +15,10 @@ from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
 from crossmargin_circuits.policy import POLICY_FILE, Definition, Policy, RiskArray, Role, ValueUnit
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.statement import GivenWitness, prove_statement
-from crossmargin_verifier.check import check_bundle
+from crossmargin_verifier.bundle.check import check_bundle
+from crossmargin_verifier.bundle.verdict import Result, Verdict
 from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.protocol.manifests import AUXILIARY_TOTALS_FILE
-from crossmargin_verifier.verdict import Result, Verdict
 
 LAYOUT = RecordLayout(
     (

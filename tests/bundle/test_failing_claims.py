@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from crossmargin_circuits.expression import Abs, Expression, Linear, Reference, Scale, Sum
 from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
 from crossmargin_circuits.policy import Constraint, Definition, Policy, RiskArray, Role, ValueUnit
-from crossmargin_verifier.check import check_bundle
+from crossmargin_verifier.bundle.check import check_bundle
+from crossmargin_verifier.bundle.verdict import Claim, Result, Verdict
 from crossmargin_verifier.cli import main
 from crossmargin_verifier.protocol.manifests import AUXILIARY_TOTALS_FILE, BOUNDED, TOTALS_FILE
-from crossmargin_verifier.verdict import Claim, Result, Verdict
 
 Rewrite = Callable[[Path, Callable[[Any], None]], None]
 

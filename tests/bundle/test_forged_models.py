@@ -13,10 +13,10 @@ from crossmargin_circuits.expression import Expression, Linear, Max, PositivePar
 from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
 from crossmargin_circuits.policy import Constraint, Definition, Policy, RiskArray, Role, ValueUnit
 from crossmargin_prover.signing import SigningKey
-from crossmargin_verifier.bundle import BundleManifest
-from crossmargin_verifier.check import check_bundle
+from crossmargin_verifier.bundle.check import check_bundle
+from crossmargin_verifier.bundle.declarations import BundleManifest
+from crossmargin_verifier.bundle.verdict import Claim, Result, Verdict
 from crossmargin_verifier.protocol.errors import RejectedError
-from crossmargin_verifier.verdict import Claim, Result, Verdict
 
 LAYOUT = RecordLayout(
     (

@@ -24,8 +24,8 @@ from crossmargin_circuits.expression import expression_from_json, expression_to_
 from crossmargin_circuits.layout import decode_columns, encode_columns
 from crossmargin_circuits.policy import Policy
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.bundle import BundleManifest, DeclaredReserves
-from crossmargin_verifier.check import check_receipt
+from crossmargin_verifier.bundle.check import check_receipt
+from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves
 from crossmargin_verifier.protocol.arithmetic import decode_encodings
 from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.protocol.field import decode_scalar, encode_scalar

@@ -23,8 +23,8 @@ from crossmargin_prover.cli import main as prover
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.vault import Vault
 from crossmargin_prover.workflow import publish
+from crossmargin_verifier.bundle.receipt_view import PRIVATE
 from crossmargin_verifier.cli import main
-from crossmargin_verifier.holder import PRIVATE
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.inclusion import Receipt
 from crossmargin_verifier.protocol.limits import MAX_RECEIPT_BYTES

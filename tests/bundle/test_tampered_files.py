@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from crossmargin_verifier.check import CannotCheckError, check_bundle
+from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141

@@ -16,7 +16,7 @@ import pytest
 
 from crossmargin_circuits.encoding import dump_canonical
 from crossmargin_circuits.errors import PolicyError
-from crossmargin_verifier.check import CannotCheckError, check_bundle
+from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 
 pytestmark = pytest.mark.usefixtures("proofs_once")

@@ -17,9 +17,9 @@ from crossmargin.market.valuation import unit_values
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
-from crossmargin_verifier.check import check_bundle
+from crossmargin_verifier.bundle.check import check_bundle
+from crossmargin_verifier.bundle.verdict import NOT_SHOWN, Claim, Result, Verdict
 from crossmargin_verifier.protocol.errors import RejectedError
-from crossmargin_verifier.verdict import NOT_SHOWN, Claim, Result, Verdict
 
 pytestmark = pytest.mark.usefixtures("proofs_once")
 

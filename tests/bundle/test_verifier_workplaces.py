@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from crossmargin_verifier import cli, equation
-from crossmargin_verifier.check import CannotCheckError, check_bundle
+from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle
 from crossmargin_verifier.cli import main
 from crossmargin_verifier.kernel import KernelError
 from crossmargin_verifier.protocol.arithmetic import PLAIN

@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from crossmargin_circuits.errors import CrossmarginError
-from crossmargin_verifier.check import CannotCheckError, CheckedReceipt, check_bundle, check_receipt
+from crossmargin_verifier.bundle.check import CannotCheckError, CheckedReceipt, check_bundle, check_receipt
 from crossmargin_verifier.kernel import VERSION, KernelArithmetic, KernelError, load_kernel
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.workers import cores_here, no_progress, worker_pool

@@ -36,7 +36,7 @@ from crossmargin_prover.workflow import (
 from crossmargin_prover.workflow import commit as commit_book
 from crossmargin_prover.workflow import prove as prove_one
 from crossmargin_prover.workflow import publish as publish_statements
-from crossmargin_verifier.verdict import Verdict
+from crossmargin_verifier.bundle.verdict import Verdict
 from crossmargin_verifier.workers import cores_here, worker_pool
 
 __all__ = ["commit", "prove", "publish", "receipts", "run"]

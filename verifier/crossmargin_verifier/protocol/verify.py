@@ -18,7 +18,7 @@ from pathlib import Path
 from crossmargin_circuits.errors import BudgetError
 from crossmargin_circuits.layout import columns_digest, decode_columns
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.files import read_plain_file
+from crossmargin_verifier.bundle.files import read_plain_file
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic, MalformedPointError
 from crossmargin_verifier.protocol.equation import Bases, Block, Workplace, check_encodings, check_equations
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError

@@ -13,8 +13,7 @@ from typing import Any
 from crossmargin_circuits.encoding import dump_canonical
 from crossmargin_circuits.policy import Policy
 from crossmargin_verifier.amounts import format_time
-from crossmargin_verifier.bundle import BundleManifest, DeclaredReserves
-from crossmargin_verifier.claims import (
+from crossmargin_verifier.bundle.claims import (
     Claim,
     JudgedStatement,
     Result,
@@ -27,6 +26,7 @@ from crossmargin_verifier.claims import (
     statement_claims,
     states_solvency,
 )
+from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves
 from crossmargin_verifier.protocol.errors import RejectedError
 
 __all__ = ["Verdict", "compare", "judge"]

@@ -17,9 +17,9 @@ from crossmargin_circuits.expression import Expression, Reference, Scale, Sum
 from crossmargin_circuits.layout import Column, ColumnKind
 from crossmargin_circuits.policy import Definition, Policy, Role
 from crossmargin_circuits.relation import Row
-from crossmargin_verifier.account_free import AccountFree, Charges
 from crossmargin_verifier.amounts import format_amount, format_time, format_units, unit_size
-from crossmargin_verifier.bundle import BundleManifest, DeclaredReserves
+from crossmargin_verifier.bundle.account_free import AccountFree, Charges
+from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves
 from crossmargin_verifier.protocol.verify import VerifiedStatement
 
 __all__ = [

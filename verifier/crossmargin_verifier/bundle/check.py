@@ -17,7 +17,8 @@ from crossmargin_circuits.encoding import check_depth
 from crossmargin_circuits.errors import CrossmarginError, PolicyError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.bundle import (
+from crossmargin_verifier.bundle.claims import JudgedStatement
+from crossmargin_verifier.bundle.declarations import (
     BUNDLE_FILE,
     RESERVES_FILE,
     SUMMARY_FILE,
@@ -25,9 +26,9 @@ from crossmargin_verifier.bundle import (
     BundleManifest,
     DeclaredReserves,
 )
-from crossmargin_verifier.claims import JudgedStatement
-from crossmargin_verifier.files import read_plain_file
-from crossmargin_verifier.holder import TWIN_FORMAT, describe, twin_differences, unknown_margins
+from crossmargin_verifier.bundle.files import read_plain_file
+from crossmargin_verifier.bundle.receipt_view import TWIN_FORMAT, describe, twin_differences, unknown_margins
+from crossmargin_verifier.bundle.verdict import Verdict, compare, judge
 from crossmargin_verifier.kernel import KernelError
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
@@ -50,7 +51,6 @@ from crossmargin_verifier.protocol.manifests import (
 )
 from crossmargin_verifier.protocol.signature import receipt_digest, verify_signature
 from crossmargin_verifier.protocol.verify import VerifiedSnapshot, read_statement, verify_snapshot, verify_statement
-from crossmargin_verifier.verdict import Verdict, compare, judge
 from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["CannotCheckError", "CheckedReceipt", "check_bundle", "check_receipt"]

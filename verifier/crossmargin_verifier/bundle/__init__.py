@@ -1,0 +1,1 @@
+"""The public bundle and the private receipt: read, judged and put into words."""
