@@ -20,6 +20,7 @@ import numpy.typing as npt
 from crossmargin.engine.evaluate import LimitError, ViolationError, Witness, witness
 from crossmargin.loading import Inputs, Parameters
 from crossmargin.models import build_policy
+from crossmargin_circuits.amounts import format_amount
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.derivation import Least
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
@@ -35,7 +36,6 @@ from crossmargin_prover.statement import DEFAULT_PACKING, belongs_to, prove_stat
 from crossmargin_prover.store import write_private
 from crossmargin_prover.vault import Report, Vault, check_replaceable
 from crossmargin_prover.witness import Records
-from crossmargin_verifier.amounts import format_amount
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE
 from crossmargin_verifier.bundle.verdict import Verdict
 from crossmargin_verifier.kernel import KernelArithmetic

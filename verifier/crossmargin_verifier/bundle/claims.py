@@ -10,6 +10,7 @@ from enum import StrEnum
 from fractions import Fraction
 from functools import cached_property
 
+from crossmargin_circuits.amounts import format_amount, format_time, format_units, unit_size
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.derivation import Least
 from crossmargin_circuits.evaluate import scenario_leaves
@@ -17,7 +18,6 @@ from crossmargin_circuits.expression import Expression, Reference, Scale, Sum
 from crossmargin_circuits.layout import Column, ColumnKind
 from crossmargin_circuits.policy import Definition, Policy, Role
 from crossmargin_circuits.relation import Row
-from crossmargin_verifier.amounts import format_amount, format_time, format_units, unit_size
 from crossmargin_verifier.bundle.account_free import AccountFree, Charges
 from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves
 from crossmargin_verifier.protocol.verify import VerifiedStatement

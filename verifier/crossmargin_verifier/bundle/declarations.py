@@ -17,9 +17,9 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
+from crossmargin_circuits.amounts import parse_amount
 from crossmargin_circuits.encoding import dump_canonical, load_canonical
 from crossmargin_circuits.errors import MalformedError
-from crossmargin_verifier.amounts import parse_amount
 from crossmargin_verifier.protocol.group import POINT_BYTES, decode_point
 
 __all__ = [

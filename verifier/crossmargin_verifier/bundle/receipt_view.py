@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from crossmargin_circuits.amounts import format_amount, format_time, format_units
 from crossmargin_circuits.errors import MalformedError
 from crossmargin_circuits.evaluate import evaluate_expression, worst_scenario
 from crossmargin_circuits.expression import Reference
 from crossmargin_circuits.layout import ColumnKind, RecordLayout
 from crossmargin_circuits.policy import Policy, Role
-from crossmargin_verifier.amounts import format_amount, format_time, format_units
 from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.protocol.inclusion import VerifiedReceipt
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
+from crossmargin_circuits.amounts import format_time
 from crossmargin_circuits.encoding import dump_canonical
 from crossmargin_circuits.policy import Policy
-from crossmargin_verifier.amounts import format_time
 from crossmargin_verifier.bundle.claims import (
     Claim,
     JudgedStatement,

@@ -9,6 +9,7 @@ import click
 from crossmargin.engine.explain import Component, Explanation
 from crossmargin.engine.explain import explain as explain_account
 from crossmargin.models import build_policy
+from crossmargin_circuits.amounts import format_units
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.policy import Policy
 from crossmargin_prover.cli.margin.options import (
@@ -29,7 +30,6 @@ from crossmargin_prover.cli.output import (
     reporting,
     table,
 )
-from crossmargin_verifier.amounts import format_units
 
 __all__ = ["explain", "print_explanation"]
 

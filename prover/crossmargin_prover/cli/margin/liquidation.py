@@ -21,6 +21,7 @@ from crossmargin.liquidation.waterfall import Waterfall, run_waterfall
 from crossmargin.loading import Inputs
 from crossmargin.loading.yaml import load_model
 from crossmargin.units import parse_decimal
+from crossmargin_circuits.amounts import format_units
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import ValueUnit
 from crossmargin_prover.cli.margin.options import json_option, load_with, margin_statement, model_option
@@ -34,7 +35,6 @@ from crossmargin_prover.cli.output import (
     reporting,
     table,
 )
-from crossmargin_verifier.amounts import format_units
 
 __all__ = ["liquidation"]
 
