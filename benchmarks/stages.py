@@ -27,7 +27,7 @@ from crossmargin.loading import load_folder, load_parameters
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_prover.backend import Backend, available, select_backend
-from crossmargin_prover.vault import Vault
+from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow import commit, prove, publish, thin_totals, write_receipts
 from crossmargin_verifier.bundle.check import check_bundle, check_receipt
 from crossmargin_verifier.kernel import KernelArithmetic

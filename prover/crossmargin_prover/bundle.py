@@ -14,7 +14,7 @@ from pathlib import Path
 from crossmargin.loading import Parameters
 from crossmargin.units import format_decimal
 from crossmargin_circuits.errors import MalformedError
-from crossmargin_prover.vault import Report, VaultError, check_replaceable, put_in_place
+from crossmargin_prover.vault.vault import Report, VaultError, check_replaceable, put_in_place
 from crossmargin_verifier.bundle.check import check_bundle
 from crossmargin_verifier.bundle.declarations import (
     BUNDLE_FILE,

@@ -15,12 +15,12 @@ from crossmargin_circuits.digest import DIGEST_BYTES
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.layout import check_labels, columns_digest, encode_columns
 from crossmargin_prover.backend import Backend, Int64Array, finite
-from crossmargin_prover.private import Plan, decode_shard, encode_shard, load_snapshot, shard_name
 from crossmargin_prover.randomness import Draw, Randomness
-from crossmargin_prover.since import Earlier, Origins
 from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapshot, blindings, number_account
-from crossmargin_prover.store import Store, located
 from crossmargin_prover.totals import prove_base_totals
+from crossmargin_prover.vault.arrays import Plan, decode_shard, encode_shard, load_snapshot, shard_name
+from crossmargin_prover.vault.rerandomize import Earlier, Origins
+from crossmargin_prover.vault.store import Store, located
 from crossmargin_prover.witness import CsrMatrix, Records, WitnessError
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.group import Point

@@ -9,9 +9,9 @@ import numpy as np
 from crossmargin_circuits.errors import MalformedError
 from crossmargin_circuits.relation import VALUE_BITS
 from crossmargin_prover.backend import Backend, Int64Array, UInt64Array, finite
-from crossmargin_prover.private import decode_arrays, encode_arrays
 from crossmargin_prover.randomness import Draw, Randomness
-from crossmargin_prover.store import located
+from crossmargin_prover.vault.arrays import decode_arrays, encode_arrays
+from crossmargin_prover.vault.store import located
 from crossmargin_verifier.protocol.field import SCALAR_BYTES, decode_scalar, encode_scalars
 from crossmargin_verifier.protocol.group import POINT_BYTES, encode_point
 

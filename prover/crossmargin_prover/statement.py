@@ -21,8 +21,8 @@ from crossmargin_prover.randomness import Randomness
 from crossmargin_prover.shard import prove_shard
 from crossmargin_prover.slack import SlackRows, commit_slack_rows, slack_name
 from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapshot, number_leaf
-from crossmargin_prover.store import Store, located
 from crossmargin_prover.totals import prove_auxiliary_totals
+from crossmargin_prover.vault.store import Store, located
 from crossmargin_prover.witness import Records, ShardWitness, WitnessError, check_rows, unsigned_values
 from crossmargin_verifier.protocol.manifests import (
     AUXILIARY_TOTALS_FILE,

@@ -28,13 +28,13 @@ from crossmargin_circuits.policy import POLICY_FILE, Policy, Role
 from crossmargin_prover.backend import Backend
 from crossmargin_prover.bundle import publish as publish_bundle
 from crossmargin_prover.commitments import book_digest, commit_snapshot
-from crossmargin_prover.private import PLAN, Plan
 from crossmargin_prover.receipts import find_leaves, make_receipts, receipt_name
-from crossmargin_prover.since import Earlier
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import DEFAULT_PACKING, belongs_to, prove_statement
-from crossmargin_prover.store import write_private
-from crossmargin_prover.vault import Report, Vault, check_replaceable
+from crossmargin_prover.vault.arrays import PLAN, Plan
+from crossmargin_prover.vault.rerandomize import Earlier
+from crossmargin_prover.vault.store import write_private
+from crossmargin_prover.vault.vault import Report, Vault, check_replaceable
 from crossmargin_prover.witness import Records
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE
 from crossmargin_verifier.bundle.verdict import Verdict

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from crossmargin_prover.backend import available
 from crossmargin_prover.cli import main as prover
-from crossmargin_prover.vault import Vault
+from crossmargin_prover.vault.vault import Vault
 from crossmargin_verifier.cli import main as verifier
 
 SMALL = Path(__file__).parents[2] / "examples" / "small"

@@ -24,7 +24,7 @@ from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.receipts import make_receipts
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import GivenWitness, prove_statement
-from crossmargin_prover.vault import Vault
+from crossmargin_prover.vault.vault import Vault
 from crossmargin_verifier.protocol.inclusion import Receipt
 
 ACCOUNTS = ("acct-a", "acct-b", "acct-c", "acct-d", "acct-e")

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from crossmargin_prover.cli import main
-from crossmargin_prover.vault import Vault, VaultError
+from crossmargin_prover.vault.vault import Vault, VaultError
 from crossmargin_verifier.bundle.check import check_bundle
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -27,13 +27,13 @@ from crossmargin_prover import workflow
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.cli import main, proving
 from crossmargin_prover.commitments import ChangedInputError, commit_snapshot
-from crossmargin_prover.private import shard_name
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.slack import slack_name
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import BEGUN, prove_statement
-from crossmargin_prover.store import FolderStore, Store
-from crossmargin_prover.vault import Vault, VaultError, write_folder
+from crossmargin_prover.vault.arrays import shard_name
+from crossmargin_prover.vault.store import FolderStore, Store
+from crossmargin_prover.vault.vault import Vault, VaultError, write_folder
 from crossmargin_prover.witness import Records
 from crossmargin_verifier.protocol.manifests import StatementManifest, shard_file
 from crossmargin_verifier.protocol.verify import verify_statement
@@ -465,7 +465,7 @@ def test_bundle_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.Monk
     folder = tmp_path / "folder"
     for exchanges in (True, False):
         if not exchanges:
-            monkeypatch.setattr("crossmargin_prover.vault._exchange", lambda first, second: False)
+            monkeypatch.setattr("crossmargin_prover.vault.vault._exchange", lambda first, second: False)
         write_folder(folder, {"a": b"1"})
         write_folder(folder, {"b": b"2"})
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"b": b"2"}

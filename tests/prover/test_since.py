@@ -12,9 +12,9 @@ from crossmargin_circuits.relation import Relation, Row
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.commitments import commit_snapshot
 from crossmargin_prover.randomness import SystemRandomness
-from crossmargin_prover.since import Earlier
 from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, receipt_for
 from crossmargin_prover.statement import GivenWitness, prove_statement
+from crossmargin_prover.vault.rerandomize import Earlier
 from crossmargin_verifier.protocol.generators import blinding_generator, position_generators
 from crossmargin_verifier.protocol.group import encode_point, msm
 from crossmargin_verifier.protocol.inclusion import verify_receipt

@@ -14,10 +14,10 @@ from crossmargin_circuits.errors import MalformedError
 from crossmargin_circuits.layout import encode_columns
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.commitments import commit_snapshot, stand_alone_snapshot
-from crossmargin_prover.private import decode_shard, load_snapshot, shard_name
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, receipt_for
-from crossmargin_prover.store import FolderStore
+from crossmargin_prover.vault.arrays import decode_shard, load_snapshot, shard_name
+from crossmargin_prover.vault.store import FolderStore
 from crossmargin_prover.witness import WitnessError
 from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.protocol.field import ORDER

@@ -10,13 +10,13 @@ from crossmargin_circuits.relation import Auxiliary, Relation, Row
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.commitments import commit_snapshot
 from crossmargin_prover.masks import Masks
-from crossmargin_prover.private import Plan
 from crossmargin_prover.projection import ProjectionSumcheck
 from crossmargin_prover.randomness import SystemRandomness
-from crossmargin_prover.since import Earlier, Origins
 from crossmargin_prover.slack import SlackRows
 from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, receipt_for
 from crossmargin_prover.statement import GivenWitness, prove_statement
+from crossmargin_prover.vault.arrays import Plan
+from crossmargin_prover.vault.rerandomize import Earlier, Origins
 from crossmargin_prover.witness import WitnessError
 from crossmargin_verifier.protocol.inclusion import Receipt
 from crossmargin_verifier.protocol.shape import Shape

@@ -20,7 +20,7 @@ from crossmargin_prover.backend import select_backend
 from crossmargin_prover.cli.margin.explain import print_explanation
 from crossmargin_prover.cli.margin.show import print_book
 from crossmargin_prover.cli.output import book_option, reporting, stage_progress
-from crossmargin_prover.vault import Vault, check_replaceable
+from crossmargin_prover.vault.vault import Vault, check_replaceable
 from crossmargin_prover.workflow import InsolventError, commit, prove, publish, write_receipts
 from crossmargin_verifier.protocol.inclusion import Receipt
 

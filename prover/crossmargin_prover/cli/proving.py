@@ -23,7 +23,7 @@ from crossmargin_prover.cli.output import (
 )
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.statement import DEFAULT_PACKING
-from crossmargin_prover.vault import Vault, VaultError
+from crossmargin_prover.vault.vault import Vault, VaultError
 from crossmargin_prover.workflow import (
     check_receipts_folder,
     holds_book,

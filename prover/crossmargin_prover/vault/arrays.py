@@ -18,7 +18,7 @@ from crossmargin_circuits.errors import MalformedError
 from crossmargin_circuits.layout import RECORD_BOUND, columns_digest, decode_columns
 from crossmargin_prover.backend import Int64Array
 from crossmargin_prover.snapshot import COORDINATES_BYTES, CommittedShard, CommittedSnapshot
-from crossmargin_prover.store import Store, located
+from crossmargin_prover.vault.store import Store, located
 from crossmargin_prover.witness import Records
 from crossmargin_verifier.protocol.field import ORDER, SCALAR_BYTES
 from crossmargin_verifier.protocol.group import POINT_BYTES

@@ -27,11 +27,11 @@ from pathlib import Path
 from crossmargin.book.book import Rejected
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
-from crossmargin_prover.private import Plan, load_snapshot
 from crossmargin_prover.randomness import KEY_BYTES, SystemRandomness
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import CommittedSnapshot
-from crossmargin_prover.store import FolderStore, write_private
+from crossmargin_prover.vault.arrays import Plan, load_snapshot
+from crossmargin_prover.vault.store import FolderStore, write_private
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE
 from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE
 
