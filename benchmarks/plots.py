@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.figures import STAGES, Figures, stage_seconds
-from crossmargin_prover.cli.plotting import STYLE, WIDTH
+from crossmargin.cli.plotting import STYLE, WIDTH
 
 __all__ = ["draw"]
 

@@ -10,6 +10,9 @@ from pathlib import Path
 import click
 import numpy as np
 
+from crossmargin.cli.margin.explain import print_explanation
+from crossmargin.cli.margin.show import print_book
+from crossmargin.cli.output import book_option, reporting, stage_progress
 from crossmargin.engine.evaluate import evaluate
 from crossmargin.engine.explain import explain
 from crossmargin.loading import Inputs, load_folder
@@ -17,9 +20,6 @@ from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_prover.backend import select_backend
-from crossmargin_prover.cli.margin.explain import print_explanation
-from crossmargin_prover.cli.margin.show import print_book
-from crossmargin_prover.cli.output import book_option, reporting, stage_progress
 from crossmargin_prover.vault.vault import Vault, check_replaceable
 from crossmargin_prover.workflow import InsolventError, commit, prove, publish, write_receipts
 from crossmargin_verifier.protocol.inclusion import Receipt

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import click
 
-from crossmargin.loading import load_parameters
-from crossmargin_prover.backend import available, select_backend
-from crossmargin_prover.bundle import check_bundle_folder
-from crossmargin_prover.cli.output import (
+from crossmargin.cli.output import (
     REFUSED,
     book_option,
     load,
@@ -21,6 +18,9 @@ from crossmargin_prover.cli.output import (
     reporting,
     stage_progress,
 )
+from crossmargin.loading import load_parameters
+from crossmargin_prover.backend import available, select_backend
+from crossmargin_prover.bundle import check_bundle_folder
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.statement import DEFAULT_PACKING
 from crossmargin_prover.vault.vault import Vault, VaultError

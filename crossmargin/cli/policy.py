@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
+from crossmargin.cli.output import REFUSED, console, plain, print_json, printable, reporting, table
 from crossmargin.loading import load_parameters
 from crossmargin.models import build_policy, rebuild_policy
 from crossmargin_circuits.amounts import format_time
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.policy import Constraint, Definition, Policy
-from crossmargin_prover.cli.output import REFUSED, console, plain, print_json, printable, reporting, table
 
 __all__ = ["policy"]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 from crossmargin.analysis.compare import cost_of
+from crossmargin.cli.margin.options import json_option, load_models, models_option
+from crossmargin.cli.output import book_option, console, plain, print_json, reporting, table
 from crossmargin.loading import load_parameters
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
-from crossmargin_prover.cli.margin.options import json_option, load_models, models_option
-from crossmargin_prover.cli.output import book_option, console, plain, print_json, reporting, table
 
 __all__ = ["models"]
 

@@ -10,6 +10,17 @@ import click
 import numpy as np
 
 from crossmargin.book.exact_sum import total_of
+from crossmargin.cli.margin.options import json_option, load_with, margin_statement, model_option
+from crossmargin.cli.output import (
+    book_option,
+    console,
+    money,
+    plain,
+    print_json,
+    reject_option,
+    reporting,
+    table,
+)
 from crossmargin.engine.evaluate import evaluate
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.liquidation.cost import ClosingCost
@@ -24,17 +35,6 @@ from crossmargin.units import parse_decimal
 from crossmargin_circuits.amounts import format_units
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import ValueUnit
-from crossmargin_prover.cli.margin.options import json_option, load_with, margin_statement, model_option
-from crossmargin_prover.cli.output import (
-    book_option,
-    console,
-    money,
-    plain,
-    print_json,
-    reject_option,
-    reporting,
-    table,
-)
 
 __all__ = ["liquidation"]
 

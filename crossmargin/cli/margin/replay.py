@@ -6,19 +6,15 @@ import click
 
 from crossmargin.analysis.replay import Replay
 from crossmargin.analysis.replay import replay as replay_model
-from crossmargin.errors import InputError, InputErrors
-from crossmargin.loading.history import load_history
-from crossmargin.market.history import PriceHistory
-from crossmargin_circuits.policy import ValueUnit
-from crossmargin_prover.cli.margin.options import (
+from crossmargin.cli.margin.options import (
     json_option,
     load_models,
     models_option,
     plot_option,
     statement_option,
 )
-from crossmargin_prover.cli.margin.plots import draw_replay
-from crossmargin_prover.cli.output import (
+from crossmargin.cli.margin.plots import draw_replay
+from crossmargin.cli.output import (
     book_option,
     console,
     load,
@@ -29,6 +25,10 @@ from crossmargin_prover.cli.output import (
     reporting,
     table,
 )
+from crossmargin.errors import InputError, InputErrors
+from crossmargin.loading.history import load_history
+from crossmargin.market.history import PriceHistory
+from crossmargin_circuits.policy import ValueUnit
 
 __all__ = ["replay"]
 

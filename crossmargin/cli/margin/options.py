@@ -8,13 +8,13 @@ import click
 from pydantic import ValidationError
 
 from crossmargin.analysis.stress import Shock
+from crossmargin.cli.output import load
 from crossmargin.errors import InputErrors
 from crossmargin.loading import Inputs, Parameters, load_margin_model
 from crossmargin.market.environment import Setting
 from crossmargin.models import ModelConfig
 from crossmargin.models.base import COVERAGE, CROWDING
 from crossmargin.models.statement import check_setting
-from crossmargin_prover.cli.output import load
 
 __all__ = [
     "json_option",

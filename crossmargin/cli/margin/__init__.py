@@ -2,15 +2,15 @@
 
 import click
 
-from crossmargin_prover.cli.margin.cascade import cascade
-from crossmargin_prover.cli.margin.compare import compare
-from crossmargin_prover.cli.margin.crowding import crowding
-from crossmargin_prover.cli.margin.explain import explain
-from crossmargin_prover.cli.margin.liquidation import liquidation
-from crossmargin_prover.cli.margin.models import models
-from crossmargin_prover.cli.margin.replay import replay
-from crossmargin_prover.cli.margin.show import show
-from crossmargin_prover.cli.margin.stress import stress
+from crossmargin.cli.margin.cascade import cascade
+from crossmargin.cli.margin.compare import compare
+from crossmargin.cli.margin.crowding import crowding
+from crossmargin.cli.margin.explain import explain
+from crossmargin.cli.margin.liquidation import liquidation
+from crossmargin.cli.margin.models import models
+from crossmargin.cli.margin.replay import replay
+from crossmargin.cli.margin.show import show
+from crossmargin.cli.margin.stress import stress
 
 __all__ = ["margin"]
 

@@ -10,11 +10,11 @@ from crossmargin.analysis.compare import Comparison
 from crossmargin.analysis.replay import Replay
 from crossmargin.analysis.stress import Stressed
 from crossmargin.book.exact_sum import total_of
+from crossmargin.cli.plotting import COLOURS, draw
 from crossmargin.engine.evaluate import Margin
 from crossmargin.engine.explain import Explanation
 from crossmargin.liquidation.cascade import Cascade
 from crossmargin_circuits.policy import Policy, ValueUnit
-from crossmargin_prover.cli.plotting import COLOURS, draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,16 +6,15 @@ import click
 
 from crossmargin.analysis.compare import Comparison
 from crossmargin.analysis.compare import compare as compare_models
-from crossmargin_circuits.policy import ValueUnit
-from crossmargin_prover.cli.margin.options import (
+from crossmargin.cli.margin.options import (
     json_option,
     load_models,
     models_option,
     plot_option,
     statement_option,
 )
-from crossmargin_prover.cli.margin.plots import draw_comparison
-from crossmargin_prover.cli.output import (
+from crossmargin.cli.margin.plots import draw_comparison
+from crossmargin.cli.output import (
     book_option,
     console,
     load,
@@ -26,6 +25,7 @@ from crossmargin_prover.cli.output import (
     reporting,
     table,
 )
+from crossmargin_circuits.policy import ValueUnit
 
 __all__ = ["compare"]
 

@@ -4,12 +4,7 @@ from pathlib import Path
 
 import click
 
-from crossmargin.errors import InputError
-from crossmargin.liquidation.cascade import Cascade, CascadeConfig, replay_cascade
-from crossmargin.liquidation.rule import Rule
-from crossmargin.loading.yaml import load_model
-from crossmargin_circuits.policy import ValueUnit
-from crossmargin_prover.cli.margin.options import (
+from crossmargin.cli.margin.options import (
     json_option,
     load_with,
     model_option,
@@ -18,8 +13,8 @@ from crossmargin_prover.cli.margin.options import (
     shock_of,
     statement_option,
 )
-from crossmargin_prover.cli.margin.plots import draw_cascade
-from crossmargin_prover.cli.output import (
+from crossmargin.cli.margin.plots import draw_cascade
+from crossmargin.cli.output import (
     book_option,
     console,
     money,
@@ -29,6 +24,11 @@ from crossmargin_prover.cli.output import (
     reporting,
     table,
 )
+from crossmargin.errors import InputError
+from crossmargin.liquidation.cascade import Cascade, CascadeConfig, replay_cascade
+from crossmargin.liquidation.rule import Rule
+from crossmargin.loading.yaml import load_model
+from crossmargin_circuits.policy import ValueUnit
 
 __all__ = ["cascade"]
 

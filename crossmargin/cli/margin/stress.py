@@ -8,10 +8,7 @@ import click
 from crossmargin.analysis.stress import Shocks, Stressed
 from crossmargin.analysis.stress import stress as stress_book
 from crossmargin.book.exact_sum import total_of
-from crossmargin.errors import InputError, InputErrors
-from crossmargin.loading.yaml import load_model
-from crossmargin_circuits.policy import ValueUnit
-from crossmargin_prover.cli.margin.options import (
+from crossmargin.cli.margin.options import (
     json_option,
     load_with,
     model_option,
@@ -19,8 +16,8 @@ from crossmargin_prover.cli.margin.options import (
     shock_of,
     statement_option,
 )
-from crossmargin_prover.cli.margin.plots import draw_stress
-from crossmargin_prover.cli.output import (
+from crossmargin.cli.margin.plots import draw_stress
+from crossmargin.cli.output import (
     book_option,
     console,
     money,
@@ -30,6 +27,9 @@ from crossmargin_prover.cli.output import (
     reporting,
     table,
 )
+from crossmargin.errors import InputError, InputErrors
+from crossmargin.loading.yaml import load_model
+from crossmargin_circuits.policy import ValueUnit
 
 __all__ = ["stress"]
 

@@ -6,21 +6,15 @@ from typing import Any
 
 import click
 
-from crossmargin.engine.explain import Component, Explanation
-from crossmargin.engine.explain import explain as explain_account
-from crossmargin.models import build_policy
-from crossmargin_circuits.amounts import format_units
-from crossmargin_circuits.compile import compile_policy
-from crossmargin_circuits.policy import Policy
-from crossmargin_prover.cli.margin.options import (
+from crossmargin.cli.margin.options import (
     json_option,
     load_with,
     model_option,
     plot_option,
     statement_option,
 )
-from crossmargin_prover.cli.margin.plots import draw_parts
-from crossmargin_prover.cli.output import (
+from crossmargin.cli.margin.plots import draw_parts
+from crossmargin.cli.output import (
     book_option,
     console,
     money,
@@ -30,6 +24,12 @@ from crossmargin_prover.cli.output import (
     reporting,
     table,
 )
+from crossmargin.engine.explain import Component, Explanation
+from crossmargin.engine.explain import explain as explain_account
+from crossmargin.models import build_policy
+from crossmargin_circuits.amounts import format_units
+from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.policy import Policy
 
 __all__ = ["explain", "print_explanation"]
 

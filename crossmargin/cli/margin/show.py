@@ -7,19 +7,15 @@ import numpy as np
 
 from crossmargin.book.book import Book
 from crossmargin.book.exact_sum import total_of
-from crossmargin.engine.evaluate import Margin, evaluate
-from crossmargin.models import build_policy
-from crossmargin_circuits.compile import compile_policy
-from crossmargin_circuits.policy import Policy
-from crossmargin_prover.cli.margin.options import (
+from crossmargin.cli.margin.options import (
     json_option,
     load_with,
     model_option,
     plot_option,
     statement_option,
 )
-from crossmargin_prover.cli.margin.plots import draw_distribution
-from crossmargin_prover.cli.output import (
+from crossmargin.cli.margin.plots import draw_distribution
+from crossmargin.cli.output import (
     book_option,
     console,
     money,
@@ -29,6 +25,10 @@ from crossmargin_prover.cli.output import (
     reporting,
     table,
 )
+from crossmargin.engine.evaluate import Margin, evaluate
+from crossmargin.models import build_policy
+from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.policy import Policy
 
 __all__ = ["print_book", "show"]
 

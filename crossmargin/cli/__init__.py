@@ -1,0 +1,1 @@
+"""Commands that show margins and policies; the program `crossmargin` holds them beside the prover's."""
