@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
-SCRIPTS = $(wildcard benchmarks/*.py docs/*.py examples/*.py prover/kernel/*.py)
+SCRIPTS = $(wildcard benchmarks/*.py tools/*.py examples/*.py spec/*.py prover/kernel/*.py)
 export KERNEL ?= yes
 SIZE ?= full
 LOCK = build/lock/bin/uv pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes \
@@ -39,7 +39,7 @@ lint: $(DEVELOPMENT) kernel ## check style, types, import contracts and the link
 ifneq ($(KERNEL),no)
 	$(BIN)/python prover/kernel/build.py lint
 endif
-	$(BIN)/python docs/check_links.py
+	$(BIN)/python tools/check_links.py
 
 bench: $(DEVELOPMENT) kernel ## measure every stage and write docs/benchmarks.md (20 minutes); SIZE=small: some minutes
 	$(BIN)/python -m benchmarks.run --size $(SIZE)
@@ -66,7 +66,7 @@ lock: ## compile the two lock files again; UPGRADE=--upgrade takes newer version
 
 clean: ## remove what was built and the caches; keeps .venv
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find circuits crossmargin prover verifier tests examples docs benchmarks -name __pycache__ -prune \
+	find circuits crossmargin prover verifier tests examples tools spec docs benchmarks -name __pycache__ -prune \
 		-exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean ## clean, and remove .venv

@@ -22,9 +22,10 @@ from scipy.sparse import csr_array
 
 from crossmargin.analysis.procyclicality import Procyclicality, procyclicality
 from crossmargin.book.exact_sum import total_of
+from crossmargin.engine.crowding_totals import crowding_of
 from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.errors import InputError, InputErrors
-from crossmargin.market.crowding import Crowding, crowding_of
+from crossmargin.market.crowding import Crowding
 from crossmargin.market.environment import Setting
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.scenarios import Scenario

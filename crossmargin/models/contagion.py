@@ -1,7 +1,7 @@
 """Contagion buffer: price ranges that grow with crowding, before volatility does.
 
-From the totals by underlying that an earlier statement opened (crossmargin/market/crowding.py), and from nothing about any
-single account:
+From the totals by underlying that an earlier statement opened (crossmargin/market/crowding.py), and from nothing about
+any single account:
 
     concentration    C_u = (large longs + large shorts) / gross
     one-sidedness    O_u = |large longs - large shorts| / (large longs + large shorts)

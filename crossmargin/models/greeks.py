@@ -1,7 +1,7 @@
 """Portfolio margin from Greeks: the worst loss, at scenario points, of an account's second-order expansion.
 
-With Delta_u, Gamma_u and Vega_u of the whole account (crossmargin/market/exposures.py), at the point s where the price of u
-moves by m and its volatilities by v,
+With Delta_u, Gamma_u and Vega_u of the whole account (crossmargin/market/exposures.py), at the point s where the price
+of u moves by m and its volatilities by v,
 
     pnl_{u,s}   = covered_s (Delta_u m + Gamma_u m^2 / 2 + Vega_u v)
     joint           requirement = max(0, max_s -sum_u pnl_{u,s})       one move of all, gains offset losses

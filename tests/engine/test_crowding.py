@@ -13,11 +13,12 @@ from scipy.sparse import csr_array
 
 from crossmargin.analysis.replay import opened_crowding
 from crossmargin.book.exact_sum import total_of
+from crossmargin.engine.crowding_totals import crowding_of
 from crossmargin.engine.evaluate import LimitError
 from crossmargin.errors import InputError
 from crossmargin.loading import Inputs, load_folder, load_margin_model
 from crossmargin.loading.yaml import load_model
-from crossmargin.market.crowding import Crowding, crowding_of
+from crossmargin.market.crowding import Crowding
 from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import unit_values
 from crossmargin.models import ModelConfig

@@ -26,7 +26,7 @@ GOOD = ("book", "small", "binance", *(f"edges/{folder.name}" for folder in sorte
 
 def generate(module: str, *options: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", f"examples.{module}", *options], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", f"tools.{module}", *options], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stderr == ""
     return done.stdout

@@ -59,7 +59,8 @@ def test_base_point() -> None:
 
 def test_import_keeps_the_recursion_limit() -> None:
     """py_ecc raises it to 100,000, at which a deep recursion ends the interpreter instead of raising."""
-    program = "import sys; a = sys.getrecursionlimit(); import crossmargin_verifier.protocol.group; print(a, sys.getrecursionlimit())"
+    imported = "crossmargin_verifier.protocol.group"
+    program = f"import sys; a = sys.getrecursionlimit(); import {imported}; print(a, sys.getrecursionlimit())"
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     before, after = finished.stdout.split()
     assert before == after

@@ -12,12 +12,13 @@ import pytest
 
 from crossmargin_circuits.layout import columns_digest, decode_columns, encode_columns
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
-from crossmargin_verifier import files as reading
+from crossmargin_verifier.bundle import files as reading
+from crossmargin_verifier.bundle.files import read_statement
 from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.protocol.arithmetic import PLAIN
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.manifests import BOOK, BOUNDED, SnapshotManifest, StatementManifest
-from crossmargin_verifier.protocol.verify import VerifiedStatement, read_statement, verify_snapshot, verify_statement
+from crossmargin_verifier.protocol.verify import VerifiedStatement, verify_snapshot, verify_statement
 from crossmargin_verifier.workers import worker_pool
 
 POLICY = bytes(32)

@@ -7,7 +7,7 @@ import yaml
 
 from crossmargin.cli.margin.options import load_with, model_option
 from crossmargin.cli.output import book_option, reject_option, reporting
-from crossmargin.market.crowding import crowding_of
+from crossmargin.engine.crowding_totals import crowding_of
 from crossmargin.models import build_policy
 from crossmargin.models.base import CROWDING
 from crossmargin_circuits.compile import compile_policy

@@ -4,9 +4,9 @@ import resource
 
 import click
 
+from crossmargin.cli.margin import margin
 from crossmargin.cli.policy import policy
 from crossmargin_prover.cli.demo import demo
-from crossmargin_prover.cli.margin import margin
 from crossmargin_prover.cli.proving import commit, prove, publish, receipts, run
 
 __all__ = ["main"]

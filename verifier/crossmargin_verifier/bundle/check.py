@@ -26,7 +26,7 @@ from crossmargin_verifier.bundle.declarations import (
     BundleManifest,
     DeclaredReserves,
 )
-from crossmargin_verifier.bundle.files import read_plain_file
+from crossmargin_verifier.bundle.files import read_plain_file, read_statement
 from crossmargin_verifier.bundle.receipt_view import TWIN_FORMAT, describe, twin_differences, unknown_margins
 from crossmargin_verifier.bundle.verdict import Verdict, compare, judge
 from crossmargin_verifier.kernel import KernelError
@@ -50,7 +50,7 @@ from crossmargin_verifier.protocol.manifests import (
     StatementManifest,
 )
 from crossmargin_verifier.protocol.signature import receipt_digest, verify_signature
-from crossmargin_verifier.protocol.verify import VerifiedSnapshot, read_statement, verify_snapshot, verify_statement
+from crossmargin_verifier.protocol.verify import VerifiedSnapshot, verify_snapshot, verify_statement
 from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["CannotCheckError", "CheckedReceipt", "check_bundle", "check_receipt"]

@@ -1,12 +1,35 @@
 """Reading files of strangers: plain ones alone, their size looked at before anything is allocated."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
 
+from crossmargin_circuits.relation import Relation
 from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.limits import (
+    MAX_COLUMNS_BYTES,
+    MAX_MANIFEST_BYTES,
+    MAX_PROOF_BYTES,
+    MAX_RELATION_BYTES,
+)
+from crossmargin_verifier.protocol.manifests import (
+    AUXILIARY_TOTALS_FILE,
+    COLUMNS_FILE,
+    POSITIONS_FILE,
+    RELATION_FILE,
+    SLACK_FILE,
+    SNAPSHOT_FILE,
+    STATEMENT_FILE,
+    TOTALS_FILE,
+    SnapshotManifest,
+    StatementManifest,
+    point_file_size,
+    shard_file,
+)
+from crossmargin_verifier.protocol.shape import Shape
 
-__all__ = ["read_plain_file"]
+__all__ = ["read_plain_file", "read_statement"]
 
 # Some systems lack some of these. A pipe is opened without waiting for whoever writes it, and refused.
 _FLAGS = os.O_RDONLY
@@ -45,3 +68,34 @@ def read_plain_file(path: Path, limit: int, *, exactly: bool = False) -> bytes:
     if len(data) != size or grew:
         raise MalformedError(f"{path.name}: changed while it was read")
     return data
+
+
+def read_statement(folder: Path, relation: Relation | None = None) -> dict[str, bytes]:
+    """Read the files of one statement, sizes first; other files of the folder are ignored, links are not followed.
+
+    relation: the verifier's own, which fixes the size of a shard file before it is read.
+
+    Raises:
+        OSError: a file that every statement has is missing or unreadable.
+        MalformedError: a manifest is not canonical, or a file is no plain file or has a size that it cannot have.
+    """
+    files = {
+        SNAPSHOT_FILE: read_plain_file(folder / SNAPSHOT_FILE, MAX_MANIFEST_BYTES),
+        STATEMENT_FILE: read_plain_file(folder / STATEMENT_FILE, MAX_MANIFEST_BYTES),
+        COLUMNS_FILE: read_plain_file(folder / COLUMNS_FILE, MAX_COLUMNS_BYTES),
+        RELATION_FILE: read_plain_file(folder / RELATION_FILE, MAX_RELATION_BYTES),
+    }
+    snapshot = SnapshotManifest.decode(files[SNAPSHOT_FILE])
+    statement = StatementManifest.decode(files[STATEMENT_FILE])
+    for name, points in ((POSITIONS_FILE, snapshot.leaves), (SLACK_FILE, snapshot.leaves >> statement.packing)):
+        files[name] = read_plain_file(folder / name, point_file_size(points), exactly=True)
+    shape = None if relation is None else Shape.of(snapshot, statement, relation)
+    size = MAX_PROOF_BYTES if shape is None else shape.shard_size
+    # A statement about another relation has shard files of other sizes; V2 says so better than they do.
+    exactly = relation is not None and statement.relation_digest == relation.digest
+    for shard in range(snapshot.shards):
+        files[shard_file(shard)] = read_plain_file(folder / shard_file(shard), size, exactly=exactly)
+    for name in (TOTALS_FILE, AUXILIARY_TOTALS_FILE):
+        with suppress(FileNotFoundError):
+            files[name] = read_plain_file(folder / name, MAX_PROOF_BYTES)
+    return files

@@ -10,15 +10,13 @@ that is none is named instead: positions for whatever step, slack rows once V2 a
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 from crossmargin_circuits.errors import BudgetError
 from crossmargin_circuits.layout import columns_digest, decode_columns
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.bundle.files import read_plain_file
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic, MalformedPointError
 from crossmargin_verifier.protocol.equation import Bases, Block, Workplace, check_encodings, check_equations
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
@@ -28,12 +26,6 @@ from crossmargin_verifier.protocol.generators import (
     position_generators,
     slack_generators,
     value_generator,
-)
-from crossmargin_verifier.protocol.limits import (
-    MAX_COLUMNS_BYTES,
-    MAX_MANIFEST_BYTES,
-    MAX_PROOF_BYTES,
-    MAX_RELATION_BYTES,
 )
 from crossmargin_verifier.protocol.manifests import (
     AUXILIARY_TOTALS_FILE,
@@ -49,7 +41,6 @@ from crossmargin_verifier.protocol.manifests import (
     StatementManifest,
     encode_positions,
     point_file_body,
-    point_file_size,
     shard_file,
 )
 from crossmargin_verifier.protocol.merkle import shard_tree, top_tree
@@ -60,7 +51,7 @@ from crossmargin_verifier.protocol.totals import verify_auxiliary_totals, verify
 from crossmargin_verifier.protocol.weights import Draw, batch_weights
 from crossmargin_verifier.workers import Progress, no_progress
 
-__all__ = ["VerifiedSnapshot", "VerifiedStatement", "read_statement", "verify_snapshot", "verify_statement"]
+__all__ = ["VerifiedSnapshot", "VerifiedStatement", "verify_snapshot", "verify_statement"]
 
 
 @dataclass(frozen=True)
@@ -114,37 +105,6 @@ class VerifiedStatement:
     def book_statement_shown(self) -> bool:
         """Whether totals were opened, without which nothing follows about the book as a whole (SPEC 8.3)."""
         return self.totals is not None
-
-
-def read_statement(folder: Path, relation: Relation | None = None) -> dict[str, bytes]:
-    """Read the files of one statement, sizes first; other files of the folder are ignored, links are not followed.
-
-    relation: the verifier's own, which fixes the size of a shard file before it is read.
-
-    Raises:
-        OSError: a file that every statement has is missing or unreadable.
-        MalformedError: a manifest is not canonical, or a file is no plain file or has a size that it cannot have.
-    """
-    files = {
-        SNAPSHOT_FILE: read_plain_file(folder / SNAPSHOT_FILE, MAX_MANIFEST_BYTES),
-        STATEMENT_FILE: read_plain_file(folder / STATEMENT_FILE, MAX_MANIFEST_BYTES),
-        COLUMNS_FILE: read_plain_file(folder / COLUMNS_FILE, MAX_COLUMNS_BYTES),
-        RELATION_FILE: read_plain_file(folder / RELATION_FILE, MAX_RELATION_BYTES),
-    }
-    snapshot = SnapshotManifest.decode(files[SNAPSHOT_FILE])
-    statement = StatementManifest.decode(files[STATEMENT_FILE])
-    for name, points in ((POSITIONS_FILE, snapshot.leaves), (SLACK_FILE, snapshot.leaves >> statement.packing)):
-        files[name] = read_plain_file(folder / name, point_file_size(points), exactly=True)
-    shape = None if relation is None else Shape.of(snapshot, statement, relation)
-    size = MAX_PROOF_BYTES if shape is None else shape.shard_size
-    # A statement about another relation has shard files of other sizes; V2 says so better than they do.
-    exactly = relation is not None and statement.relation_digest == relation.digest
-    for shard in range(snapshot.shards):
-        files[shard_file(shard)] = read_plain_file(folder / shard_file(shard), size, exactly=exactly)
-    for name in (TOTALS_FILE, AUXILIARY_TOTALS_FILE):
-        with suppress(FileNotFoundError):
-            files[name] = read_plain_file(folder / name, MAX_PROOF_BYTES)
-    return files
 
 
 def verify_snapshot(

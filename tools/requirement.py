@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.contracts import ASSETS, INSTRUMENTS, RATE, SCAN, Instrument, implied_volatility, mark
+from tools.contracts import ASSETS, INSTRUMENTS, RATE, SCAN, Instrument, implied_volatility, mark
 
 __all__ = [
     "EXTREME_COVERED",

@@ -14,7 +14,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.contracts import AS_OF, ASSETS
+from tools.contracts import AS_OF, ASSETS
 
 __all__ = ["price_path"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("docs", "examples", "benchmarks", "tests", "prover", "crossmargin", "circuits", "verifier")
+FOLDERS = ("docs", "examples", "spec", "tools", "benchmarks", "tests", "prover", "crossmargin", "circuits", "verifier")
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*\s*$")

@@ -1,6 +1,6 @@
-"""Write the small book, the same book broken in one place each, and edge cases: `python -m examples.generate_broken`.
+"""Write the small book, the same book broken in one place each, and edge cases: `python -m tools.generate_broken`.
 
-`small/` is examples/small_book.py as files. Every folder of `broken/` differs from it as `broken/expected.yaml` says:
+`small/` is tools/small_book.py as files. Every folder of `broken/` differs from it as `broken/expected.yaml` says:
 one passage of one file is exchanged, or a file is given one of TREATMENTS. The same file states what the refusal must
 name. The folders of `edges/` are legal books at the edge of what is.
 """
@@ -15,9 +15,9 @@ from typing import Any
 import polars as pl
 import yaml
 
-from examples.small_book import FILES
+from tools.small_book import FILES
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent.parent / "examples"
 
 Files = dict[str, bytes]
 

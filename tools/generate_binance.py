@@ -1,6 +1,6 @@
 """Write a book whose accounts come in the layout of Binance's zkmerkle-proof-of-solvency: spot accounts with debts.
 
-`python -m examples.generate_binance` writes `binance/`: the YAML files of a book folder, and in its folder `binance`
+`python -m tools.generate_binance` writes `binance/`: the YAML files of a book folder, and in its folder `binance`
 the accounts in one file. Only the layout is that of the published tool, as its sample generator writes it: a running
 number, an identifier of 64 hexadecimal digits, six columns for every asset (e_ equity, d_ debt, the net of both, and
 the part of the equity that is collateral of a loan, of a margin account and of a portfolio margin account: vl_, m_,
@@ -36,7 +36,12 @@ def main() -> None:
     """Read the options and write the folder."""
     parser = argparse.ArgumentParser(description="Write a book of accounts in the zkmerkle-proof-of-solvency layout.")
     parser.add_argument("--seed", type=int, default=SEED, help="seed of the generator (default %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write to")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).resolve().parent.parent / "examples" / "binance",
+        help="folder to write to",
+    )
     options = parser.parse_args()
     folder: Path = options.out / "binance"
     (folder / "binance").mkdir(parents=True, exist_ok=True)
@@ -44,7 +49,7 @@ def main() -> None:
     (folder / "binance" / "sample_users0.csv").write_text("\n".join([_header(), *lines, ""]), encoding="utf-8")
     for name, document in _documents(totals).items():
         text = yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=10_000)
-        head = f"# Made by examples/generate_binance.py --seed {options.seed}\n"
+        head = f"# Made by tools/generate_binance.py --seed {options.seed}\n"
         (folder / f"{name}.yaml").write_text(head + text, encoding="utf-8")
 
 

@@ -13,8 +13,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.contracts import ASSETS, INSTRUMENTS, Instrument, mark
-from examples.requirement import Holdings, asset_values, lot_values, requirement
+from tools.contracts import ASSETS, INSTRUMENTS, Instrument, mark
+from tools.requirement import Holdings, asset_values, lot_values, requirement
 
 __all__ = ["Population", "populate"]
 

@@ -1,4 +1,4 @@
-"""Write a book folder of a made-up exchange: `python -m examples.generate_book --out build/book`.
+"""Write a book folder of a made-up exchange: `python -m tools.generate_book --out build/book`.
 
 The same number of accounts, seed and format give the same files, byte for byte. What is in the book is told in
 examples/README.md, the file formats in docs.
@@ -17,10 +17,10 @@ import polars as pl
 import yaml
 from numpy.typing import NDArray
 
-from examples.contracts import AS_OF, ASSETS, INSTRUMENTS, RATE, SCAN, Asset, Instrument, implied_volatility, mark
-from examples.population import SUB_ACCOUNTS, Population, populate
-from examples.price_path import price_path
-from examples.requirement import EXTREME_COVERED, EXTREME_MULTIPLE, option_price
+from tools.contracts import AS_OF, ASSETS, INSTRUMENTS, RATE, SCAN, Asset, Instrument, implied_volatility, mark
+from tools.population import SUB_ACCOUNTS, Population, populate
+from tools.price_path import price_path
+from tools.requirement import EXTREME_COVERED, EXTREME_MULTIPLE, option_price
 
 __all__ = ["SEED", "main", "write_book"]
 
@@ -29,7 +29,7 @@ SEED = 20250328
 
 VENUE = "example-exchange"
 BOOK = "cross-margin"
-SOURCE = "examples/contracts.py"
+SOURCE = "tools/contracts.py"
 INSURANCE_FUND = 2_500
 """US dollars of insurance fund per account of the book."""
 
@@ -74,7 +74,7 @@ def write_book(population: Population, folder: Path, format: str, how: str) -> N
     }
     for name, document in documents.items():
         text = yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=10_000)
-        (folder / f"{name}.yaml").write_text(f"# Made by examples/generate_book.py {how}\n{text}", encoding="utf-8")
+        (folder / f"{name}.yaml").write_text(f"# Made by tools/generate_book.py {how}\n{text}", encoding="utf-8")
     _history().write_csv(folder / "history.csv", quote_style="never")
     for name, table in _tables(population).items():
         if format == "csv":
@@ -175,7 +175,7 @@ def _crowding(accounts: int) -> dict[str, Any]:
 
     return {
         "as_of": _moment(AS_OF - timedelta(days=1)),
-        "source": "examples/generate_book.py",
+        "source": "tools/generate_book.py",
         "equity": money(EQUITY),
         "exposures": {
             name: {"gross": money(gross), "large_longs": money(longs), "large_shorts": money(shorts)}
