@@ -31,6 +31,9 @@ STEP = Decimal("0.00000001")
 AS_OF = "2025-03-28T08:00:00Z"
 SOURCE = "generate_binance.py"
 
+OUT = Path(__file__).resolve().parent.parent / "examples" / "binance"
+"""Where the example lies."""
+
 
 def main() -> None:
     """Read the options and write the folder."""

@@ -67,7 +67,7 @@ def test_development_lock_agrees_with_run_time_lock(root: Path) -> None:
 
 
 def test_links_resolve(root: Path) -> None:
-    spec = importlib.util.spec_from_file_location("check_links", root / "docs" / "check_links.py")
+    spec = importlib.util.spec_from_file_location("check_links", root / "tools" / "check_links.py")
     assert spec is not None
     assert spec.loader is not None
     check_links = importlib.util.module_from_spec(spec)
