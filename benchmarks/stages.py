@@ -28,7 +28,11 @@ from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_prover.backend import Backend, available, select_backend
 from crossmargin_prover.vault.vault import Vault
-from crossmargin_prover.workflow import commit, prove, publish, thin_totals, write_receipts
+from crossmargin_prover.workflow.commit import commit
+from crossmargin_prover.workflow.deliver import write_receipts
+from crossmargin_prover.workflow.prove import prove
+from crossmargin_prover.workflow.publish import publish
+from crossmargin_prover.workflow.thin_totals import thin_totals
 from crossmargin_verifier.bundle.check import check_bundle, check_receipt
 from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic

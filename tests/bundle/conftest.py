@@ -26,7 +26,7 @@ from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import GivenWitness, prove_statement
 from crossmargin_prover.vault.vault import Vault
-from crossmargin_prover.workflow import publish
+from crossmargin_prover.workflow.publish import publish
 from crossmargin_verifier.bundle import check
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE, RESERVES_FILE, BundleManifest, DeclaredReserves
 from crossmargin_verifier.protocol.manifests import BOOK

@@ -19,7 +19,7 @@ from crossmargin.models.statement import rebuild_policy
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.cli import main
 from crossmargin_prover.vault.vault import Vault
-from crossmargin_prover.workflow import thin_totals
+from crossmargin_prover.workflow.thin_totals import thin_totals
 from crossmargin_verifier.bundle.check import check_bundle, check_receipt
 from crossmargin_verifier.bundle.verdict import Result, Verdict
 from crossmargin_verifier.cli import main as verifier

@@ -22,7 +22,7 @@ from crossmargin_prover.backend import select_backend
 from crossmargin_prover.cli import main as prover
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.vault.vault import Vault
-from crossmargin_prover.workflow import publish
+from crossmargin_prover.workflow.publish import publish
 from crossmargin_verifier.bundle.receipt_view import PRIVATE
 from crossmargin_verifier.cli import main
 from crossmargin_verifier.protocol.field import ORDER

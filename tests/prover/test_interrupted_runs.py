@@ -23,7 +23,6 @@ from scipy.sparse import csr_array
 from crossmargin.loading import load_folder
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
-from crossmargin_prover import workflow
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.cli import main, proving
 from crossmargin_prover.commitments import ChangedInputError, commit_snapshot
@@ -35,6 +34,7 @@ from crossmargin_prover.vault.arrays import shard_name
 from crossmargin_prover.vault.store import FolderStore, Store
 from crossmargin_prover.vault.vault import Vault, VaultError, write_folder
 from crossmargin_prover.witness import Records
+from crossmargin_prover.workflow import commit as workflow_commit
 from crossmargin_verifier.protocol.manifests import StatementManifest, shard_file
 from crossmargin_verifier.protocol.verify import verify_statement
 
@@ -326,10 +326,10 @@ def test_report_is_there_before_the_snapshot_is_finished(tmp_path: Path, monkeyp
     def killed(*given: object, **options: object) -> None:
         raise InterruptedRunError
 
-    monkeypatch.setattr(workflow, "commit_snapshot", killed)
+    monkeypatch.setattr(workflow_commit, "commit_snapshot", killed)
     vault = Vault.create(tmp_path / "vault")
     with pytest.raises(InterruptedRunError):
-        workflow.commit(load_folder(EXAMPLE), vault, BACKEND)
+        workflow_commit.commit(load_folder(EXAMPLE), vault, BACKEND)
     assert vault.load_report().loaded == 5
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from crossmargin_prover.workflow import default_shard
+from crossmargin_prover.workflow.commit import default_shard
 
 
 class Named:

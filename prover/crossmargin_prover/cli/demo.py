@@ -21,7 +21,10 @@ from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.vault.vault import Vault, check_replaceable
-from crossmargin_prover.workflow import InsolventError, commit, prove, publish, write_receipts
+from crossmargin_prover.workflow.commit import commit
+from crossmargin_prover.workflow.deliver import write_receipts
+from crossmargin_prover.workflow.prove import InsolventError, prove
+from crossmargin_prover.workflow.publish import publish
 from crossmargin_verifier.protocol.inclusion import Receipt
 
 __all__ = ["demo"]

@@ -24,18 +24,14 @@ from crossmargin_prover.bundle import check_bundle_folder
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.statement import DEFAULT_PACKING
 from crossmargin_prover.vault.vault import Vault, VaultError
-from crossmargin_prover.workflow import (
-    check_receipts_folder,
-    holds_book,
-    is_proven,
-    renew_report,
-    thin_totals,
-    times,
-    write_receipts,
-)
-from crossmargin_prover.workflow import commit as commit_book
-from crossmargin_prover.workflow import prove as prove_one
-from crossmargin_prover.workflow import publish as publish_statements
+from crossmargin_prover.workflow.commit import commit as commit_book
+from crossmargin_prover.workflow.commit import holds_book, renew_report
+from crossmargin_prover.workflow.deliver import check_receipts_folder, write_receipts
+from crossmargin_prover.workflow.prove import is_proven
+from crossmargin_prover.workflow.prove import prove as prove_one
+from crossmargin_prover.workflow.publish import publish as publish_statements
+from crossmargin_prover.workflow.publish import times
+from crossmargin_prover.workflow.thin_totals import thin_totals
 from crossmargin_verifier.bundle.verdict import Verdict
 from crossmargin_verifier.workers import cores_here, worker_pool
 

@@ -1,0 +1,75 @@
+"""Vault to one private receipt per account."""
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+
+from crossmargin_circuits.errors import CrossmarginError, MalformedError
+from crossmargin_circuits.policy import POLICY_FILE, Policy
+from crossmargin_prover.receipts import find_leaves, make_receipts, receipt_name
+from crossmargin_prover.vault.store import write_private
+from crossmargin_prover.vault.vault import Vault, check_replaceable
+from crossmargin_verifier.bundle.declarations import BUNDLE_FILE
+from crossmargin_verifier.workers import Progress, no_progress
+
+__all__ = ["check_receipts_folder", "write_receipts"]
+
+INDEX_FILE = "index.json"
+"""Which receipt is whose."""
+
+
+def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: Progress = no_progress) -> int:
+    """Write the receipts of these accounts (all, where none is named) into a private folder; returns their number.
+
+    Raises:
+        CrossmarginError: an account that is not in the snapshot, or a folder that holds something else.
+    """
+    snapshot, report = vault.load(), vault.load_report()
+    policies = {name: Policy.decode((folder / POLICY_FILE).read_bytes()) for name, folder in vault.statements().items()}
+    found = find_leaves(snapshot, accounts)
+    for account in accounts:
+        if account not in found:
+            raise CrossmarginError(f"no account {account!r} in the snapshot")
+    check_receipts_folder(out)
+    out.mkdir(parents=True, exist_ok=True)
+    out.chmod(0o700)
+    key, naming_key = vault.signing_key, vault.naming_key
+    index = _earlier_index(out / INDEX_FILE, snapshot.manifest.digest)
+    wanted: Iterable[str] = found or chain.from_iterable(filter(None, shard.ids) for shard in snapshot.shards)
+    index |= {account: receipt_name(account, naming_key) for account in wanted}
+    listed = {"snapshot": snapshot.manifest.digest.hex(), "receipts": index}
+    write_private(out / INDEX_FILE, json.dumps(listed, indent=2, ensure_ascii=False).encode("utf-8"))
+    total = len(found) or report.loaded
+    progress("receipts", 0, total)
+    leaves = list(found.values()) if accounts else None
+    for done, receipt in enumerate(make_receipts(snapshot, leaves, policies, key, naming_key), 1):
+        for name, data in receipt.files.items():
+            write_private(out / name, data, sync=False)
+        progress("receipts", done, total)
+    return total
+
+
+def check_receipts_folder(out: Path) -> None:
+    """Refuse a folder for receipts that is public, or holds something else.
+
+    Raises:
+        CrossmarginError: choose another one.
+    """
+    if any((folder / BUNDLE_FILE).exists() for folder in (out, *out.resolve().parents)):
+        raise CrossmarginError(f"{out} is inside a public bundle: receipts are private, choose another folder")
+    check_replaceable(out, INDEX_FILE)
+
+
+def _earlier_index(path: Path, snapshot_digest: bytes) -> dict[str, str]:
+    """Return the index of receipts that are there already, which must be of the same snapshot."""
+    if not path.exists():
+        return {}
+    try:
+        listed = json.loads(path.read_bytes())
+        digest, index = listed["snapshot"], dict(listed["receipts"].items())
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        raise MalformedError(f"{path}: not an index of receipts: remove it, or choose another folder") from None
+    if digest != snapshot_digest.hex():
+        raise CrossmarginError(f"{path.parent} holds receipts of another snapshot: choose another folder")
+    return index
