@@ -15,10 +15,11 @@ from typing import Any, ClassVar
 import pytest
 from click.testing import CliRunner, Result
 
-from crossmargin_verifier import cli, equation
+from crossmargin_verifier import cli
 from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle
 from crossmargin_verifier.cli import main
 from crossmargin_verifier.kernel import KernelError
+from crossmargin_verifier.protocol import equation
 from crossmargin_verifier.protocol.arithmetic import PLAIN
 
 needs_kernel = pytest.mark.skipif(
