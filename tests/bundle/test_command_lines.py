@@ -152,8 +152,14 @@ def test_wrong_options_are_wrong_usage(venue: Any, options: tuple[str, ...]) -> 
 def commands(group: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     yield path
     if isinstance(group, click.Group):
-        for name, command in group.commands.items():
-            yield from commands(command, (*path, name))
+        for name in group.commands:
+            yield from commands(named(group, name), (*path, name))
+
+
+def named(group: click.Group, name: str) -> click.Command:
+    command = group.resolve_command(click.Context(group), [name])[1]
+    assert command is not None
+    return command
 
 
 HELP = [(program, path) for program in (prover, verifier) for path in commands(program)]
@@ -167,7 +173,7 @@ def test_help_has_an_example(program: click.Group, path: tuple[str, ...]) -> Non
     command: click.Command = program
     for name in path:
         assert isinstance(command, click.Group)
-        command = command.commands[name]
+        command = named(command, name)
     if isinstance(command, click.Group):
         assert all(name in result.output for name in command.commands)
     else:

@@ -16,10 +16,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from crossmargin_verifier import cli
+from crossmargin_verifier.bundle import check
 from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle
 from crossmargin_verifier.cli import main
 from crossmargin_verifier.kernel import KernelError
-from crossmargin_verifier.protocol import equation
+from crossmargin_verifier.protocol import arithmetic, equation
 from crossmargin_verifier.protocol.arithmetic import PLAIN
 
 needs_kernel = pytest.mark.skipif(
@@ -136,7 +137,7 @@ class Dying:
 
 def test_a_killed_worker_is_no_verdict(venue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(equation, "MIN_PIECE", 1)
-    monkeypatch.setattr(cli, "PLAIN", Dying())
+    monkeypatch.setattr(arithmetic, "PLAIN", Dying())
     result = run(venue.bundle, "--processes", "2")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
@@ -161,7 +162,7 @@ def test_no_failure_of_the_machine_is_a_rejection(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli, f"check_{command}", fail)
+    monkeypatch.setattr(check, f"check_{command}", fail)
     options = [str(venue.bundle)]
     if command == "receipt":
         options = [str(venue.bundle / "none"), "--bundle", str(venue.bundle), "--id", "nobody"]
@@ -200,7 +201,7 @@ def test_too_few_open_files_are_no_verdict(venue: Any, tmp_path: Path, as_json: 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 def test_a_verdict_that_cannot_be_written_is_no_rejection(venue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "check_bundle", lambda *_, **__: FakeVerdict())
+    monkeypatch.setattr(check, "check_bundle", lambda *_, **__: FakeVerdict())
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         monkeypatch.setattr(sys, "stdout", full)
         for options in ([], ["--json"]):

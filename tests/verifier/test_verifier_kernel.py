@@ -14,9 +14,10 @@ from click.testing import CliRunner
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from crossmargin_circuits.version import VERSION
 from crossmargin_verifier import kernel
 from crossmargin_verifier.cli import main
-from crossmargin_verifier.kernel import INTERFACE, VERSION, KernelArithmetic, KernelError, load_kernel, sources_digest
+from crossmargin_verifier.kernel import INTERFACE, KernelArithmetic, KernelError, load_kernel, sources_digest
 from crossmargin_verifier.protocol.arithmetic import PLAIN, MalformedPointError
 from crossmargin_verifier.protocol.errors import MalformedError
 from crossmargin_verifier.protocol.field import ORDER, encode_scalars

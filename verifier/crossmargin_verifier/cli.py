@@ -1,4 +1,7 @@
-"""Command line of the stand-alone verifier: exit code 0 verified, 1 rejected, 2 could not check."""
+"""Command line of the stand-alone verifier: exit code 0 verified, 1 rejected, 2 could not check.
+
+Help and version do not wait for the arithmetic: a command imports what verifies when it is run.
+"""
 
 import json
 import sys
@@ -7,15 +10,17 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from crossmargin_circuits.errors import CrossmarginError
-from crossmargin_verifier.bundle.check import CannotCheckError, CheckedReceipt, check_bundle, check_receipt
-from crossmargin_verifier.kernel import VERSION, KernelArithmetic, KernelError, load_kernel
-from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
+from crossmargin_circuits.version import VERSION
 from crossmargin_verifier.workers import cores_here, no_progress, worker_pool
+
+if TYPE_CHECKING:
+    from crossmargin_verifier.bundle.check import CheckedReceipt
+    from crossmargin_verifier.protocol.arithmetic import Arithmetic
 
 __all__ = ["main"]
 
@@ -52,7 +57,7 @@ class _NamedDigest(click.ParamType[tuple[str, bytes]]):
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="crossmargin", message="crossmargin-verify %(version)s, protocol crossmargin/1")
+@click.version_option(VERSION, message="crossmargin-verify %(version)s, protocol crossmargin/1")
 def main() -> None:
     """Verify a margin solvency bundle, or one holder's receipt, with no position and no prover code.
 
@@ -102,6 +107,8 @@ def bundle(
       crossmargin-verify bundle build/demo/bundle --kernel --processes 2
       crossmargin-verify bundle build/demo/bundle --snapshot 5c2f... --policy maintenance=9a01...
     """
+    from crossmargin_verifier.bundle.check import check_bundle
+
     expected = {"snapshot": snapshot} if snapshot is not None else {}
     expected |= {f"{name} statement": digest for name, digest in statements}
     expected |= {f"{name} policy": digest for name, digest in policies}
@@ -139,6 +146,8 @@ def receipt(file: Path, folder: Path, holder: str, snapshot: bytes | None, key: 
     Example:
       crossmargin-verify receipt receipts/3f2a....json --bundle build/demo/bundle --id acct-0042
     """
+    from crossmargin_verifier.bundle.check import check_receipt
+
     with _outcome(as_json):
         checked = check_receipt(file, folder, holder, snapshot_digest=snapshot, key=key)
         if as_json:
@@ -153,7 +162,7 @@ def receipt(file: Path, folder: Path, holder: str, snapshot: bytes | None, key: 
             _show_receipt(checked)
 
 
-def _show_receipt(checked: CheckedReceipt) -> None:
+def _show_receipt(checked: "CheckedReceipt") -> None:
     view = checked.view
     click.echo(f"VERIFIED: this record of {_plain(view['account'])} is leaf {view['leaf']} of snapshot")
     click.echo(f"  {_plain(view['snapshot']['id'])} of {view['snapshot']['as_of']}")
@@ -188,6 +197,9 @@ def _show_receipt(checked: CheckedReceipt) -> None:
 @contextmanager
 def _outcome(as_json: bool) -> Iterator[None]:
     """End the program with exit code 1 for what the verifier rejects, and with 2 for whatever else goes wrong."""
+    from crossmargin_verifier.bundle.check import CannotCheckError
+    from crossmargin_verifier.kernel import KernelError
+
     try:
         yield
     except KernelError as error:
@@ -205,8 +217,11 @@ def _outcome(as_json: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _workplace(kernel: bool, processes: int) -> Iterator[tuple[Arithmetic, Executor | None]]:
+def _workplace(kernel: bool, processes: int) -> Iterator["tuple[Arithmetic, Executor | None]"]:
     """Yield who multiplies, and where: threads do for the kernel, which lets other threads run."""
+    from crossmargin_verifier.kernel import KernelArithmetic, load_kernel
+    from crossmargin_verifier.protocol.arithmetic import PLAIN
+
     if not kernel:
         with worker_pool(processes) as executor:
             yield PLAIN, executor

@@ -12,15 +12,13 @@ from pathlib import Path
 from types import ModuleType
 
 from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_circuits.version import VERSION
 from crossmargin_verifier.protocol.arithmetic import decode_encodings
 from crossmargin_verifier.protocol.field import SCALAR_BYTES, encode_scalars
 from crossmargin_verifier.protocol.group import Affine, Point
 from crossmargin_verifier.workers import threads_here
 
-__all__ = ["INTERFACE", "VERSION", "KernelArithmetic", "KernelError", "load_kernel", "sources_digest"]
-
-VERSION = "0.1.0"
-"""Version of the kernel that belongs to this package."""
+__all__ = ["INTERFACE", "KernelArithmetic", "KernelError", "load_kernel", "sources_digest"]
 
 INTERFACE = 2
 """Number of the interface to the kernel; both sides raise it together."""

@@ -2,27 +2,31 @@
 
 import click
 
-from crossmargin.cli.margin.cascade import cascade
-from crossmargin.cli.margin.compare import compare
-from crossmargin.cli.margin.crowding import crowding
-from crossmargin.cli.margin.explain import explain
-from crossmargin.cli.margin.liquidation import liquidation
-from crossmargin.cli.margin.models import models
-from crossmargin.cli.margin.replay import replay
-from crossmargin.cli.margin.show import show
-from crossmargin.cli.margin.stress import stress
+from crossmargin.cli.lazy_group import LazyGroup
 
 __all__ = ["margin"]
 
+COMMANDS = {
+    "show": "Totals of the book, and the accounts with the least excess.",
+    "explain": "One account: parts, worst scenario, binding rows, what pooling saves.",
+    "compare": "One book under several models side by side.",
+    "stress": "The book after shocks of your own.",
+    "replay": "The requirement along a path of prices.",
+    "liquidation": "Margin calls, liquidation prices, partial liquidation plans.",
+    "cascade": "Replay a liquidation cascade with price impact.",
+    "crowding": "The totals that a crowding statement opens.",
+    "models": "What each model costs to prove: rows, auxiliaries, bits.",
+}
 
-@click.group(short_help="Compute, explain, compare, stress and replay margin.")
+
+@click.group(
+    cls=LazyGroup,
+    modules={name: (f"{__name__}.{name}", text) for name, text in COMMANDS.items()},
+    short_help="Compute, explain, compare, stress and replay margin.",
+)
 def margin() -> None:
     """Compute the margin of a book under its model, or under any other model file.
 
     Tables are for people; --json prints the same for programs; --plot draws it as SVG or PNG. Nothing is proven here,
     and what is shown of single accounts is private.
     """
-
-
-for command in (show, explain, compare, stress, replay, liquidation, cascade, crowding, models):
-    margin.add_command(command)

@@ -4,16 +4,27 @@ import resource
 
 import click
 
-from crossmargin.cli.margin import margin
-from crossmargin.cli.policy import policy
-from crossmargin_prover.cli.demo import demo
-from crossmargin_prover.cli.proving import commit, prove, publish, receipts, run
+from crossmargin.cli.lazy_group import LazyGroup
+from crossmargin_circuits.version import VERSION
 
 __all__ = ["main"]
 
+COMMANDS = {
+    "margin": ("crossmargin.cli.margin", "Compute, explain, compare, stress and replay margin."),
+    "commit": ("crossmargin_prover.cli.proving", "Commit the book, once per snapshot."),
+    "prove": ("crossmargin_prover.cli.proving", "Prove statements about the snapshot."),
+    "publish": ("crossmargin_prover.cli.proving", "Publish the bundle, with its verdict."),
+    "receipts": ("crossmargin_prover.cli.proving", "Write the private receipts."),
+    "run": ("crossmargin_prover.cli.proving", "The whole way in one command."),
+    "policy": ("crossmargin.cli.policy", "Show a policy as formulas, or compute it again."),
+    "demo": ("crossmargin_prover.cli.demo", "Show the whole way on an example book."),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="crossmargin", message="crossmargin %(version)s, protocol crossmargin/1")
+
+@click.group(
+    cls=LazyGroup, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.version_option(VERSION, message="crossmargin %(version)s, protocol crossmargin/1")
 def main() -> None:
     """Prove that every account of a cross-margined book covers its margin requirement, without showing a position.
 
@@ -25,7 +36,3 @@ def main() -> None:
     """
     # A core file of a process that crashed would hold records, nonces and masks.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-for command in (margin, commit, prove, publish, receipts, run, policy, demo):
-    main.add_command(command)

@@ -1,0 +1,81 @@
+"""`crossmargin policy check`: the risk arrays of a policy, computed again and compared."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from crossmargin.cli.output import REFUSED, print_json, printable, reporting
+from crossmargin.loading import load_parameters
+from crossmargin.models import build_policy, rebuild_policy
+from crossmargin_circuits.policy import Policy
+
+__all__ = ["check"]
+
+
+@click.command(short_help="Compute the risk arrays again and compare.")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--book",
+    "book",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Take instruments, market and model from this folder instead of from the policy.",
+)
+@click.option(
+    "--tolerance", default=0, show_default=True, help="Largest difference of a coefficient that is accepted, in quanta."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
+@reporting
+def check(file: Path, book: Path | None, tolerance: int, as_json: bool) -> None:
+    """Compute the risk arrays of FILE again from prices and volatilities, and compare every coefficient.
+
+    Without --book the inputs are those in the policy: this checks the arithmetic. With --book they are your own market
+    data: this checks the prices too (allow a tolerance for quotes of other sources).
+
+    \b
+    Examples:
+      crossmargin policy check build/demo/bundle/maintenance/policy.json
+      crossmargin policy check policy.json --book my-market --tolerance 1000
+    """
+    given = Policy.decode(file.read_bytes())
+    if book is None:
+        again = rebuild_policy(given)
+    else:
+        mine = load_parameters(book)
+        again = build_policy(given.venue, mine.setting, mine.model, str(given.inputs.get("statement")))
+    problems = _differences(given, again, tolerance, own_inputs=book is None)
+    if as_json:
+        print_json({"equal": not problems, "differences": problems})
+    elif problems:
+        click.echo("\n".join(map(printable, problems[:20])))
+        click.echo(f"{len(problems)} differences")
+    else:
+        count = len(given.arrays) * len(given.layout)
+        click.echo(f"equal: {count} coefficients in {len(given.arrays)} risk arrays, all formulas, all columns")
+    sys.exit(REFUSED if problems else 0)
+
+
+def _differences(given: Policy, again: Policy, tolerance: int, own_inputs: bool) -> list[str]:
+    """Return what differs between two policies, coefficient by coefficient; prices of others have another time."""
+    if given.layout != again.layout:
+        return ["the columns differ"]
+    problems = [
+        f"{name} is {old!r} in the policy, {new!r} computed"
+        for name, old, new in (("title", given.title, again.title), ("as_of", given.as_of, again.as_of))
+        if old != new and (own_inputs or name != "as_of")
+    ]
+    if (given.definitions, given.constraints) != (again.definitions, again.constraints):
+        problems.append("the formulas differ")
+    if given.value_unit != again.value_unit:
+        problems.append("the value unit differs")
+    arrays = {array.name: array for array in again.arrays}
+    if set(arrays) != {array.name for array in given.arrays}:
+        return [*problems, "the risk arrays have other names"]
+    for array in given.arrays:
+        if array.meaning != arrays[array.name].meaning:
+            problems.append(f"{array.name}: another meaning than the computed {arrays[array.name].meaning!r}")
+        pairs = zip(given.layout.columns, array.coefficients, arrays[array.name].coefficients, strict=True)
+        for column, old, new in pairs:
+            if abs(old - new) > tolerance:
+                problems.append(f"{array.name}, {column.key}: {old} in the policy, {new} computed")
+    return problems
