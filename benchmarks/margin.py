@@ -18,7 +18,7 @@ from crossmargin.engine.evaluate import evaluate
 from crossmargin.liquidation.cascade import CascadeConfig, replay_cascade
 from crossmargin.liquidation.price import liquidation_prices
 from crossmargin.liquidation.rule import Rule
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Scenario
@@ -67,10 +67,10 @@ class Liquidation:
 
 def measure_margin(model: str, accounts: int, contracts: int, underlyings: int, seed: int = 1) -> float:
     """Return the seconds that the margin of so many accounts takes."""
-    setting = _setting(contracts, underlyings)
-    policy = build_policy("benchmark", setting, parse_model(_model(model, contracts, underlyings)), "maintenance")
+    environment = _environment(contracts, underlyings)
+    policy = build_policy("benchmark", environment, parse_model(_model(model, contracts, underlyings)), "maintenance")
     compiled = compile_policy(policy)
-    records = _records(setting, accounts, underlyings, seed)
+    records = _records(environment, accounts, underlyings, seed)
     start = time.process_time()
     evaluate(compiled, records)
     return time.process_time() - start
@@ -78,18 +78,18 @@ def measure_margin(model: str, accounts: int, contracts: int, underlyings: int, 
 
 def measure_liquidation(model: str, accounts: int, contracts: int, underlyings: int, seed: int = 1) -> Liquidation:
     """Measure prices and a cascade under one model on a book of so many accounts."""
-    setting = _setting(contracts, underlyings)
+    environment = _environment(contracts, underlyings)
     rule = Rule("benchmark", parse_model(_model(model, contracts, underlyings)), "maintenance")
-    records = _records(setting, accounts, underlyings, seed)
+    records = _records(environment, accounts, underlyings, seed)
     start = time.process_time()
-    prices = liquidation_prices(rule, setting, records)
+    prices = liquidation_prices(rule, environment, records)
     price_seconds = time.process_time() - start
     names = _names(underlyings)
     shock = Scenario(1, "shock", dict.fromkeys(names, Fraction(-1, 10)), {})
     depth = {name: str(200_000 * accounts) for name in names}
     config = CascadeConfig.model_validate({"share": "0.2", "depth": depth, "rounds": "40"})
     start = time.process_time()
-    cascade = replay_cascade(rule, setting, records, shock, config)
+    cascade = replay_cascade(rule, environment, records, shock, config)
     seconds = time.process_time() - start
     priced = int(np.isfinite(prices.prices).sum())
     return Liquidation(len(prices.prices), priced, price_seconds, seconds, len(cascade.steps))
@@ -124,7 +124,7 @@ def _spot(contract: int, underlyings: int) -> int:
     return 50 + 13 * (contract % underlyings)
 
 
-def _setting(contracts: int, underlyings: int) -> Setting:
+def _environment(contracts: int, underlyings: int) -> MarketEnvironment:
     names = _names(underlyings)
 
     def price(value: int) -> dict[str, str]:
@@ -146,7 +146,7 @@ def _setting(contracts: int, underlyings: int) -> Setting:
     asset = {"name": "USDC", "unit": "0.000001", "haircut": "0", "borrowable": True, "limit": "100000000"}
     index = {"USDC": price(1), **{name: price(_spot(number, underlyings)) for number, name in enumerate(names)}}
     marks = {f"P{number}": price(_spot(number, underlyings)) for number in range(contracts)}
-    return Setting(
+    return MarketEnvironment(
         Catalogue.model_validate({"assets": [asset], "instruments": instruments}),
         Market.model_validate({"as_of": AS_OF, "index": index, "marks": marks}),
     )
@@ -161,9 +161,9 @@ def _model(model: str, contracts: int, underlyings: int) -> dict[str, object]:
     return {**COMMON, "model": model, "scan": dict.fromkeys(_names(underlyings), scan), "extreme": extreme}
 
 
-def _records(setting: Setting, accounts: int, underlyings: int, seed: int) -> csr_array:
+def _records(environment: MarketEnvironment, accounts: int, underlyings: int, seed: int) -> csr_array:
     """Return the book: account, cash, entry value, and positions at up to 1,024 lots, opened at the mark."""
-    contracts = len(setting.catalogue.instruments)
+    contracts = len(environment.catalogue.instruments)
     generator = np.random.default_rng(seed)
     # Sorted draws plus 0, 1, 2, .. are different contracts.
     chosen = np.sort(generator.integers(0, contracts - HELD + 1, (accounts, HELD)), axis=1) + np.arange(HELD)

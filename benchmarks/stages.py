@@ -190,7 +190,7 @@ def look(task: dict[str, Any]) -> dict[str, Any]:
         for table in ("accounts", "balances", "positions"):
             pl.read_parquet(Path(task["book"]) / f"{table}.parquet")
     inputs = load_folder(Path(task["book"]))
-    policy = build_policy(inputs.venue.venue, inputs.setting, inputs.model, STATEMENT)
+    policy = build_policy(inputs.venue.venue, inputs.environment, inputs.model, STATEMENT)
     compiled = compile_policy(policy)
     with clock.stage("evaluate margin"):
         evaluate(compiled, inputs.book.records)

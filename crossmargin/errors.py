@@ -1,4 +1,4 @@
-"""What is wrong with an input file: where, why, and the mend.
+"""What is wrong with an input file: where, why, and the hint.
 
 `InputError` is one problem; `InputErrors` is everything that was found wrong in one load. Neither repeats an amount or
 a quantity: those are secrets, and the file and line lead to them.
@@ -18,14 +18,14 @@ SHOWN_PROBLEMS = 20
 
 
 class InputError(CrossmarginError):
-    """One problem of one input: file, line (Parquet: row), field, reason and mend; empty where they do not apply."""
+    """One problem of one input: file, line (Parquet: row), field, reason and hint; empty where they do not apply."""
 
     def __init__(
-        self, reason: str, *, mend: str = "", file: str = "", line: int | None = None, field: str = ""
+        self, reason: str, *, hint: str = "", file: str = "", line: int | None = None, field: str = ""
     ) -> None:
-        """Record the problem; `mend` says what to do, as an imperative."""
+        """Record the problem; `hint` says what to do, as an imperative."""
         self.reason = reason
-        self.mend = mend
+        self.hint = hint
         self.file = file
         self.line = line
         self.field = field
@@ -42,15 +42,15 @@ class InputError(CrossmarginError):
         """Return the same problem with the parts of the place that it did not have yet."""
         return InputError(
             self.reason,
-            mend=self.mend,
+            hint=self.hint,
             file=self.file or file,
             line=line if self.line is None else self.line,
             field=self.field or field,
         )
 
     def __str__(self) -> str:
-        """Return "place: reason; mend"."""
-        text = f"{self.reason}; {self.mend}" if self.mend else self.reason
+        """Return "place: reason; hint"."""
+        text = f"{self.reason}; {self.hint}" if self.hint else self.reason
         return f"{self.place}: {text}" if self.place else text
 
 

@@ -47,12 +47,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-def refuse(reason: str, mend: str, field: str = "") -> PydanticCustomError:
+def refuse(reason: str, hint: str, field: str = "") -> PydanticCustomError:
     """Return the error a validator raises, which the loader turns into an InputError with file, line and field.
 
     field: which part of the validated value is wrong ("strike", "instruments[2].settlement"); empty for all of it.
     """
-    return PydanticCustomError("crossmargin", "{reason}; {mend}", {"reason": reason, "mend": mend, "field": field})
+    return PydanticCustomError("crossmargin", "{reason}; {hint}", {"reason": reason, "hint": hint, "field": field})
 
 
 def between(low: str, high: str, *, low_in: bool = True, high_in: bool = True) -> Callable[[Decimal], Decimal]:
@@ -89,7 +89,7 @@ def _decimal(value: Any) -> Decimal:
         try:
             return parse_decimal(value)
         except InputError as error:
-            raise refuse(error.reason, error.mend) from None
+            raise refuse(error.reason, error.hint) from None
     if isinstance(value, int) and not isinstance(value, bool):
         return Decimal(value)
     if isinstance(value, Decimal) and value.is_finite():

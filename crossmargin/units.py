@@ -37,11 +37,11 @@ def parse_decimal(text: str) -> Decimal:
         InputError: longer than MAX_DECIMAL_LENGTH, or not DECIMAL_PATTERN (NaN, infinity, exponents, "1,000").
     """
     if len(text) > MAX_DECIMAL_LENGTH:
-        raise InputError(f"decimal of {len(text)} characters", mend=f"write at most {MAX_DECIMAL_LENGTH} characters")
+        raise InputError(f"decimal of {len(text)} characters", hint=f"write at most {MAX_DECIMAL_LENGTH} characters")
     if not _DECIMAL.match(text) or text.endswith("\n"):
         raise InputError(
             "empty where a decimal is needed" if not text else "not a finite decimal",
-            mend='write digits with a point, such as "-0.25" (no exponent, no thousands separator)',
+            hint='write digits with a point, such as "-0.25" (no exponent, no thousands separator)',
         )
     return Decimal(text)
 
@@ -54,7 +54,7 @@ def to_units(amount: Decimal, unit: Decimal, of: str = "the unit") -> int:
     """
     ratio = Fraction(amount) / Fraction(unit)
     if ratio.denominator != 1:
-        raise InputError(f"finer than {of}", mend=f"write a multiple of {format_decimal(unit)}")
+        raise InputError(f"finer than {of}", hint=f"write a multiple of {format_decimal(unit)}")
     return ratio.numerator
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from crossmargin.book.book import Book
 from crossmargin.book.exact_sum import total_of
 from crossmargin.engine.evaluate import Margin, evaluate
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.models import ModelConfig, build_policy
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 
@@ -73,18 +73,18 @@ class Comparison:
 
 
 def compare(
-    venue: str, setting: Setting, models: Mapping[str, ModelConfig], statement: str, book: Book
+    venue: str, environment: MarketEnvironment, models: Mapping[str, ModelConfig], statement: str, book: Book
 ) -> list[Comparison]:
     """Evaluate one statement of several models over a book, in the order given.
 
     models: by a name for people; each has a statement of that name.
 
     Raises:
-        InputError: a model without the statement, or one that the setting does not fit. LimitError: as `evaluate`.
+        InputError: a model without the statement, or one that the environment does not fit. LimitError: as `evaluate`.
     """
     found = []
     for name, model in models.items():
-        compiled = compile_policy(build_policy(venue, setting, model, statement))
+        compiled = compile_policy(build_policy(venue, environment, model, statement))
         margin = evaluate(compiled, book.records)
         alone = margin if book.sub_records is book.records else evaluate(compiled, book.sub_records)
         found.append(Comparison(name, compiled, margin, total_of(alone.requirement), total_of(alone.shortfall)))

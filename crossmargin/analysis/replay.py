@@ -26,7 +26,7 @@ from crossmargin.engine.crowding_totals import crowding_of
 from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.market.crowding import Crowding
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.scenarios import Scenario
 from crossmargin.models import ModelConfig, build_policy
@@ -35,7 +35,7 @@ from crossmargin.models.oracle import resolved
 from crossmargin.models.scan import ScanModel
 from crossmargin_circuits.compile import compile_policy
 
-__all__ = ["Replay", "Step", "opened_crowding", "replay", "setting_at"]
+__all__ = ["Replay", "Step", "environment_at", "opened_crowding", "replay"]
 
 VENUE = "replay"
 """Venue in the policies of a replay, which are not published."""
@@ -94,7 +94,7 @@ class Replay:
 
 
 def replay(
-    setting: Setting,
+    environment: MarketEnvironment,
     model: ModelConfig,
     statement: str,
     books: Books,
@@ -106,21 +106,21 @@ def replay(
 ) -> Replay:
     """Replay a statement of a model over a path of prices.
 
-    setting: catalogue, and a market that the path moves; its history and crowding are not read. path: also the history
-    that the model reads, up to each time. names: whose prices move, by default the underlyings. Rows from `first` on
-    are replayed, but none for which the model does not have enough history yet.
+    environment: catalogue, and a market that the path moves; its history and crowding are not read. path: also the
+    history that the model reads, up to each time. names: whose prices move, by default the underlyings. Rows from
+    `first` on are replayed, but none for which the model does not have enough history yet.
 
     Raises:
         InputError: a path without any of the names, a value that the quantum cannot hold, or a range that reaches a
         price of zero. InputErrors: what the model lacks even at the end of the path, or at a time after it had it.
         LimitError: a record beyond a column's limit.
     """
-    setting = resolved(setting, model.oracle)
-    moving = setting.catalogue.underlyings if names is None else tuple(names)
+    environment = resolved(environment, model.oracle)
+    moving = environment.catalogue.underlyings if names is None else tuple(names)
     if moving and len(path.missing(moving)) == len(moving):
         raise InputError(
             f"the path has no prices of {', '.join(moving)}: nothing would move",
-            mend="add a column for each to the file of the path",
+            hint="add a column for each to the file of the path",
             field="prices",
         )
     steps: list[Step] = []
@@ -129,7 +129,7 @@ def replay(
         if number < first:
             continue
         records = books(time) if callable(books) else books
-        here = setting_at(setting, path, number, moving)
+        here = environment_at(environment, path, number, moving)
         before = crowding
         if model.thresholds:
             crowding = opened_crowding(here, model, records)
@@ -142,45 +142,49 @@ def replay(
     return Replay(model.value_unit.quantum, tuple(steps))
 
 
-def setting_at(setting: Setting, path: PriceHistory, number: int, names: Sequence[str]) -> Setting:
-    """Return the setting at row `number` of a path: its prices, its date, and the history until then; no crowding.
+def environment_at(
+    environment: MarketEnvironment, path: PriceHistory, number: int, names: Sequence[str]
+) -> MarketEnvironment:
+    """Return the environment at row `number` of a path: its prices, its date, and the history until then; no crowding.
 
     names: whose prices move, as far as the path has them. At row 0 there is no history yet.
     """
     time = path.times[number]
-    index = setting.market.index
+    index = environment.market.index
     moves = {
         name: Fraction(path.prices[name][number]) / Fraction(index[name].price) - 1
         for name in names
         if name in path.prices
     }
-    market = setting.market.moved(setting.catalogue, Scenario(1, "replay", moves, {}))
+    market = environment.market.moved(environment.catalogue, Scenario(1, "replay", moves, {}))
     history = path.until(time) if number else None
-    moved = setting.at(market.model_copy(update={"as_of": time}))
+    moved = environment.at(market.model_copy(update={"as_of": time}))
     return replace(moved, history=history, crowding=None)
 
 
-def opened_crowding(setting: Setting, model: ModelConfig, records: csr_array) -> Crowding:
-    """Return what a crowding statement of a model with thresholds would open over records (n, V) in a setting.
+def opened_crowding(environment: MarketEnvironment, model: ModelConfig, records: csr_array) -> Crowding:
+    """Return what a crowding statement of a model with thresholds would open over records (n, V) in an environment.
 
     Raises:
         InputError: an underlying without a threshold. LimitError: a record beyond a column's limit.
     """
     opening = model.model_copy(update={"statements": (StatementConfig(name=CROWDING),)})
-    policy = build_policy(VENUE, setting, opening, CROWDING)
-    return crowding_of(compile_policy(policy), records, f"{CROWDING} {setting.market.as_of:%Y-%m-%dT%H:%M:%SZ}")
+    policy = build_policy(VENUE, environment, opening, CROWDING)
+    return crowding_of(compile_policy(policy), records, f"{CROWDING} {environment.market.as_of:%Y-%m-%dT%H:%M:%SZ}")
 
 
-def _step(setting: Setting, model: ModelConfig, statement: str, records: csr_array, per_account: bool) -> Step:
-    margin = evaluate(compile_policy(build_policy(VENUE, setting, model, statement)), records)
-    ranges = model.ranges(setting) if isinstance(model, ScanModel) else {}
+def _step(
+    environment: MarketEnvironment, model: ModelConfig, statement: str, records: csr_array, per_account: bool
+) -> Step:
+    margin = evaluate(compile_policy(build_policy(VENUE, environment, model, statement)), records)
+    ranges = model.ranges(environment) if isinstance(model, ScanModel) else {}
     return Step(
-        time=setting.market.as_of,
+        time=environment.market.as_of,
         requirement=total_of(margin.requirement),
         equity=total_of(margin.equity),
         shortfall=total_of(margin.shortfall),
         under_water=int(np.count_nonzero(margin.excess < 0)),
         ranges={name: each.price_range for name, each in ranges.items()},
-        crowding=setting.crowding,
+        crowding=environment.crowding,
         margin=margin if per_account else None,
     )

@@ -18,7 +18,7 @@ from crossmargin.book.exact_sum import total_of
 from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Text, between, refuse
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.scenarios import Scenario
 from crossmargin.models import ModelConfig, build_policy
 from crossmargin.models.oracle import resolved
@@ -42,14 +42,14 @@ class Shock(Frozen):
             raise refuse("nothing moves", "add prices or volatilities", "prices")
         return self
 
-    def check(self, setting: Setting) -> list[InputError]:
-        """Return the names that nothing in the setting follows; the field is stated."""
-        catalogue = setting.catalogue
+    def check(self, environment: MarketEnvironment) -> list[InputError]:
+        """Return the names that nothing in the environment follows; the field is stated."""
+        catalogue = environment.catalogue
         priced = set(catalogue.priced)
         sections = (("prices", self.prices, priced), ("volatilities", self.volatilities, set(catalogue.underlyings)))
         return [
             InputError(
-                f"nothing follows {name}", mend=f"use one of {', '.join(sorted(known))}", field=f"{field}.{name}"
+                f"nothing follows {name}", hint=f"use one of {', '.join(sorted(known))}", field=f"{field}.{name}"
             )
             for field, moves, known in sections
             for name in moves
@@ -96,7 +96,7 @@ class Stressed:
 
 
 def stress(
-    venue: str, setting: Setting, model: ModelConfig, statement: str, book: Book, shocks: Sequence[Shock]
+    venue: str, environment: MarketEnvironment, model: ModelConfig, statement: str, book: Book, shocks: Sequence[Shock]
 ) -> list[Stressed]:
     """Return the book before, and after each shock alone.
 
@@ -104,15 +104,18 @@ def stress(
         InputError: a shock of a name that nothing follows, or a model that cannot be computed at the moved prices.
     """
     for shock in shocks:
-        for problem in shock.check(setting):
+        for problem in shock.check(environment):
             raise problem
 
-    def margin(where: Setting) -> Margin:
+    def margin(where: MarketEnvironment) -> Margin:
         return evaluate(compile_policy(build_policy(venue, where, model, statement)), book.records)
 
-    setting = resolved(setting, model.oracle)
-    before = Stressed(None, margin(setting))
+    environment = resolved(environment, model.oracle)
+    before = Stressed(None, margin(environment))
     return [
         before,
-        *(Stressed(each, margin(setting.moved(each.scenario(number)))) for number, each in enumerate(shocks, start=1)),
+        *(
+            Stressed(each, margin(environment.moved(each.scenario(number))))
+            for number, each in enumerate(shocks, start=1)
+        ),
     ]

@@ -98,17 +98,17 @@ class Book:
             InputError: as `from_entries`.
         """
         if not accounts:
-            raise InputError("no account", mend="a book has at least one account")
+            raise InputError("no account", hint="a book has at least one account")
         held = np.bincount(owners, minlength=len(accounts))
         if len(held) != len(accounts) or len(owners) != len(sub_accounts) or not held.all():
-            raise InputError("an account without a sub-account row", mend="give every account at least one")
+            raise InputError("an account without a sub-account row", hint="give every account at least one")
         if records is None:
             records = pool(sub_records, owners, len(accounts))
         for part in (sub_records,) if records is sub_records else (sub_records, records):
             columns = beyond(part, column_limits(layout))[1]
             if len(columns):
                 key = layout.columns[int(columns[0])].key
-                raise InputError(f"{key} beyond its limit", mend="raise the limit in the instruments file")
+                raise InputError(f"{key} beyond its limit", hint="raise the limit in the instruments file")
         subs = tuple(sub_accounts)
         return cls(layout, tuple(accounts), records, subs, owners, sub_records, tuple(rejected), pending)
 
@@ -123,7 +123,7 @@ class Book:
             InputError: no such account.
         """
         if account not in self._numbers:
-            raise InputError(f"no account {account!r} in the book", mend="check the id; it is compared byte for byte")
+            raise InputError(f"no account {account!r} in the book", hint="check the id; it is compared byte for byte")
         return self._numbers[account]
 
     def record(self, account: str) -> list[int]:

@@ -44,7 +44,7 @@ def risk_array(
             f"{name}: the value of one unit of {column.key} is not a finite number below 2^53 quanta",
             file="model.yaml",
             field="value_unit.quantum",
-            mend=f"choose a coarser quantum or a smaller lot or unit than {column.unit}",
+            hint=f"choose a coarser quantum or a smaller lot or unit than {column.unit}",
         )
     return RiskArray(name, meaning, tuple(int(value) for value in quanta))
 
@@ -61,7 +61,7 @@ def check_resolution(
     parts of it. An option may be worth next to nothing: a position at its limit may then change by HIDDEN at most.
 
     Raises:
-        InputError: names the column and the mend.
+        InputError: names the column and the hint.
     """
     exact = values / float(quantum)
     whole = exact if full is None else full / float(quantum)
@@ -76,7 +76,7 @@ def check_resolution(
                     f"rounding to the quantum hides {error * column.limit:.6g} USD in {column.key} at its limit",
                     file="model.yaml",
                     field="value_unit.quantum",
-                    mend="choose a finer quantum, or a lower limit or a larger lot in instruments.yaml",
+                    hint="choose a finer quantum, or a lower limit or a larger lot in instruments.yaml",
                 )
             continue
         raise InputError(
@@ -84,5 +84,5 @@ def check_resolution(
             f"one part in {RESOLUTION}",
             file="model.yaml",
             field="value_unit.quantum",
-            mend="choose a finer quantum, or a coarser unit or lot in instruments.yaml",
+            hint="choose a finer quantum, or a coarser unit or lot in instruments.yaml",
         )

@@ -36,7 +36,7 @@ from crossmargin.fields import ExactDecimal, Frozen, Name, Positive, WholeNumber
 from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, equity_of, excess_of
 from crossmargin.liquidation.trades import ceil_times, floor_times, price_of, value_per_lot
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Kind
 from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import scenario_pnl, unit_values
@@ -104,7 +104,7 @@ class Cascade:
     stuck: int
     uncovered: int
     fund: int
-    setting: Setting
+    environment: MarketEnvironment
     records: csr_array
 
     @property
@@ -114,7 +114,9 @@ class Cascade:
         return np.unique(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)
 
 
-def replay_cascade(rule: Rule, setting: Setting, records: csr_array, shock: Scenario, config: CascadeConfig) -> Cascade:
+def replay_cascade(
+    rule: Rule, environment: MarketEnvironment, records: csr_array, shock: Scenario, config: CascadeConfig
+) -> Cascade:
     """Return the rounds that a shock sets off.
 
     records: (n, V) int64; they are not changed.
@@ -123,16 +125,16 @@ def replay_cascade(rule: Rule, setting: Setting, records: csr_array, shock: Scen
         InputError, LimitError, BudgetError: as `Rule.policy`, `evaluate`, `Rays`.
         ValueError: a depth of what is no underlying.
     """
-    unknown = [name for name in config.depth if name not in setting.catalogue.underlyings]
+    unknown = [name for name in config.depth if name not in environment.catalogue.underlyings]
     if unknown:
         raise ValueError(f"depth of {unknown[0]}, which is not an underlying")
-    setting = resolved(setting, rule.model.oracle).moved(shock)
+    environment = resolved(environment, rule.model.oracle).moved(shock)
     quantum = Fraction(rule.model.value_unit.quantum)
     fund, uncovered = (Fraction(config.fund) / quantum).__floor__(), 0
-    first = len(setting.catalogue.layout()) - len(setting.catalogue.instruments)
+    first = len(environment.catalogue.layout()) - len(environment.catalogue.instruments)
     steps: list[CascadeStep] = []
     while True:
-        policy = rule.policy(setting)
+        policy = rule.policy(environment)
         check_limits(policy, records)
         lacking = Rays(policy, excess_of(policy)).now(records) < 0
         held = np.zeros(int(records.shape[0]), dtype=np.bool_)
@@ -140,8 +142,8 @@ def replay_cascade(rule: Rule, setting: Setting, records: csr_array, shock: Scen
         rows = np.flatnonzero(lacking & held)
         stuck = int(np.count_nonzero(lacking & ~held))
         if not len(rows) or len(steps) == config.rounds:
-            return Cascade(tuple(steps), not len(rows), stuck, uncovered, fund, setting, records)
-        sales = _Sales(setting, config)
+            return Cascade(tuple(steps), not len(rows), stuck, uncovered, fund, environment, records)
+        sales = _Sales(environment, config)
         worth = Rays(policy, equity_of(policy))
         change = sales.close(records, rows, worth.now(records[rows]) <= 0)
         records = csr_array(records + change)
@@ -158,7 +160,7 @@ def replay_cascade(rule: Rule, setting: Setting, records: csr_array, shock: Scen
         moves = {name: move for name in config.depth if (move := sales.impact(name)) != 0}
         steps.append(
             CascadeStep(
-                {name: setting.market.index[name].price for name in setting.catalogue.underlyings},
+                {name: environment.market.index[name].price for name in environment.catalogue.underlyings},
                 rows,
                 rows[broke],
                 sales.sold,
@@ -171,19 +173,19 @@ def replay_cascade(rule: Rule, setting: Setting, records: csr_array, shock: Scen
             )
         )
         if moves:
-            setting = setting.moved(Scenario(len(steps), "impact", moves, {}))
+            environment = environment.moved(Scenario(len(steps), "impact", moves, {}))
 
 
 class _Sales:
     """Closing trades of one round at one market, exact in units, and the exposure that they sell."""
 
-    def __init__(self, setting: Setting, config: CascadeConfig) -> None:
-        self._setting, self._config = setting, config
-        catalogue, layout = setting.catalogue, setting.catalogue.layout()
+    def __init__(self, environment: MarketEnvironment, config: CascadeConfig) -> None:
+        self._environment, self._config = environment, config
+        catalogue, layout = environment.catalogue, environment.catalogue.layout()
         self._first = len(layout) - len(catalogue.instruments)
-        values = unit_values(catalogue, setting.market)
+        values = unit_values(catalogue, environment.market)
         self._per_lot = [
-            value_per_lot(setting, each, price_of(setting, each, values)) for each in catalogue.instruments
+            value_per_lot(environment, each, price_of(environment, each, values)) for each in catalogue.instruments
         ]
         self._balance = [layout.index(ColumnKind.BALANCE, each.settlement) for each in catalogue.instruments]
         self._paid = [
@@ -233,15 +235,15 @@ class _Sales:
         per_lot = np.array([float(each) for each in self._per_lot])
         for name in self.sold:
             probe = Scenario(1, "probe", {name: PROBE}, {})
-            change = scenario_pnl(self._setting.catalogue, self._setting.market, probe) / float(PROBE)
+            change = scenario_pnl(self._environment.catalogue, self._environment.market, probe) / float(PROBE)
             exposure = change[self._first :] - per_lot * change[self._paid]
             self.sold[name] = -float(net @ exposure)
             self.volume += float(gross @ np.abs(exposure))
 
     def _usd(self, balance: int) -> Fraction:
         """Return USD per unit of a balance."""
-        asset = self._setting.catalogue.asset(self._setting.catalogue.layout().columns[balance].name)
-        return Fraction(asset.unit) * Fraction(self._setting.market.index[asset.priced_as].price)
+        asset = self._environment.catalogue.asset(self._environment.catalogue.layout().columns[balance].name)
+        return Fraction(asset.unit) * Fraction(self._environment.market.index[asset.priced_as].price)
 
 
 def _written_off(records: csr_array, rows: Integers) -> csr_array:

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, model_validator
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, WholeNumber, between, refuse
 from crossmargin.liquidation.trades import Trade, price_of, value_per_lot
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue, Instrument
 from crossmargin.market.valuation import unit_values
 
@@ -63,7 +63,7 @@ class ClosingCost(Frozen):
         """Return the names that are no instruments, whose costs would apply to nothing; the field is stated."""
         known = {each.name for each in catalogue.instruments}
         return [
-            InputError(f"{name} is not an instrument", mend="remove it or correct the name", field=f"{section}.{name}")
+            InputError(f"{name} is not an instrument", hint="remove it or correct the name", field=f"{section}.{name}")
             for section, names in (("fees", self.fees), ("depth", self.depth))
             for name in names
             if name not in known
@@ -79,14 +79,14 @@ class ClosingCost(Frozen):
 
 
 class Quotes:
-    """Prices and costs of closing in a setting."""
+    """Prices and costs of closing in an environment."""
 
-    def __init__(self, setting: Setting, cost: ClosingCost) -> None:
+    def __init__(self, environment: MarketEnvironment, cost: ClosingCost) -> None:
         """Value every instrument once."""
-        self.setting = setting
+        self.environment = environment
         self.cost = cost
-        values = unit_values(setting.catalogue, setting.market)
-        self._marks = {each.name: price_of(setting, each, values) for each in setting.catalogue.instruments}
+        values = unit_values(environment.catalogue, environment.market)
+        self._marks = {each.name: price_of(environment, each, values) for each in environment.catalogue.instruments}
 
     def price(self, instrument: Instrument, closing: int, slippage: Decimal) -> Fraction:
         """Return the price of a trade; closing: +1 where a long position is sold, -1 where a short one is bought."""
@@ -114,10 +114,10 @@ class Quotes:
 
     def cost_per_lot(self, instrument: Instrument, trade: Trade) -> Fraction:
         """Return fee and slippage of one lot of a trade in USD."""
-        settlement = self.setting.catalogue.asset(instrument.settlement)
-        usd = Fraction(settlement.unit) * Fraction(self.setting.market.index[settlement.name].price)
-        done = value_per_lot(self.setting, instrument, trade.price)
-        mark = value_per_lot(self.setting, instrument, self._marks[instrument.name])
+        settlement = self.environment.catalogue.asset(instrument.settlement)
+        usd = Fraction(settlement.unit) * Fraction(self.environment.market.index[settlement.name].price)
+        done = value_per_lot(self.environment, instrument, trade.price)
+        mark = value_per_lot(self.environment, instrument, self._marks[instrument.name])
         return (abs(done - mark) + trade.fee_rate * abs(done)) * usd
 
     def cost_of(self, closed: Mapping[str, int], positions: Mapping[str, int]) -> Fraction:
@@ -130,7 +130,7 @@ class Quotes:
         for name, lots in closed.items():
             if not lots:
                 continue
-            instrument = self.setting.catalogue.instrument(name)
+            instrument = self.environment.catalogue.instrument(name)
             total += Fraction(self.cost.automation)
             for trade in self.trades(instrument, positions[name], lots):
                 total += abs(trade.lots) * self.cost_per_lot(instrument, trade)

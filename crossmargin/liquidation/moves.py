@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 from crossmargin.engine.evaluate import check_limits
 from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, excess_of
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.scenarios import Scenario
 from crossmargin.models.oracle import resolved
 
@@ -41,7 +41,7 @@ class UnderlyingMoves:
 
 def liquidation_moves(
     rule: Rule,
-    setting: Setting,
+    environment: MarketEnvironment,
     records: csr_array,
     underlying: str,
     step: Fraction = Fraction(1, 1000),
@@ -56,13 +56,13 @@ def liquidation_moves(
         InputError, LimitError, BudgetError: as `Rule.policy`, `evaluate`, `Rays`.
         ValueError: an unknown underlying, or no such grid.
     """
-    if underlying not in setting.catalogue.underlyings:
+    if underlying not in environment.catalogue.underlyings:
         raise ValueError(f"{underlying} is not an underlying")
     if not 0 < step <= furthest < 1 or rung < 1:
         raise ValueError("a grid needs 0 < step <= furthest < 1 and a rung of one step at least")
-    setting = resolved(setting, rule.model.oracle)
-    check_limits(rule.policy(setting), records)
-    search = _Search(rule, setting, records, underlying, step)
+    environment = resolved(environment, rule.model.oracle)
+    check_limits(rule.policy(environment), records)
+    search = _Search(rule, environment, records, underlying, step)
     everybody = np.arange(int(records.shape[0]), dtype=np.int64)
     below = search.lacking(0, everybody)
     last = int(furthest / step)
@@ -80,14 +80,16 @@ def liquidation_moves(
 
 
 class _Search:
-    def __init__(self, rule: Rule, setting: Setting, records: csr_array, underlying: str, step: Fraction) -> None:
-        self._rule, self._setting, self._records = rule, setting, records
+    def __init__(
+        self, rule: Rule, environment: MarketEnvironment, records: csr_array, underlying: str, step: Fraction
+    ) -> None:
+        self._rule, self._environment, self._records = rule, environment, records
         self._underlying, self._step = underlying, step
 
     def lacking(self, steps: int, accounts: Integers) -> Mask:
         """Return which of the accounts lack margin after a move of so many steps."""
         scenario = Scenario(1, "move", {self._underlying: steps * self._step}, {})
-        policy = self._rule.policy(self._setting.moved(scenario) if steps else self._setting)
+        policy = self._rule.policy(self._environment.moved(scenario) if steps else self._environment)
         result: Mask = Rays(policy, excess_of(policy)).now(self._records[accounts, :]) < 0
         return result
 

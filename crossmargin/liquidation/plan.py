@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from crossmargin.liquidation.cost import ClosingCost, Quotes
 from crossmargin.liquidation.rule import Rule
 from crossmargin.liquidation.trades import Trade, after_trades, value_per_lot
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Instrument, Kind
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.errors import CrossmarginError
@@ -70,7 +70,7 @@ class Plan:
 
 def least_cost_plan(
     rule: Rule,
-    setting: Setting,
+    environment: MarketEnvironment,
     record: Sequence[int],
     cost: ClosingCost,
     buffer: Decimal = Decimal(0),
@@ -85,8 +85,8 @@ def least_cost_plan(
         NoPlanError: no plan restores the buffer, or none was found in time. InputError: as `Rule.policy`.
     """
     record = [int(entry) for entry in record]  # numpy's integers would wrap
-    compiled = rule.buffered(buffer).strict.compiled(setting)
-    quotes = Quotes(setting, cost)
+    compiled = rule.buffered(buffer).strict.compiled(environment)
+    quotes = Quotes(environment, cost)
     programme = _Programme(compiled, quotes, record)
     missing = 0
     closed: dict[str, int] = {}
@@ -107,20 +107,20 @@ def plan_of(
     Raises:
         ValueError: more lots than a position has, or than the depth allows.
     """
-    catalogue = quotes.setting.catalogue
-    positions = _positions(quotes.setting, record)
+    catalogue = quotes.environment.catalogue
+    positions = _positions(quotes.environment, record)
     trades = [
         trade
         for name, lots in closed.items()
         for trade in quotes.trades(catalogue.instrument(name), positions.get(name, 0), lots)
     ]
-    after = after_trades(quotes.setting, record, trades)
+    after = after_trades(quotes.environment, record, trades)
     slack = min(compiled.witness(after)[1])
     return Plan(closed, tuple(trades), tuple(after), quotes.cost_of(closed, positions), slack, least)
 
 
-def _positions(setting: Setting, record: Sequence[int]) -> dict[str, int]:
-    layout = setting.catalogue.layout()
+def _positions(environment: MarketEnvironment, record: Sequence[int]) -> dict[str, int]:
+    layout = environment.catalogue.layout()
     return {
         column.name: int(entry)
         for column, entry in zip(layout.columns, record, strict=True)
@@ -142,7 +142,7 @@ class _Programme:
 
     def __init__(self, compiled: CompiledPolicy, quotes: Quotes, record: Sequence[int]) -> None:
         self._quotes = quotes
-        self._positions = _positions(quotes.setting, record)
+        self._positions = _positions(quotes.environment, record)
         self._choices = self._possible()
         relation = compiled.relation
         now = [sum(a * x for a, x in zip(row.base, record, strict=True) if x) + row.offset for row in relation.rows]
@@ -197,7 +197,7 @@ class _Programme:
     def _possible(self) -> list[_Choice]:
         choices = []
         for name, position in self._positions.items():
-            instrument = self._quotes.setting.catalogue.instrument(name)
+            instrument = self._quotes.environment.catalogue.instrument(name)
             closing, fee = (1 if position > 0 else -1), self._quotes.cost.fee_of(name)
             for step in self._quotes.cost.steps_of(name):
                 trade = Trade(name, -closing, self._quotes.price(instrument, closing, step.slippage), fee)
@@ -208,8 +208,8 @@ class _Programme:
     def _change(self, choice: _Choice) -> list[tuple[int, Fraction]]:
         """Return the change of the record per lot, without rounding: columns and amounts."""
         instrument, trade = choice.instrument, choice.trade
-        layout = self._quotes.setting.catalogue.layout()
-        per_lot = value_per_lot(self._quotes.setting, instrument, trade.price)
+        layout = self._quotes.environment.catalogue.layout()
+        per_lot = value_per_lot(self._quotes.environment, instrument, trade.price)
         balance = layout.index(ColumnKind.BALANCE, instrument.settlement)
         paid = balance if instrument.kind is Kind.OPTION else layout.index(ColumnKind.ENTRY, instrument.settlement)
         return [
@@ -228,7 +228,7 @@ def _add_lots(compiled: CompiledPolicy, quotes: Quotes, record: Sequence[int], c
     plan = plan_of(compiled, quotes, record, closed)
     while not plan.restores:
         further = []
-        for name in _positions(quotes.setting, plan.record):
+        for name in _positions(quotes.environment, plan.record):
             more = {**plan.closed, name: plan.closed.get(name, 0) + 1}
             try:
                 further.append(plan_of(compiled, quotes, record, more))

@@ -31,7 +31,7 @@ from crossmargin.engine.evaluate import check_limits
 from crossmargin.errors import InputError
 from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, equity_of, excess_of
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Contract, Kind
 from crossmargin.market.prices import Market
 from crossmargin.models.oracle import resolved
@@ -83,7 +83,7 @@ class PositionPrices:
         return None if np.isnan(price) else price
 
 
-def liquidation_prices(rule: Rule, setting: Setting, records: csr_array) -> PositionPrices:
+def liquidation_prices(rule: Rule, environment: MarketEnvironment, records: csr_array) -> PositionPrices:
     """Return the cross liquidation price of every position in a perpetual or future.
 
     records: (n, V) int64.
@@ -92,12 +92,12 @@ def liquidation_prices(rule: Rule, setting: Setting, records: csr_array) -> Posi
         LimitError: a record beyond a column's limit. InputError: a model whose charges are not affine in a mark.
         BudgetError: as `Rays`.
     """
-    setting = resolved(setting, rule.model.oracle)
-    policy = rule.policy(setting)
-    return _prices(rule, setting, records, Rays(policy, excess_of(policy)))
+    environment = resolved(environment, rule.model.oracle)
+    policy = rule.policy(environment)
+    return _prices(rule, environment, records, Rays(policy, excess_of(policy)))
 
 
-def bankruptcy_prices(rule: Rule, setting: Setting, records: csr_array) -> PositionPrices:
+def bankruptcy_prices(rule: Rule, environment: MarketEnvironment, records: csr_array) -> PositionPrices:
     """Return the bankruptcy price of every position in a perpetual or future: equity = 0.
 
     records: (n, V) int64.
@@ -105,18 +105,18 @@ def bankruptcy_prices(rule: Rule, setting: Setting, records: csr_array) -> Posit
     Raises:
         LimitError, InputError, BudgetError: as `liquidation_prices`.
     """
-    setting = resolved(setting, rule.model.oracle)
-    policy = rule.policy(setting)
-    return _prices(rule, setting, records, Rays(policy, equity_of(policy)))
+    environment = resolved(environment, rule.model.oracle)
+    policy = rule.policy(environment)
+    return _prices(rule, environment, records, Rays(policy, equity_of(policy)))
 
 
-def _prices(rule: Rule, setting: Setting, records: csr_array, rays: Rays) -> PositionPrices:
+def _prices(rule: Rule, environment: MarketEnvironment, records: csr_array, rays: Rays) -> PositionPrices:
     check_limits(rays.policy, records)
     layout = rays.policy.layout
-    slopes = _slopes(rule, setting, rays.policy)
-    first = len(layout) - len(setting.catalogue.instruments)
+    slopes = _slopes(rule, environment, rays.policy)
+    first = len(layout) - len(environment.catalogue.instruments)
     futures = np.zeros(len(layout), dtype=np.bool_)
-    futures[first:] = [each.kind is not Kind.OPTION for each in setting.catalogue.instruments]
+    futures[first:] = [each.kind is not Kind.OPTION for each in environment.catalogue.instruments]
     entries = np.flatnonzero(futures[records.indices] & (records.data != 0))
     columns = records.indices[entries].astype(np.int64)
     accounts = np.searchsorted(records.indptr, entries, side="right") - 1
@@ -124,8 +124,8 @@ def _prices(rule: Rule, setting: Setting, records: csr_array, rays: Rays) -> Pos
     now = rays.now(records)
     prices = np.full(len(entries), np.nan)
     for column, holders in _groups(columns):
-        instrument = setting.catalogue.instruments[column - first]
-        mark = float(setting.market.marks[instrument.name].price)
+        instrument = environment.catalogue.instruments[column - first]
+        mark = float(environment.market.marks[instrument.name].price)
         linear = instrument.contract is Contract.LINEAR
         for start in range(0, len(holders), CHUNK):
             chunk = holders[start : start + CHUNK]
@@ -167,14 +167,14 @@ def _groups(columns: Integers) -> Iterator[tuple[int, Integers]]:
     yield from zip(present.tolist(), np.split(order, starts[1:]), strict=True)
 
 
-def _slopes(rule: Rule, setting: Setting, policy: Policy) -> Integers:
+def _slopes(rule: Rule, environment: MarketEnvironment, policy: Policy) -> Integers:
     """Return b of every array and column, (K, V) int64, zero but for perpetuals and futures.
 
     Raises:
         InputError: arrays that are not affine in t, each column in its own.
     """
-    names = [each.name for each in setting.catalogue.instruments if each.kind is not Kind.OPTION]
-    twice = _matrix(rule, setting, policy, dict.fromkeys(names, Fraction(2)))
+    names = [each.name for each in environment.catalogue.instruments if each.kind is not Kind.OPTION]
+    twice = _matrix(rule, environment, policy, dict.fromkeys(names, Fraction(2)))
     here = np.array([array.coefficients for array in policy.arrays], dtype=np.int64)
     slopes = twice - here
     # Another t for each instrument (never 1), so that a column that follows another one's mark shows.
@@ -183,7 +183,7 @@ def _slopes(rule: Rule, setting: Setting, policy: Policy) -> Integers:
     step = np.zeros(len(layout))
     for name, place in places.items():
         step[layout.index(ColumnKind.POSITION, name)] = float(place - 1)
-    there = _matrix(rule, setting, policy, places)
+    there = _matrix(rule, environment, policy, places)
     # Half a quantum of rounding in each of three arrays, and the floats' own.
     off = np.abs(there - (here + step * slopes)) > 2 + 1e-11 * np.abs(here)
     stray = (slopes != 0) & (step == 0)
@@ -192,31 +192,31 @@ def _slopes(rule: Rule, setting: Setting, policy: Policy) -> Integers:
         raise InputError(
             f"{policy.arrays[array].name}: the coefficient of {layout.columns[column].key} is not affine in the mark "
             "of its instrument alone, so that a position has no liquidation price of its own",
-            mend="ask for the move of the underlying that liquidates (liquidation_moves)",
+            hint="ask for the move of the underlying that liquidates (liquidation_moves)",
             file="model.yaml",
         )
     return slopes
 
 
-def _matrix(rule: Rule, setting: Setting, policy: Policy, places: dict[str, Fraction]) -> Integers:
+def _matrix(rule: Rule, environment: MarketEnvironment, policy: Policy, places: dict[str, Fraction]) -> Integers:
     """Return the arrays with marks at other t, (K, V) int64."""
-    moved = rule.policy(setting.at(_at(setting, places)))
+    moved = rule.policy(environment.at(_at(environment, places)))
     same = [array.name for array in moved.arrays] == [array.name for array in policy.arrays]
     if not same or moved.definitions != policy.definitions:
         raise InputError(
             "the model's formula changes with a mark, so that a position has no liquidation price of its own",
-            mend="ask for the move of the underlying that liquidates (liquidation_moves)",
+            hint="ask for the move of the underlying that liquidates (liquidation_moves)",
             file="model.yaml",
         )
     return np.array([array.coefficients for array in moved.arrays], dtype=np.int64)
 
 
-def _at(setting: Setting, places: dict[str, Fraction]) -> Market:
+def _at(environment: MarketEnvironment, places: dict[str, Fraction]) -> Market:
     """Return the market with marks at t; their bids and asks, if any, are left out."""
-    marks = dict(setting.market.marks)
+    marks = dict(environment.market.marks)
     for name, place in places.items():
-        linear = setting.catalogue.instrument(name).contract is Contract.LINEAR
+        linear = environment.catalogue.instrument(name).contract is Contract.LINEAR
         times = place if linear else 1 / place
         price = marks[name].price * times.numerator / times.denominator
         marks[name] = marks[name].model_copy(update={"price": price, "bid": None, "ask": None})
-    return setting.market.model_copy(update={"marks": marks})
+    return environment.market.model_copy(update={"marks": marks})

@@ -21,7 +21,7 @@ from crossmargin.engine.evaluate import evaluate
 from crossmargin.liquidation.cost import ClosingCost, Quotes
 from crossmargin.liquidation.rule import Rule
 from crossmargin.liquidation.trades import Trade, after_trades
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.layout import ColumnKind
 
@@ -62,7 +62,11 @@ class Step:
 
 
 def close_in_steps(
-    rule: Rule, setting: Setting, record: Sequence[int], shares: ShareRule, cost: ClosingCost | None = None
+    rule: Rule,
+    environment: MarketEnvironment,
+    record: Sequence[int],
+    shares: ShareRule,
+    cost: ClosingCost | None = None,
 ) -> list[Step]:
     """Return the shares that were tried, in order; the last one restores the target or is all of the account.
 
@@ -71,8 +75,8 @@ def close_in_steps(
     Raises:
         InputError: as `Rule.policy`. ValueError: more lots than the depth of the market allows.
     """
-    compiled = rule.compiled(setting)
-    quotes = Quotes(setting, cost or ClosingCost())
+    compiled = rule.compiled(environment)
+    quotes = Quotes(environment, cost or ClosingCost())
     before = _margin(compiled, record)[1]
     steps: list[Step] = []
     share = Fraction(0)
@@ -85,7 +89,7 @@ def close_in_steps(
 
 
 def close_by_share(
-    setting: Setting, record: Sequence[int], share: Fraction, cost: ClosingCost | None = None
+    environment: MarketEnvironment, record: Sequence[int], share: Fraction, cost: ClosingCost | None = None
 ) -> tuple[list[Trade], list[int]]:
     """Return the trades that close a share of every position, and the record after them.
 
@@ -94,17 +98,17 @@ def close_by_share(
     """
     if not 0 < share <= 1:
         raise ValueError("a share lies in 0 < share <= 1")
-    return _close(Quotes(setting, cost or ClosingCost()), record, share)
+    return _close(Quotes(environment, cost or ClosingCost()), record, share)
 
 
 def _close(quotes: Quotes, record: Sequence[int], share: Fraction) -> tuple[list[Trade], list[int]]:
-    catalogue = quotes.setting.catalogue
+    catalogue = quotes.environment.catalogue
     trades = []
     for column, entry in zip(catalogue.layout().columns, record, strict=True):
         if column.kind is ColumnKind.POSITION and entry:
             lots = -((-share * abs(int(entry))).__floor__())
             trades += quotes.trades(catalogue.instrument(column.name), int(entry), lots)
-    return trades, after_trades(quotes.setting, record, trades)
+    return trades, after_trades(quotes.environment, record, trades)
 
 
 def _step(
@@ -113,12 +117,12 @@ def _step(
     trades, after = _close(quotes, record, share)
     penalty = 0
     if shares.penalty:
-        asset = quotes.setting.catalogue.asset(shares.penalty_asset)
+        asset = quotes.environment.catalogue.asset(shares.penalty_asset)
         quanta = -((-share * shares.penalty * before).__floor__())
         usd = quanta * Fraction(compiled.policy.value_unit.quantum)
-        unit = Fraction(asset.unit) * Fraction(quotes.setting.market.index[asset.priced_as].price)
+        unit = Fraction(asset.unit) * Fraction(quotes.environment.market.index[asset.priced_as].price)
         penalty = -((-usd / unit).__floor__())
-        after[quotes.setting.catalogue.layout().index(ColumnKind.BALANCE, asset.name)] -= penalty
+        after[quotes.environment.catalogue.layout().index(ColumnKind.BALANCE, asset.name)] -= penalty
     equity, requirement = _margin(compiled, after)
     return Step(share, tuple(trades), penalty, tuple(after), equity, requirement)
 

@@ -1,4 +1,4 @@
-"""A margin rule: one statement of a model, which becomes a policy in any setting.
+"""A margin rule: one statement of a model, which becomes a policy in any environment.
 
 Liquidation asks the same rule in many markets (prices that move) and at several heights (a buffer above maintenance):
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from crossmargin.errors import InputError
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.models.base import ModelConfig, StatementConfig
 from crossmargin.models.statement import build_policy
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
@@ -31,21 +31,21 @@ class Rule:
     model: ModelConfig
     statement: str
 
-    def policy(self, setting: Setting) -> Policy:
-        """Return the policy in a setting.
+    def policy(self, environment: MarketEnvironment) -> Policy:
+        """Return the policy in an environment.
 
         Raises:
             InputError: no such statement, or a value that the quantum cannot resolve.
         """
-        return build_policy(self.venue, setting, self.model, self.statement)
+        return build_policy(self.venue, environment, self.model, self.statement)
 
-    def compiled(self, setting: Setting) -> CompiledPolicy:
-        """Return the compiled policy in a setting.
+    def compiled(self, environment: MarketEnvironment) -> CompiledPolicy:
+        """Return the compiled policy in an environment.
 
         Raises:
             InputError: as `policy`. BudgetError: a row that can exceed 63 bits.
         """
-        return compile_policy(self.policy(setting))
+        return compile_policy(self.policy(environment))
 
     def buffered(self, buffer: Decimal) -> "Rule":
         """Return the rule with its requirement times 1 + buffer.
@@ -61,7 +61,7 @@ class Rule:
                 f"a buffer of {buffer:f} on statement {self.statement} makes a factor of {factor:f}",
                 file="model.yaml",
                 field="statements",
-                mend=f"choose a buffer that leaves a factor above 0 and up to {MOST_FACTOR}",
+                hint=f"choose a buffer that leaves a factor above 0 and up to {MOST_FACTOR}",
             )
         return self._with(factor=factor, strict=self.model.strict)
 

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from crossmargin.engine.evaluate import evaluate
 from crossmargin.liquidation.rule import Rule
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 
 __all__ = ["AccountSets", "account_sets", "below"]
 
@@ -40,7 +40,7 @@ class AccountSets:
         return f"AccountSets({len(self.called)} called, {len(self.liquidated)} liquidated)"
 
 
-def below(rule: Rule, setting: Setting, records: csr_array) -> tuple[Integers, Integers]:
+def below(rule: Rule, environment: MarketEnvironment, records: csr_array) -> tuple[Integers, Integers]:
     """Return the rows of the accounts whose excess is negative, and their shortfalls in quanta.
 
     records: (n, V) int64.
@@ -48,7 +48,7 @@ def below(rule: Rule, setting: Setting, records: csr_array) -> tuple[Integers, I
     Raises:
         LimitError: a record beyond a column's limit. InputError, ValueError: as `Rule.policy`, `evaluate`.
     """
-    shortfall = evaluate(rule.compiled(setting), records).shortfall
+    shortfall = evaluate(rule.compiled(environment), records).shortfall
     accounts = np.flatnonzero(shortfall)
     return accounts, shortfall[accounts]
 
@@ -56,7 +56,7 @@ def below(rule: Rule, setting: Setting, records: csr_array) -> tuple[Integers, I
 def account_sets(
     initial: Rule,
     maintenance: Rule,
-    setting: Setting,
+    environment: MarketEnvironment,
     records: csr_array,
     call_buffer: Decimal = Decimal(0),
     liquidation_buffer: Decimal = Decimal(0),
@@ -68,6 +68,6 @@ def account_sets(
     Raises:
         LimitError, InputError, ValueError: as `below`.
     """
-    called, lacking = below(initial.buffered(call_buffer), setting, records)
-    liquidated, owing = below(maintenance.buffered(liquidation_buffer), setting, records)
+    called, lacking = below(initial.buffered(call_buffer), environment, records)
+    liquidated, owing = below(maintenance.buffered(liquidation_buffer), environment, records)
     return AccountSets(called, lacking, liquidated, owing)

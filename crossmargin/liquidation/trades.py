@@ -25,7 +25,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Contract, Instrument, Kind
 from crossmargin_circuits.layout import ColumnKind
 
@@ -45,7 +45,7 @@ class Trade:
     fee_rate: Fraction = Fraction(0)
 
 
-def value_per_lot(setting: Setting, instrument: Instrument, price: Fraction) -> Fraction:
+def value_per_lot(environment: MarketEnvironment, instrument: Instrument, price: Fraction) -> Fraction:
     """Return r of the module's text: the value of one lot traded at a price, in units of the settlement asset.
 
     Raises:
@@ -54,10 +54,10 @@ def value_per_lot(setting: Setting, instrument: Instrument, price: Fraction) -> 
     option = instrument.kind is Kind.OPTION
     if price < 0 or (price == 0 and not option):
         raise ValueError(f"{instrument.name}: a trade at a price that is not positive")
-    asset = setting.catalogue.asset(instrument.settlement)
+    asset = environment.catalogue.asset(instrument.settlement)
     size = Fraction(instrument.lot) * Fraction(instrument.contract_size) / Fraction(asset.unit)
     if option:
-        return size * price / Fraction(setting.market.index[asset.name].price)
+        return size * price / Fraction(environment.market.index[asset.name].price)
     return size * price if instrument.contract is Contract.LINEAR else -size / price
 
 
@@ -84,17 +84,17 @@ def ceil_times(factor: Fraction, lots: Integers) -> Integers:
     return -floor_times(-factor, lots)
 
 
-def after_trades(setting: Setting, record: Sequence[int], trades: Sequence[Trade]) -> list[int]:
+def after_trades(environment: MarketEnvironment, record: Sequence[int], trades: Sequence[Trade]) -> list[int]:
     """Return the record of V integers after trades, each rounded on its own.
 
     Raises:
         KeyError: an instrument that is not in the catalogue. ValueError: as `value_per_lot`.
     """
-    layout = setting.catalogue.layout()
+    layout = environment.catalogue.layout()
     changed = [int(entry) for entry in record]  # numpy's integers would wrap
     for trade in trades:
-        instrument = setting.catalogue.instrument(trade.instrument)
-        per_lot = value_per_lot(setting, instrument, trade.price)
+        instrument = environment.catalogue.instrument(trade.instrument)
+        per_lot = value_per_lot(environment, instrument, trade.price)
         balance = layout.index(ColumnKind.BALANCE, instrument.settlement)
         paid = balance if instrument.kind is Kind.OPTION else layout.index(ColumnKind.ENTRY, instrument.settlement)
         changed[layout.index(ColumnKind.POSITION, instrument.name)] += trade.lots
@@ -103,12 +103,12 @@ def after_trades(setting: Setting, record: Sequence[int], trades: Sequence[Trade
     return changed
 
 
-def realise(setting: Setting, record: Sequence[int]) -> list[int]:
+def realise(environment: MarketEnvironment, record: Sequence[int]) -> list[int]:
     """Return the record with the entry value of every asset in which no future or perpetual is open moved to balance.
 
     Equity does not change: both columns count units of one asset.
     """
-    catalogue = setting.catalogue
+    catalogue = environment.catalogue
     layout = catalogue.layout()
     changed = [int(entry) for entry in record]  # numpy's integers would wrap
     open_assets = {
@@ -124,13 +124,13 @@ def realise(setting: Setting, record: Sequence[int]) -> list[int]:
     return changed
 
 
-def price_of(setting: Setting, instrument: Instrument, values: NDArray[np.float64]) -> Fraction:
+def price_of(environment: MarketEnvironment, instrument: Instrument, values: NDArray[np.float64]) -> Fraction:
     """Return the price at which a lot is valued in `values` (V,), USD per column unit: the mark, or the option's value.
 
     A future's mark is exact; an option's value is the float of the model, as a fraction.
     """
     if instrument.kind is not Kind.OPTION:
-        return Fraction(setting.market.marks[instrument.name].price)
-    column = setting.catalogue.layout().index(ColumnKind.POSITION, instrument.name)
+        return Fraction(environment.market.marks[instrument.name].price)
+    column = environment.catalogue.layout().index(ColumnKind.POSITION, instrument.name)
     size: Decimal = instrument.lot * instrument.contract_size
     return Fraction(float(values[column])) / Fraction(size)

@@ -68,10 +68,10 @@ class Locator:
         if unknown.any():
             known[unknown] = self.keys.has_account(keys["account"].filter(pl.Series(unknown)))
         empty = (keys["account"] == "").to_numpy()
-        mend = f"add it to {self.file} or remove the line"
+        hint = f"add it to {self.file} or remove the line"
         problems.add(table, unknown & empty, "account", "empty account id", "write the account's id")
-        problems.add(table, unknown & ~known & ~empty, "account", f"account not in {self.file}", mend)
-        problems.add(table, unknown & known, "sub_account", f"sub-account not in {self.file}", mend)
+        problems.add(table, unknown & ~known & ~empty, "account", f"account not in {self.file}", hint)
+        problems.add(table, unknown & known, "sub_account", f"sub-account not in {self.file}", hint)
         return subs
 
 
@@ -83,15 +83,15 @@ def index_accounts(table: Table, problems: LineProblems) -> tuple[Accounts, Loca
     """
     frame = table.frame
     if not len(frame):
-        raise InputErrors([InputError("no account", mend="a book has at least one account", file=table.file)])
+        raise InputErrors([InputError("no account", hint="a book has at least one account", file=table.file)])
     account, sub = frame["account"], frame["sub_account"]
     problems.add(table, (account == "").to_numpy(), "account", "empty account id", "write the account's id")
     for field, column in (("account", account), ("sub_account", sub)):
         long = (column.str.len_bytes() > MAX_ID_BYTES).to_numpy()
         problems.add(table, long, field, f"more than {MAX_ID_BYTES} bytes", "use a shorter id")
         odd = column.str.contains(_UNPRINTABLE).to_numpy()
-        mend = "remove it; ids are compared byte for byte"
-        problems.add(table, odd, field, "a control character, or a space at an end", mend)
+        hint = "remove it; ids are compared byte for byte"
+        problems.add(table, odd, field, "a control character, or a space at an end", hint)
     first = frame.select(pl.struct(KEY_COLUMNS).is_first_distinct()).to_series().to_numpy()
     named = (sub != "").to_numpy()
     problems.add(table, ~first & ~named, "account", "duplicate account", "keep one line for it")

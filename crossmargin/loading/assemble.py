@@ -46,7 +46,7 @@ def assemble(
     if not stays.any():
         reason = f"all {len(names)} accounts were rejected, for {len(rejected)} bad lines"
         first = problems.errors().problems[0]
-        raise InputErrors([InputError(reason, mend="load without rejecting to see all reasons"), first])
+        raise InputErrors([InputError(reason, hint="load without rejecting to see all reasons"), first])
     sub_stays = stays[owner]
     new_owner = np.cumsum(stays) - 1
     return Book.from_records(
@@ -80,5 +80,5 @@ def _check_totals(
         bad = np.zeros(len(accounts.names), dtype=np.bool_)
         bad[cells[0, cells[1] == number]] = True
         key = layout.columns[int(number)].key
-        mend = "check the account's lines, or raise the limit in instruments.yaml"
-        problems.add(accounts, bad, "", f"the account's {what} {key} is beyond its limit", mend)
+        hint = "check the account's lines, or raise the limit in instruments.yaml"
+        problems.add(accounts, bad, "", f"the account's {what} {key} is beyond its limit", hint)

@@ -52,7 +52,7 @@ def binance_files(folder: Path) -> list[Path]:
     """
     found = sorted(folder.glob("*.csv"))
     if not found:
-        raise InputErrors([InputError("no user file", mend="add CSV files", file=folder.name)])
+        raise InputErrors([InputError("no user file", hint="add CSV files", file=folder.name)])
     return found
 
 
@@ -70,8 +70,8 @@ def binance_assets(header: Sequence[str], file: str) -> list[str]:
             if list(header) == [*_HEAD, *columns, *derived, _TOTAL] and len(set(names)) == len(names) > 0:
                 return names
     reason = "not the header of a user file"
-    mend = f"write rn,id, then e_X,d_X,X,vl_X,m_X,pm_X for every asset X, then {_TOTAL}"
-    raise InputErrors([InputError(reason, mend=mend, file=file, line=1)])
+    hint = f"write rn,id, then e_X,d_X,X,vl_X,m_X,pm_X for every asset X, then {_TOTAL}"
+    raise InputErrors([InputError(reason, hint=hint, file=file, line=1)])
 
 
 def load_binance(files: Sequence[Path], catalogue: Catalogue, on_bad: OnBad = "refuse") -> Book:
@@ -114,8 +114,8 @@ def _read(files: Sequence[Path]) -> tuple[Table, list[str]]:
         header = header_of(path)
         names = binance_assets(header, path.name)
         if first and header != first:
-            reason, mend = f"another header than {files[0].name}", "write all user files with one header"
-            raise InputErrors([InputError(reason, mend=mend, file=path.name, line=1)])
+            reason, hint = f"another header than {files[0].name}", "write all user files with one header"
+            raise InputErrors([InputError(reason, hint=hint, file=path.name, line=1)])
         first = header
         read = [f"{kind}{name}" for name in names for kind in ("e_", "d_", *_PLEDGED) if f"{kind}{name}" in header]
         sources.append(Source(path.name, first=2, start=start))
@@ -132,7 +132,7 @@ def _assets(names: Sequence[str], catalogue: Catalogue, file: str) -> list[Asset
     missing = [
         InputError(
             f"asset {name.upper()[:64]!r} is not in the catalogue",
-            mend="add it to the assets of instruments.yaml",
+            hint="add it to the assets of instruments.yaml",
             file=file,
             line=1,
             field=f"e_{name}"[:64],
@@ -176,7 +176,7 @@ def _amounts(table: Table, field: str, asset: Asset, problems: LineProblems) -> 
     for kind in Status:
         if kind is not Status.OK:
             fine = f" the unit {format_decimal(asset.unit)} of {asset.name}" if kind is Status.FINE else ""
-            problems.add(table, status == kind, field, kind.reason + fine, kind.mend)
+            problems.add(table, status == kind, field, kind.reason + fine, kind.hint)
     good = status == Status.OK
     negative = good & (units < 0)
     problems.add(table, negative, field, "negative", "write zero or more; a debt stands in the d_ column")

@@ -228,6 +228,6 @@ def report(
     for kind in Status:
         if kind is Status.FINE:
             bad = (status == kind) & (item >= 0)
-            problems.add(table, bad, field, lambda row: f"finer than {finer[item[row]]}", kind.mend)
+            problems.add(table, bad, field, lambda row: f"finer than {finer[item[row]]}", kind.hint)
         elif kind is not Status.OK:
-            problems.add(table, status == kind, field, kind.reason, kind.mend)
+            problems.add(table, status == kind, field, kind.reason, kind.hint)

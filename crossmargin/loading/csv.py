@@ -69,14 +69,14 @@ def header_of(path: Path) -> list[str]:
         size += len(chunk)
         ended = chunk.endswith(b"\n")
     if not size:
-        raise InputErrors([InputError("empty file", mend="write at least the header line", file=path.name, line=1)])
-    words = (("not UTF-8", "save the file as UTF-8"), *((reason, mend) for _, reason, mend in _REPLACEMENTS))
-    for (reason, mend), at in zip(words, faults, strict=True):
+        raise InputErrors([InputError("empty file", hint="write at least the header line", file=path.name, line=1)])
+    words = (("not UTF-8", "save the file as UTF-8"), *((reason, hint) for _, reason, hint in _REPLACEMENTS))
+    for (reason, hint), at in zip(words, faults, strict=True):
         if at >= 0:
-            raise InputErrors([InputError(reason, mend=mend, file=path.name, line=_line_at(path, at))])
+            raise InputErrors([InputError(reason, hint=hint, file=path.name, line=_line_at(path, at))])
     if not ended:
-        reason, mend = "the last line does not end: the file may be cut off", "end it with a line feed"
-        raise InputErrors([InputError(reason, mend=mend, file=path.name, line=_line_at(path, size))])
+        reason, hint = "the last line does not end: the file may be cut off", "end it with a line feed"
+        raise InputErrors([InputError(reason, hint=hint, file=path.name, line=_line_at(path, size))])
     names = head[: head.index(b"\n")].decode("utf-8").split(",")
     return [name[1:-1] if name.startswith('"') and name.endswith('"') else name for name in names]
 
@@ -89,13 +89,13 @@ def _chunks(path: Path) -> Iterator[bytes]:
                 yield chunk if chunk.endswith(b"\n") else chunk + stream.readline()
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
-        raise InputErrors([InputError(reason, mend="check the path and its rights", file=path.name)]) from None
+        raise InputErrors([InputError(reason, hint="check the path and its rights", file=path.name)]) from None
 
 
 def _check_marks(data: bytes, file: str) -> None:
-    for marks, reason, mend in _MARKS:
+    for marks, reason, hint in _MARKS:
         if data.startswith(marks):
-            raise InputErrors([InputError(reason, mend=mend, file=file, line=1)])
+            raise InputErrors([InputError(reason, hint=hint, file=file, line=1)])
 
 
 def _undecoded(data: bytes) -> int:
@@ -155,7 +155,7 @@ def _bad_quotes(frame: pl.DataFrame) -> dict[str, list[int]]:
 def _refusal(path: Path, columns: Sequence[str]) -> InputErrors:
     """Return every line of a file that has another number of fields, or else every quote that is out of place."""
     found = _wrong_counts(path, len(columns)) or _wrong_quotes(path, columns)
-    return found or InputErrors([InputError("not a readable CSV file", mend="write it again", file=path.name)])
+    return found or InputErrors([InputError("not a readable CSV file", hint="write it again", file=path.name)])
 
 
 def _wrong_counts(path: Path, width: int) -> InputErrors | None:
@@ -170,15 +170,15 @@ def _wrong_counts(path: Path, width: int) -> InputErrors | None:
                 count += 1
                 if len(problems) < KEPT_PROBLEMS:
                     reason = f"{fields} fields where {width} are needed" if line else "an empty line"
-                    mend = "write one field per column of the header" if line else "remove it"
-                    problems.append(InputError(reason, mend=mend, file=path.name, line=number))
+                    hint = "write one field per column of the header" if line else "remove it"
+                    problems.append(InputError(reason, hint=hint, file=path.name, line=number))
         first += chunk.count(b"\n")
     return InputErrors(problems, count) if problems else None
 
 
 def _wrong_quotes(path: Path, columns: Sequence[str]) -> InputErrors | None:
     """Return an error for every field, column by column, with a quote that does not enclose it."""
-    reason, mend = "a quote that does not enclose the field", "leave quotes out; no field needs them"
+    reason, hint = "a quote that does not enclose the field", "leave quotes out; no field needs them"
     problems: dict[str, list[InputError]] = {name: [] for name in columns}
     count, first, head = 0, 2, b""
     for chunk in _chunks(path):
@@ -190,7 +190,7 @@ def _wrong_quotes(path: Path, columns: Sequence[str]) -> InputErrors | None:
         for name, rows in _bad_quotes(frame).items():
             count += len(rows)
             for row in rows[: KEPT_PROBLEMS - len(problems[name])]:
-                problems[name].append(InputError(reason, mend=mend, file=path.name, line=first + row, field=name))
+                problems[name].append(InputError(reason, hint=hint, file=path.name, line=first + row, field=name))
         first += len(frame)
     return InputErrors([each for name in columns for each in problems[name]][:KEPT_PROBLEMS], count) if count else None
 
@@ -206,4 +206,4 @@ def _wrong_header(file: str, header: Sequence[str], columns: Sequence[str]) -> I
         reason += f", with unknown {', '.join(name[:64] for name in foreign[:8])}"
     if not missing and not foreign:
         reason += ", columns repeated or in another order"
-    return InputError(reason, mend=f"write the header {expected}", file=file, line=1)
+    return InputError(reason, hint=f"write the header {expected}", file=file, line=1)

@@ -50,7 +50,7 @@ class Status(IntEnum):
         }[self]
 
     @property
-    def mend(self) -> str:
+    def hint(self) -> str:
         """What to do about it."""
         return {
             Status.OK: "",

@@ -28,7 +28,7 @@ from crossmargin.loading.problems import LineProblems, OnBad
 from crossmargin.loading.table import find_optional, find_table
 from crossmargin.loading.yaml import Document, fit, load_model, read_yaml
 from crossmargin.market.crowding import Crowding
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
@@ -79,9 +79,9 @@ class Parameters:
     widening: Mapping[str, Decimal] | None = None
 
     @property
-    def setting(self) -> Setting:
+    def environment(self) -> MarketEnvironment:
         """What the model reads."""
-        return Setting(self.catalogue, self.market, self.history, self.crowding, self.widening)
+        return MarketEnvironment(self.catalogue, self.market, self.history, self.crowding, self.widening)
 
     @property
     def snapshot_id(self) -> str:
@@ -114,15 +114,22 @@ def load_parameters(path: Path) -> Parameters:
     if problems or venue is None or catalogue is None or market is None or model is None or reserves is None:
         raise InputErrors(problems)
     known = catalogue[0]
-    resolution = resolve(Setting(known, market[0], history, crowding and crowding[0]), model[0].oracle)
-    setting = resolution.setting
-    problems += _located(resolution.problems or _check_market(setting, model[0]), market[1])
-    problems += _located(model[0].check(setting), model[1])
+    resolution = resolve(MarketEnvironment(known, market[0], history, crowding and crowding[0]), model[0].oracle)
+    environment = resolution.environment
+    problems += _located(resolution.problems or _check_market(environment, model[0]), market[1])
+    problems += _located(model[0].check(environment), model[1])
     problems += _located(reserves[0].check(known, model[0].value_unit.quantum), reserves[1])
     if problems:
         raise InputErrors(problems)
     return Parameters(
-        venue[0], known, setting.market, model[0], reserves[0], setting.history, setting.crowding, setting.widening
+        venue[0],
+        known,
+        environment.market,
+        model[0],
+        reserves[0],
+        environment.history,
+        environment.crowding,
+        environment.widening,
     )
 
 
@@ -163,7 +170,7 @@ def load_book(path: Path, catalogue: Catalogue, on_bad: OnBad = "refuse") -> Boo
     if (path / BINANCE_FOLDER).is_dir():
         if tables:
             reason = f"a folder {BINANCE_FOLDER} beside {', '.join(tables)}"
-            raise InputErrors([InputError(reason, mend="keep one or the other", file=BINANCE_FOLDER)])
+            raise InputErrors([InputError(reason, hint="keep one or the other", file=BINANCE_FOLDER)])
         return load_binance(binance_files(path / BINANCE_FOLDER), catalogue, on_bad)
     repeated = Repeated(np.zeros(0, dtype=np.int64))
     for _ in range(2):
@@ -179,7 +186,7 @@ def load_book(path: Path, catalogue: Catalogue, on_bad: OnBad = "refuse") -> Boo
             return assemble(accounts, sub_records, cells.layout, problems, on_bad, pending)
         # Cells are compared when all are there; which lines filled them again is found by reading once more.
         del accounts, cells, deposits, sub_records
-    raise InputErrors([InputError("the tables changed while they were read", mend="load them again", file=path.name)])
+    raise InputErrors([InputError("the tables changed while they were read", hint="load them again", file=path.name)])
 
 
 def _gather(
@@ -225,10 +232,10 @@ def _unreadable(path: Path) -> InputErrors | None:
     return InputErrors(problems, count) if problems else None
 
 
-def _check_market(setting: Setting, model: ModelConfig) -> list[InputError]:
+def _check_market(environment: MarketEnvironment, model: ModelConfig) -> list[InputError]:
     """Return what is wrong with the market; if its prices are all there, also with its option prices."""
-    found = setting.market.check(setting.catalogue, model.staleness_limit_seconds)
-    return found or check_option_marks(setting.catalogue, setting.market)
+    found = environment.market.check(environment.catalogue, model.staleness_limit_seconds)
+    return found or check_option_marks(environment.catalogue, environment.market)
 
 
 def _read(path: Path, model: type[Model], problems: list[InputError]) -> tuple[Model, Document] | None:
@@ -248,7 +255,7 @@ def _read_model(path: Path, problems: list[InputError]) -> tuple[ModelConfig, Do
             known = ", ".join(ARCHITECTURES)
             raise InputError(
                 "no model" if word is None else f"not one of {known}",
-                mend=f"write one of these words: {known}",
+                hint=f"write one of these words: {known}",
                 file=document.file,
                 line=document.line("model"),
                 field="model",

@@ -41,8 +41,8 @@ def load_history(path: Path, problems: list[InputError]) -> PriceHistory | None:
 def _read(path: Path, problems: list[InputError]) -> tuple[list[str], list[list[str]], list[int]] | None:
     """Return the names, the cells of every row, and the line of each row."""
 
-    def refuse(reason: str, mend: str, line: int | None = None, field: str = "") -> None:
-        problems.append(InputError(reason, mend=mend, file=path.name, line=line, field=field))
+    def refuse(reason: str, hint: str, line: int | None = None, field: str = "") -> None:
+        problems.append(InputError(reason, hint=hint, file=path.name, line=line, field=field))
 
     if path.stat().st_size > MAX_BYTES:
         refuse(f"larger than {MAX_BYTES} bytes", "keep fewer rows")
@@ -78,11 +78,11 @@ def _problem(file: str, lines: list[int], detail: Any) -> InputError:
     """Return a finding of pydantic with the line and the column it is about; names stand in the first line."""
     where = [part for part in detail["loc"] if part != "[key]"]
     context = detail.get("ctx", {})
-    reason, mend = context.get("reason", detail["msg"]), context.get("mend", "follow the documented format")
+    reason, hint = context.get("reason", detail["msg"]), context.get("hint", "follow the documented format")
     part = str(context.get("field", ""))
     if part.startswith("times["):
         where = ["times", int(part[len("times[") : -1])]
     name = TIME if where[:1] == ["times"] else str(where[1]) if len(where) > 1 else ""
     row = next((step for step in where if isinstance(step, int)), None)
     line = lines[row] if row is not None else 1 if len(where) > 1 else None
-    return InputError(reason, mend=mend, file=file, line=line, field=name)
+    return InputError(reason, hint=hint, file=file, line=line, field=name)

@@ -59,8 +59,8 @@ def _check_schema(schema: pl.Schema, columns: Sequence[str], file: str) -> None:
     for name in columns:
         kind = schema[name]
         if not (kind in (pl.String, pl.Null) or isinstance(kind, pl.Categorical | pl.Enum) or _exact(kind)):
-            mend = "write exact decimals as text, integers or Decimal" if kind.is_float() else "write text"
-            problems.append(InputError(f"column of type {kind}", mend=mend, file=file, field=name))
+            hint = "write exact decimals as text, integers or Decimal" if kind.is_float() else "write text"
+            problems.append(InputError(f"column of type {kind}", hint=hint, file=file, field=name))
     if problems:
         raise InputErrors(problems)
 
@@ -86,5 +86,5 @@ def _check_frame(path: Path) -> None:
         raise _refuse("the Parquet file is cut off", "copy or write it again", path.name)
 
 
-def _refuse(reason: str, mend: str, file: str) -> InputErrors:
-    return InputErrors([InputError(reason, mend=mend, file=file)])
+def _refuse(reason: str, hint: str, file: str) -> InputErrors:
+    return InputErrors([InputError(reason, hint=hint, file=file)])

@@ -54,8 +54,8 @@ class LineProblems:
         """Begin the checks of a section, or of its next batch; sections are begun one after the other."""
         self._next = self._sections.setdefault(section, len(self._found))
 
-    def add(self, lines: Lines, bad: NDArray[np.bool_], field: str, reason: Describe, mend: Describe) -> None:
-        """Record the rows where `bad` is true, as the next check; reason and mend may depend on the row."""
+    def add(self, lines: Lines, bad: NDArray[np.bool_], field: str, reason: Describe, hint: Describe) -> None:
+        """Record the rows where `bad` is true, as the next check; reason and hint may depend on the row."""
         if self._next == len(self._found):
             self._found.append([])
         found = self._found[self._next]
@@ -65,8 +65,8 @@ class LineProblems:
         room = len(rows) if self._kept is None else self._kept - len(found)
         for row in rows[:room].tolist():
             file, line = lines.place(row)
-            why, how = (text if isinstance(text, str) else text(row) for text in (reason, mend))
-            found.append(_Found(lines.account(row), InputError(why, mend=how, file=file, line=line, field=field)))
+            why, how = (text if isinstance(text, str) else text(row) for text in (reason, hint))
+            found.append(_Found(lines.account(row), InputError(why, hint=how, file=file, line=line, field=field)))
 
     def errors(self) -> InputErrors:
         """Return the first problems, in the order of files and lines, and the count of all."""

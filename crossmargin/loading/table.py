@@ -94,8 +94,8 @@ def find_table(folder: Path, name: str, columns: Sequence[str]) -> TableFile:
     """
     found = find_optional(folder, name, columns)
     if found is None:
-        mend = f"add {name}.csv or {name}.parquet"
-        raise InputErrors([InputError("file not found", mend=mend, file=f"{name}.csv")])
+        hint = f"add {name}.csv or {name}.parquet"
+        raise InputErrors([InputError("file not found", hint=hint, file=f"{name}.csv")])
     return found
 
 
@@ -108,5 +108,5 @@ def find_optional(folder: Path, name: str, columns: Sequence[str]) -> TableFile 
     found = [folder / f"{name}{suffix}" for suffix in (".csv", ".parquet") if (folder / f"{name}{suffix}").exists()]
     if len(found) > 1:
         reason = f"both {name}.csv and {name}.parquet"
-        raise InputErrors([InputError(reason, mend="remove one of them", file=f"{name}.csv")])
+        raise InputErrors([InputError(reason, hint="remove one of them", file=f"{name}.csv")])
     return TableFile(found[0], tuple(columns)) if found else None

@@ -55,9 +55,9 @@ class _Builder:
         self.value: Any = None
         self.lines: dict[str, int] = {}
 
-    def refuse(self, line: int, reason: str, mend: str) -> InputError:
+    def refuse(self, line: int, reason: str, hint: str) -> InputError:
         field = dotted(tuple(self._path[1:] + ([self._key] if self._key is not None else [])))
-        return InputError(reason, mend=mend, file=self._file, line=line, field=field)
+        return InputError(reason, hint=hint, file=self._file, line=line, field=field)
 
     def scalar(self, text: str, line: int) -> None:
         if self._stack and isinstance(self._stack[-1], dict) and self._key is None:
@@ -132,9 +132,9 @@ def read_yaml(path: Path) -> Document:
         mark = getattr(error, "problem_mark", None)
         place = None if mark is None else mark.line + 1
         reason = f"not YAML: {getattr(error, 'problem', None) or 'a character that is not allowed'}"
-        raise InputError(reason, mend="correct the syntax at or before this line", file=file, line=place) from None
+        raise InputError(reason, hint="correct the syntax at or before this line", file=file, line=place) from None
     if not isinstance(builder.value, dict):
-        raise InputError("no fields", mend="write the fields of the documented format", file=file, line=1)
+        raise InputError("no fields", hint="write the fields of the documented format", file=file, line=1)
     return Document(file, builder.value, builder.lines)
 
 
@@ -142,7 +142,7 @@ def load_model(path: Path, model: type[Model]) -> tuple[Model, Document]:
     """Return a file as a pydantic model, and the document for the lines of later findings.
 
     Raises:
-        InputErrors: every field that does not fit, each with file, line, field and mend.
+        InputErrors: every field that does not fit, each with file, line, field and hint.
     """
     try:
         document = read_yaml(path)
@@ -175,17 +175,17 @@ def _read_text(path: Path) -> str:
     file = path.name
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(f"larger than {MAX_FILE_BYTES} bytes", mend="split or shorten the file", file=file)
+            raise InputError(f"larger than {MAX_FILE_BYTES} bytes", hint="split or shorten the file", file=file)
         data = path.read_bytes()
     except FileNotFoundError:
-        raise InputError("file not found", mend=f"add {file} to the book folder", file=file) from None
+        raise InputError("file not found", hint=f"add {file} to the book folder", file=file) from None
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", mend="check the path and its rights", file=file) from None
+        raise InputError(f"cannot be read: {error.strerror}", hint="check the path and its rights", file=file) from None
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InputError("not UTF-8", mend="save the file as UTF-8", file=file, line=line) from None
+        raise InputError("not UTF-8", hint="save the file as UTF-8", file=file, line=line) from None
 
 
 def _problem(detail: Any, document: Document) -> InputError:
@@ -194,13 +194,13 @@ def _problem(detail: Any, document: Document) -> InputError:
     field = dotted(path)
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "missing":
-        reason, mend = "missing", f"add {path[-1]}"
+        reason, hint = "missing", f"add {path[-1]}"
     elif kind == "extra_forbidden":
-        reason, mend = "unknown field", "remove it or correct its spelling"
+        reason, hint = "unknown field", "remove it or correct its spelling"
     elif kind == "crossmargin":
-        reason, mend = context["reason"], context["mend"]
+        reason, hint = context["reason"], context["hint"]
         part = context["field"]
         field += f".{part}" if field and part and not part.startswith("[") else part
     else:
-        reason, mend = detail["msg"], "follow the documented format"
-    return InputError(reason, mend=mend, file=document.file, line=document.line(field), field=field)
+        reason, hint = detail["msg"], "follow the documented format"
+    return InputError(reason, hint=hint, file=document.file, line=document.line(field), field=field)

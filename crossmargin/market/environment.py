@@ -1,4 +1,4 @@
-"""The setting of a margin model: everything public that it reads besides its own parameters."""
+"""The environment of a margin model: everything public that it reads besides its own parameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,11 +10,11 @@ from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Scenario
 
-__all__ = ["Setting"]
+__all__ = ["MarketEnvironment"]
 
 
 @dataclass(frozen=True)
-class Setting:
+class MarketEnvironment:
     """Catalogue and market, and where a model asks for them, price history and opened totals of the book.
 
     widening: what the oracle rule adds to price ranges, by name; None before it was applied. is_moved: whether prices
@@ -28,10 +28,10 @@ class Setting:
     widening: Mapping[str, Decimal] | None = None
     is_moved: bool = False
 
-    def moved(self, scenario: Scenario) -> "Setting":
-        """Return the setting with the market moved by a scenario."""
+    def moved(self, scenario: Scenario) -> "MarketEnvironment":
+        """Return the environment with the market moved by a scenario."""
         return self.at(self.market.moved(self.catalogue, scenario))
 
-    def at(self, market: Market) -> "Setting":
-        """Return the setting with the market of a what-if."""
+    def at(self, market: Market) -> "MarketEnvironment":
+        """Return the environment with the market of a what-if."""
         return replace(self, market=market, is_moved=True)

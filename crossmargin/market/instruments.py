@@ -168,7 +168,7 @@ class Instrument(Frozen):
         try:
             said = parse_name(self.name)
         except InputError as error:
-            raise refuse(error.reason, error.mend, "name") from None
+            raise refuse(error.reason, error.hint, "name") from None
         if said is None:
             return
         stated = {
@@ -257,8 +257,8 @@ class Catalogue(Frozen):
                     f"assets[{number}].of",
                 )
             if asset.chain not in chains:
-                mend = "add it to chains, or correct the chain"
-                raise refuse(f"{asset.chain} is not a stated chain", mend, f"assets[{number}].chain")
+                hint = "add it to chains, or correct the chain"
+                raise refuse(f"{asset.chain} is not a stated chain", hint, f"assets[{number}].chain")
             if (asset.of, asset.chain) in held:
                 reason = f"{asset.name} and {held[asset.of, asset.chain]} are both {asset.of} on {asset.chain}"
                 raise refuse(reason, "keep one of them", f"assets[{number}].chain")

@@ -73,5 +73,5 @@ def _expiry(name: str, part: dict[str, str | None]) -> date | None:
         if day is not None and month is not None and year is not None:
             return date(2000 + int(year), _MONTHS.index(month) + 1, int(day))
     except ValueError:
-        raise InputError(f"the name {name} has a day that does not exist", mend="correct the date") from None
+        raise InputError(f"the name {name} has a day that does not exist", hint="correct the date") from None
     return None

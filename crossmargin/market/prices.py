@@ -203,7 +203,7 @@ class Market(Frozen):
         return [
             InputError(
                 f"{name} is not {what}",
-                mend="remove it, or add it to the instruments file",
+                hint="remove it, or add it to the instruments file",
                 field=f"{section}.{name}",
             )
             for section, quotes, known, what in sections
@@ -220,12 +220,12 @@ class Market(Frozen):
                 field = f"{section}.{name}.time"
                 if age > limit:
                     reason = f"{name} is stale: {age:.0f} s older than as_of, the limit is {limit} s"
-                    mend = "take the price again, or raise staleness_limit_seconds"
-                    problems.append(InputError(reason, mend=mend, field=field))
+                    hint = "take the price again, or raise staleness_limit_seconds"
+                    problems.append(InputError(reason, hint=hint, field=field))
                 elif age < 0:
                     reason = f"{name} is dated {-age:.0f} s after as_of"
-                    mend = "take a price from as_of or before, or correct the time"
-                    problems.append(InputError(reason, mend=mend, field=field))
+                    hint = "take a price from as_of or before, or correct the time"
+                    problems.append(InputError(reason, hint=hint, field=field))
         return problems
 
 
@@ -238,4 +238,4 @@ def _moved(price: Decimal, moves: Mapping[str, Fraction], name: str) -> Decimal:
 
 
 def _missing(what: str, field: str) -> InputError:
-    return InputError(f"no {what}", mend=f"add {field}", field=field)
+    return InputError(f"no {what}", hint=f"add {field}", field=field)

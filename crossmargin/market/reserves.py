@@ -23,13 +23,13 @@ class Reserves(Frozen):
         for asset in catalogue.assets:
             if asset.name not in self.assets:
                 reason = f"no reserves stated for {asset.name}"
-                problems.append(InputError(reason, mend='state them; "0" if there are none', field="assets"))
+                problems.append(InputError(reason, hint='state them; "0" if there are none', field="assets"))
         known = {asset.name: asset.unit for asset in catalogue.assets}
         for name, amount in self.assets.items():
             field = f"assets.{name}"
             if name not in known:
-                mend = "remove it, or add it to the instruments file"
-                problems.append(InputError(f"{name} is not an asset", mend=mend, field=field))
+                hint = "remove it, or add it to the instruments file"
+                problems.append(InputError(f"{name} is not an asset", hint=hint, field=field))
                 continue
             try:
                 to_units(amount, known[name], f"the unit of {name}")

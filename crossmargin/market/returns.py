@@ -91,8 +91,8 @@ def check_history(
     field: the parameter of the model that asks for the history.
     """
 
-    def problem(reason: str, mend: str) -> InputError:
-        return InputError(reason, mend=mend, field=field)
+    def problem(reason: str, hint: str) -> InputError:
+        return InputError(reason, hint=hint, field=field)
 
     if history is None:
         return [

@@ -116,8 +116,8 @@ def check_option_marks(catalogue: Catalogue, market: Market) -> list[InputError]
         stated = float(market.options[item.name].mark_price or Decimal(0))
         if abs(stated - price) > MARK_TOLERANCE[0] * stated + MARK_TOLERANCE[1] * forward:
             reason = f"{item.name}: mark_price {stated:.6g} USD, Black-76 at the stated iv gives {price:.6g} USD"
-            mend = "correct iv, forward or mark_price (USD per unit of the underlying)"
-            problems.append(InputError(reason, mend=mend, field=f"options.{item.name}.mark_price"))
+            hint = "correct iv, forward or mark_price (USD per unit of the underlying)"
+            problems.append(InputError(reason, hint=hint, field=f"options.{item.name}.mark_price"))
     return problems
 
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Flag, Frozen, Listed, Name, WholeNumber, between, refuse
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.models.collateral import CollateralRule, MismatchRule, check_collateral
 from crossmargin.models.depeg import DepegScenarios, check_depeg
 from crossmargin.models.oracle import OracleRule
@@ -129,19 +129,19 @@ class ModelConfig(Frozen):
             if each.name == name:
                 return each
         known = ", ".join(each.name for each in self.statements)
-        raise InputError(f"no statement is called {name}", file="model.yaml", field="statements", mend=f"use {known}")
+        raise InputError(f"no statement is called {name}", file="model.yaml", field="statements", hint=f"use {known}")
 
-    def check(self, setting: Setting) -> list[InputError]:
-        """Return what does not fit the setting: missing or foreign names; the field is stated, the file is not."""
+    def check(self, environment: MarketEnvironment) -> list[InputError]:
+        """Return what does not fit the environment: missing or foreign names; the field is stated, the file is not."""
         problems = [
-            *check_collateral(setting.catalogue, self.collateral, self.mismatch),
-            *check_depeg(setting.catalogue, self.depeg or ()),
+            *check_collateral(environment.catalogue, self.collateral, self.mismatch),
+            *check_depeg(environment.catalogue, self.depeg or ()),
         ]
         if self.oracle is not None and self.oracle.widens and not self.WIDENS:
             problems.append(
                 InputError(
                     f"{self.title} has no scan ranges that could be widened",
-                    mend='write dislocated: refuse and confidence_multiple: "0"',
+                    hint='write dislocated: refuse and confidence_multiple: "0"',
                     field="oracle",
                 )
             )

@@ -98,8 +98,8 @@ def _check_tiers(tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
                 f"{name} is discontinuous: with amount {format_decimal(tier.amount)} the requirement jumps by "
                 f"{format_decimal(continuous - tier.amount)} at {format_decimal(tier.start)}"
             )
-            mend = f'write amount: "{format_decimal(continuous)}", or correct from and the rates'
-            raise refuse(reason, mend, f"[{number}].amount")
+            hint = f'write amount: "{format_decimal(continuous)}", or correct from and the rates'
+            raise refuse(reason, hint, f"[{number}].amount")
     return tiers
 
 
@@ -207,7 +207,7 @@ def _check_fineness(terms: Terms, name: str, values: Floats) -> None:
             f"rounding to the quantum changes the margin of one lot of {name} by more than one part in {RESOLUTION}",
             file="model.yaml",
             field="value_unit.quantum",
-            mend="choose a finer quantum, or a coarser lot in instruments.yaml",
+            hint="choose a finer quantum, or a coarser lot in instruments.yaml",
         )
 
 

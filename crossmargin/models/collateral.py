@@ -79,8 +79,8 @@ class CollateralRule(Frozen):
         tiers = self.tiers or ()
         for number, (tier, following) in enumerate(pairwise(tiers)):
             if tier.up_to is None:
-                mend = "write the amount up to which this tier reaches"
-                raise refuse("a tier without an end before another one", mend, f"tiers[{number}].up_to")
+                hint = "write the amount up to which this tier reaches"
+                raise refuse("a tier without an end before another one", hint, f"tiers[{number}].up_to")
             if following.up_to is not None and following.up_to <= tier.up_to:
                 reason = f"tier {number + 2} ends at {following.up_to:f}, tier {number + 1} at {tier.up_to:f}"
                 raise refuse(reason, "write tiers with increasing amounts", f"tiers[{number + 1}].up_to")
@@ -92,8 +92,8 @@ class CollateralRule(Frozen):
                     f"tiers[{number + 1}].weight",
                 )
         if tiers and tiers[-1].up_to is not None:
-            mend = "remove up_to of the last tier, and write cap if no more than that counts"
-            raise refuse("the last tier ends", mend, f"tiers[{len(tiers) - 1}].up_to")
+            hint = "remove up_to of the last tier, and write cap if no more than that counts"
+            raise refuse("the last tier ends", hint, f"tiers[{len(tiers) - 1}].up_to")
         if self.cap is not None and len(tiers) > 1 and self.cap <= (tiers[-2].up_to or 0):
             raise refuse(
                 f"the cap {self.cap:f} is not above the beginning of the last tier, {tiers[-2].up_to:f}",
@@ -169,8 +169,8 @@ def foreign_asset(catalogue: Catalogue, name: str, field: str) -> InputError:
     """Return the problem that a rule names what is no asset, or an asset on a chain, which follows its asset."""
     held = next((asset.of for asset in catalogue.assets if asset.name == name), None)
     if held is None:
-        return InputError(f"{name} is not an asset", mend="remove it or correct the name", field=field)
-    return InputError(f"{name} is held on a chain", mend=f"write {held}, which it follows", field=field)
+        return InputError(f"{name} is not an asset", hint="remove it or correct the name", field=field)
+    return InputError(f"{name} is held on a chain", hint=f"write {held}, which it follows", field=field)
 
 
 def equity(

@@ -52,7 +52,7 @@ from pydantic import AfterValidator, Field, model_validator
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Name, Positive, WholeNumber, between, refuse
 from crossmargin.market.crowding import Crowding
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.exposures import exposures
 from crossmargin.market.scenarios import ScanRange
 from crossmargin.models.terms import Terms
@@ -183,7 +183,7 @@ class ContagionRule(Frozen):
             raise InputError(
                 f"{name}: a price range of {scan.price_range:f} with a buffer of {float(buffer):.4f} becomes "
                 f"{width:f}, which reaches a price of zero",
-                mend="lower contagion.maximum or the price range",
+                hint="lower contagion.maximum or the price range",
                 file="model.yaml",
                 field="contagion.maximum",
             )
@@ -216,12 +216,12 @@ class ContagionRule(Frozen):
             result.append(terms.abbreviate(f"crowding charge {name}", meaning, PositivePart(Max(beyond))))
         return result
 
-    def check(self, setting: Setting) -> list[InputError]:
-        """Return what is missing or foreign for the catalogue and the totals of a setting."""
-        underlyings = setting.catalogue.underlyings
+    def check(self, environment: MarketEnvironment) -> list[InputError]:
+        """Return what is missing or foreign for the catalogue and the totals of an environment."""
+        underlyings = environment.catalogue.underlyings
         problems = [
             InputError(
-                f"no threshold for {name}", mend=f"add contagion.thresholds.{name}", field="contagion.thresholds"
+                f"no threshold for {name}", hint=f"add contagion.thresholds.{name}", field="contagion.thresholds"
             )
             for name in underlyings
             if name not in self.thresholds
@@ -230,33 +230,33 @@ class ContagionRule(Frozen):
         named |= {f"spill_over.{name}": name for name in self.spill_over}
         named |= {f"spill_over.{name}.{other}": other for name, each in self.spill_over.items() for other in each}
         problems += [
-            InputError(f"{name} is not an underlying", mend="remove it", field=f"contagion.{field}")
+            InputError(f"{name} is not an underlying", hint="remove it", field=f"contagion.{field}")
             for field, name in named.items()
             if name not in underlyings
         ]
-        return problems if not self.maximum else [*problems, *self._check_totals(setting)]
+        return problems if not self.maximum else [*problems, *self._check_totals(environment)]
 
-    def _check_totals(self, setting: Setting) -> list[InputError]:
-        crowding = setting.crowding
+    def _check_totals(self, environment: MarketEnvironment) -> list[InputError]:
+        crowding = environment.crowding
         if crowding is None:
             return []
-        underlyings = setting.catalogue.underlyings
+        underlyings = environment.catalogue.underlyings
         problems = [
-            InputError(f"no totals of {name} in crowding.yaml", mend="open a crowding statement", field="contagion")
+            InputError(f"no totals of {name} in crowding.yaml", hint="open a crowding statement", field="contagion")
             for name in underlyings
             if name not in crowding.exposures
         ]
         problems += [
-            InputError(f"totals of {name}, which is not an underlying", mend="remove them", field="contagion")
+            InputError(f"totals of {name}, which is not an underlying", hint="remove them", field="contagion")
             for name in crowding.exposures
             if name not in underlyings
         ]
-        age = setting.market.as_of - crowding.as_of
+        age = environment.market.as_of - crowding.as_of
         if age < timedelta(0):
             reason = f"the totals are dated {-age.total_seconds():.0f} s after as_of"
-            problems.append(InputError(reason, mend="take those of an earlier statement", field="contagion"))
+            problems.append(InputError(reason, hint="take those of an earlier statement", field="contagion"))
         elif age > timedelta(days=self.maximum_age_days):
             reason = f"the totals are {age / timedelta(days=1):.1f} days old, the limit is {self.maximum_age_days}"
-            mend = "take those of a later statement, or raise maximum_age_days"
-            problems.append(InputError(reason, mend=mend, field="contagion.maximum_age_days"))
+            hint = "take those of a later statement, or raise maximum_age_days"
+            problems.append(InputError(reason, hint=hint, field="contagion.maximum_age_days"))
         return problems

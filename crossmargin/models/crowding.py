@@ -45,7 +45,7 @@ def open_exposures(terms: Terms, thresholds: Mapping[str, Decimal]) -> None:
                 f"the crowding statement needs a threshold for {name}",
                 file="model.yaml",
                 field="contagion.thresholds",
-                mend=f"add contagion.thresholds.{name}, the USD of net exposure beyond which an account is large",
+                hint=f"add contagion.thresholds.{name}, the USD of net exposure beyond which an account is large",
             )
     value = terms.value("value", "value at mark", unit_values(terms.catalogue, terms.market))
     terms.abbreviate(BOOK_VALUE, "value at mark, before haircuts", value)

@@ -41,7 +41,7 @@ class DeltaModel(ScanModel):
     def requirement(self, terms: Terms) -> Expression:
         """Return the sum of delta, gamma and vega risks; what no column is exposed to is left out."""
         parts: list[Expression] = []
-        for name, scan in self.ranges(terms.setting).items():
+        for name, scan in self.ranges(terms.environment).items():
             found = exposures(terms.catalogue, terms.market, name)
             shock = float(scan.price_range)
             delta = terms.charge(f"delta {name}", f"{name} price move of {scan.price_range:f}", shock * found.delta)

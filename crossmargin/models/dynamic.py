@@ -36,7 +36,7 @@ from pydantic import AfterValidator, Field
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Flag, Frozen, Positive, WholeNumber, between
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.returns import check_history, ewma_volatility, log_returns
 from crossmargin.market.scenarios import ScanRange
@@ -128,17 +128,17 @@ class DynamicRule(Frozen):
                 raise InputError(
                     f"{name}: a price range of {width:f} (daily volatility {volatility.buffered:.4f} times multiplier "
                     f"{self.multiplier:f} over {self.horizon_days:f} days) reaches a price of zero",
-                    mend="lower dynamic.multiplier or dynamic.horizon_days",
+                    hint="lower dynamic.multiplier or dynamic.horizon_days",
                     file="model.yaml",
                     field="dynamic.multiplier",
                 )
             result[name] = each.model_copy(update={"price_range": width})
         return result
 
-    def check(self, scan: Mapping[str, ScanRange], setting: Setting) -> list[InputError]:
-        """Return what the history of a setting lacks."""
-        as_of = setting.market.as_of
-        return check_history(setting.history, tuple(scan), self.minimum_days + 1, as_of, "dynamic.minimum_days")
+    def check(self, scan: Mapping[str, ScanRange], environment: MarketEnvironment) -> list[InputError]:
+        """Return what the history of an environment lacks."""
+        as_of = environment.market.as_of
+        return check_history(environment.history, tuple(scan), self.minimum_days + 1, as_of, "dynamic.minimum_days")
 
 
 def round_up(value: float, decimals: int) -> Decimal:

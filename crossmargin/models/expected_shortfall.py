@@ -33,7 +33,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Instant, Listed, Name, WholeNumber, between, refuse
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.instruments import Kind
 from crossmargin.market.returns import check_history, exact_move, filtered_moves, moves, rows_between
@@ -135,12 +135,12 @@ class ExpectedShortfallModel(ModelConfig):
             )
         return self
 
-    def check(self, setting: Setting) -> list[InputError]:
+    def check(self, environment: MarketEnvironment) -> list[InputError]:
         """Return what history and catalogue lack for this model."""
-        problems = super().check(setting)
-        catalogue, as_of = setting.catalogue, setting.market.as_of
+        problems = super().check(environment)
+        catalogue, as_of = environment.catalogue, environment.market.as_of
         problems += [
-            InputError(f"{name} is not an underlying", mend="remove it", field=f"volatility_beta.{name}")
+            InputError(f"{name} is not an underlying", hint="remove it", field=f"volatility_beta.{name}")
             for name in self.volatility_beta
             if name not in catalogue.underlyings
         ]
@@ -148,40 +148,40 @@ class ExpectedShortfallModel(ModelConfig):
         for number, name in enumerate(self.still):
             field = f"still[{number}]"
             if name in catalogue.underlyings:
-                problems.append(InputError(f"{name} is an underlying, which moves", mend="remove it", field=field))
+                problems.append(InputError(f"{name} is an underlying, which moves", hint="remove it", field=field))
             elif name not in others:
                 problems.append(foreign_asset(catalogue, name, field))
-        if setting.history is not None:
+        if environment.history is not None:
             problems += [
                 InputError(
                     f"history.csv has no prices of {name}, and nothing says that it stands still",
-                    mend=f"add a column {name} to history.csv, or {name} to still",
+                    hint=f"add a column {name} to history.csv, or {name} to still",
                     field="still",
                 )
-                for name in setting.history.missing(others)
+                for name in environment.history.missing(others)
                 if name not in self.still
             ]
         rows = self.observations + self.horizon_days
         names = catalogue.underlyings
-        if setting.history is None:
+        if environment.history is None:
             names += tuple(name for name in others if name not in self.still)
-        problems += check_history(setting.history, names, rows, as_of, "observations")
-        if problems or setting.history is None:
+        problems += check_history(environment.history, names, rows, as_of, "observations")
+        if problems or environment.history is None:
             return problems
         if self.stressed is not None:
-            problems += self._check_window(setting.history.until(as_of), self.stressed)
-        return problems or self._check_moves(setting) or self._check_resolution(setting)
+            problems += self._check_window(environment.history.until(as_of), self.stressed)
+        return problems or self._check_moves(environment) or self._check_resolution(environment)
 
     def requirement(self, terms: Terms) -> Expression:
         """Return the weighted sum of the expected shortfalls, joint or by underlying."""
         parts: list[Expression] = []
-        for part in self._parts(terms.setting):
+        for part in self._parts(terms.environment):
             if self.netting == "joint":
                 tail = self._tail(terms, part, part.pnl, part.scenarios)
                 parts.append(terms.abbreviate(part.word, _meaning(part), tail))
                 continue
             alone: list[Expression] = []
-            for name in self._names(terms.setting):
+            for name in self._names(terms.environment):
                 tail = self._tail(terms, part, f"{part.pnl} {name}", [each.only(name) for each in part.scenarios])
                 meaning = f"{_meaning(part)}, {name} alone"
                 alone.append(terms.abbreviate(f"{part.word} {name}", meaning, PositivePart(tail)))
@@ -199,15 +199,15 @@ class ExpectedShortfallModel(ModelConfig):
         ]
         return SumLargest(part.count, tuple(Scale(-1, pnl) for pnl in pnls))
 
-    def _parts(self, setting: Setting) -> list[_Part]:
-        """Return the expected shortfalls of a setting that has passed `check`."""
-        history = _history(setting)
+    def _parts(self, environment: MarketEnvironment) -> list[_Part]:
+        """Return the expected shortfalls of an environment that has passed `check`."""
+        history = _history(environment)
         decay = self.filter_decay
         by_name = {
             name: moves(history, name, self.horizon_days)
             if decay is None
             else filtered_moves(history, name, self.horizon_days, float(decay))
-            for name in self._names(setting)
+            for name in self._names(environment)
         }
         rows = range(len(history) - self.observations, len(history))
         weight = Fraction(0) if self.stressed is None else Fraction(self.stressed.weight)
@@ -222,19 +222,19 @@ class ExpectedShortfallModel(ModelConfig):
         ]
         if self.stressed is not None:
             rows = self._window(history, self.stressed)
-            plain = {name: moves(history, name, self.horizon_days) for name in self._names(setting)}
+            plain = {name: moves(history, name, self.horizon_days) for name in self._names(environment)}
             scenarios = self._scenarios(history, rows, plain)
             parts.append(
                 _Part("stressed shortfall", "stressed pnl", scenarios, _count(self.stressed.tail, rows), weight)
             )
         return [part for part in parts if part.weight]
 
-    def _names(self, setting: Setting) -> tuple[str, ...]:
+    def _names(self, environment: MarketEnvironment) -> tuple[str, ...]:
         """Return what moves: the underlyings, and the other assets that have prices and are not still."""
-        known = () if setting.history is None else setting.history.prices
-        others = [asset.name for asset in setting.catalogue.whole_assets if asset.name in known]
+        known = () if environment.history is None else environment.history.prices
+        others = [asset.name for asset in environment.catalogue.whole_assets if asset.name in known]
         return tuple(
-            name for name in dict.fromkeys((*setting.catalogue.underlyings, *others)) if name not in self.still
+            name for name in dict.fromkeys((*environment.catalogue.underlyings, *others)) if name not in self.still
         )
 
     def _scenarios(self, history: PriceHistory, rows: range, by_name: Mapping[str, np.ndarray]) -> tuple[Scenario, ...]:
@@ -261,34 +261,34 @@ class ExpectedShortfallModel(ModelConfig):
         if count == 0:
             reason = "history.csv has no moves that end in the stressed window"
             first, last = history.times[self.horizon_days], history.times[-1]
-            mend = f"choose a window from {first:%Y-%m-%d} to {last:%Y-%m-%d}, or add rows"
-            return [InputError(reason, mend=mend, field="stressed.from")]
+            hint = f"choose a window from {first:%Y-%m-%d} to {last:%Y-%m-%d}, or add rows"
+            return [InputError(reason, hint=hint, field="stressed.from")]
         if (stressed.tail * count) % 1:
             reason = (
                 f"{format_decimal(stressed.tail)} of the {count} moves that end in the window is not a whole number"
             )
-            mend = _whole_tail(stressed.tail, count, "a window with as many moves as ")
-            return [InputError(reason, mend=mend, field="stressed.tail")]
+            hint = _whole_tail(stressed.tail, count, "a window with as many moves as ")
+            return [InputError(reason, hint=hint, field="stressed.tail")]
         return []
 
-    def _check_moves(self, setting: Setting) -> list[InputError]:
-        for part in self._parts(setting):
+    def _check_moves(self, environment: MarketEnvironment) -> list[InputError]:
+        for part in self._parts(environment):
             for scenario in part.scenarios:
                 for name, move in scenario.price_moves.items():
                     if not MOVES[0] <= move <= MOVES[1]:
                         reason = f"{name} moves by {float(move):+.2%} in the {scenario.label}"
-                        mend = "correct the prices in history.csv, or choose a filter_decay nearer to 1 or none"
-                        return [InputError(reason, mend=mend, field="filter_decay")]
+                        hint = "correct the prices in history.csv, or choose a filter_decay nearer to 1 or none"
+                        return [InputError(reason, hint=hint, field="filter_decay")]
         return []
 
-    def _check_resolution(self, setting: Setting) -> list[InputError]:
+    def _check_resolution(self, environment: MarketEnvironment) -> list[InputError]:
         """Refuse a quantum that k roundings of half a quantum are too coarse for; options may be worth nothing."""
-        counts = sum(part.count for part in self._parts(setting))
-        catalogue = setting.catalogue
-        quanta = np.abs(unit_values(catalogue, setting.market)) / float(self.value_unit.quantum)
+        counts = sum(part.count for part in self._parts(environment))
+        catalogue = environment.catalogue
+        quanta = np.abs(unit_values(catalogue, environment.market)) / float(self.value_unit.quantum)
         priced = {asset.name: asset.priced_as for asset in catalogue.assets}
         settled = [priced.get(name, "") for name in catalogue.settlement_of_columns()]
-        names = self._names(setting)
+        names = self._names(environment)
         for number, column in enumerate(catalogue.layout().columns):
             if column.kind is ColumnKind.ACCOUNT or settled[number] not in names:
                 continue
@@ -299,15 +299,15 @@ class ExpectedShortfallModel(ModelConfig):
                     f"rounding the {counts} losses that count may change the charge for one unit of {column.key} "
                     f"({column.unit}) by more than one part in {RESOLUTION} of its value"
                 )
-                mend = "choose a finer quantum or a shorter tail, or hold the asset still if it is a stablecoin"
-                return [InputError(reason, mend=mend, field="value_unit.quantum")]
+                hint = "choose a finer quantum or a shorter tail, or hold the asset still if it is a stablecoin"
+                return [InputError(reason, hint=hint, field="value_unit.quantum")]
         return []
 
 
-def _history(setting: Setting) -> PriceHistory:
-    if setting.history is None:
-        raise InputError("the model needs a price history", file="history.csv", mend="add history.csv")
-    return setting.history.until(setting.market.as_of)
+def _history(environment: MarketEnvironment) -> PriceHistory:
+    if environment.history is None:
+        raise InputError("the model needs a price history", file="history.csv", hint="add history.csv")
+    return environment.history.until(environment.market.as_of)
 
 
 def _count(tail: Decimal, rows: range) -> int:
@@ -320,7 +320,7 @@ def _meaning(part: _Part) -> str:
 
 
 def _whole_tail(tail: Decimal, count: int, what: str) -> str:
-    """Return the mend for a tail that does not fit a number of observations."""
+    """Return the hint for a tail that does not fit a number of observations."""
     step = Fraction(tail).denominator
     nearest = [number for number in (count // step * step, -(-count // step) * step) if number]
     return f"write {what}{' or '.join(str(number) for number in dict.fromkeys(nearest))}, or another tail"

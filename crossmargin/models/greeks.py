@@ -38,14 +38,14 @@ class GreeksModel(GridModel):
 
     def requirement(self, terms: Terms) -> Expression:
         """Return the worst loss at the points, of all underlyings together or of each alone."""
-        names = tuple(self.ranges(terms.setting))
+        names = tuple(self.ranges(terms.environment))
         found = {name: exposures(terms.catalogue, terms.market, name) for name in names}
         groups = [(f" {name}", (name,)) for name in names] if self.netting == "by_underlying" else [("", names)]
         parts: list[Expression] = []
         for of, members in groups:
             inside = {name: found[name] for name in members}
             pnls = []
-            for each in self.points(terms.setting):
+            for each in self.points(terms.environment):
                 point = each if len(members) == len(names) else each.only(members[0])
                 name = f"pnl{of} {point.number}"
                 pnls.append(terms.charge(name, point.label, quadratic_pnl(inside, point), float(point.dampener)))

@@ -19,7 +19,7 @@ from typing import Annotated
 from pydantic import model_validator
 
 from crossmargin.fields import Listed, refuse
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.scenarios import (
     Extreme,
     Grid,
@@ -75,9 +75,9 @@ class GridModel(ScanModel):
         down = [-tail.multiple for tail in self.tails or () if tail.multiple is not None]
         return max([Decimal(1), *down, *([] if self.extreme is None else [self.extreme.multiple])])
 
-    def points(self, setting: Setting) -> tuple[Scenario, ...]:
-        """Return the scenarios with the ranges that hold in a setting, numbered from 1."""
-        ranges = self.ranges(setting)
+    def points(self, environment: MarketEnvironment) -> tuple[Scenario, ...]:
+        """Return the scenarios with the ranges that hold in an environment, numbered from 1."""
+        ranges = self.ranges(environment)
         if self.grid is None and self.extreme is not None:
             found = span_grid(ranges, self.extreme)
         else:

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Name, Positive, between, refuse
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Contract, Instrument, Kind
 from crossmargin.models.terms import Terms, added
 from crossmargin_circuits.expression import Abs, Expression, Linear, Max, PositivePart, Scale
@@ -41,7 +41,7 @@ class Minimums(Frozen):
             raise refuse("no minimum", "add short_option or contract, or remove the section")
         return self
 
-    def check(self, setting: Setting) -> list[InputError]:
+    def check(self, environment: MarketEnvironment) -> list[InputError]:
         """Return the names that are no underlying; the field is stated."""
         sections: tuple[tuple[str, Mapping[str, object]], ...] = (
             ("short_option", self.short_option or {}),
@@ -49,11 +49,11 @@ class Minimums(Frozen):
         )
         return [
             InputError(
-                f"{name} is not an underlying", mend="remove it or correct the name", field=f"minimums.{section}.{name}"
+                f"{name} is not an underlying", hint="remove it or correct the name", field=f"minimums.{section}.{name}"
             )
             for section, charges in sections
             for name in charges
-            if name not in setting.catalogue.underlyings
+            if name not in environment.catalogue.underlyings
         ]
 
 

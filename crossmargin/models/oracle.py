@@ -37,7 +37,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, WholeNumber, between, refuse
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue, Contract, Kind
 from crossmargin.market.prices import Feed, Feeds, IndexPrice, Market
 from crossmargin.market.scenarios import ScanRange
@@ -101,9 +101,9 @@ class ResolvedPrice:
 
 @dataclass(frozen=True)
 class Resolution:
-    """A setting with plain index prices and widenings, how they came about, and why it is refused, if it is."""
+    """An environment with plain index prices and widenings, how they came about, and why it is refused, if it is."""
 
-    setting: Setting
+    environment: MarketEnvironment
     prices: tuple[ResolvedPrice, ...]
     problems: tuple[InputError, ...]
 
@@ -124,25 +124,25 @@ class Resolution:
         }
 
 
-def resolve(setting: Setting, rule: OracleRule | None) -> Resolution:
-    """Return the setting with the index prices of its feeds and the widening of ranges.
+def resolve(environment: MarketEnvironment, rule: OracleRule | None) -> Resolution:
+    """Return the environment with the index prices of its feeds and the widening of ranges.
 
-    A setting that was moved after it had been resolved stays as it is; any other is resolved by this rule, whichever
-    one it was resolved by before.
+    An environment that was moved after it had been resolved stays as it is; any other is resolved by this rule,
+    whichever one it was resolved by before.
     """
-    market, catalogue = setting.market, setting.catalogue
+    market, catalogue = environment.market, environment.catalogue
     feeds = market.feeds or {}
     if rule is None:
         problems = [
             InputError(
-                "feeds without a rule", mend="add oracle to model.yaml, or state the price", field=f"feeds.{name}"
+                "feeds without a rule", hint="add oracle to model.yaml, or state the price", field=f"feeds.{name}"
             )
             for name in feeds
             if name not in market.index
         ]
-        return Resolution(setting, (), tuple(problems))
-    if setting.is_moved and setting.widening is not None:
-        return Resolution(setting, (), ())
+        return Resolution(environment, (), tuple(problems))
+    if environment.is_moved and environment.widening is not None:
+        return Resolution(environment, (), ())
     found: dict[str, ResolvedPrice] = {}
     problems = []
     for name in (*catalogue.priced, *(name for name in feeds if name not in catalogue.priced)):
@@ -162,20 +162,20 @@ def resolve(setting: Setting, rule: OracleRule | None) -> Resolution:
         problems += refused
     index = {**market.index, **{each.name: _index_price(each) for each in prices if each.used}}
     widening = {each.name: each.widening for each in prices if each.widening}
-    done = replace(setting, market=market.model_copy(update={"index": index}), widening=widening)
+    done = replace(environment, market=market.model_copy(update={"index": index}), widening=widening)
     return Resolution(done, tuple(prices), tuple(problems))
 
 
-def resolved(setting: Setting, rule: OracleRule | None) -> Setting:
-    """Return the setting resolved, as every computation that moves the market afterwards needs it.
+def resolved(environment: MarketEnvironment, rule: OracleRule | None) -> MarketEnvironment:
+    """Return the environment resolved, as every computation that moves the market afterwards needs it.
 
     Raises:
         InputError: the first reason for which it is refused.
     """
-    resolution = resolve(setting, rule)
+    resolution = resolve(environment, rule)
     for problem in resolution.problems:
         raise problem
-    return resolution.setting
+    return resolution.environment
 
 
 def widened(
@@ -194,7 +194,7 @@ def widened(
         if width >= 1:
             raise InputError(
                 f"{name}: a price range of {width:f}, {added:f} of it by the oracle rule, reaches a price of zero",
-                mend="lower maximum_widening, or the published range",
+                hint="lower maximum_widening, or the published range",
                 file="model.yaml",
                 field="oracle.maximum_widening",
             )
@@ -231,7 +231,7 @@ def _median_price(name: str, feeds: Feeds, market: Market, rule: OracleRule) -> 
                 used.append(feed)
     if not used:
         reason = f"no feed of {name} can be used: {_listed_drops(dropped)}"
-        return InputError(reason, mend="take the prices again, or state the index price", field=f"feeds.{name}")
+        return InputError(reason, hint="take the prices again, or state the index price", field=f"feeds.{name}")
     price = _decimal(_median([Fraction(feed.price) for feed in used]))
     confidence = _median([Fraction(feed.confidence) / Fraction(feed.price) for feed in used])
     return ResolvedPrice(name, price, confidence, tuple(used), tuple(dropped))
@@ -266,12 +266,12 @@ def _judged(
 ) -> tuple[ResolvedPrice, list[InputError]]:
     """Return a price with its excess and widening, and why it is refused, if it is."""
     field = f"feeds.{each.name}" if feeds is not None else f"index.{each.name}"
-    mend = "take the prices again, or correct the limits of oracle in model.yaml"
+    hint = "take the prices again, or correct the limits of oracle in model.yaml"
     problems = []
     if rule.divergence is not None and rule.divergence.average is not None and feeds and feeds.average is None:
         reason = f"no moving average of {each.name}"
-        mend_it = "state average, or remove oracle.divergence.average"
-        problems.append(InputError(reason, mend=mend_it, field=f"{field}.average"))
+        missing = "state average, or remove oracle.divergence.average"
+        problems.append(InputError(reason, hint=missing, field=f"{field}.average"))
     excess = max([Fraction(0), *(distance - Fraction(limit) for _, distance, limit in distances)])
     few = feeds is not None and len(each.used) < rule.minimum_sources
     wanted = Fraction(rule.confidence_multiple) * each.confidence
@@ -281,20 +281,20 @@ def _judged(
             names = ", ".join(feed.source for feed in each.used)
             drops = f"; dropped {_listed_drops(each.dropped)}" if each.dropped else ""
             reason = f"{each.name} has {len(each.used)} usable sources of {rule.minimum_sources} needed: {names}{drops}"
-            problems.append(InputError(reason, mend=mend, field=field))
+            problems.append(InputError(reason, hint=hint, field=field))
         for what, distance, limit in distances:
             if distance > Fraction(limit):
                 reason = (
                     f"{each.name} is dislocated: its index price {format_decimal(each.price)} USD is "
                     f"{_percent(distance)} from {what}, the limit is {_percent(Fraction(limit))}{_by(each)}"
                 )
-                problems.append(InputError(reason, mend=mend, field=field))
+                problems.append(InputError(reason, hint=hint, field=field))
         if bound is not None and wanted > Fraction(bound):
             reason = (
                 f"{each.name} is too uncertain: {rule.confidence_multiple:f} times a confidence of "
                 f"{_percent(each.confidence)} is above maximum_widening, {_percent(Fraction(bound))}{_by(each)}"
             )
-            problems.append(InputError(reason, mend=mend, field=field))
+            problems.append(InputError(reason, hint=hint, field=field))
         return replace(each, excess=excess, widening=_rounded_up(wanted, bound)), problems
     widening = bound if few and bound is not None else _rounded_up(wanted + excess, bound)
     return replace(each, excess=excess, widening=widening), problems

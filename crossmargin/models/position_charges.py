@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import Frozen, Name, refuse
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue, Contract, Instrument, Kind
 from crossmargin.market.prices import Market
 from crossmargin.models.base import ModelConfig
@@ -98,48 +98,50 @@ class PositionModel(ModelConfig):
         found = of_statement.get(group) or of_statement.get(underlying)
         return found or self.futures.get(group) or self.futures.get(underlying)
 
-    def check(self, setting: Setting) -> list[InputError]:
+    def check(self, environment: MarketEnvironment) -> list[InputError]:
         """Return missing and foreign charges, and groups whose limits reach beyond the last knot of their curve."""
-        catalogue = setting.catalogue
-        problems = super().check(setting)
+        catalogue = environment.catalogue
+        problems = super().check(environment)
         groups = self.groups(catalogue)
         if not catalogue.instruments:
-            problems.append(InputError("no instruments to charge", mend="choose another model", field="model"))
+            problems.append(InputError("no instruments to charge", hint="choose another model", field="model"))
         lacking = {
             group[0].underlying: "" for name, group in groups.items() if not self.charge_of(name, group[0].underlying)
         }
         for name in lacking:
-            problems.append(InputError(f"no charge for futures on {name}", mend=f"add futures.{name}", field="futures"))
+            problems.append(InputError(f"no charge for futures on {name}", hint=f"add futures.{name}", field="futures"))
         for name in catalogue.underlyings:
             if name not in self.options and any(_is_option_on(item, name) for item in catalogue.instruments):
                 problems.append(
-                    InputError(f"no charge for short options on {name}", mend=f"add options.{name}", field="options")
+                    InputError(f"no charge for short options on {name}", hint=f"add options.{name}", field="options")
                 )
         charged = {*groups, *catalogue.underlyings}
         foreign = [f"futures.{name}" for name in self.futures if name not in charged]
         for statement, table in self.of_statement.items():
             if statement not in {each.name for each in self.statements if each.factor is not None}:
                 reason, field = f"{statement} is no margin statement", f"of_statement.{statement}"
-                problems.append(InputError(reason, mend="name one of statements", field=field))
+                problems.append(InputError(reason, hint="name one of statements", field=field))
             foreign += [f"of_statement.{statement}.{name}" for name in table if name not in charged]
         foreign += [f"options.{name}" for name in self.options if name not in catalogue.underlyings]
         for field in foreign:
             reason = f"{field.rpartition('.')[2]} is nothing that is charged"
-            problems.append(InputError(reason, mend="remove it or correct the name", field=field))
+            problems.append(InputError(reason, hint="remove it or correct the name", field=field))
         for statement in ("", *self.of_statement):
-            problems += [found for name in groups for found in self._beyond(setting, name, groups[name], statement)]
+            problems += [found for name in groups for found in self._beyond(environment, name, groups[name], statement)]
         return list({(problem.field, problem.reason): problem for problem in problems}.values())
 
-    def _beyond(self, setting: Setting, name: str, group: Sequence[Instrument], statement: str) -> list[InputError]:
+    def _beyond(
+        self, environment: MarketEnvironment, name: str, group: Sequence[Instrument], statement: str
+    ) -> list[InputError]:
         """Return the problem of limits beyond the last knot: there the last chord would lie below the curve."""
         underlying = group[0].underlying
         charge = self.charge_of(name, underlying, statement)
         # An absent index price is the market's problem, which is reported elsewhere.
-        if charge is None or charge.curve is None or underlying not in setting.market.index:
+        if charge is None or charge.curve is None or underlying not in environment.market.index:
             return []
-        catalogue, last = setting.catalogue, charge.curve.last
+        catalogue, last = environment.catalogue, charge.curve.last
         limits = np.array([column.limit for column in catalogue.layout().columns], dtype=np.float64)
-        reach = float(np.sum(np.abs(_sizes(catalogue, setting.market, group)) * limits))
+        reach = float(np.sum(np.abs(_sizes(catalogue, environment.market, group)) * limits))
         if reach <= float(last):
             return []
         table = self.of_statement.get(statement, {})
@@ -151,7 +153,7 @@ class PositionModel(ModelConfig):
             f"the limits of {name} allow {reach:.6g} {underlying}, and the last knot is {format_decimal(last)}: beyond "
             "it the last chord charges less than the curve"
         )
-        return [InputError(reason, mend=f"add a knot of {reach:.6g} or more, or lower the limits", field=field)]
+        return [InputError(reason, hint=f"add a knot of {reach:.6g} or more, or lower the limits", field=field)]
 
     def requirement(self, terms: Terms) -> Expression:
         """Return the sum of the groups' and the options' charges."""
@@ -168,8 +170,8 @@ class PositionModel(ModelConfig):
         underlying = group[0].underlying
         charge = self.charge_of(name, underlying, terms.statement)
         if charge is None:
-            mend = f"add futures.{underlying}"
-            raise InputError(f"no charge for futures on {underlying}", file="model.yaml", field="futures", mend=mend)
+            hint = f"add futures.{underlying}"
+            raise InputError(f"no charge for futures on {underlying}", file="model.yaml", field="futures", hint=hint)
         if charge.curve is None:
             found = bracketed(terms, name, charge.table, _notionals(terms.catalogue, terms.market, group))
         else:

@@ -20,7 +20,7 @@ from pydantic import AfterValidator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, between
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.exposures import forward_deltas
 from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import scenario_pnl
@@ -67,13 +67,13 @@ def basis_risk(terms: Terms, underlying: str, move: Fraction) -> Expression:
 
 
 def check_dated(
-    setting: Setting, roll: Mapping[str, RollRule] | None, basis: Mapping[str, ExactDecimal] | None
+    environment: MarketEnvironment, roll: Mapping[str, RollRule] | None, basis: Mapping[str, ExactDecimal] | None
 ) -> list[InputError]:
     """Return names that are no underlying, and basis moves that take the longest forward to zero."""
-    catalogue, market = setting.catalogue, setting.market
+    catalogue, market = environment.catalogue, environment.market
     sections: tuple[tuple[str, Mapping[str, object]], ...] = (("roll", roll or {}), ("basis", basis or {}))
     problems = [
-        InputError(f"{name} is not an underlying", mend="remove it or correct the name", field=f"{section}.{name}")
+        InputError(f"{name} is not an underlying", hint="remove it or correct the name", field=f"{section}.{name}")
         for section, rules in sections
         for name in rules
         if name not in catalogue.underlyings
@@ -84,7 +84,7 @@ def check_dated(
             problems.append(
                 InputError(
                     f"a basis move of {move} a year over {longest:.4g} years takes the longest forward to zero",
-                    mend=f"write less than {1 / longest:.4g}",
+                    hint=f"write less than {1 / longest:.4g}",
                     field=f"basis.{name}",
                 )
             )

@@ -3,7 +3,7 @@
 price_range 0.15 scans prices between -15 % and +15 %, volatility_up 0.4 multiplies an implied volatility by 1.4,
 volatility_down 0.25 by 0.75. Assets without a range do not move; their haircut is then all that is charged.
 
-The ranges that hold in a setting may be wider than the published ones: first they follow volatility (`dynamic`,
+The ranges that hold in an environment may be wider than the published ones: first they follow volatility (`dynamic`,
 crossmargin/models/dynamic.py), then they grow with crowding (`contagion`, crossmargin/models/contagion.py), and then
 with what is wrong with prices (`oracle`, crossmargin/models/oracle.py).
 """
@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from crossmargin.errors import InputError
 from crossmargin.fields import Name
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.scenarios import ScanRange
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.contagion import ContagionRule
@@ -64,89 +64,89 @@ class ScanModel(ModelConfig):
         """The largest multiple of a price range that a scenario moves a price by."""
         return Decimal(1)
 
-    def check(self, setting: Setting) -> list[InputError]:
+    def check(self, environment: MarketEnvironment) -> list[InputError]:
         """Return what is missing or foreign for this catalogue, and ranges that reach a price of zero."""
-        problems = super().check(setting)
-        catalogue = setting.catalogue
+        problems = super().check(environment)
+        catalogue = environment.catalogue
         known = set(catalogue.priced)
         for name in catalogue.underlyings:
             if name not in self.scan:
                 problems.append(
-                    InputError(f"no scan range for underlying {name}", mend=f"add scan.{name}", field="scan")
+                    InputError(f"no scan range for underlying {name}", hint=f"add scan.{name}", field="scan")
                 )
         for name in self.scan:
             if name not in known:
                 problems.append(
                     InputError(
                         f"{name} is neither an asset nor an underlying",
-                        mend="remove it or correct the name",
+                        hint="remove it or correct the name",
                         field=f"scan.{name}",
                     )
                 )
-        problems += [*self._coarse(setting), *self._missing(setting)]
+        problems += [*self._coarse(environment), *self._missing(environment)]
         if not problems:
             try:
-                self.ranges(setting)
+                self.ranges(environment)
             except InputError as error:
                 problems.append(error)
         return problems
 
-    def _coarse(self, setting: Setting) -> list[InputError]:
+    def _coarse(self, environment: MarketEnvironment) -> list[InputError]:
         """Return the published ranges that rounding changes: a stable coin's small unit may lose nothing in quanta."""
         problems = []
         for name, each in self.scan.items():
-            price = setting.market.index.get(name)
+            price = environment.market.index.get(name)
             if price is None:
                 continue
-            for asset in setting.catalogue.holdings(name):
+            for asset in environment.catalogue.holdings(name):
                 quanta = asset.unit * price.price * each.price_range / self.value_unit.quantum
                 if quanta * 2 < FINE:
                     reason = (
                         f"a price range of {each.price_range:f} moves one unit of {asset.name} by {quanta:.4g} quanta: "
                         f"rounding may change that by more than one part in {FINE}"
                     )
-                    mend = "choose a finer value_unit.quantum or a coarser unit, or charge the asset by depeg"
-                    problems.append(InputError(reason, mend=mend, field=f"scan.{name}.price_range"))
+                    hint = "choose a finer value_unit.quantum or a coarser unit, or charge the asset by depeg"
+                    problems.append(InputError(reason, hint=hint, field=f"scan.{name}.price_range"))
         return problems
 
-    def ranges(self, setting: Setting) -> Mapping[str, ScanRange]:
-        """Return the ranges that hold in a setting.
+    def ranges(self, environment: MarketEnvironment) -> Mapping[str, ScanRange]:
+        """Return the ranges that hold in an environment.
 
         Raises:
             InputError: what a rule reads is missing (a rule is never left out silently), or a range times `reach` is 1
             or more.
         """
         ranges: Mapping[str, ScanRange] = self.scan
-        for problem in self._missing(setting):
+        for problem in self._missing(environment):
             raise problem.at(file="model.yaml")
-        if self.dynamic is not None and setting.history is not None:
-            ranges = self.dynamic.ranges(ranges, setting.history.until(setting.market.as_of))
+        if self.dynamic is not None and environment.history is not None:
+            ranges = self.dynamic.ranges(ranges, environment.history.until(environment.market.as_of))
         if self.contagion is not None:
-            ranges = self.contagion.ranges(ranges, setting.crowding)
-        ranges = widened(setting.catalogue, ranges, setting.widening if self.oracle is not None else None)
+            ranges = self.contagion.ranges(ranges, environment.crowding)
+        ranges = widened(environment.catalogue, ranges, environment.widening if self.oracle is not None else None)
         for name, each in ranges.items():
             if each.price_range * self.reach >= 1:
                 raise InputError(
                     f"{name}: a price range of {each.price_range:f} times the extreme multiple {self.reach:f} reaches "
                     "a price of zero",
-                    mend="lower the multiple, the published range, or what widens it (dynamic, contagion, oracle)",
+                    hint="lower the multiple, the published range, or what widens it (dynamic, contagion, oracle)",
                     file="model.yaml",
                     field=f"scan.{name}",
                 )
         return ranges
 
-    def _missing(self, setting: Setting) -> list[InputError]:
-        """Return what the rules for ranges lack in a setting."""
+    def _missing(self, environment: MarketEnvironment) -> list[InputError]:
+        """Return what the rules for ranges lack in an environment."""
         problems = []
         if self.dynamic is not None:
-            problems += self.dynamic.check(self.scan, setting)
+            problems += self.dynamic.check(self.scan, environment)
         if self.contagion is not None:
-            problems += self.contagion.check(setting)
+            problems += self.contagion.check(environment)
         return problems
 
     def add_ons(self, terms: Terms) -> list[Expression]:
         """Write the concentration charges of crowded underlyings."""
         charges = super().add_ons(terms)
         if self.contagion is not None:
-            charges += self.contagion.charges(terms, terms.setting.crowding)
+            charges += self.contagion.charges(terms, terms.environment.crowding)
         return charges

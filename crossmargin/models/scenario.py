@@ -41,7 +41,7 @@ from pydantic import AfterValidator, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Name, refuse
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.scenarios import Scenario, VolatilityTerm
 from crossmargin.market.valuation import scenario_pnl, unit_values
 from crossmargin.models.delta_shock import DeltaShock, delta_shock
@@ -96,33 +96,33 @@ class ScenarioModel(GridModel):
             claimed -= {"monotone"}
         return claimed if self.delta_shock is None else claimed - {"subadditive", "positively homogeneous"}
 
-    def check(self, setting: Setting) -> list[InputError]:
-        """Return what does not fit the setting in any section."""
-        problems = [*super().check(setting), *check_dated(setting, self.roll, self.basis)]
+    def check(self, environment: MarketEnvironment) -> list[InputError]:
+        """Return what does not fit the environment in any section."""
+        problems = [*super().check(environment), *check_dated(environment, self.roll, self.basis)]
         if self.minimums is not None:
-            problems += self.minimums.check(setting)
+            problems += self.minimums.check(environment)
         for name in self.delta_shock or {}:
-            if name not in setting.catalogue.underlyings:
+            if name not in environment.catalogue.underlyings:
                 problems.append(
                     InputError(
                         f"{name} is not an underlying",
-                        mend="remove it or correct the name",
+                        hint="remove it or correct the name",
                         field=f"delta_shock.{name}",
                     )
                 )
         return problems
 
-    def points(self, setting: Setting) -> tuple[Scenario, ...]:
+    def points(self, environment: MarketEnvironment) -> tuple[Scenario, ...]:
         """Return the scenarios, with the volatility term."""
-        found = super().points(setting)
+        found = super().points(environment)
         if self.volatility_term is None:
             return found
         return tuple(replace(each, volatility_term=self.volatility_term) for each in found)
 
     def requirement(self, terms: Terms) -> Expression:
         """Return scan and minimums, of all underlyings together or of each alone, and what is charged beside them."""
-        names = tuple(self.ranges(terms.setting))
-        points = self.points(terms.setting)
+        names = tuple(self.ranges(terms.environment))
+        points = self.points(terms.environment)
         scans: dict[str, tuple[tuple[str, ...], Expression]]
         if self.model == "sum_of_underlyings":
             scans = {

@@ -43,7 +43,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Positive, between, refuse
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Kind
 from crossmargin.market.scenarios import Extreme, ScanRange, span_grid
 from crossmargin.models.composite_delta import DeltaWeights, exposures
@@ -106,16 +106,16 @@ class SpanModel(ScanModel):
         """The extreme multiple, which is 1 or more."""
         return self.extreme.multiple
 
-    def check(self, setting: Setting) -> list[InputError]:
-        """Return what is missing, foreign or not convex in this setting."""
-        problems = super().check(setting)
+    def check(self, environment: MarketEnvironment) -> list[InputError]:
+        """Return what is missing, foreign or not convex in this environment."""
+        problems = super().check(environment)
         named = [(f"short_option_minimum.{name}", name) for name in self.short_option_minimum]
         named += [(f"inter_month.{name}", name) for name in self.inter_month]
         for number, credit in enumerate(self.inter_commodity):
             named += [(f"inter_commodity[{number}].legs.{name}", name) for name in credit.legs]
-        known = setting.catalogue.underlyings
+        known = environment.catalogue.underlyings
         problems += [
-            InputError(f"{name} is not an underlying", mend=f"use one of {', '.join(known)}", field=field)
+            InputError(f"{name} is not an underlying", hint=f"use one of {', '.join(known)}", field=field)
             for field, name in named
             if name not in known
         ]
@@ -123,14 +123,14 @@ class SpanModel(ScanModel):
             return problems
         for name, charge in self.inter_month.items():
             if charge.rule == "exact":
-                problems += self._check_month(setting, name, charge)
+                problems += self._check_month(environment, name, charge)
         for number, credit in enumerate(self.inter_commodity):
-            problems += self._check_credit(setting, f"inter_commodity[{number}]", credit)
+            problems += self._check_credit(environment, f"inter_commodity[{number}]", credit)
         return problems
 
     def requirement(self, terms: Terms) -> Expression:
         """Return the sum over the underlyings, with credited pairs written together."""
-        ranges = self.ranges(terms.setting)
+        ranges = self.ranges(terms.environment)
         grid = span_grid(ranges, self.extreme)
         legs = exposures(terms.catalogue, terms.market, _price_ranges(ranges), self.delta_weights)
         credited = {name for credit in self.inter_commodity for name in credit.legs}
@@ -144,7 +144,7 @@ class SpanModel(ScanModel):
                 scan = worst_loss(terms.scenarios(f"pnl {name}", [each.only(name) for each in grid]))
                 risk.append(terms.abbreviate(f"scanning risk {name}", "largest loss over the scenarios", scan))
             elif name not in credited:
-                risk += self._net(terms, name, mine, self._slope(terms.setting, name))
+                risk += self._net(terms, name, mine, self._slope(terms.environment, name))
             if charge is not None and len(mine) > 1:
                 risk.append(self._spread(terms, name, mine, charge))
             minimum = self._minimum(terms, name)
@@ -154,61 +154,64 @@ class SpanModel(ScanModel):
             parts += self._pair(terms, credit, legs)
         return added(parts)
 
-    def _slope(self, setting: Setting, name: str) -> Fraction:
+    def _slope(self, environment: MarketEnvironment, name: str) -> Fraction:
         """Return P, less half of the inter-month charge where that is written exactly: the coefficient of |d|."""
         extreme = Fraction(self.extreme.multiple) * Fraction(self.extreme.covered)
-        slope = max(Fraction(1), extreme) * Fraction(self.ranges(setting)[name].price_range)
+        slope = max(Fraction(1), extreme) * Fraction(self.ranges(environment)[name].price_range)
         charge = self.inter_month.get(name)
-        if charge is None or charge.rule != "exact" or len(self._legs(setting)[name]) < 2:
+        if charge is None or charge.rule != "exact" or len(self._legs(environment)[name]) < 2:
             return slope
         return slope - Fraction(charge.charge) / 2
 
-    def _legs(self, setting: Setting) -> Mapping[str, Legs]:
-        ranges = _price_ranges(self.ranges(setting))
-        return exposures(setting.catalogue, setting.market, ranges, self.delta_weights)
+    def _legs(self, environment: MarketEnvironment) -> Mapping[str, Legs]:
+        ranges = _price_ranges(self.ranges(environment))
+        return exposures(environment.catalogue, environment.market, ranges, self.delta_weights)
 
-    def _check_month(self, setting: Setting, name: str, charge: InterMonth) -> list[InputError]:
+    def _check_month(self, environment: MarketEnvironment, name: str, charge: InterMonth) -> list[InputError]:
         field = f"inter_month.{name}"
-        mend = "write rule: bound, which charges more by charge / 2 times the net exposure"
-        if _has_options(setting, name):
+        hint = "write rule: bound, which charges more by charge / 2 times the net exposure"
+        if _has_options(environment, name):
             reason = f"with options on {name}, scanning risk plus inter-month charge is not convex"
-            return [InputError(reason, mend=mend, field=f"{field}.rule")]
-        slope = self._slope(setting, name)
+            return [InputError(reason, hint=hint, field=f"{field}.rule")]
+        slope = self._slope(environment, name)
         if slope >= 0:
             return []
         reason = (
             f"the charge of {charge.charge} is more than twice the price scan range of "
             f"{_figure(slope + Fraction(charge.charge) / 2)}, so that the requirement is not convex"
         )
-        return [InputError(reason, mend=f"lower it, or {mend}", field=f"{field}.charge")]
+        return [InputError(reason, hint=f"lower it, or {hint}", field=f"{field}.charge")]
 
-    def _check_credit(self, setting: Setting, field: str, credit: InterCommodity) -> list[InputError]:
+    def _check_credit(self, environment: MarketEnvironment, field: str, credit: InterCommodity) -> list[InputError]:
         lost = "without it the requirement is higher by the credit at most"
         for name in credit.legs:
-            if _has_options(setting, name):
+            if _has_options(environment, name):
                 reason = f"with options on {name}, scanning risk less an inter-commodity credit is not convex"
-                return [InputError(reason, mend=f"remove the credit; {lost}", field=f"{field}.legs.{name}")]
-        spread = self._spread_credit(setting, credit)
+                return [InputError(reason, hint=f"remove the credit; {lost}", field=f"{field}.legs.{name}")]
+        spread = self._spread_credit(environment, credit)
         for name, coins in credit.legs.items():
-            outright = self._slope(setting, name) * Fraction(setting.market.index[name].price) * Fraction(coins)
+            outright = self._slope(environment, name) * Fraction(environment.market.index[name].price) * Fraction(coins)
             if spread > outright:
                 allowed = Fraction(credit.rate) * outright / spread
                 reason = (
                     f"half the credit of one spread, {_figure(spread)} USD, is more than the {_figure(outright)} USD "
                     f"that its leg of {coins} {name} needs, so that the requirement is not convex"
                 )
-                mend = f"lower the rate to {_floor(allowed)} or change the legs"
+                hint = f"lower the rate to {_floor(allowed)} or change the legs"
                 if allowed <= 0:
-                    mend = "lower the inter-month charge"
-                return [InputError(reason, mend=f"{mend}, or remove the credit; {lost}", field=f"{field}.rate")]
+                    hint = "lower the inter-month charge"
+                return [InputError(reason, hint=f"{hint}, or remove the credit; {lost}", field=f"{field}.rate")]
         return []
 
-    def _spread_credit(self, setting: Setting, credit: InterCommodity) -> Fraction:
+    def _spread_credit(self, environment: MarketEnvironment, credit: InterCommodity) -> Fraction:
         """Return K: half of what is credited for one spread, USD. What is credited is a part of the scanning risk."""
         extreme = max(Fraction(1), Fraction(self.extreme.multiple) * Fraction(self.extreme.covered))
-        ranges = self.ranges(setting)
+        ranges = self.ranges(environment)
         outright = sum(
-            extreme * Fraction(ranges[name].price_range) * Fraction(setting.market.index[name].price) * Fraction(coins)
+            extreme
+            * Fraction(ranges[name].price_range)
+            * Fraction(environment.market.index[name].price)
+            * Fraction(coins)
             for name, coins in credit.legs.items()
         )
         return Fraction(credit.rate) * outright / 2
@@ -235,7 +238,7 @@ class SpanModel(ScanModel):
     def _minimum(self, terms: Terms, name: str) -> Expression | None:
         """Return the short option minimum, or None where nothing is charged."""
         rate = self.short_option_minimum.get(name)
-        columns = [] if rate is None else _options(terms.setting, name)
+        columns = [] if rate is None else _options(terms.environment, name)
         if rate is None or not columns:
             return None
         price = float(terms.market.index[name].price)
@@ -249,13 +252,13 @@ class SpanModel(ScanModel):
 
     def _pair(self, terms: Terms, credit: InterCommodity, legs: Mapping[str, Legs]) -> list[Expression]:
         """Return what a pair needs after its credit: its two nets at the lower slopes, and K |a/r_A + b/r_B|."""
-        setting = terms.setting
-        spread = self._spread_credit(setting, credit)
+        environment = terms.environment
+        spread = self._spread_credit(environment, credit)
         joint = np.zeros(len(terms.layout))
         parts: list[Expression] = []
         for name, coins in credit.legs.items():
-            value = Fraction(setting.market.index[name].price) * Fraction(coins)
-            parts += self._net(terms, name, legs[name], self._slope(setting, name) - spread / value)
+            value = Fraction(environment.market.index[name].price) * Fraction(coins)
+            parts += self._net(terms, name, legs[name], self._slope(environment, name) - spread / value)
             joint += float(spread / value) * sum(legs[name].values())
         pair = " ".join(credit.legs)
         array = terms.charge(f"pair {pair}", f"spreads of {pair} that do not offset", joint)
@@ -266,9 +269,9 @@ def _price_ranges(ranges: Mapping[str, ScanRange]) -> dict[str, Fraction]:
     return {name: Fraction(each.price_range) for name, each in ranges.items()}
 
 
-def _options(setting: Setting, name: str) -> list[tuple[int, str, Decimal]]:
+def _options(environment: MarketEnvironment, name: str) -> list[tuple[int, str, Decimal]]:
     """Return column, name and units of the underlying per lot of every option on an underlying."""
-    catalogue = setting.catalogue
+    catalogue = environment.catalogue
     columns = enumerate(catalogue.layout().columns)
     found = []
     for number, column in columns:
@@ -279,8 +282,8 @@ def _options(setting: Setting, name: str) -> list[tuple[int, str, Decimal]]:
     return found
 
 
-def _has_options(setting: Setting, name: str) -> bool:
-    return bool(_options(setting, name))
+def _has_options(environment: MarketEnvironment, name: str) -> bool:
+    return bool(_options(environment, name))
 
 
 def _figure(value: Fraction) -> str:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from crossmargin.engine.risk_arrays import ROUNDING
 from crossmargin.errors import InputError
 from crossmargin.market.crowding import Crowding
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
@@ -33,7 +33,7 @@ from crossmargin_circuits.errors import PolicyError
 from crossmargin_circuits.expression import Reference, Scale, Sum
 from crossmargin_circuits.policy import Constraint, Definition, Policy, Role
 
-__all__ = ["build_policy", "check_setting", "rebuild_policy"]
+__all__ = ["build_policy", "check_environment", "rebuild_policy"]
 
 JOINT_RULE = (
     "in one scenario every underlying moves by the same fraction of its own price range, and all volatilities move "
@@ -44,37 +44,37 @@ ONE_UNIT = Decimal(1)
 """Claims on an asset are rounded to its units."""
 
 
-def build_policy(venue: str, setting: Setting, model: ModelConfig, statement: str) -> Policy:
+def build_policy(venue: str, environment: MarketEnvironment, model: ModelConfig, statement: str) -> Policy:
     """Return the policy of the statement of that name.
 
     Raises:
         InputError: no such statement, feeds that give no price, a value that the quantum cannot resolve, or prices of a
-        what-if at which the model does not hold (of others `check_setting` tells).
+        what-if at which the model does not hold (of others `check_environment` tells).
     """
     chosen = model.statement(statement)
-    stated, resolution = setting.market.stated, resolve(setting, model.oracle)
+    stated, resolution = environment.market.stated, resolve(environment, model.oracle)
     if resolution.problems:
         raise resolution.problems[0]
-    setting = resolution.setting
+    environment = resolution.environment
     if chosen.name == COVERAGE:
         title = "per-asset coverage"
-        terms = Terms(setting, ONE_UNIT, ONE_UNIT, chosen.name)
+        terms = Terms(environment, ONE_UNIT, ONE_UNIT, chosen.name)
         debts(terms)
         constraints: list[Constraint] = []
     elif chosen.name == CROWDING:
         title = "crowding"
-        terms = Terms(setting, model.value_unit.quantum, ONE_UNIT, chosen.name)
+        terms = Terms(environment, model.value_unit.quantum, ONE_UNIT, chosen.name)
         open_exposures(terms, model.thresholds)
         constraints = []
     else:
-        for problem in model.check(setting) if setting.is_moved else ():
+        for problem in model.check(environment) if environment.is_moved else ():
             raise problem.at(file="model.yaml")
         title = f"{chosen.name} margin, {model.title}"
-        terms = Terms(setting, model.value_unit.quantum, model.factor_of(chosen.name), chosen.name)
+        terms = Terms(environment, model.value_unit.quantum, model.factor_of(chosen.name), chosen.name)
         constraints = _margin(terms, model)
     inputs = {
         "statement": chosen.name,
-        "instruments": _data(setting.catalogue),
+        "instruments": _data(environment.catalogue),
         "market": _data(stated),
         "model": _data(model),
         "rounding": ROUNDING,
@@ -82,14 +82,14 @@ def build_policy(venue: str, setting: Setting, model: ModelConfig, statement: st
     }
     if model.oracle is not None:
         inputs["oracle"] = resolution.report
-    if setting.history is not None and model.reads_history:
-        inputs["history"] = _data(setting.history)
-    if setting.crowding is not None and model.reads_crowding:
-        inputs["crowding"] = _data(setting.crowding)
+    if environment.history is not None and model.reads_history:
+        inputs["history"] = _data(environment.history)
+    if environment.crowding is not None and model.reads_crowding:
+        inputs["crowding"] = _data(environment.crowding)
     return Policy(
         venue=venue,
         title=title,
-        as_of=int(setting.market.as_of.timestamp()),
+        as_of=int(environment.market.as_of.timestamp()),
         value_unit=model.value_unit.stated,
         layout=terms.layout,
         arrays=tuple(terms.arrays),
@@ -107,32 +107,32 @@ def rebuild_policy(policy: Policy) -> Policy:
     """
     inputs = policy.inputs
     try:
-        setting = Setting(
+        environment = MarketEnvironment(
             Catalogue.model_validate(inputs["instruments"]),
             Market.model_validate(inputs["market"]),
             PriceHistory.model_validate(inputs["history"]) if "history" in inputs else None,
             Crowding.model_validate(inputs["crowding"]) if "crowding" in inputs else None,
         )
         model = parse_model(inputs["model"])
-        problems = check_setting(setting, model)
+        problems = check_environment(environment, model)
         if problems:
             raise problems[0]
-        return build_policy(policy.venue, setting, model, str(inputs["statement"]))
+        return build_policy(policy.venue, environment, model, str(inputs["statement"]))
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise PolicyError(f"policy: inputs: not those of a policy that can be computed again: {error}") from None
 
 
-def check_setting(setting: Setting, model: ModelConfig) -> list[InputError]:
-    """Return what keeps a model from being computed in a setting; fields are stated, files are not."""
-    resolution = resolve(setting, model.oracle)
+def check_environment(environment: MarketEnvironment, model: ModelConfig) -> list[InputError]:
+    """Return what keeps a model from being computed in an environment; fields are stated, files are not."""
+    resolution = resolve(environment, model.oracle)
     if resolution.problems:
         return list(resolution.problems)
-    setting = resolution.setting
-    catalogue, market = setting.catalogue, setting.market
+    environment = resolution.environment
+    catalogue, market = environment.catalogue, environment.market
     return [
         *market.check(catalogue, model.staleness_limit_seconds),
         *check_option_marks(catalogue, market),
-        *model.check(setting),
+        *model.check(environment),
     ]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crossmargin.engine.risk_arrays import risk_array
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Scenario
@@ -26,11 +26,11 @@ Floats = NDArray[np.float64]
 
 
 class Terms:
-    """What a policy is made of: `arrays` and `definitions` in order, over the columns of the setting's catalogue."""
+    """What a policy is made of: `arrays` and `definitions` in order, over the columns of the catalogue."""
 
-    def __init__(self, setting: Setting, quantum: Decimal, factor: Decimal, statement: str) -> None:
+    def __init__(self, environment: MarketEnvironment, quantum: Decimal, factor: Decimal, statement: str) -> None:
         """Start empty. quantum: value of the integer 1; factor: of the statement, on every charge."""
-        self.setting = setting
+        self.environment = environment
         self.quantum = quantum
         self.factor = factor
         self.statement = statement
@@ -39,18 +39,18 @@ class Terms:
 
     @property
     def catalogue(self) -> Catalogue:
-        """The catalogue of the setting."""
-        return self.setting.catalogue
+        """The catalogue of the environment."""
+        return self.environment.catalogue
 
     @property
     def market(self) -> Market:
-        """The market of the setting."""
-        return self.setting.market
+        """The market of the environment."""
+        return self.environment.market
 
     @property
     def layout(self) -> RecordLayout:
         """The columns of a record."""
-        return self.setting.catalogue.layout()
+        return self.environment.catalogue.layout()
 
     def value(self, name: str, meaning: str, values: ArrayLike, per_account: float = 0.0) -> Linear:
         """Add an array without the factor: values (V,) in USD per column unit, and an amount for the account itself.

@@ -138,7 +138,7 @@ def test_published_page_is_that_of_the_published_figures(tmp_path: Path, monkeyp
 @pytest.mark.parametrize("rows", MODELS)
 def test_statement_has_the_stated_rows_and_all_accounts_are_solvent(rows: int, tmp_path: Path) -> None:
     inputs = load(tmp_path, BookPlan(40, columns=60, positions=None, rows=rows))
-    policy = build_policy("venue", inputs.setting, inputs.model, "maintenance")
+    policy = build_policy("venue", inputs.environment, inputs.model, "maintenance")
     compiled = compile_policy(policy)
     assert len(compiled.relation.rows) == rows
     assert compiled.relation.values == MODELS[rows].values

@@ -316,7 +316,7 @@ def test_record_beyond_a_lowered_limit_is_refused_by_account(venue: Any, tmp_pat
 
 
 def test_margin_of_the_book(small: Inputs) -> None:
-    policy = build_policy(small.venue.venue, small.setting, small.model, "maintenance")
+    policy = build_policy(small.venue.venue, small.environment, small.model, "maintenance")
     margin = evaluate(compile_policy(policy), small.book.records)
     shown = run(prover, "margin", "show", "--book", SMALL)
     assert shown.exit_code == 0
@@ -432,7 +432,7 @@ def test_policy_of_strangers_is_shown_without_controls(venue: Any, tmp_path: Pat
 @pytest.fixture(scope="module")
 def hostile_bundle(workshop: Any, small: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that verifies, with controls in every text that the formats let through."""
-    plain = build_policy(small.venue.venue, small.setting, small.model, "coverage")
+    plain = build_policy(small.venue.venue, small.environment, small.model, "coverage")
     policy = hostile(plain, CONTROLS)
     snapshot = workshop.commit(policy, [small.book.record("acct-a")])
     statements = {"coverage": workshop.prove(snapshot, policy)}

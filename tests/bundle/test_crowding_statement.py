@@ -70,7 +70,7 @@ def inputs(folder: Path) -> Inputs:
 
 @pytest.fixture(scope="module")
 def computed(inputs: Inputs) -> Crowding:
-    return opened_crowding(inputs.setting, inputs.model, inputs.book.records)
+    return opened_crowding(inputs.environment, inputs.model, inputs.book.records)
 
 
 def test_opened_totals_are_those_of_the_file(verdict: Verdict, computed: Crowding) -> None:

@@ -63,7 +63,7 @@ def shape(files: Mapping[str, bytes]) -> Shape:
 @cache
 def policy(statement: str) -> Policy:
     small = load_parameters(ROOT / "examples" / "small")
-    return build_policy(small.venue.venue, small.setting, small.model, statement)
+    return build_policy(small.venue.venue, small.environment, small.model, statement)
 
 
 KEY = TINY[POSITIONS_FILE][14:47]

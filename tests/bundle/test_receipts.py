@@ -128,7 +128,7 @@ def test_damaged_index_is_refused(venue: Any, tmp_path: Path, data: bytes) -> No
 
 @pytest.mark.parametrize("statement", ["maintenance", "initial"])
 def test_margin_in_the_twin_is_the_engines(venue: Any, small: Inputs, statement: str) -> None:
-    policy = build_policy(small.venue.venue, small.setting, small.model, statement)
+    policy = build_policy(small.venue.venue, small.environment, small.model, statement)
     margin = evaluate(compile_policy(policy), small.book.records)
 
     def usd(text: str) -> int:
@@ -220,7 +220,7 @@ def test_digest_of_the_wrong_length_is_wrong_usage(venue: Any, options: tuple[st
 
 def test_snapshot_of_another_book_is_rejected(venue: Any, workshop: Any, small: Inputs, tmp_path: Path) -> None:
     """The same book committed again has other nonces and another order, hence another digest."""
-    policy = build_policy(small.venue.venue, small.setting, small.model, "coverage")
+    policy = build_policy(small.venue.venue, small.environment, small.model, "coverage")
     again = workshop.commit(policy, [small.book.record(account) for account in small.book.accounts[:2]])
     assets = {name: str(amount) for name, amount in small.reserves.assets.items()}
     other = workshop.write(

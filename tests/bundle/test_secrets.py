@@ -113,7 +113,7 @@ def test_vault_holds_no_account_id_in_its_statements_or_names(venue: Any) -> Non
 
 def test_reprs_are_redacted(venue: Any, snapshot: CommittedSnapshot, small: Inputs) -> None:
     vault = Vault.open(venue.vault)
-    policy = build_policy(small.venue.venue, small.setting, small.model, "maintenance")
+    policy = build_policy(small.venue.venue, small.environment, small.model, "maintenance")
     made = next(make_receipts(snapshot, range(8), {"maintenance": policy}, vault.signing_key, vault.naming_key))
     values = witness(compile_policy(policy), small.book.records)
     whole = snapshot.whole()
@@ -149,7 +149,7 @@ def test_reprs_are_redacted(venue: Any, snapshot: CommittedSnapshot, small: Inpu
 
 def test_errors_of_the_prover_name_the_account_and_no_amount(small: Inputs) -> None:
     """Out of range, entered twice, wrong slack: each error names the account and the place, and no figure of it."""
-    policy = build_policy(small.venue.venue, small.setting, small.model, "coverage")
+    policy = build_policy(small.venue.venue, small.environment, small.model, "coverage")
     compiled = compile_policy(policy)
     labels = policy.layout.labels
     randomness, backend = SystemRandomness(), select_backend("reference")

@@ -89,7 +89,7 @@ def test_liabilities_are_balances_and_entry_values(verdict: Verdict, small: Inpu
 
 @pytest.mark.parametrize("statement", ["maintenance", "initial"])
 def test_requirement_and_shortfall_are_the_engines(verdict: Verdict, small: Inputs, statement: str) -> None:
-    policy = build_policy(small.venue.venue, small.setting, small.model, statement)
+    policy = build_policy(small.venue.venue, small.environment, small.model, statement)
     margin = evaluate(compile_policy(policy), small.book.records)
     required = sum(margin.requirement.tolist())
     missing = sum(max(0, -excess) for excess in margin.excess.tolist())

@@ -60,7 +60,7 @@ def outcome(load: Callable[[], Book]) -> list[Any]:
     try:
         return told(load())
     except InputErrors as errors:
-        return [errors.count, *((str(problem), problem.mend) for problem in errors.problems)]
+        return [errors.count, *((str(problem), problem.hint) for problem in errors.problems)]
 
 
 @pytest.mark.parametrize("size", [1, 3])

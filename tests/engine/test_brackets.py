@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading import load_margin_model
 from crossmargin.loading.folder import Parameters
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.models.brackets import BracketTable, bracketed
 from crossmargin.models.chords import LinearInSize, Power, greatest_overcharge
 from crossmargin.models.terms import Terms, added
@@ -60,7 +60,7 @@ def test_discontinuous_table_is_refused_with_tier_and_figure() -> None:
 
 
 def test_every_tier_of_the_broken_table_is_found() -> None:
-    """Mending the amount that is named leads to the next tier that is wrong, and in the end to a table."""
+    """Correcting the amount that is named leads to the next tier that is wrong, and in the end to a table."""
     tiers = [dict(tier) for tier in TABLES[BROKEN]]
     right = ["0", "50", "800", "5800", "12050", "3762050"]
     for number in range(1, len(tiers)):
@@ -132,15 +132,15 @@ def test_a_file_is_refused_with_line_and_field(tmp_path: Path) -> None:
     (problem,) = caught.value.problems
     assert problem.field == "futures.BTC.tiers[3].amount"
     assert problem.line == 1 + text.split("\n").index(next(x for x in text.split("\n") if "16300" in x))
-    assert '"16300"' in problem.mend or '"16300"' in problem.reason
+    assert '"16300"' in problem.hint or '"16300"' in problem.reason
 
 
 # Rows.
 
 
-def compiled_terms(setting: Setting, tables: list[Any], quantum: str = "0.00000001") -> CompiledPolicy:
+def compiled_terms(environment: MarketEnvironment, tables: list[Any], quantum: str = "0.00000001") -> CompiledPolicy:
     """Return the margins of BTC_USDC-PERPETUAL, lots of 85 USD, by several tables, added up."""
-    terms = Terms(setting, Decimal(quantum), Decimal(1), "initial")
+    terms = Terms(environment, Decimal(quantum), Decimal(1), "initial")
     notionals = np.zeros(len(terms.layout))
     notionals[terms.layout.index(ColumnKind.POSITION, "BTC_USDC-PERPETUAL")] = 85.0
     needed = added([bracketed(terms, f"P{n}", table(tiers), notionals) for n, tiers in enumerate(tables)])
@@ -176,7 +176,7 @@ def rising(count: int) -> list[dict[str, str]]:
 @pytest.mark.parametrize("count", range(1, 8))
 def test_values_of_both_forms(parameters: Parameters, count: int) -> None:
     """Where the rates are whole quanta, the relation's tight requirement is that of the table exactly."""
-    compiled = compiled_terms(parameters.setting, [rising(count), rising(2)])
+    compiled = compiled_terms(parameters.environment, [rising(count), rising(2)])
     assert bool(compiled.policy.with_role(Role.HIDDEN)) == (count > 3)
     for lots in (0, 1, -1, 588, -1177, 2353, 5000, -9000, 10**6, -(10**6)):
         notional = Decimal(85) * lots
@@ -189,7 +189,7 @@ def test_cost_of_a_table_in_rows_and_auxiliaries(parameters: Parameters, count: 
     """2K for the first form, K + 3 for the second, beside a wider maximum."""
 
     def size(tables: list[Any]) -> int:
-        relation = compiled_terms(parameters.setting, tables).relation
+        relation = compiled_terms(parameters.environment, tables).relation
         return len(relation.rows) + len(relation.auxiliaries)
 
     assert size([rising(9), rising(count)]) - size([rising(9)]) == cost
@@ -197,7 +197,7 @@ def test_cost_of_a_table_in_rows_and_auxiliaries(parameters: Parameters, count: 
 
 def test_too_coarse_a_quantum_for_a_rate_is_refused(parameters: Parameters) -> None:
     with pytest.raises(InputError, match="more than one part in 1000") as caught:
-        compiled_terms(parameters.setting, [rising(2)], quantum="0.01")
+        compiled_terms(parameters.environment, [rising(2)], quantum="0.01")
     assert caught.value.field == "value_unit.quantum"
 
 
@@ -205,7 +205,7 @@ def test_uneven_rates_keep_the_exact_form(parameters: Parameters) -> None:
     """Rates whose common divisor is a fraction of a quantum for each lot are written without the notional."""
     tiers = [{"from": str(number * 100000), "rate": f"0.0{number + 1}"} for number in range(5)]
     tiers[2]["rate"] = "0.0312345678"
-    compiled = compiled_terms(parameters.setting, [tiers])
+    compiled = compiled_terms(parameters.environment, [tiers])
     assert not compiled.policy.with_role(Role.HIDDEN)
     for lots in (1000, -2500, 9000):
         exact = table(tiers).requirement(Decimal(85) * lots) * 10**8

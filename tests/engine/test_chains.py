@@ -113,7 +113,7 @@ def test_price_is_that_of_the_asset_and_haircuts_compose(write_folder: WriteFold
 
 def test_equity_pools_all_chains(write_folder: WriteFolder, chained: Files) -> None:
     inputs = load_folder(write_folder(chained))
-    policy = build_policy("test", inputs.setting, inputs.model, "initial")
+    policy = build_policy("test", inputs.environment, inputs.model, "initial")
     assert rebuild_policy(policy) == policy
     compiled = compile_policy(policy)
     layout = compiled.policy.layout
@@ -164,7 +164,7 @@ def test_refused_parameters(
     [problem] = [each for each in caught.value.problems if each.field == field]
     assert (problem.file, problem.line) == (file, line)
     assert reason in problem.reason
-    assert problem.mend
+    assert problem.hint
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_refused_deposits(
     where = (TABLE, 7) if suffix == "csv" else ("deposits.parquet", 6)
     assert (problem.file, problem.line, problem.field) == (*where, field)
     assert reason in problem.reason
-    assert problem.mend
+    assert problem.hint
 
 
 @pytest.mark.parametrize(("block", "what"), [(1, "total"), (330000001, "pending")])
@@ -300,7 +300,7 @@ def test_the_example_with_a_chain_and_feeds() -> None:
     assert inputs.book.pending is not None
     assert inputs.book.pending.assets() == (PendingAmount("USDC.ethereum", 1, 1200 * 10**6),)
     assert inputs.book.record("acct-a")[inputs.book.layout.index(ColumnKind.BALANCE, "USDC.ethereum")] == 1000 * 10**6
-    policy = build_policy("test", inputs.setting, inputs.model, "initial")
+    policy = build_policy("test", inputs.environment, inputs.model, "initial")
     assert rebuild_policy(policy) == policy
     report = policy.inputs["oracle"]["BTC"]
     assert report["used"] == ["one", "two", "three"]

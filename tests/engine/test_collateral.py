@@ -15,11 +15,11 @@ from scipy.sparse import csr_array
 from crossmargin.engine.evaluate import evaluate
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.models import ModelConfig, build_policy, parse_model, rebuild_policy
 from crossmargin.models.collateral import CollateralRule
 from crossmargin.models.depeg import depeg_scenarios
-from crossmargin.models.statement import check_setting
+from crossmargin.models.statement import check_environment
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.evaluate import evaluate_expression
 from crossmargin_circuits.expression import Reference
@@ -49,17 +49,17 @@ def with_rules(parameters: Parameters, **rules: Any) -> ModelConfig:
     return parse_model({**data, **rules})
 
 
-def plain(parameters: Parameters, **haircuts: str) -> Setting:
-    """Return the setting without haircuts but these."""
+def plain(parameters: Parameters, **haircuts: str) -> MarketEnvironment:
+    """Return the environment without haircuts but these."""
     data = parameters.catalogue.model_dump(mode="json", exclude_none=True)
     for asset in data["assets"]:
         asset["haircut"] = haircuts.get(asset["name"], "0")
-    return Setting(type(parameters.catalogue).model_validate(data), parameters.market)
+    return MarketEnvironment(type(parameters.catalogue).model_validate(data), parameters.market)
 
 
-def policy_of(setting: Setting, model: ModelConfig) -> Policy:
-    assert check_setting(setting, model) == []
-    return build_policy("test", setting, model, "initial")
+def policy_of(environment: MarketEnvironment, model: ModelConfig) -> Policy:
+    assert check_environment(environment, model) == []
+    return build_policy("test", environment, model, "initial")
 
 
 def record(policy: Policy, accounts: int = 1, **balances: int) -> list[int]:
@@ -140,8 +140,8 @@ def test_holdings_on_chains_fill_the_same_tiers(parameters: Parameters, whole: i
     data = plain(parameters).catalogue.model_dump(mode="json", exclude_none=True) | CHAINED
     asset = {"of": "BTC", "unit": "0.00000001", "haircut": "0", "borrowable": True, "limit": "1000"}
     data["assets"] += [{**asset, "name": f"BTC.{name}", "chain": name} for name in ("one", "two")]
-    setting = Setting(type(parameters.catalogue).model_validate(data), parameters.market)
-    policy = policy_of(setting, with_rules(parameters, collateral={"BTC": TIERS}))
+    environment = MarketEnvironment(type(parameters.catalogue).model_validate(data), parameters.market)
+    policy = policy_of(environment, with_rules(parameters, collateral={"BTC": TIERS}))
     held = {"BTC": whole, "BTC.one": first, "BTC.two": second}
     amount = Fraction(whole + second, 10**8)
     amount += Fraction(first, 10**8) * (Fraction(9, 10) if first > 0 else 1)
@@ -195,8 +195,11 @@ def test_tiers_are_of_an_account(parameters: Parameters) -> None:
 @given(held=balances)
 def test_mismatch_is_a_part_of_what_is_owed_in_a_currency(parameters: Parameters, held: dict[str, int]) -> None:
     rule = {"rate": "0.08", "currencies": {"coins": ["BTC", "SOL"]}}
-    setting = plain(parameters)
-    policy, without = policy_of(setting, with_rules(parameters, mismatch=rule)), policy_of(setting, parameters.model)
+    environment = plain(parameters)
+    policy, without = (
+        policy_of(environment, with_rules(parameters, mismatch=rule)),
+        policy_of(environment, parameters.model),
+    )
     value = {name: Fraction(units, UNITS[name]) * PRICES[name] for name, units in held.items()}
     currencies = (value["USDC"], value["BTC"] + value["SOL"])
     owed = sum(max(-each, Fraction(0)) for each in currencies)
@@ -222,8 +225,8 @@ def depegged(parameters: Parameters, price: str, *scenarios: dict[str, str]) -> 
     quotes = {name: each.model_dump(mode="json") for name, each in parameters.market.index.items()}
     quotes["USDC"]["price"] = price
     data = parameters.market.model_dump(mode="json", exclude_none=True) | {"index": quotes}
-    setting = Setting(plain(parameters).catalogue, type(parameters.market).model_validate(data))
-    return policy_of(setting, with_rules(parameters, depeg=list(scenarios)))
+    environment = MarketEnvironment(plain(parameters).catalogue, type(parameters.market).model_validate(data))
+    return policy_of(environment, with_rules(parameters, depeg=list(scenarios)))
 
 
 def test_depeg_charges_the_worst_fall(parameters: Parameters) -> None:
@@ -279,13 +282,13 @@ def test_policy_is_computed_again_whatever_the_order_in_the_file(parameters: Par
         "mismatch": {"rate": "0.08", "currencies": {"z": ["SOL"], "a": ["BTC", "USDC"]}},
         "depeg": [{"USDC": "0.02", "SOL": "0.5"}, {"SOL": "0.5", "BTC": "0.5"}],
     }
-    policy = build_policy("test", parameters.setting, with_rules(parameters, **rules), statement)
+    policy = build_policy("test", parameters.environment, with_rules(parameters, **rules), statement)
     again = Policy.decode(policy.encoded)
     assert rebuild_policy(again) == again == policy
 
 
 def test_engine_agrees_with_the_relation(parameters: Parameters) -> None:
-    policy = policy_of(parameters.setting, with_rules(parameters, **RULES))
+    policy = policy_of(parameters.environment, with_rules(parameters, **RULES))
     compiled = compile_policy(policy)
     generator = np.random.default_rng(5)
     limits = np.array([column.limit for column in policy.layout.columns])
@@ -301,7 +304,7 @@ def test_engine_agrees_with_the_relation(parameters: Parameters) -> None:
 
 
 def test_without_rules_the_policy_is_what_it_was(parameters: Parameters) -> None:
-    policy = build_policy("test", parameters.setting, parameters.model, "initial")
+    policy = build_policy("test", parameters.environment, parameters.model, "initial")
     assert set(policy.inputs["model"]) == {
         "model", "version", "value_unit", "staleness_limit_seconds", "statements", "strict", "scan", "extreme"
     }  # fmt: skip
@@ -310,7 +313,7 @@ def test_without_rules_the_policy_is_what_it_was(parameters: Parameters) -> None
 
 
 @pytest.mark.parametrize(
-    ("rules", "field", "reason", "mend"),
+    ("rules", "field", "reason", "hint"),
     [
         ({"collateral": {"BTC": {"tiers": [{"up_to": "1", "weight": "0.9"}, {"weight": "0.95"}]}}},
          "collateral.BTC.tiers[1].weight", "the weight of tier 2, 0.95, is above that of tier 1, 0.9", "at most 0.9"),
@@ -338,9 +341,9 @@ def test_without_rules_the_policy_is_what_it_was(parameters: Parameters) -> None
     ],
 )  # fmt: skip
 def test_refusals(
-    write_folder: WriteFolder, files: Files, rules: dict[str, Any], field: str, reason: str, mend: str
+    write_folder: WriteFolder, files: Files, rules: dict[str, Any], field: str, reason: str, hint: str
 ) -> None:
-    """Every refusal names file, line, field and mend; the rules stand as JSON on the last line."""
+    """Every refusal names file, line, field and hint; the rules stand as JSON on the last line."""
     [(name, value)] = rules.items()
     text = files["model.yaml"] + f"{name}: {value!r}\n".replace("'", '"')
     with pytest.raises(InputErrors) as caught:
@@ -348,16 +351,18 @@ def test_refusals(
     [problem] = caught.value.problems
     assert (problem.file, problem.line, problem.field) == ("model.yaml", 13, field)
     assert reason in problem.reason
-    assert mend in problem.mend
+    assert hint in problem.hint
 
 
 def test_quantum_that_cannot_show_a_weight_is_refused(parameters: Parameters) -> None:
     """A unit of 10^-6 USDC is 100 quanta: a surcharge of 0.4 % would be none at all."""
     for rules in ({"collateral": {"USDC": {"borrow": "0.004"}}}, {"depeg": [{"USDC": "0.004"}]}):
         with pytest.raises(InputError, match="balance USDC") as caught:
-            build_policy("test", parameters.setting, with_rules(parameters, **rules), "initial")
+            build_policy("test", parameters.environment, with_rules(parameters, **rules), "initial")
         assert caught.value.field == "value_unit.quantum"
-    build_policy("test", parameters.setting, with_rules(parameters, collateral={"USDC": {"borrow": "0.01"}}), "initial")
+    build_policy(
+        "test", parameters.environment, with_rules(parameters, collateral={"USDC": {"borrow": "0.01"}}), "initial"
+    )
 
 
 def test_rules_are_frozen_and_strict() -> None:
@@ -378,8 +383,8 @@ def test_every_architecture_takes_the_rules(name: str) -> None:
     none = {"collateral": None, "mismatch": None, "depeg": None}
     plain = load_margin_model(EXAMPLES / "models" / f"{name}.yaml").model_copy(update=none)
     model = plain.model_copy(update={field: getattr(rules, field) for field in none})
-    assert check_setting(book.setting, model) == []
-    policy, before = (build_policy("test", book.setting, each, "initial") for each in (model, plain))
+    assert check_environment(book.environment, model) == []
+    policy, before = (build_policy("test", book.environment, each, "initial") for each in (model, plain))
     assert rebuild_policy(Policy.decode(policy.encoded)) == policy
     own = {array.name for array in before.arrays} - {array.name for array in policy.arrays}
     assert own <= {"value cash", *(f"collateral {asset}" for asset in ("USDT", "BTC", "ETH", "SOL"))}

@@ -205,7 +205,7 @@ def test_figures_worked_by_hand(model: ScenarioModel) -> None:
 def test_ranges_are_wider_by_the_buffer_and_rounded_up(book: Parameters, model: ScenarioModel) -> None:
     rule, crowding = model.contagion, book.crowding
     assert rule is not None and crowding is not None
-    held = model.ranges(book.setting)
+    held = model.ranges(book.environment)
     for name, buffer in rule.buffers(crowding).items():
         stated = model.scan[name]
         exact = Fraction(stated.price_range) * (1 + buffer)
@@ -227,12 +227,12 @@ def test_range_beyond_the_price_is_refused_with_figures(book: Parameters, model:
     rule = model.contagion
     assert rule is not None
     wide = {name: each.model_copy(update={"price_range": Decimal("0.46")}) for name, each in model.scan.items()}
-    (problem,) = model.model_copy(update={"scan": wide}).check(book.setting)
+    (problem,) = model.model_copy(update={"scan": wide}).check(book.environment)
     assert "BTC: a price range of 0.5" in problem.reason and "extreme multiple 2" in problem.reason
 
 
 def requirement_of(book: Parameters, model: ModelConfig, records: Any) -> list[int]:
-    compiled = compile_policy(build_policy("test", book.setting, model, "initial"))
+    compiled = compile_policy(build_policy("test", book.environment, model, "initial"))
     return [int(each) for each in evaluate(compiled, csr_array(np.array(records, dtype=np.int64))).requirement]
 
 
@@ -257,23 +257,23 @@ def test_charge_is_the_rate_on_what_is_beyond_the_threshold(book: Parameters, mo
 
 
 def test_policy_is_a_function_of_the_published_files(book: Parameters, model: ScenarioModel) -> None:
-    policy = build_policy("test", book.setting, model, "initial")
+    policy = build_policy("test", book.environment, model, "initial")
     assert rebuild_policy(policy) == policy
     crowding = book.crowding
     assert crowding is not None
     other = crowding.model_copy(update={"equity": crowding.equity - 1})
-    assert build_policy("test", replace(book.setting, crowding=other), model, "initial").digest != policy.digest
+    assert build_policy("test", replace(book.environment, crowding=other), model, "initial").digest != policy.digest
 
 
 def test_buffer_is_at_its_maximum_before_totals_are_opened(book: Parameters, model: ScenarioModel) -> None:
     """The first crowding statement needs no earlier one, and nobody gains by withholding the totals."""
-    rule, first = model.contagion, replace(book.setting, crowding=None)
+    rule, first = model.contagion, replace(book.environment, crowding=None)
     assert rule is not None and book.crowding is not None
     assert model.check(first) == []
     assert set(rule.buffers(None).values()) == {Fraction(rule.maximum)}
     assert all(rule.buffers(book.crowding)[name] <= most for name, most in rule.buffers(None).items())
     for name, each in model.ranges(first).items():
-        assert each.price_range >= model.ranges(book.setting)[name].price_range
+        assert each.price_range >= model.ranges(book.environment)[name].price_range
         assert abs(Fraction(each.price_range) / Fraction(model.scan[name].price_range) - 1 - Fraction(rule.maximum)) < 1
     policy = build_policy("test", first, model, "initial")
     assert "crowding" not in policy.inputs
@@ -285,7 +285,7 @@ def test_what_is_missing_is_said(book: Parameters, model: ScenarioModel) -> None
     assert rule is not None and crowding is not None
 
     def said(**changes: Any) -> list[str]:
-        return [problem.reason for problem in model.check(replace(book.setting, **changes))]
+        return [problem.reason for problem in model.check(replace(book.environment, **changes))]
 
     assert said() == []
     fewer = {name: each for name, each in crowding.exposures.items() if name != "SOL"}
@@ -295,7 +295,7 @@ def test_what_is_missing_is_said(book: Parameters, model: ScenarioModel) -> None
     early = crowding.model_copy(update={"as_of": crowding.as_of + timedelta(days=2)})
     assert said(crowding=early) == ["the totals are dated 86400 s after as_of"]
     foreign = rule.model_copy(update={"spill_over": {"BTC": {"DOGE": Decimal("0.1")}}})
-    problems = model.model_copy(update={"contagion": foreign}).check(book.setting)
+    problems = model.model_copy(update={"contagion": foreign}).check(book.environment)
     assert [(each.field, each.reason) for each in problems] == [
         ("contagion.spill_over.BTC.DOGE", "DOGE is not an underlying")
     ]
@@ -336,7 +336,7 @@ def test_buffer_acts_in_every_architecture_with_ranges(name: str, book: Paramete
     assert rule is not None and crowding is not None
     plain = load_margin_model(EXAMPLES / "models" / f"{name}.yaml")
     crowded = plain.model_copy(update={"contagion": rule})
-    assert crowded.check(book.setting) == []
+    assert crowded.check(book.environment) == []
     layout = book.catalogue.layout()
     record = [1] + [0] * (len(layout) - 1)
     record[layout.index(ColumnKind.POSITION, "BTC_USDC-PERPETUAL")] = -5_000

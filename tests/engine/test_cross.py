@@ -12,9 +12,9 @@ from scipy.sparse import csr_array
 
 from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.loading import load_parameters
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.models import ModelConfig, build_policy, parse_model
-from crossmargin.models.statement import check_setting
+from crossmargin.models.statement import check_environment
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.layout import ColumnKind
 
@@ -25,8 +25,8 @@ TIERS = {"tiers": [{"from": "0", "rate": "0.01"}, {"from": "100000", "rate": "0.
 
 
 @cache
-def setting() -> Setting:
-    return load_parameters(EXAMPLES / "book").setting
+def environment() -> MarketEnvironment:
+    return load_parameters(EXAMPLES / "book").environment
 
 
 def model(**replace: Any) -> ModelConfig:
@@ -51,7 +51,7 @@ def compiled(kind: str, tiered: bool = False, statement: str = "maintenance") ->
     if tiered:
         replace["futures"] = dict.fromkeys(("BTC", "ETH", "SOL"), TIERS)
     chosen = model(**replace) if "by" in replace else isolated(**replace)
-    return compile_policy(build_policy("test", setting(), chosen, statement))
+    return compile_policy(build_policy("test", environment(), chosen, statement))
 
 
 def isolated(**replace: Any) -> ModelConfig:
@@ -104,7 +104,7 @@ def test_a_buffer_is_a_factor() -> None:
 @given(data=st.data())
 def test_netting_saves_and_pooling_by_contract_does_not(data: st.DataObject) -> None:
     """At one flat rate the net requirement is at most that of each contract alone; by contract they are the same."""
-    names = [item.name for item in setting().catalogue.instruments]
+    names = [item.name for item in environment().catalogue.instruments]
     held = data.draw(st.dictionaries(st.sampled_from(names), st.integers(-1000, 1000), max_size=8))
     alone = margin(compiled("isolated_margin"), held).requirement[0]
     assert margin(compiled("underlying"), held).requirement[0] <= alone
@@ -113,19 +113,19 @@ def test_netting_saves_and_pooling_by_contract_does_not(data: st.DataObject) -> 
 
 def test_charges_by_underlying_name_underlyings() -> None:
     chosen = model(futures={**model().model_dump()["futures"], "BTC-PERPETUAL": {"rate": "0.5"}})
-    (problem,) = check_setting(setting(), chosen)
+    (problem,) = check_environment(environment(), chosen)
     assert problem.field == "futures.BTC-PERPETUAL"
-    assert check_setting(setting(), model()) == []
+    assert check_environment(environment(), model()) == []
 
 
 def test_limits_of_a_whole_underlying_must_end_at_the_last_knot() -> None:
     """1,000,000 SOL of the perpetual and 300,000 of the future are pooled."""
     curve = {"base": "0.05", "slope": "0.0000001", "knots": ["1000", "1000000"]}
     data = model().model_dump()["futures"]
-    (problem,) = check_setting(setting(), model(futures={**data, "SOL": {"linear_in_size": curve}}))
+    (problem,) = check_environment(environment(), model(futures={**data, "SOL": {"linear_in_size": curve}}))
     assert "limits of SOL allow 1.3e+06 SOL, and the last knot is 1000000" in problem.reason
     curve["knots"] = ["1000", "1300000"]
-    assert check_setting(setting(), model(futures={**data, "SOL": {"linear_in_size": curve}})) == []
+    assert check_environment(environment(), model(futures={**data, "SOL": {"linear_in_size": curve}})) == []
 
 
 def test_by_is_one_of_two_words() -> None:
@@ -137,15 +137,15 @@ def test_a_statement_may_have_charges_of_its_own() -> None:
     """Initial rates beside maintenance brackets: only what the statement names is charged otherwise."""
     statements = [{"name": "maintenance", "factor": "1"}, {"name": "initial", "factor": "1"}]
     chosen = model(statements=statements, of_statement={"initial": {"BTC": {"rate": "0.1"}}})
-    assert check_setting(setting(), chosen) == []
-    layout = setting().catalogue.layout()
+    assert check_environment(environment(), chosen) == []
+    layout = environment().catalogue.layout()
     for name, times in (("BTC_USDC-PERPETUAL", 5), ("ETH_USDC-PERPETUAL", 1)):
         record = np.zeros((1, len(layout)), dtype=np.int64)
         record[0, [0, layout.index(ColumnKind.POSITION, name)]] = 1, -700
         needed = {
             statement: int(
                 evaluate(
-                    compile_policy(build_policy("test", setting(), chosen, statement)), csr_array(record)
+                    compile_policy(build_policy("test", environment(), chosen, statement)), csr_array(record)
                 ).requirement[0]
             )
             for statement in ("maintenance", "initial")
@@ -162,5 +162,5 @@ def test_a_statement_may_have_charges_of_its_own() -> None:
     ],
 )
 def test_foreign_charges_of_statements_are_refused(table: dict[str, Any], field: str, reason: str) -> None:
-    (problem,) = check_setting(setting(), model(of_statement=table))
+    (problem,) = check_environment(environment(), model(of_statement=table))
     assert (problem.field, problem.reason) == (field, reason)

@@ -19,11 +19,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from crossmargin.analysis.replay import Replay, opened_crowding, replay, setting_at
+from crossmargin.analysis.replay import Replay, environment_at, opened_crowding, replay
 from crossmargin.engine.evaluate import evaluate
 from crossmargin.liquidation.cascade import Cascade, CascadeConfig, replay_cascade
 from crossmargin.liquidation.rule import Rule
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
@@ -71,7 +71,7 @@ MARKET = Market.model_validate(
         },
     }
 )
-SETTING = Setting(CATALOGUE, MARKET)
+ENVIRONMENT = MarketEnvironment(CATALOGUE, MARKET)
 
 VOLATILITY: Mapping[str, Any] = {
     "model": "sum_of_underlyings",
@@ -106,25 +106,29 @@ def path(last: Sequence[str] = ()) -> PriceHistory:
     return PriceHistory(times=times, prices={"BTC": tuple(btc), "ETH": tuple(eth)})
 
 
-def traded(records: NDArray[np.int64], rows: NDArray[np.int64], column: int, lots: Any, setting: Setting) -> None:
+def traded(
+    records: NDArray[np.int64], rows: NDArray[np.int64], column: int, lots: Any, environment: MarketEnvironment
+) -> None:
     """Change positions to `lots` at the mark, in place."""
     name = LAYOUT.columns[column].name
     instrument = CATALOGUE.instrument(name)
-    per_lot = Fraction(instrument.contract_size) * Fraction(setting.market.marks[name].price) * UNITS
+    per_lot = Fraction(instrument.contract_size) * Fraction(environment.market.marks[name].price) * UNITS
     for row, target in zip(rows.tolist(), np.asarray(lots).tolist(), strict=True):
         records[row, ENTRY] += (-(target - int(records[row, column])) * per_lot).__floor__()
         records[row, column] = target
 
 
-def affordable(records: NDArray[np.int64], wanted: NDArray[np.int64], setting: Setting, rule: ScenarioModel) -> Any:
+def affordable(
+    records: NDArray[np.int64], wanted: NDArray[np.int64], environment: MarketEnvironment, rule: ScenarioModel
+) -> Any:
     """Return the most lots of BTC, at most those wanted, with which each crowd account has its initial margin."""
-    compiled = compile_policy(build_policy("test", setting, rule, "initial"))
+    compiled = compile_policy(build_policy("test", environment, rule, "initial"))
     rows = np.arange(CROWD)
     low, high = np.zeros(CROWD, dtype=np.int64), wanted + 1
     while np.any(high - low > 1):
         middle = (low + high) // 2
         tried = records[:CROWD].copy()
-        traded(tried, rows, BTC, middle, setting)
+        traded(tried, rows, BTC, middle, environment)
         fits = evaluate(compiled, csr_array(tried)).excess >= 0
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
     return low
@@ -152,28 +156,28 @@ def story(rule: ScenarioModel) -> Story:
     records[:CROWD, BALANCE] = 1_000_000 * UNITS
     records[CROWD:, BALANCE] = 100_000 * UNITS
     sides = np.where(np.arange(OTHERS) % 2, 1, -1)
-    first = setting_at(SETTING, calm, 0, ("BTC", "ETH"))
+    first = environment_at(ENVIRONMENT, calm, 0, ("BTC", "ETH"))
     traded(records, np.arange(CROWD, CROWD + OTHERS), BTC, 600 * sides, first)
     traded(records, np.arange(CROWD, CROWD + OTHERS), ETH, 4_000 * sides, first)
     final_leverage = np.linspace(3, 14, CROWD)
     books: dict[datetime, csr_array] = {}
     crowding = None
     for day in range(CALM_DAYS, SHOCK):
-        here = setting_at(SETTING, calm, day, ("BTC", "ETH"))
+        here = environment_at(ENVIRONMENT, calm, day, ("BTC", "ETH"))
         own = None if rule.contagion is None else opened_crowding(here, rule, csr_array(records))
         here = replace(here, crowding=crowding or own)
         wanted = (1 + (final_leverage - 1) * (day - CALM_DAYS) / (CROWD_DAYS - 1)) * 1_000_000 / 80
         traded(records, np.arange(CROWD), BTC, affordable(records, wanted.astype(np.int64), here, rule), here)
         books[here.market.as_of] = csr_array(records)
         crowding = None if rule.contagion is None else opened_crowding(here, rule, books[here.market.as_of])
-    eve = replace(setting_at(SETTING, calm, SHOCK - 1, ("BTC", "ETH")), crowding=crowding)
+    eve = replace(environment_at(ENVIRONMENT, calm, SHOCK - 1, ("BTC", "ETH")), crowding=crowding)
     shock = Scenario(1, "shock", {"BTC": Fraction(-9, 100)}, {})
     cascade = replay_cascade(Rule("test", rule, "maintenance"), eve, books[eve.market.as_of], shock, CASCADE)
-    after = str(cascade.setting.market.index["BTC"].price)
+    after = str(cascade.environment.market.index["BTC"].price)
     whole = path((after, after))
     for time in whole.times[SHOCK:]:
         books[time] = cascade.records
-    found = replay(SETTING, rule, "initial", books.__getitem__, whole, first=CALM_DAYS)
+    found = replay(ENVIRONMENT, rule, "initial", books.__getitem__, whole, first=CALM_DAYS)
     return Story(books, cascade, found, whole.times[SHOCK])
 
 
@@ -218,7 +222,7 @@ def test_buffer_lifts_the_requirement_of_the_same_book(by_volatility: Story) -> 
 
     def required(rule: ScenarioModel) -> tuple[int, ...]:
         eve = whole.until(times[-1])
-        return replay(SETTING, rule, "initial", by_volatility.books.__getitem__, eve, first=CALM_DAYS).requirement
+        return replay(ENVIRONMENT, rule, "initial", by_volatility.books.__getitem__, eve, first=CALM_DAYS).requirement
 
     plain, buffered = required(model(buffered=False)), required(model(buffered=True))
     assert buffered[0] == plain[0]
@@ -235,7 +239,7 @@ def test_fund_loses_less_with_the_buffer(by_volatility: Story, by_crowding: Stor
     assert by_crowding.lost == 0
     sold, less = (sum(step.sold["BTC"] for step in each.steps) for each in (before, after))
     assert less < 0.8 * sold
-    low, high = (each.setting.market.index["BTC"].price for each in (before, after))
+    low, high = (each.environment.market.index["BTC"].price for each in (before, after))
     assert high > low + 1_000
 
 

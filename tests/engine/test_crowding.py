@@ -42,7 +42,7 @@ def model() -> ModelConfig:
 
 @pytest.fixture(scope="module")
 def compiled(book: Inputs, model: ModelConfig) -> CompiledPolicy:
-    return compile_policy(build_policy("test", book.setting, model, "crowding"))
+    return compile_policy(build_policy("test", book.environment, model, "crowding"))
 
 
 def test_totals_are_sums_over_accounts(book: Inputs, model: ModelConfig, compiled: CompiledPolicy) -> None:
@@ -81,7 +81,7 @@ def test_engine_totals_are_those_of_the_compiled_auxiliaries(book: Inputs, compi
 
 def test_file_of_the_example_book_is_near_its_totals(book: Inputs, model: ModelConfig) -> None:
     """It is that of the day before; the rule reads about the same from both."""
-    today, published = opened_crowding(book.setting, model, book.book.records), book.crowding
+    today, published = opened_crowding(book.environment, model, book.book.records), book.crowding
     assert published is not None
     for name, totals in today.exposures.items():
         assert float(published.exposures[name].gross) == pytest.approx(float(totals.gross), rel=0.05)
@@ -120,9 +120,9 @@ def test_record_beyond_its_limit_is_refused(compiled: CompiledPolicy) -> None:
 def test_statement_needs_thresholds(book: Inputs) -> None:
     bare = book.model.model_copy(update={"statements": (StatementConfig(name="crowding"),)})
     with pytest.raises(InputError) as caught:
-        build_policy("test", book.setting, bare, "crowding")
+        build_policy("test", book.environment, bare, "crowding")
     assert caught.value.field == "contagion.thresholds"
-    assert "contagion.thresholds.BTC" in caught.value.mend
+    assert "contagion.thresholds.BTC" in caught.value.hint
 
 
 def test_statement_has_no_factor() -> None:

@@ -58,4 +58,4 @@ def test_agrees_with_exact_arithmetic(rows: list[tuple[str, Decimal]]) -> None:
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
 def test_every_refusal_has_words(status: Status) -> None:
     assert status.reason
-    assert status.mend
+    assert status.hint

@@ -30,7 +30,7 @@ def policy_of(parameters: Parameters, model: str = "delta_margin", **more: Any) 
         "statements": [{"name": "initial", "factor": "1"}],
         **more,
     }
-    return build_policy("test", parameters.setting, parse_model(data), "initial")
+    return build_policy("test", parameters.environment, parse_model(data), "initial")
 
 
 def record(policy: Policy, amounts: Mapping[str, int]) -> list[int]:

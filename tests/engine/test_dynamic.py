@@ -143,24 +143,24 @@ def test_each_tool_lowers_the_peak_to_trough_of_ranges() -> None:
 def test_range_that_reaches_zero_is_refused_with_figures(book: Parameters, model: ScenarioModel) -> None:
     assert model.dynamic is not None
     wild = model.model_copy(update={"dynamic": model.dynamic.model_copy(update={"multiplier": Decimal("60")})})
-    (problem,) = wild.check(book.setting)
+    (problem,) = wild.check(book.environment)
     assert problem.field == "dynamic.multiplier"
     assert "BTC: a price range of 3.3639 (daily volatility 0.0396 times multiplier 60 over 2 days)" in problem.reason
     wide = model.model_copy(update={"dynamic": model.dynamic.model_copy(update={"multiplier": Decimal("10")})})
-    (problem,) = wide.check(book.setting)
+    (problem,) = wide.check(book.environment)
     assert "times the extreme multiple 2 reaches a price of zero" in problem.reason
     with pytest.raises(InputError, match="reaches a price of zero"):
-        build_policy("test", book.setting, wide, "initial")
+        build_policy("test", book.environment, wide, "initial")
 
 
 def test_what_the_history_lacks_is_said(book: Parameters, model: ScenarioModel) -> None:
     assert book.history is not None
-    bare = replace(book.setting, history=None)
-    assert ["history.csv" in problem.mend for problem in model.check(bare)] == [True]
-    short = replace(book.setting, history=book.history.until(book.history.times[40]))
+    bare = replace(book.environment, history=None)
+    assert ["history.csv" in problem.hint for problem in model.check(bare)] == [True]
+    short = replace(book.environment, history=book.history.until(book.history.times[40]))
     assert any("41 rows" in problem.reason for problem in model.check(short))
     unnamed = PriceHistory(times=book.history.times, prices={"BTC": book.history.prices["BTC"]})
-    missing = model.check(replace(book.setting, history=unnamed))
+    missing = model.check(replace(book.environment, history=unnamed))
     assert [problem.reason.split()[-1] for problem in missing] == ["ETH", "SOL"]
 
 
@@ -171,11 +171,11 @@ def test_prices_after_the_snapshot_change_nothing(book: Parameters, model: Scena
         times=(*history.times, history.times[-1] + timedelta(days=1)),
         prices={name: (*prices, prices[-1] * 2) for name, prices in history.prices.items()},
     )
-    assert model.ranges(replace(book.setting, history=later)) == model.ranges(book.setting)
+    assert model.ranges(replace(book.environment, history=later)) == model.ranges(book.environment)
 
 
 def test_policy_is_computed_again_and_follows_the_history(book: Parameters, model: ScenarioModel) -> None:
-    policy = build_policy("test", book.setting, model, "initial")
+    policy = build_policy("test", book.environment, model, "initial")
     assert rebuild_policy(policy) == policy
     history = book.history
     assert history is not None
@@ -187,7 +187,7 @@ def test_policy_is_computed_again_and_follows_the_history(book: Parameters, mode
             }
         }
     )
-    other = build_policy("test", replace(book.setting, history=crashed), model, "initial")
+    other = build_policy("test", replace(book.environment, history=crashed), model, "initial")
     assert other.digest != policy.digest
     assert max(other.array("pnl 11").coefficients) > max(policy.array("pnl 11").coefficients)
 

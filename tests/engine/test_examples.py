@@ -126,7 +126,7 @@ def test_book_has_sub_accounts_borrowers_and_empty_accounts(book: Inputs) -> Non
 
 @pytest.mark.parametrize(("statement", "fewest", "most"), [("maintenance", 3, 6), ("initial", 8, 20)])
 def test_few_accounts_are_under_water(book: Inputs, statement: str, fewest: int, most: int) -> None:
-    policy = build_policy(book.venue.venue, book.setting, book.model, statement)
+    policy = build_policy(book.venue.venue, book.environment, book.model, statement)
     margin = engine.evaluate(compile_policy(policy), book.book.records)
     assert fewest <= np.count_nonzero(margin.shortfall) <= most
     fund = book.reserves.insurance_fund_quanta(book.model.value_unit.quantum)
@@ -160,4 +160,4 @@ def test_broken_book_is_refused_where_it_is_broken(name: str) -> None:
         refusal.get("field", ""),
     )
     assert refusal["reason"] in problem.reason
-    assert problem.mend
+    assert problem.hint

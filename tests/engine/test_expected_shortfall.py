@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 from crossmargin.engine.evaluate import evaluate, witness
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.loading.folder import load_margin_model
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
@@ -57,7 +57,7 @@ def random_history() -> PriceHistory:
 HISTORY = random_history()
 
 
-def venue(history: PriceHistory | None = HISTORY) -> Setting:
+def venue(history: PriceHistory | None = HISTORY) -> MarketEnvironment:
     """Swaps of one coin on BTC and ETH, and a call on BTC; USDC, which has no history and stands still."""
 
     def contract(name: str, underlying: str, **more: str) -> dict[str, str]:
@@ -93,10 +93,10 @@ def venue(history: PriceHistory | None = HISTORY) -> Setting:
             "rates": {"USD": "0.03"},
         }
     )
-    return Setting(catalogue, market, history)
+    return MarketEnvironment(catalogue, market, history)
 
 
-SETTING = venue()
+ENVIRONMENT = venue()
 
 
 def model(**more: Any) -> ExpectedShortfallModel:
@@ -116,13 +116,13 @@ def model(**more: Any) -> ExpectedShortfallModel:
 
 
 def compiled(chosen: ExpectedShortfallModel, statement: str = "initial") -> CompiledPolicy:
-    assert chosen.check(SETTING) == []
-    return compile_policy(build_policy("test", SETTING, chosen, statement))
+    assert chosen.check(ENVIRONMENT) == []
+    return compile_policy(build_policy("test", ENVIRONMENT, chosen, statement))
 
 
 def record(coins: Mapping[str, float]) -> csr_array:
     """Return a record of coins by column: USDC, BTC, BTC_SWAP, ETH_SWAP, BTC_CALL."""
-    layout = SETTING.catalogue.layout()
+    layout = ENVIRONMENT.catalogue.layout()
     row = np.zeros((1, len(layout)), np.int64)
     row[0, 0] = 1
     units = {"USDC": 10**6, "BTC": 10**5}
@@ -253,9 +253,9 @@ def test_a_gain_in_every_scenario_lowers_the_requirement(coins: dict[str, float]
     """Where BTC fell every day, being shorter of it gains in all of them."""
     falling = tuple(Decimal(80_000 + (ROWS - 1 - row) * 700 + row % 5 * 90) for row in range(ROWS - 1))
     prices = {**HISTORY.prices, "BTC": (*falling, Decimal(80_000))}
-    setting = venue(HISTORY.model_copy(update={"prices": prices}))
+    environment = venue(HISTORY.model_copy(update={"prices": prices}))
     assert all(after < before for before, after in pairwise(prices["BTC"]))
-    policy = compile_policy(build_policy("test", setting, model(), "initial"))
+    policy = compile_policy(build_policy("test", environment, model(), "initial"))
     shorter = {**coins, "BTC_SWAP": coins["BTC_SWAP"] - more / 1000}
     assert requirement(policy, shorter) <= requirement(policy, coins)
 
@@ -313,43 +313,45 @@ def stressed(first: datetime, until: datetime, tail: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("change", "setting", "field", "reason"),
+    ("change", "environment", "field", "reason"),
     [
         ({}, venue(None), "observations", "the model needs a price history of BTC, ETH"),
-        ({"observations": 70}, SETTING, "observations", "61 rows up to as_of, the model needs 71"),
-        ({"horizon_days": 22}, SETTING, "observations", "61 rows up to as_of, the model needs 62"),
-        ({"volatility_beta": {"XRP": "1"}}, SETTING, "volatility_beta.XRP", "XRP is not an underlying"),
-        ({"still": []}, SETTING, "still", "no prices of USDC, and nothing says that it stands still"),
-        ({"still": ["USDC", "BTC"]}, SETTING, "still[1]", "BTC is an underlying, which moves"),
-        (stressed(AS_OF - 9 * DAY, AS_OF, "0.5"), SETTING, "", ""),
+        ({"observations": 70}, ENVIRONMENT, "observations", "61 rows up to as_of, the model needs 71"),
+        ({"horizon_days": 22}, ENVIRONMENT, "observations", "61 rows up to as_of, the model needs 62"),
+        ({"volatility_beta": {"XRP": "1"}}, ENVIRONMENT, "volatility_beta.XRP", "XRP is not an underlying"),
+        ({"still": []}, ENVIRONMENT, "still", "no prices of USDC, and nothing says that it stands still"),
+        ({"still": ["USDC", "BTC"]}, ENVIRONMENT, "still[1]", "BTC is an underlying, which moves"),
+        (stressed(AS_OF - 9 * DAY, AS_OF, "0.5"), ENVIRONMENT, "", ""),
         (
             stressed(AS_OF - 10 * DAY, AS_OF, "0.5"),
-            SETTING,
+            ENVIRONMENT,
             "stressed.tail",
             "0.5 of the 11 moves that end in the window is not a whole number",
         ),
         (
             stressed(AS_OF + DAY, AS_OF + 9 * DAY, "0.5"),
-            SETTING,
+            ENVIRONMENT,
             "stressed.from",
             "no moves that end in the stressed window",
         ),
         (
             {"value_unit": {"currency": "USD", "quantum": "0.1"}},
-            SETTING,
+            ENVIRONMENT,
             "value_unit.quantum",
             "rounding the 4 losses that count",
         ),
     ],
 )
-def test_setting_is_checked(change: dict[str, Any], setting: Setting, field: str, reason: str) -> None:
-    problems = model(**change).check(setting)
+def test_environment_is_checked(
+    change: dict[str, Any], environment: MarketEnvironment, field: str, reason: str
+) -> None:
+    problems = model(**change).check(environment)
     if not field:
         assert problems == []
         return
     assert [problem.field for problem in problems] == [field]
     assert reason in problems[0].reason
-    assert problems[0].mend
+    assert problems[0].hint
 
 
 def test_missing_names_are_stated() -> None:
@@ -367,12 +369,12 @@ def test_a_price_that_cannot_be_is_refused() -> None:
 
 def test_an_asset_with_prices_moves_unless_it_is_still() -> None:
     prices = {**HISTORY.prices, "USDC": tuple(Decimal(1) - Decimal(row % 7) / 100 for row in range(ROWS))}
-    setting = venue(HISTORY.model_copy(update={"prices": prices}))
+    environment = venue(HISTORY.model_copy(update={"prices": prices}))
     needs = []
     for still in ([], ["USDC"]):
         chosen = model(still=still, value_unit={"currency": "USD", "quantum": "0.000000001"})
-        assert chosen.check(setting) == []
-        policy = compile_policy(build_policy("test", setting, chosen, "initial"))
+        assert chosen.check(environment) == []
+        policy = compile_policy(build_policy("test", environment, chosen, "initial"))
         needs.append(requirement(policy, {"USDC": 1000.0}) / 1000)
     path = np.array([1 - row % 7 / 100 for row in range(ROWS)])
     losses = 1000 * (1 - path[1:] / path[:-1])[-40:]
@@ -399,8 +401,8 @@ def book() -> Inputs:
 def test_example_on_the_book_costs_a_row_for_each_scenario_and_rounds_little(book: Inputs) -> None:
     chosen = load_margin_model(EXAMPLES / "models" / "expected_shortfall.yaml")
     assert isinstance(chosen, ExpectedShortfallModel)
-    assert chosen.check(book.setting) == []
-    policy = compile_policy(build_policy("test", book.setting, chosen, "initial"))
+    assert chosen.check(book.environment) == []
+    policy = compile_policy(build_policy("test", book.environment, chosen, "initial"))
     # 250 and 40 scenarios: an excess and a row each, two columns for each threshold.
     assert len(policy.relation.rows) < 300
     assert len(policy.relation.auxiliaries) < 300
@@ -417,9 +419,9 @@ def test_example_on_the_book_costs_a_row_for_each_scenario_and_rounds_little(boo
     assert np.all(np.abs(found - exact) <= (5 + 2) / 2 * float(chosen.value_unit.quantum) * units + 0.01)
     assert found.sum() == pytest.approx(exact.sum(), rel=1e-3)
     # Stablecoins are what the quantum is too coarse for.
-    moving = chosen.model_copy(update={"still": ()}).check(book.setting)
+    moving = chosen.model_copy(update={"still": ()}).check(book.environment)
     assert ["balance USDC" in problem.reason for problem in moving] == [True]
-    assert "hold the asset still" in (moving[0].mend or "")
+    assert "hold the asset still" in (moving[0].hint or "")
 
 
 def mean_largest(book: Inputs, by_name: Mapping[str, Floats], count: int) -> Floats:

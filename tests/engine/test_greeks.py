@@ -46,7 +46,7 @@ def policy_of(model: str, shrink: int = 1, **more: Any) -> Policy:
         "statements": [{"name": "initial", "factor": "1"}],
         **more,
     }
-    return build_policy("test", book().setting, parse_model(data), "initial")
+    return build_policy("test", book().environment, parse_model(data), "initial")
 
 
 def needed(policy: Policy, vector: list[int]) -> int:

@@ -93,7 +93,7 @@ def test_faults_are_refused_where_they_are(
     assert len(problems) == 1
     assert problems[0].file == "history.csv"
     assert reason in problems[0].reason
-    assert problems[0].mend
+    assert problems[0].hint
     if line is not None:
         assert problems[0].line == line
     assert problems[0].field == field
@@ -193,7 +193,7 @@ def test_check_names_what_is_missing() -> None:
         assert len(problems) == 1
         assert reason in problems[0].reason
         assert problems[0].field == "observations"
-    assert "add 2 earlier rows" in faults["10 rows up to as_of, the model needs 12"][0].mend
+    assert "add 2 earlier rows" in faults["10 rows up to as_of, the model needs 12"][0].hint
 
 
 @pytest.mark.parametrize("gap", [timedelta(hours=1), timedelta(days=8)])

@@ -12,10 +12,10 @@ from scipy.sparse import csr_array
 
 from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.loading import load_parameters
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.valuation import unit_values
 from crossmargin.models import ModelConfig, build_policy, parse_model
-from crossmargin.models.statement import check_setting
+from crossmargin.models.statement import check_environment
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.layout import ColumnKind
 
@@ -31,8 +31,8 @@ Holding = dict[str, int]
 
 
 @cache
-def setting() -> Setting:
-    return load_parameters(EXAMPLES / "book").setting
+def environment() -> MarketEnvironment:
+    return load_parameters(EXAMPLES / "book").environment
 
 
 def model(**replace: Any) -> ModelConfig:
@@ -55,7 +55,7 @@ def model(**replace: Any) -> ModelConfig:
 
 
 def compiled(chosen: ModelConfig, statement: str = "maintenance") -> CompiledPolicy:
-    return compile_policy(build_policy("test", setting(), chosen, statement))
+    return compile_policy(build_policy("test", environment(), chosen, statement))
 
 
 @cache
@@ -128,7 +128,7 @@ def test_part_of_the_mark_value_of_a_put_where_it_is_more() -> None:
     low = {"rate": "0.001", "floor": "0.001", "of_mark": "0.075"}
     relation = compiled(model(options={**model().model_dump()["options"], "BTC": {"call": low, "put": low}}))
     column = relation.policy.layout.index(ColumnKind.POSITION, "BTC-26SEP25-120000-P")
-    value = unit_values(setting().catalogue, setting().market)[column]
+    value = unit_values(environment().catalogue, environment().market)[column]
     assert needed(relation, **{"BTC__26SEP25__120000__P": -1}) == pytest.approx(0.075 * value, abs=1e-8)
 
 
@@ -170,7 +170,7 @@ def flat_rates() -> CompiledPolicy:
 
 @given(data=st.data())
 def test_flat_rates_are_subadditive_and_homogeneous(data: st.DataObject) -> None:
-    catalogue = setting().catalogue
+    catalogue = environment().catalogue
     lots = st.dictionaries(
         st.sampled_from([item.name for item in catalogue.instruments]), st.integers(-50, 50), max_size=6
     )
@@ -182,7 +182,7 @@ def test_flat_rates_are_subadditive_and_homogeneous(data: st.DataObject) -> None
 
 
 def fields(chosen: ModelConfig) -> dict[str, str]:
-    return {problem.field: f"{problem.reason}; {problem.mend}" for problem in check_setting(setting(), chosen)}
+    return {problem.field: f"{problem.reason}; {problem.hint}" for problem in check_environment(environment(), chosen)}
 
 
 def test_missing_and_foreign_charges_are_found() -> None:

@@ -13,11 +13,11 @@ from scipy.sparse import csr_array
 
 from crossmargin.engine.evaluate import evaluate
 from crossmargin.loading import load_parameters
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Instrument, Kind, OptionType
 from crossmargin.market.valuation import unit_values
 from crossmargin.models import ModelConfig, build_policy, parse_model
-from crossmargin.models.statement import check_setting
+from crossmargin.models.statement import check_environment
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.layout import ColumnKind
 
@@ -29,8 +29,8 @@ MAX_LOSS = {"max_loss": {"unpaired": str(UNPAIRED)}}
 
 
 @cache
-def setting() -> Setting:
-    return load_parameters(EXAMPLES / "book").setting
+def environment() -> MarketEnvironment:
+    return load_parameters(EXAMPLES / "book").environment
 
 
 def model(options: dict[str, Any]) -> ModelConfig:
@@ -52,19 +52,21 @@ def model(options: dict[str, Any]) -> ModelConfig:
 @cache
 def compiled(kind: str) -> CompiledPolicy:
     chosen = model(MAX_LOSS if kind == "max loss" else STANDARD)
-    assert check_setting(setting(), chosen) == []
-    return compile_policy(build_policy("test", setting(), chosen, "maintenance"))
+    assert check_environment(environment(), chosen) == []
+    return compile_policy(build_policy("test", environment(), chosen, "maintenance"))
 
 
 def expiry_of(name: str) -> list[Instrument]:
     """Return the options of the first expiry of an underlying."""
-    items = [each for each in setting().catalogue.instruments if each.kind is Kind.OPTION and each.underlying == name]
+    items = [
+        each for each in environment().catalogue.instruments if each.kind is Kind.OPTION and each.underlying == name
+    ]
     first = min(each.expiry for each in items if each.expiry is not None)
     return [each for each in items if each.expiry == first]
 
 
 def needed(kind: str, holding: dict[str, int]) -> float:
-    layout = setting().catalogue.layout()
+    layout = environment().catalogue.layout()
     record = np.zeros((1, len(layout)), dtype=np.int64)
     record[0, 0] = 1
     for name, lots in holding.items():
@@ -74,10 +76,10 @@ def needed(kind: str, holding: dict[str, int]) -> float:
 
 def loss_at(price: float, holding: dict[str, int]) -> float:
     """Return what a holding loses from its marks to a settlement, USD."""
-    layout, values = setting().catalogue.layout(), unit_values(setting().catalogue, setting().market)
+    layout, values = environment().catalogue.layout(), unit_values(environment().catalogue, environment().market)
     lost = 0.0
     for name, lots in holding.items():
-        item = setting().catalogue.instrument(name)
+        item = environment().catalogue.instrument(name)
         strike = float(item.strike or 0)
         payoff = max(0.0, price - strike if item.option is OptionType.CALL else strike - price)
         size = float(item.lot * item.contract_size)
@@ -95,11 +97,12 @@ def test_no_settlement_loses_more_than_what_is_charged(data: st.DataObject) -> N
     grid = [*np.linspace(0, max(strikes), 400).tolist(), *strikes]
     worst = max(0.0, *(loss_at(price, holding) for price in grid))
     calls = sum(
-        lots * float(setting().catalogue.instrument(name).lot * setting().catalogue.instrument(name).contract_size)
+        lots
+        * float(environment().catalogue.instrument(name).lot * environment().catalogue.instrument(name).contract_size)
         for name, lots in holding.items()
-        if setting().catalogue.instrument(name).option is OptionType.CALL
+        if environment().catalogue.instrument(name).option is OptionType.CALL
     )
-    index = float(setting().market.index[items[0].underlying].price)
+    index = float(environment().market.index[items[0].underlying].price)
     unpaired = UNPAIRED * index * max(0.0, -calls)
     assert needed("max loss", holding) == pytest.approx(worst + unpaired, abs=1e-3)
 
@@ -114,7 +117,7 @@ def verticals() -> tuple[Instrument, Instrument]:
 
 def test_a_spread_that_is_paid_for_risks_its_price_alone() -> None:
     low, high = verticals()
-    values, layout = unit_values(setting().catalogue, setting().market), setting().catalogue.layout()
+    values, layout = unit_values(environment().catalogue, environment().market), environment().catalogue.layout()
     price = {item.name: values[layout.index(ColumnKind.POSITION, item.name)] for item in (low, high)}
     bought = needed("max loss", {low.name: 10, high.name: -10})
     assert bought == pytest.approx(10 * (price[low.name] - price[high.name]), abs=1e-3)

@@ -14,19 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from crossmargin.analysis.replay import setting_at
+from crossmargin.analysis.replay import environment_at
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.liquidation.price import liquidation_prices
 from crossmargin.liquidation.rule import Rule
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import ScanRange, Scenario
 from crossmargin.models import build_policy, parse_model, rebuild_policy
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.oracle import OracleRule, Resolution, ResolvedPrice, resolve, widened
-from crossmargin.models.statement import check_setting
+from crossmargin.models.statement import check_environment
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Policy
 
@@ -62,14 +62,16 @@ def feed(quote: Quote) -> dict[str, Any]:
     return {"source": source, "price": price, "confidence": confidence, "time": NOW - timedelta(seconds=age)}
 
 
-def fed(parameters: Parameters, quotes: Sequence[Quote], average: str | None = "85000", name: str = "BTC") -> Setting:
-    """Return the setting with one index price exchanged for feeds."""
+def fed(
+    parameters: Parameters, quotes: Sequence[Quote], average: str | None = "85000", name: str = "BTC"
+) -> MarketEnvironment:
+    """Return the environment with one index price exchanged for feeds."""
     data = parameters.market.model_dump(exclude_none=True)
     del data["index"][name]
     data["feeds"] = {name: {"sources": [feed(quote) for quote in quotes]}}
     if average is not None:
         data["feeds"][name]["average"] = average
-    return Setting(parameters.catalogue, Market.model_validate(data))
+    return MarketEnvironment(parameters.catalogue, Market.model_validate(data))
 
 
 def resolved(resolution: Resolution, name: str = "BTC") -> ResolvedPrice:
@@ -85,7 +87,7 @@ def with_oracle(parameters: Parameters, **changes: Any) -> ModelConfig:
 def test_median_price_sources_and_time(parameters: Parameters) -> None:
     resolution = resolve(fed(parameters, GOOD), rule())
     assert resolution.problems == ()
-    quote = resolution.setting.market.index["BTC"]
+    quote = resolution.environment.market.index["BTC"]
     assert quote.price == Decimal("85000")
     assert quote.source == "median of 3: A, B, C"
     assert quote.time == NOW - timedelta(seconds=20)
@@ -93,7 +95,7 @@ def test_median_price_sources_and_time(parameters: Parameters) -> None:
     # Relative confidences 0.0002, 0.0001 and 0.0004; no distance beyond its limit.
     assert found.confidence == Fraction(17, 85000)
     assert (found.excess, found.widening) == (0, Decimal("0.0004"))
-    assert resolution.setting.widening == {"BTC": Decimal("0.0004")}
+    assert resolution.environment.widening == {"BTC": Decimal("0.0004")}
 
 
 def test_median_of_an_even_number_is_the_mean_of_the_middle_ones(parameters: Parameters) -> None:
@@ -178,8 +180,8 @@ def test_the_order_of_feeds_does_not_matter(parameters: Parameters, order: list[
     assert found.widening == Decimal("0.000048")
 
 
-def widening_of(setting: Setting, **changes: Any) -> Decimal:
-    resolution = resolve(setting, rule(**changes))
+def widening_of(environment: MarketEnvironment, **changes: Any) -> Decimal:
+    resolution = resolve(environment, rule(**changes))
     assert resolution.problems == ()
     return resolved(resolution).widening
 
@@ -205,8 +207,8 @@ def test_widening_is_monotone_and_bounded(
         quotes: list[Quote] = [
             (name, "85000", str(confidence + added), 0) for name, confidence in zip("ABC", confidences, strict=True)
         ]
-        setting = fed(parameters, quotes[:sources], average=str(average))
-        return widening_of(setting, confidence_limit=None)
+        environment = fed(parameters, quotes[:sources], average=str(average))
+        return widening_of(environment, confidence_limit=None)
 
     before = of(0, average)
     assert 0 <= before <= of(more, average) <= Decimal("0.1")
@@ -214,7 +216,7 @@ def test_widening_is_monotone_and_bounded(
     assert of(0, average, sources=2) == Decimal("0.1")
 
 
-def test_refuse_names_sources_figures_and_mend(parameters: Parameters) -> None:
+def test_refuse_names_sources_figures_and_hint(parameters: Parameters) -> None:
     few = [GOOD[0], GOOD[1], ("C", "84990", "34", 90)]
     cases = [
         (few, "85000", "BTC has 2 usable sources of 3 needed: A, B; dropped C (stale: 90 s old)"),
@@ -224,7 +226,7 @@ def test_refuse_names_sources_figures_and_mend(parameters: Parameters) -> None:
         [problem] = resolve(fed(parameters, quotes, average), rule(dislocated="refuse")).problems
         assert problem.field == "feeds.BTC"
         assert reason in problem.reason
-        assert problem.mend
+        assert problem.hint
     [problem] = resolve(fed(parameters, GOOD), rule(dislocated="refuse", divergence={"perpetual": "0.0001"})).problems[
         :1
     ]
@@ -253,8 +255,8 @@ def test_a_plain_price_is_compared_with_marks_too(parameters: Parameters) -> Non
     """Linear marks are in the settlement asset: a coin that fell takes them along."""
     index = parameters.market.index
     low = {**index, "USDC": index["USDC"].model_copy(update={"price": Decimal("0.9")})}
-    setting = Setting(parameters.catalogue, parameters.market.model_copy(update={"index": low}))
-    found = resolved(resolve(setting, rule(divergence={"perpetual": "0.01"})))
+    environment = MarketEnvironment(parameters.catalogue, parameters.market.model_copy(update={"index": low}))
+    found = resolved(resolve(environment, rule(divergence={"perpetual": "0.01"})))
     assert found.excess == 1 - Fraction(85010 * 9, 850000) - Fraction(1, 100)
 
 
@@ -265,7 +267,7 @@ def test_policy_is_that_of_the_median_and_of_the_wider_range(parameters: Paramet
     scan = {name: each.model_dump(mode="json") for name, each in parameters.model.scan.items()}  # type: ignore[attr-defined]
     scan["BTC"]["price_range"] = "0.1604"
     data = parameters.model.model_dump(mode="json", exclude_none=True)
-    stated = build_policy("test", parameters.setting, parse_model({**data, "scan": scan}), "initial")
+    stated = build_policy("test", parameters.environment, parse_model({**data, "scan": scan}), "initial")
     assert policy.arrays == stated.arrays
     assert policy.definitions == stated.definitions
     assert policy.inputs["oracle"]["BTC"]["widening"] == "0.0104"
@@ -314,13 +316,13 @@ def vars_of(policy: Policy) -> dict[str, Any]:
     return {name: getattr(policy, name) for name in names}
 
 
-def test_a_setting_that_is_moved_keeps_its_widening(parameters: Parameters) -> None:
+def test_an_environment_that_is_moved_keeps_its_widening(parameters: Parameters) -> None:
     model = with_oracle(parameters)
-    setting = resolve(fed(parameters, GOOD, average="88400"), model.oracle).setting
-    moved = setting.moved(Scenario(1, "fall", {"BTC": Fraction(-1, 2)}, {}))
+    environment = resolve(fed(parameters, GOOD, average="88400"), model.oracle).environment
+    moved = environment.moved(Scenario(1, "fall", {"BTC": Fraction(-1, 2)}, {}))
     assert moved.market.feeds is None
     assert moved.market.index["BTC"].price == Decimal(42500)
-    assert resolve(moved, model.oracle).setting is moved
+    assert resolve(moved, model.oracle).environment is moved
     arrays = {array.name: array for array in build_policy("test", moved, model, "initial").arrays}
     column = moved.catalogue.layout().index("balance", "BTC")  # type: ignore[arg-type]
     # Scenario 14 is the whole range down: 16.04 % of half the price, in quanta a satoshi.
@@ -329,10 +331,10 @@ def test_a_setting_that_is_moved_keeps_its_widening(parameters: Parameters) -> N
 
 def test_an_asset_without_a_scan_range_is_given_one(parameters: Parameters) -> None:
     quotes: list[Quote] = [(name, "1", "0.005", 0) for name in "ABC"]
-    setting = fed(parameters, quotes, average="1", name="USDC")
+    environment = fed(parameters, quotes, average="1", name="USDC")
     model = with_oracle(parameters)
-    assert resolve(setting, model.oracle).setting.widening == {"USDC": Decimal("0.01")}
-    policy = build_policy("test", setting, model, "initial")
+    assert resolve(environment, model.oracle).environment.widening == {"USDC": Decimal("0.01")}
+    policy = build_policy("test", environment, model, "initial")
     column = policy.layout.index("balance", "USDC")  # type: ignore[arg-type]
     down = next(array for array in policy.arrays if array.name == "pnl 14")
     assert down.coefficients[column] == -1
@@ -368,7 +370,7 @@ def test_refused_rules(
     [problem] = caught.value.problems
     assert (problem.file, problem.line, problem.field) == ("model.yaml", 13, f"oracle.{field}")
     assert reason in problem.reason
-    assert problem.mend
+    assert problem.hint
 
 
 def test_models_without_ranges_refuse_to_widen(parameters: Parameters) -> None:
@@ -377,10 +379,10 @@ def test_models_without_ranges_refuse_to_widen(parameters: Parameters) -> None:
 
     data = parameters.model.model_dump(mode="json", exclude_none=True, exclude={"scan", "extreme"})
     widens = Flat.model_validate({**data, "oracle": RULE})
-    [problem] = widens.check(parameters.setting)
+    [problem] = widens.check(parameters.environment)
     assert (problem.field, "no scan ranges" in problem.reason) == ("oracle", True)
     refuses = {**RULE, "dislocated": "refuse", "confidence_multiple": "0"}
-    assert Flat.model_validate({**data, "oracle": refuses}).check(parameters.setting) == []
+    assert Flat.model_validate({**data, "oracle": refuses}).check(parameters.environment) == []
 
 
 FEEDS = """\
@@ -404,9 +406,9 @@ def fed_files(files: Files) -> dict[str, str]:
 def test_a_folder_with_feeds_loads_resolved(write_folder: WriteFolder, fed_files: Files) -> None:
     parameters = load_parameters(write_folder(fed_files))
     assert parameters.market.index["BTC"].price == Decimal(85000)
-    assert parameters.setting.widening == {"BTC": Decimal("0.0004")}
-    assert check_setting(parameters.setting, parameters.model) == []
-    policy = build_policy("test", parameters.setting, parameters.model, "initial")
+    assert parameters.environment.widening == {"BTC": Decimal("0.0004")}
+    assert check_environment(parameters.environment, parameters.model) == []
+    policy = build_policy("test", parameters.environment, parameters.model, "initial")
     assert rebuild_policy(Policy.decode(policy.encoded)) == policy
 
 
@@ -443,7 +445,7 @@ def test_refused_feeds(
     problem = next(each for each in caught.value.problems if each.field == field)
     assert (problem.file, problem.line) == (file, line)
     assert reason in problem.reason
-    assert problem.mend
+    assert problem.hint
 
 
 def test_feeds_without_a_rule_are_refused(write_folder: WriteFolder, files: Files, fed_files: dict[str, str]) -> None:
@@ -468,11 +470,11 @@ def test_every_architecture_with_ranges_is_widened(name: str) -> None:
         price = str(data["index"].pop(asset)["price"])
         quotes: list[Quote] = [(source, price, confidence, 0) for source in "ABC"]
         data["feeds"][asset] = {"sources": [feed(quote) for quote in quotes]}
-    setting = Setting(book.catalogue, Market.model_validate(data), book.history, book.crowding)
+    environment = MarketEnvironment(book.catalogue, Market.model_validate(data), book.history, book.crowding)
     uncertain = model.model_copy(update={"oracle": rule(divergence=None)})
-    assert check_setting(setting, uncertain) == []
-    before = {array.name: array for array in build_policy("test", book.setting, model, "initial").arrays}
-    policy = build_policy("test", setting, uncertain, "initial")
+    assert check_environment(environment, uncertain) == []
+    before = {array.name: array for array in build_policy("test", book.environment, model, "initial").arrays}
+    policy = build_policy("test", environment, uncertain, "initial")
     assert rebuild_policy(Policy.decode(policy.encoded)) == policy
     after = {array.name: array for array in policy.arrays}
     changed = {each for each in before if before[each].coefficients != after[each].coefficients}
@@ -487,7 +489,7 @@ def test_a_folder_with_plain_prices_that_are_dislocated_can_be_computed_again(
     """What a mark adds to the ranges stands in the report, feeds or not."""
     near = str({**RULE, "divergence": {"perpetual": "0.000001"}}).replace("'", '"')
     parameters = load_parameters(write_folder({**files, "model.yaml": f"{files['model.yaml']}oracle: {near}\n"}))
-    policy = build_policy("test", parameters.setting, parameters.model, "initial")
+    policy = build_policy("test", parameters.environment, parameters.model, "initial")
     assert Decimal(policy.inputs["oracle"]["BTC"]["widening"]) > 0
     assert rebuild_policy(Policy.decode(policy.encoded)) == policy
 
@@ -495,10 +497,10 @@ def test_a_folder_with_plain_prices_that_are_dislocated_can_be_computed_again(
 def test_another_rule_is_not_given_the_widening_of_the_first(parameters: Parameters) -> None:
     """A book is read under other models than its own: each has its own limits."""
     first, second = with_oracle(parameters), with_oracle(parameters, divergence={"perpetual": "0.000001"})
-    plain = Setting(parameters.catalogue, parameters.market)
+    plain = MarketEnvironment(parameters.catalogue, parameters.market)
     direct = build_policy("test", plain, second, "initial")
     assert direct.inputs["oracle"]
-    assert build_policy("test", resolve(plain, first.oracle).setting, second, "initial") == direct
+    assert build_policy("test", resolve(plain, first.oracle).environment, second, "initial") == direct
 
 
 @pytest.mark.parametrize(
@@ -507,29 +509,29 @@ def test_another_rule_is_not_given_the_widening_of_the_first(parameters: Paramet
 def test_liquidation_prices_keep_the_widening_of_the_feeds(parameters: Parameters, change: dict[str, Any]) -> None:
     """A mark that is moved to see where an account ends is no dislocation."""
     name, model = "BTC_USDC-PERPETUAL", with_oracle(parameters, **change)
-    setting = fed(parameters, GOOD, average="85000")
+    environment = fed(parameters, GOOD, average="85000")
     layout = parameters.catalogue.layout()
     record = np.zeros((1, len(layout)), dtype=np.int64)
     record[0, 0] = 1
     record[0, layout.index(ColumnKind.BALANCE, "USDC")] = 10_000_000_000
     record[0, layout.index(ColumnKind.ENTRY, "USDC")] = 8_500_000_000
     record[0, layout.index(ColumnKind.POSITION, name)] = -100
-    [found] = liquidation_prices(Rule("test", model, "maintenance"), setting, csr_array(record)).prices
+    [found] = liquidation_prices(Rule("test", model, "maintenance"), environment, csr_array(record)).prices
     # The same with the resolved price and the wider range stated outright, without an oracle.
-    now = resolve(setting, model.oracle).setting
+    now = resolve(environment, model.oracle).environment
     data = parameters.model.model_dump(mode="json", exclude_none=True)
     for each, added in (now.widening or {}).items():
         data["scan"][each]["price_range"] = str(Decimal(data["scan"][each]["price_range"]) + added)
-    stated = Setting(now.catalogue, now.market.model_copy(update={"feeds": None}))
+    stated = MarketEnvironment(now.catalogue, now.market.model_copy(update={"feeds": None}))
     [expected] = liquidation_prices(Rule("test", parse_model(data), "maintenance"), stated, csr_array(record)).prices
     assert found == expected > 85000
 
 
 def test_a_path_keeps_the_widening_of_the_feeds(parameters: Parameters) -> None:
     """Of other days no feed is known; what holds now is not left out there."""
-    setting = resolve(fed(parameters, GOOD, average="88400"), rule()).setting
+    environment = resolve(fed(parameters, GOOD, average="88400"), rule()).environment
     prices = {"BTC": (Decimal(80000), Decimal(70000))}
     path = PriceHistory(times=(NOW - timedelta(days=1), NOW), prices=prices)
-    there = setting_at(setting, path, 0, ["BTC"])
+    there = environment_at(environment, path, 0, ["BTC"])
     assert there.market.index["BTC"].price == Decimal(80000)
-    assert resolve(there, rule()).setting.widening == setting.widening == {"BTC": Decimal("0.0104")}
+    assert resolve(there, rule()).environment.widening == environment.widening == {"BTC": Decimal("0.0104")}

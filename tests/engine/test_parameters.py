@@ -65,7 +65,7 @@ def test_refusals(
     assert found, str(caught.value)
     assert (found[0].file, found[0].line) == (file, line)
     assert reason in found[0].reason
-    assert found[0].mend
+    assert found[0].hint
 
 
 def test_all_problems_of_all_files_are_listed(write_folder: WriteFolder, files: Files) -> None:

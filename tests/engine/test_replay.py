@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from crossmargin.analysis.procyclicality import procyclicality
-from crossmargin.analysis.replay import Replay, replay, setting_at
+from crossmargin.analysis.replay import Replay, environment_at, replay
 from crossmargin.engine.evaluate import evaluate
 from crossmargin.errors import InputErrors
 from crossmargin.loading import Inputs, load_folder, load_margin_model
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.valuation import unit_values
 from crossmargin.models.dynamic import DynamicRule
@@ -53,13 +53,13 @@ def dynamic(**without: bool | None) -> ScenarioModel:
 
 @pytest.fixture(scope="module")
 def with_tools(book: Inputs, months: PriceHistory) -> Replay:
-    return replay(book.setting, dynamic(), "initial", book.book.records[:ACCOUNTS], months)
+    return replay(book.environment, dynamic(), "initial", book.book.records[:ACCOUNTS], months)
 
 
 @pytest.fixture(scope="module")
 def without_tools(book: Inputs, months: PriceHistory) -> Replay:
     bare = dynamic(buffer=None, stressed=None, floor=False)
-    return replay(book.setting, bare, "initial", book.book.records[:ACCOUNTS], months)
+    return replay(book.environment, bare, "initial", book.book.records[:ACCOUNTS], months)
 
 
 def test_tools_lower_the_procyclicality_of_the_requirement(with_tools: Replay, without_tools: Replay) -> None:
@@ -83,7 +83,7 @@ def test_replay_begins_when_there_is_enough_history(with_tools: Replay, months: 
 
 def test_every_step_is_the_model_of_that_day(book: Inputs, history: PriceHistory, with_tools: Replay) -> None:
     number = 200
-    here = setting_at(book.setting, history, number, ("BTC", "ETH", "SOL"))
+    here = environment_at(book.environment, history, number, ("BTC", "ETH", "SOL"))
     assert here.market.index["BTC"].price == history.prices["BTC"][number]
     assert here.market.index["USDT"].price == book.market.index["USDT"].price
     assert here.history == history.until(history.times[number])
@@ -98,9 +98,9 @@ def test_every_step_is_the_model_of_that_day(book: Inputs, history: PriceHistory
 def test_last_step_is_the_book_today(book: Inputs, history: PriceHistory) -> None:
     """The path ends at the prices of the market, so moving there moves nothing but the date."""
     today = evaluate(
-        compile_policy(build_policy("test", book.setting, dynamic(), "initial")), book.book.records[:ACCOUNTS]
+        compile_policy(build_policy("test", book.environment, dynamic(), "initial")), book.book.records[:ACCOUNTS]
     )
-    (step,) = replay(book.setting, dynamic(), "initial", book.book.records[:ACCOUNTS], history, first=365).steps
+    (step,) = replay(book.environment, dynamic(), "initial", book.book.records[:ACCOUNTS], history, first=365).steps
     assert step.requirement == sum(today.requirement.tolist())
 
 
@@ -108,7 +108,7 @@ def test_positions_may_change_from_day_to_day(book: Inputs, history: PriceHistor
     halves = {
         time: book.book.records[: ACCOUNTS if day % 2 else ACCOUNTS // 2] for day, time in enumerate(history.times)
     }
-    found = replay(book.setting, book.model, "initial", halves.__getitem__, history, first=360, per_account=True)
+    found = replay(book.environment, book.model, "initial", halves.__getitem__, history, first=360, per_account=True)
     assert [len(step.margin.excess) for step in found.steps if step.margin is not None] == [
         ACCOUNTS if day % 2 else ACCOUNTS // 2 for day in range(360, 366)
     ]
@@ -118,7 +118,7 @@ def test_path_of_future_prices_needs_no_history(book: Inputs) -> None:
     """A user's path after the snapshot: fixed ranges, every row replayed, the first one too; expired futures stay."""
     times = tuple(book.market.as_of + timedelta(days=day) for day in range(1, 4))
     path = PriceHistory(times=times, prices={"BTC": (Decimal(80_000), Decimal(70_000), Decimal(60_000))})
-    found = replay(book.setting, book.model, "initial", book.book.records[:ACCOUNTS], path)
+    found = replay(book.environment, book.model, "initial", book.book.records[:ACCOUNTS], path)
     assert found.times == times
     assert {step.ranges["BTC"] for step in found.steps} == {Decimal("0.15")}
     assert len({step.equity for step in found.steps}) == 3
@@ -126,9 +126,9 @@ def test_path_of_future_prices_needs_no_history(book: Inputs) -> None:
 
 
 def test_moving_there_and_back_changes_nothing(book: Inputs, history: PriceHistory) -> None:
-    there = setting_at(book.setting, history, 100, ("BTC", "ETH", "SOL"))
+    there = environment_at(book.environment, history, 100, ("BTC", "ETH", "SOL"))
     last = len(history) - 1
-    back = setting_at(Setting(book.catalogue, there.market), history, last, ("BTC", "ETH", "SOL"))
+    back = environment_at(MarketEnvironment(book.catalogue, there.market), history, last, ("BTC", "ETH", "SOL"))
     now, again = (unit_values(book.catalogue, market) for market in (book.market, back.market))
     assert again == pytest.approx(now, rel=1e-12)
 
@@ -136,12 +136,12 @@ def test_moving_there_and_back_changes_nothing(book: Inputs, history: PriceHisto
 def test_model_that_lacks_history_all_along_is_refused(book: Inputs, history: PriceHistory) -> None:
     short = history.until(history.times[30])
     with pytest.raises(InputErrors, match="31 rows up to as_of, the model needs 61"):
-        replay(book.setting, dynamic(), "initial", book.book.records[:ACCOUNTS], short)
+        replay(book.environment, dynamic(), "initial", book.book.records[:ACCOUNTS], short)
 
 
 def test_crowding_is_that_of_the_day_before(book: Inputs, history: PriceHistory) -> None:
     model = load_margin_model(EXAMPLES / "models" / "contagion_scenario.yaml")
-    found = replay(book.setting, model, "initial", book.book.records, history, first=362)
+    found = replay(book.environment, model, "initial", book.book.records, history, first=362)
     dates = [step.crowding.as_of for step in found.steps if step.crowding is not None]
     assert dates == [history.times[day] for day in (362, 362, 363, 364)]
 
@@ -185,6 +185,6 @@ def test_totals_are_exact_beyond_64_bits(book: Inputs) -> None:
     rich = csr_array(np.repeat(records, 500, axis=0))
     start = datetime(2025, 3, 28, 8, tzinfo=UTC)
     path = PriceHistory(times=(start, start + timedelta(days=1)), prices={"BTC": (Decimal(85_000), Decimal(85_000))})
-    (step, _) = replay(book.setting, book.model, "initial", rich, path, per_account=True).steps
+    (step, _) = replay(book.environment, book.model, "initial", rich, path, per_account=True).steps
     assert step.margin is not None
     assert step.equity == sum(step.margin.equity.tolist()) > 2**63

@@ -58,8 +58,8 @@ def data(**more: Any) -> dict[str, Any]:
 
 def policy_of(statement: str = "initial", **more: Any) -> Policy:
     model = parse_model(data(**more))
-    assert model.check(book().setting) == []
-    return build_policy("test", book().setting, model, statement)
+    assert model.check(book().environment) == []
+    return build_policy("test", book().environment, model, statement)
 
 
 def needed(policy: Policy, vector: list[int], name: str = "requirement") -> float:
@@ -259,7 +259,7 @@ def test_near_volatilities_move_more() -> None:
     """Thirty days move as published, nearer ones by (30 / days)^short, farther ones by (30 / days)^long."""
     term = {"short": "0.3", "long": "0.13", "minimum": "0.9"}
     model = parse_model(data(grid={"price_steps": ["0"], "volatility": ["up", "down"]}, volatility_term=term))
-    up, down = model.points(book().setting)
+    up, down = model.points(book().environment)
     for days, power in ((28, 0.3), (91, 0.13), (182, 0.13)):
         rise = 1.2 * (1 + 0.4 * (30 / days) ** power)
         assert up.volatility_term.moved(1.2, 0.4, days / 365) == pytest.approx(rise)
@@ -352,7 +352,7 @@ def test_capped_delta_shock_is_refused_with_its_bound() -> None:
         assert figure in text
 
 
-def test_names_and_moves_that_the_setting_does_not_fit() -> None:
+def test_names_and_moves_that_the_environment_does_not_fit() -> None:
     model = parse_model(
         data(
             extreme=EXTREME,
@@ -362,10 +362,10 @@ def test_names_and_moves_that_the_setting_does_not_fit() -> None:
             delta_shock={"USDT": SHOCK},
         )
     )
-    found = {problem.field: problem for problem in model.check(book().setting)}
+    found = {problem.field: problem for problem in model.check(book().environment)}
     assert set(found) == {"roll.DOGE", "basis.BTC", "minimums.short_option.USDC", "delta_shock.USDT"}
     assert "0.4986 years" in found["basis.BTC"].reason
-    assert found["basis.BTC"].mend == "write less than 2.005"
+    assert found["basis.BTC"].hint == "write less than 2.005"
 
 
 def test_what_holds_depends_on_the_parts() -> None:

@@ -9,7 +9,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from crossmargin.engine.evaluate import evaluate, witness
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.models import build_policy
@@ -130,7 +130,7 @@ def modelled() -> CompiledPolicy:
             "statements": [{"name": "initial", "factor": "1"}],
         }
     )
-    policy = build_policy("published figures", Setting(catalogue, market), model, "initial")
+    policy = build_policy("published figures", MarketEnvironment(catalogue, market), model, "initial")
     width = len(policy.layout)
     published = {
         f"pnl SPX {number}": (*([0] * (width - 2)), future, call)

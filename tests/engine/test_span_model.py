@@ -19,7 +19,7 @@ from crossmargin.engine.evaluate import evaluate, forms
 from crossmargin.errors import InputError
 from crossmargin.loading import load_folder
 from crossmargin.loading.folder import load_margin_model
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Scenario
@@ -39,7 +39,7 @@ PRICES = {"USDC": "1", "BTC": "80000", "ETH": "2000"}
 RANGES = {"BTC": "0.15", "ETH": "0.18"}
 
 
-def venue(options: bool = False) -> Setting:
+def venue(options: bool = False) -> MarketEnvironment:
     """Linear contracts of one coin on BTC and ETH, one of them perpetual, the others of June and September."""
 
     def contract(underlying: str, kind: str, expiry: str | None = None, **more: str) -> dict[str, str]:
@@ -90,7 +90,7 @@ def venue(options: bool = False) -> Setting:
             "rates": {"USD": "0.03"},
         }
     )
-    return Setting(catalogue, market)
+    return MarketEnvironment(catalogue, market)
 
 
 FUTURES, WITH_OPTIONS = venue(), venue(options=True)
@@ -114,13 +114,13 @@ def model(**more: Any) -> SpanModel:
     )
 
 
-def requirement(setting: Setting, chosen: SpanModel, coins: Mapping[str, float]) -> float:
+def requirement(environment: MarketEnvironment, chosen: SpanModel, coins: Mapping[str, float]) -> float:
     """Return the requirement, USD, of an account that holds coins and contracts of one coin, by column name."""
-    assert chosen.check(setting) == []
-    compiled = compile_policy(build_policy("test", setting, chosen, "initial"))
-    record = np.zeros((1, len(setting.catalogue.layout())), np.int64)
+    assert chosen.check(environment) == []
+    compiled = compile_policy(build_policy("test", environment, chosen, "initial"))
+    record = np.zeros((1, len(environment.catalogue.layout())), np.int64)
     record[0, 0] = 1
-    for number, column in enumerate(setting.catalogue.layout().columns):
+    for number, column in enumerate(environment.catalogue.layout().columns):
         per_coin = 10**8 if column.kind is ColumnKind.BALANCE else 1000
         if column.kind in (ColumnKind.BALANCE, ColumnKind.POSITION):
             record[0, number] = round(coins.get(column.name, 0) * per_coin)
@@ -192,12 +192,12 @@ def test_coins_on_a_chain_are_coins(months: dict[str, Any], credit: dict[str, An
     bitcoin = next(each for each in data["assets"] if each["name"] == "BTC")
     data["assets"].append({**bitcoin, "name": "BTC.side", "of": "BTC", "chain": "side"})
     data["chains"] = [{"name": "side", "haircut": "0.1", "finalized": 1}]
-    setting = Setting(Catalogue.model_validate(data), FUTURES.market)
+    environment = MarketEnvironment(Catalogue.model_validate(data), FUTURES.market)
     chosen = model(inter_month=months, inter_commodity=[] if credit is None else [credit])
     for coins in ({}, {f"BTC_{JUNE}": -3.0}, {f"BTC_{JUNE}": -3.0, f"ETH_{JUNE}": -50.0}):
-        here = requirement(setting, chosen, {**coins, "BTC": 2})
-        assert requirement(setting, chosen, {**coins, "BTC.side": 2}) == pytest.approx(here)
-        assert here != pytest.approx(requirement(setting, chosen, coins))
+        here = requirement(environment, chosen, {**coins, "BTC": 2})
+        assert requirement(environment, chosen, {**coins, "BTC.side": 2}) == pytest.approx(here)
+        assert here != pytest.approx(requirement(environment, chosen, coins))
 
 
 @pytest.mark.parametrize(("quantum", "fits"), [("0.000001", False), ("0.00000001", False), ("0.0000000001", True)])
@@ -244,7 +244,7 @@ def test_inter_month_charge_is_refused_where_it_is_not_convex(charge: str, refus
     if refused:
         assert problems[0].field == "inter_month.BTC.charge"
         assert f"the charge of {charge} is more than twice the price scan range of 0.15" in problems[0].reason
-        assert "rule: bound" in (problems[0].mend or "")
+        assert "rule: bound" in (problems[0].hint or "")
         assert model(inter_month={"BTC": {"charge": charge, "rule": "bound"}}).check(FUTURES) == []
 
 
@@ -290,11 +290,11 @@ def test_credit_is_refused_where_it_is_not_convex(rate: str, eth: str, charge: s
     assert (convexity_violations(credit_rule(float(rate), float(eth), float(charge)), 3) > 0) == refused
     assert bool(problems) == refused
     if refused:
-        mend = problems[0].mend or ""
+        hint = problems[0].hint or ""
         assert problems[0].field == "inter_commodity[0].rate"
         assert "half the credit of one spread" in problems[0].reason
-        assert "remove the credit" in mend
-        allowed = mend.split("lower the rate to ")[1].split()[0]
+        assert "remove the credit" in hint
+        allowed = hint.split("lower the rate to ")[1].split()[0]
         mended = model(inter_month=months, inter_commodity=[{"legs": {"BTC": "1", "ETH": eth}, "rate": allowed}])
         assert mended.check(FUTURES) == []
 
@@ -325,10 +325,10 @@ def test_spreads_with_options_are_refused_and_are_not_convex() -> None:
     assert convexity_violations(credited, 4) > 100
     months = model(inter_month={"BTC": {"charge": "0.01", "rule": "exact"}}).check(WITH_OPTIONS)
     assert [problem.field for problem in months] == ["inter_month.BTC.rule"]
-    assert "rule: bound" in (months[0].mend or "")
+    assert "rule: bound" in (months[0].hint or "")
     credits = model(inter_commodity=[CREDIT]).check(WITH_OPTIONS)
     assert [problem.field for problem in credits] == ["inter_commodity[0].legs.BTC"]
-    assert "remove the credit" in (credits[0].mend or "")
+    assert "remove the credit" in (credits[0].hint or "")
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_spreads_with_options_are_refused_and_are_not_convex() -> None:
         ({"extreme": {"multiple": "6", "covered": "0.35"}}, "scan.ETH", "reaches a price of zero"),
     ],
 )
-def test_what_does_not_fit_the_setting_is_refused(change: dict[str, Any], field: str, reason: str) -> None:
+def test_what_does_not_fit_the_environment_is_refused(change: dict[str, Any], field: str, reason: str) -> None:
     problems = model(**change).check(FUTURES)
     assert [(problem.field, reason in problem.reason) for problem in problems] == [(field, True)]
 
@@ -433,7 +433,7 @@ def test_exposures_without_options_are_the_profit_of_a_price_move() -> None:
 def test_over_charge_of_the_bound_on_the_example_book() -> None:
     inputs = load_folder(EXAMPLES / "book")
     chosen = load_margin_model(EXAMPLES / "models" / "span.yaml")
-    policy = build_policy("test", inputs.setting, chosen, "initial")
+    policy = build_policy("test", inputs.environment, chosen, "initial")
     needed = evaluate(compile_policy(policy), inputs.book.records).requirement.astype(float)
     values = {name: each.astype(float) for name, each in forms(policy, inputs.book.records).items()}
     over = np.zeros(len(needed))

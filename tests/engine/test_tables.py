@@ -183,7 +183,7 @@ def test_bad_lines(
     found = [problem for problem in caught.value.problems if problem.file == file]
     assert (found[0].line, found[0].field) == (line, field)
     assert reason in found[0].reason
-    assert found[0].mend
+    assert found[0].hint
     book = load_folder(folder, on_bad="reject").book
     assert book.rejected
     assert {entry.account for entry in book.rejected}.isdisjoint(book.accounts)
@@ -231,7 +231,7 @@ def test_files_that_are_no_tables(
     problem = caught.value.problems[0]
     assert problem.line == line
     assert reason in problem.reason
-    assert problem.mend
+    assert problem.hint
 
 
 @given(data=st.data())
@@ -252,7 +252,7 @@ def test_any_bytes_are_a_table_or_refused(
         book = load_folder(folder, on_bad=data.draw(st.sampled_from(["refuse", "reject"]))).book
     except InputErrors as errors:
         assert errors.count >= 1
-        assert all(problem.file and problem.mend for problem in errors.problems)
+        assert all(problem.file and problem.hint for problem in errors.problems)
     else:
         assert book.records.shape == (len(book.accounts), len(book.layout))
 

@@ -23,7 +23,7 @@ units = st.tuples(st.integers(1, 999), st.integers(0, 18)).map(lambda pair: Deci
 def test_not_a_decimal(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_decimal(text)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_length_is_bounded() -> None:

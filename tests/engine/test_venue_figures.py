@@ -14,11 +14,11 @@ import pytest
 from scipy.sparse import csr_array
 
 from crossmargin.engine.evaluate import Margin, evaluate, witness
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.models import build_policy, parse_model
-from crossmargin.models.statement import check_setting
+from crossmargin.models.statement import check_environment
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.errors import CurvatureError
 from crossmargin_circuits.expression import (
@@ -155,7 +155,7 @@ class Desk:
                 },
             }
         )
-        setting = Setting(self.catalogue, market)
+        environment = MarketEnvironment(self.catalogue, market)
         chosen = parse_model(
             {
                 "version": 1,
@@ -165,8 +165,8 @@ class Desk:
                 **model,
             }
         )
-        assert check_setting(setting, chosen) == []
-        self.compiled = compile_policy(build_policy("published figures", setting, chosen, "margin"))
+        assert check_environment(environment, chosen) == []
+        self.compiled = compile_policy(build_policy("published figures", environment, chosen, "margin"))
 
     def margin(self, cash: Any, positions: Mapping[str, tuple[Any, Any]]) -> tuple[Decimal, Decimal]:
         """Return equity and requirement in USD; positions: underlying -> quantity, entry price."""

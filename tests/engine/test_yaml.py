@@ -62,7 +62,7 @@ def test_refusals(tmp_path: Path, content: str | bytes, line: int | None, reason
         read(tmp_path, content)
     assert (caught.value.file, caught.value.line) == ("x.yaml", line)
     assert reason in caught.value.reason
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_missing_file_and_folder_in_its_place(tmp_path: Path) -> None:

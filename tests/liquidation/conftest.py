@@ -10,7 +10,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from crossmargin.liquidation.rule import Rule
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue, Contract
 from crossmargin.market.prices import Market
 from crossmargin.models import ModelConfig
@@ -75,7 +75,7 @@ def perpetuals(
     unit: str = "0.000001",
     limit: str = "1000000000",
     lot_limit: str = "100000",
-) -> Setting:
+) -> MarketEnvironment:
     """Return linear perpetuals of one unit of BTC, ETH, .. settled in USDT at one dollar."""
     instruments = [
         {"name": f"{name}USDT", "kind": "perpetual", "contract": "linear", "underlying": name, "settlement": "USDT",
@@ -91,18 +91,18 @@ def perpetuals(
             "marks": {f"{name}USDT": price(mark) for name, mark in marks.items()},
         }
     )
-    return Setting(catalogue, market)
+    return MarketEnvironment(catalogue, market)
 
 
-def record(setting: Setting, **amounts: Any) -> list[int]:
+def record(environment: MarketEnvironment, **amounts: Any) -> list[int]:
     """Return a record: units of assets as balance_X and entry_X, lots of instruments by name."""
-    layout = setting.catalogue.layout()
+    layout = environment.catalogue.layout()
     values = [0] * len(layout)
     values[0] = 1
     for key, amount in amounts.items():
         kind, _, name = key.partition("_")
         if kind in ("balance", "entry"):
-            unit = setting.catalogue.asset(name).unit
+            unit = environment.catalogue.asset(name).unit
             values[layout.index(ColumnKind(kind), name)] += int((Decimal(str(amount)) / unit).to_integral_value())
         else:
             values[layout.index(ColumnKind.POSITION, key)] = amount

@@ -68,7 +68,7 @@ def test_no_plan_is_cheaper(seed: int, desk: SimpleNamespace) -> None:
     """All ways to close three small positions are tried."""
     generator = np.random.default_rng(seed)
     names = ["AUSDT", "BUSDT", "CUSDT"]
-    setting = desk.perpetuals({"A": "100.5", "B": "61.3", "C": "17.9"}, dict.fromkeys("ABC", "1"))
+    environment = desk.perpetuals({"A": "100.5", "B": "61.3", "C": "17.9"}, dict.fromkeys("ABC", "1"))
     rule = desk.tiered(
         {
             "AUSDT": [("0.05", "0"), ("0.1", "10"), ("0.25", "70")],
@@ -77,14 +77,14 @@ def test_no_plan_is_cheaper(seed: int, desk: SimpleNamespace) -> None:
         }
     )
     lots = dict(zip(names, generator.choice([-6, -5, -3, -1, 2, 4, 5, 6], 3).tolist(), strict=True))
-    record = desk.record(setting, balance_USDT=0, **lots)
-    excess = int(evaluate(rule.compiled(setting), desk.matrix([record])).excess[0])
+    record = desk.record(environment, balance_USDT=0, **lots)
+    excess = int(evaluate(rule.compiled(environment), desk.matrix([record])).excess[0])
     # Equity between nothing and nine tenths of what is needed: money quanta are a hundredth of the asset's unit.
     record[1] = -excess // 100 - int(generator.uniform(0.1, 1) * 60 * 10**6)
     buffer = Decimal(str(generator.choice(["0", "0.1", "0.3"])))
     cost = costs(generator, names)
-    compiled = rule.buffered(buffer).strict.compiled(setting)
-    quotes = Quotes(setting, cost)
+    compiled = rule.buffered(buffer).strict.compiled(environment)
+    quotes = Quotes(environment, cost)
     tried = [
         plan_of(compiled, quotes, record, dict(zip(names, closed, strict=True)))
         for closed in itertools.product(*(range(abs(held) + 1) for held in lots.values()))
@@ -92,9 +92,9 @@ def test_no_plan_is_cheaper(seed: int, desk: SimpleNamespace) -> None:
     enough = [plan for plan in tried if plan.restores]
     if not enough:
         with pytest.raises(NoPlanError):
-            least_cost_plan(rule, setting, record, cost, buffer)
+            least_cost_plan(rule, environment, record, cost, buffer)
         return
-    plan = least_cost_plan(rule, setting, record, cost, buffer)
+    plan = least_cost_plan(rule, environment, record, cost, buffer)
     assert plan.restores
     assert plan.least
     assert plan.cost == min(each.cost for each in enough)
@@ -103,25 +103,25 @@ def test_no_plan_is_cheaper(seed: int, desk: SimpleNamespace) -> None:
 
 def test_an_account_beyond_help_and_one_without_need(desk: SimpleNamespace) -> None:
     """An account with debts only has no plan; one with its buffer needs none."""
-    setting = desk.perpetuals({"A": "100"}, {"A": "1"})
+    environment = desk.perpetuals({"A": "100"}, {"A": "1"})
     rule = desk.tiered({"AUSDT": [("0.05", "0")]})
-    bankrupt = desk.record(setting, balance_USDT=0, entry_USDT=-1001, AUSDT=10)
+    bankrupt = desk.record(environment, balance_USDT=0, entry_USDT=-1001, AUSDT=10)
     with pytest.raises(NoPlanError):
-        least_cost_plan(rule, setting, bankrupt, ClosingCost())
-    sound = desk.record(setting, balance_USDT=60, entry_USDT=-1000, AUSDT=10)
-    plan = least_cost_plan(rule, setting, sound, ClosingCost(), Decimal("0.1"))
+        least_cost_plan(rule, environment, bankrupt, ClosingCost())
+    sound = desk.record(environment, balance_USDT=60, entry_USDT=-1000, AUSDT=10)
+    plan = least_cost_plan(rule, environment, sound, ClosingCost(), Decimal("0.1"))
     assert (plan.closed, plan.cost, list(plan.record)) == ({}, 0, sound)
 
 
 def test_depth_limits_a_plan(desk: SimpleNamespace) -> None:
     """Equity 30 against 5 a lot, 50 in all: four lots are needed, and more where they slip."""
-    setting = desk.perpetuals({"A": "100"}, {"A": "1"})
+    environment = desk.perpetuals({"A": "100"}, {"A": "1"})
     rule = desk.tiered({"AUSDT": [("0.05", "0")]})
-    record = desk.record(setting, balance_USDT=30, entry_USDT=-1000, AUSDT=10)
+    record = desk.record(environment, balance_USDT=30, entry_USDT=-1000, AUSDT=10)
 
     def lots(**depth: object) -> int:
         cost = ClosingCost.model_validate({"depth": {"AUSDT": [depth]}})
-        return least_cost_plan(rule, setting, record, cost).closed["AUSDT"]
+        return least_cost_plan(rule, environment, record, cost).closed["AUSDT"]
 
     assert lots(slippage="0") == 4
     assert lots(slippage="0.01") == 5  # 30 - c >= 5 (10 - c)
@@ -134,20 +134,20 @@ def test_plans_of_a_book(book: Inputs, model: str, desk: SimpleNamespace) -> Non
     """Real relations with options and inverse contracts: exact rows afterwards, positions only shrink."""
     data = {**book.model.model_dump(mode="json"), "model": model}
     rule = Rule("test-venue", type(book.model).model_validate(data), "maintenance")
-    setting, records = book.setting, book.book.records
+    environment, records = book.environment, book.book.records
     cost = ClosingCost.model_validate({"fee_rate": "0.0005", "slippage": "0.001", "automation": "2"})
     buffer = Decimal("0.1")
-    accounts, _ = below(rule.buffered(buffer), setting, records)
-    equity = evaluate(rule.compiled(setting), records).equity
-    compiled = rule.buffered(buffer).compiled(setting)
-    first = len(setting.catalogue.layout()) - len(setting.catalogue.instruments)
+    accounts, _ = below(rule.buffered(buffer), environment, records)
+    equity = evaluate(rule.compiled(environment), records).equity
+    compiled = rule.buffered(buffer).compiled(environment)
+    first = len(environment.catalogue.layout()) - len(environment.catalogue.instruments)
     seen = 0
     for account in accounts[equity[accounts] > 0][:6].tolist():
         before = records[[account], :].toarray()[0]
         try:
-            plan = least_cost_plan(rule, setting, before.tolist(), cost, buffer, gap=1e-3, seconds=20)
+            plan = least_cost_plan(rule, environment, before.tolist(), cost, buffer, gap=1e-3, seconds=20)
         except NoPlanError:
-            _, closed = close_by_share(setting, before.tolist(), Fraction(1), cost)
+            _, closed = close_by_share(environment, before.tolist(), Fraction(1), cost)
             assert evaluate(compiled, desk.matrix([closed])).excess[0] < 0
             continue
         seen += 1
@@ -157,7 +157,7 @@ def test_plans_of_a_book(book: Inputs, model: str, desk: SimpleNamespace) -> Non
         assert np.all(was * now >= 0)
         assert np.all(np.abs(now) <= np.abs(was))
         assert {name: int(n) for name, n in plan.closed.items()} == {
-            item.name: int(n) for item, n in zip(setting.catalogue.instruments, np.abs(was - now), strict=True) if n
+            item.name: int(n) for item, n in zip(environment.catalogue.instruments, np.abs(was - now), strict=True) if n
         }
         # What the account gives up is the cost but for automation and rounding, in dollars.
         lost = Fraction(
@@ -174,13 +174,13 @@ def test_plans_of_a_book(book: Inputs, model: str, desk: SimpleNamespace) -> Non
 @given(seed=st.integers(0, 2**32 - 1))
 def test_venue_rules_only_reduce(seed: int, desk: SimpleNamespace) -> None:
     generator = np.random.default_rng(seed)
-    setting = desk.perpetuals({"A": "100.5", "B": "61.3"}, {"A": "1", "B": "1"})
+    environment = desk.perpetuals({"A": "100.5", "B": "61.3"}, {"A": "1", "B": "1"})
     held = {"AUSDT": int(generator.integers(-50, 50)), "BUSDT": int(generator.integers(-50, 50))}
-    record = desk.record(setting, balance_USDT=100, **held)
+    record = desk.record(environment, balance_USDT=100, **held)
     share = Fraction(int(generator.integers(1, 101)), 100)
-    trades, after = close_by_share(setting, record, share)
+    trades, after = close_by_share(environment, record, share)
     for name, lots in held.items():
-        column = setting.catalogue.layout().index(ColumnKind.POSITION, name)
+        column = environment.catalogue.layout().index(ColumnKind.POSITION, name)
         left = abs(after[column])
         assert after[column] * lots >= 0
         # Never less than the share, and less than a lot more.
@@ -195,29 +195,31 @@ def test_venue_rules_only_reduce(seed: int, desk: SimpleNamespace) -> None:
 def paradex(desk: SimpleNamespace) -> tuple[Rule, object, list[int]]:
     case = PARADEX["partial_liquidation"]
     held = {each["market"].partition("-")[0]: each for each in case["positions"]}
-    setting = desk.perpetuals({name: str(each["mark"]) for name, each in held.items()}, dict.fromkeys(held, "0.001"))
+    environment = desk.perpetuals(
+        {name: str(each["mark"]) for name, each in held.items()}, dict.fromkeys(held, "0.001")
+    )
     rule = desk.tiered({f"{name}USDT": [(str(each["mmf"]), "0")] for name, each in held.items()})
     entry = -sum(Decimal(str(each["size"])) * each["entry"] for each in held.values())
     lots = {f"{name}USDT": round(each["size"] * 1000) for name, each in held.items()}
-    return rule, setting, desk.record(setting, balance_USDT=case["collateral"], entry_USDT=entry, **lots)
+    return rule, environment, desk.record(environment, balance_USDT=case["collateral"], entry_USDT=entry, **lots)
 
 
 def test_published_steps_of_a_partial_liquidation(desk: SimpleNamespace) -> None:
     case = PARADEX["partial_liquidation"]
     table, chosen = case["expected"]["table"], case["expected"]["chosen_share"]
-    rule, setting, record = paradex(desk)
+    rule, environment, record = paradex(desk)
 
     def usd(quanta: int) -> float:
         return quanta / 1e8
 
-    margin = evaluate(rule.compiled(setting), desk.matrix([record]))
+    margin = evaluate(rule.compiled(environment), desk.matrix([record]))
     assert usd(int(margin.equity[0])) == pytest.approx(case["expected"]["account_value"])
     assert usd(int(margin.requirement[0])) == pytest.approx(case["expected"]["mmr"])
     terms = {"step": Fraction(1, 5), "penalty": Fraction(case["penalty"]), "penalty_asset": "USDT"}
-    steps = close_in_steps(rule, setting, record, ShareRule(target=Fraction(9, 10), **terms))
+    steps = close_in_steps(rule, environment, record, ShareRule(target=Fraction(9, 10), **terms))
     assert float(steps[-1].share) == chosen
     # A lower target goes on to all rows of the table.
-    further = close_in_steps(rule, setting, record, ShareRule(target=Fraction(4, 10), **terms))
+    further = close_in_steps(rule, environment, record, ShareRule(target=Fraction(4, 10), **terms))
     assert len(further) == len(table)
     for step, row in zip(further, table, strict=True):
         assert float(step.share) == pytest.approx(row["share"])
@@ -235,11 +237,11 @@ def test_published_steps_of_a_partial_liquidation(desk: SimpleNamespace) -> None
 
 def test_record_after_a_plan_is_proven_and_verified(desk: SimpleNamespace) -> None:
     """The buffered statement is strict: before the plan it has no proof, after it the proof verifies."""
-    rule, setting, record = paradex(desk)
+    rule, environment, record = paradex(desk)
     buffer = Decimal("0.25")
     cost = ClosingCost.model_validate({"fee_rate": "0.0005", "slippage": "0.0002", "automation": "1"})
-    plan = least_cost_plan(rule, setting, record, cost, buffer)
-    compiled = rule.buffered(buffer).strict.compiled(setting)
+    plan = least_cost_plan(rule, environment, record, cost, buffer)
+    compiled = rule.buffered(buffer).strict.compiled(environment)
     with pytest.raises(Exception, match="1 accounts do not satisfy"):
         witness(compiled, desk.matrix([record]))
     records = desk.matrix([plan.record])
@@ -262,17 +264,17 @@ def test_record_after_a_plan_is_proven_and_verified(desk: SimpleNamespace) -> No
 
 def test_sets_and_buffers(desk: SimpleNamespace) -> None:
     """Maintenance 50, initial 100 USD: strictly below is in, on the line is out; buffers move the lines."""
-    setting = desk.perpetuals({"A": "100"}, {"A": "1"})
+    environment = desk.perpetuals({"A": "100"}, {"A": "1"})
     low = desk.tiered({"AUSDT": [("0.1", "0")]}, factor="0.5")
     high = desk.tiered({"AUSDT": [("0.1", "0")]})
     cash = [49, 50, 52, 54, 99, 100, 104, 200]
-    records = desk.matrix([desk.record(setting, balance_USDT=each, entry_USDT=-1000, AUSDT=10) for each in cash])
-    sets = account_sets(high, low, setting, records)
+    records = desk.matrix([desk.record(environment, balance_USDT=each, entry_USDT=-1000, AUSDT=10) for each in cash])
+    sets = account_sets(high, low, environment, records)
     assert sets.liquidated.tolist() == [0]
     assert sets.called.tolist() == [0, 1, 2, 3, 4]
     assert sets.liquidated_shortfall.tolist() == [10**8]
     assert sets.called_shortfall.tolist() == [(100 - each) * 10**8 for each in cash[:5]]
-    wider = account_sets(high, low, setting, records, Decimal("0.05"), Decimal("0.05"))
+    wider = account_sets(high, low, environment, records, Decimal("0.05"), Decimal("0.05"))
     assert wider.liquidated.tolist() == [0, 1, 2]
     assert wider.called.tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert repr(sets) == "AccountSets(5 called, 1 liquidated)"

@@ -22,7 +22,7 @@ from crossmargin.liquidation.ray import Rays
 from crossmargin.liquidation.rule import Rule, equity_of, excess_of
 from crossmargin.liquidation.sets import below
 from crossmargin.loading import Inputs, load_folder, load_margin_model
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Contract
 from crossmargin.market.scenarios import Scenario
 from crossmargin.models import parse_model
@@ -45,7 +45,7 @@ MODELS = sorted(path.stem for path in (ROOT / "examples" / "models").glob("*.yam
 def test_published_cross_liquidation_price(case: dict[str, Any], desk: SimpleNamespace) -> None:
     held = [case["contract"], *case["others"]]
     names = [f"C{number}" for number in range(len(held))]
-    setting = desk.perpetuals(
+    environment = desk.perpetuals(
         {name: str(each["mark"]) for name, each in zip(names, held, strict=True)}, dict.fromkeys(names, "0.001")
     )
     rule = desk.tiered(
@@ -53,9 +53,9 @@ def test_published_cross_liquidation_price(case: dict[str, Any], desk: SimpleNam
     )
     entry = -sum(Decimal(str(each["q"])) * Decimal(str(each["ep"])) for each in held)
     lots = {f"{name}USDT": round(each["q"] * 1000) for name, each in zip(names, held, strict=True)}
-    record = desk.record(setting, balance_USDT=case["wallet_balance"], entry_USDT=entry, **lots)
-    prices = liquidation_prices(rule, setting, desk.matrix([record]))
-    column = setting.catalogue.layout().index(ColumnKind.POSITION, "C0USDT")
+    record = desk.record(environment, balance_USDT=case["wallet_balance"], entry_USDT=entry, **lots)
+    prices = liquidation_prices(rule, environment, desk.matrix([record]))
+    column = environment.catalogue.layout().index(ColumnKind.POSITION, "C0USDT")
     assert prices.of(0, column) == pytest.approx(case["expected"], abs=0.005)
 
 
@@ -87,20 +87,20 @@ def test_published_cross_liquidation_price_from_bracket_tables(case: dict[str, A
     """The model of the venue with whole tables of tiers: the tier in force at the liquidation price decides."""
     held = {("ETH" if each["mmr"] == 0.1 else "BTC"): each for each in [case["contract"], *case["others"]]}
     marks = {name: str(held[name]["mark"]) if name in held else "1000" for name in ("BTC", "ETH")}
-    setting = desk.perpetuals(marks, dict.fromkeys(marks, "0.001"))
+    environment = desk.perpetuals(marks, dict.fromkeys(marks, "0.001"))
     entry = -sum(Decimal(str(each["q"])) * Decimal(str(each["ep"])) for each in held.values())
     lots = {f"{name}USDT": round(each["q"] * 1000) for name, each in held.items()}
-    record = desk.record(setting, balance_USDT=case["wallet_balance"], entry_USDT=entry, **lots)
+    record = desk.record(environment, balance_USDT=case["wallet_balance"], entry_USDT=entry, **lots)
     rule = Rule("test-venue", parse_model(CROSS_MODEL), "maintenance")
-    prices = liquidation_prices(rule, setting, desk.matrix([record]))
-    column = setting.catalogue.layout().index(ColumnKind.POSITION, f"{next(iter(held))}USDT")
+    prices = liquidation_prices(rule, environment, desk.matrix([record]))
+    column = environment.catalogue.layout().index(ColumnKind.POSITION, f"{next(iter(held))}USDT")
     assert prices.of(0, column) == pytest.approx(case["expected"], abs=0.005)
 
 
 @pytest.mark.parametrize("case", ISOLATED)
 def test_published_isolated_liquidation_price(case: dict[str, Any], desk: SimpleNamespace) -> None:
     """Every formula is a maintenance rule: Binance rate and amount, OKX rate plus fee, Bybit a rate of the entry."""
-    setting = desk.perpetuals({"X": str(case["open_rate"])}, {"X": "0.1"}, "0.0000000001", "100000", "100")
+    environment = desk.perpetuals({"X": str(case["open_rate"])}, {"X": "0.1"}, "0.0000000001", "100000", "100")
     rate, amount, flat = Decimal(str(case["mmr"])), Decimal(str(case.get("cum", 0))), Decimal(0)
     if "taker" in case:
         rate += Decimal(str(case["taker"]))
@@ -111,8 +111,8 @@ def test_published_isolated_liquidation_price(case: dict[str, Any], desk: Simple
     wallet = Decimal(repr(case["wallet_balance"])) if "wallet_balance" in case else size * opened / case["leverage"]
     side = case["side"]
     lots = side * round(case["amount"] * 10)
-    record = desk.record(setting, balance_USDT=wallet, entry_USDT=-side * size * opened, XUSDT=lots)
-    prices = liquidation_prices(rule, setting, desk.matrix([record]))
+    record = desk.record(environment, balance_USDT=wallet, entry_USDT=-side * size * opened, XUSDT=lots)
+    prices = liquidation_prices(rule, environment, desk.matrix([record]))
     # Published with seven digits at least; the record is rounded to ten places.
     assert prices.prices.tolist() == pytest.approx([case["expected"]], rel=1e-7)
 
@@ -132,24 +132,28 @@ def rule(request: pytest.FixtureRequest) -> Rule:
     return rule_of(request.param)
 
 
-def at_mark(setting: Setting, name: str, price: float) -> Setting:
-    marks = dict(setting.market.marks)
+def at_mark(environment: MarketEnvironment, name: str, price: float) -> MarketEnvironment:
+    marks = dict(environment.market.marks)
     marks[name] = marks[name].model_copy(update={"price": Decimal(price), "bid": None, "ask": None})
-    market = setting.market.model_copy(update={"marks": marks})
-    return setting.at(market)
+    market = environment.market.model_copy(update={"marks": marks})
+    return environment.at(market)
 
 
-def margin_at(rule: Rule, setting: Setting, name: str, price: float, record: list[int]) -> tuple[int, int]:
+def margin_at(
+    rule: Rule, environment: MarketEnvironment, name: str, price: float, record: list[int]
+) -> tuple[int, int]:
     """Return equity and requirement, read from the policy at another mark by the reader for holders."""
-    policy = rule.policy(at_mark(setting, name, price))
+    policy = rule.policy(at_mark(environment, name, price))
     equity, needed = (evaluate_expression(policy, Reference(each), record) for each in ("equity", "requirement"))
     return equity, needed
 
 
-def sample(setting: Setting, accounts: Any, columns: Any, per_column: int) -> Iterator[tuple[int, int, str]]:
+def sample(
+    environment: MarketEnvironment, accounts: Any, columns: Any, per_column: int
+) -> Iterator[tuple[int, int, str]]:
     """Yield numbers of entries, a few for every instrument, with row and instrument."""
     for column in np.unique(columns).tolist():
-        name = setting.catalogue.layout().columns[column].name
+        name = environment.catalogue.layout().columns[column].name
         for entry in np.flatnonzero(columns == column)[:per_column].tolist():
             yield entry, int(accounts[entry]), name
 
@@ -157,33 +161,33 @@ def sample(setting: Setting, accounts: Any, columns: Any, per_column: int) -> It
 @pytest.mark.parametrize("name", MODELS)
 def test_full_repricing_agrees(book: Inputs, name: str) -> None:
     """At its liquidation price an account has no excess, before it some, beyond it too little; else it never lacks."""
-    setting, records, rule = book.setting, book.book.records, rule_of(name)
+    environment, records, rule = book.environment, book.book.records, rule_of(name)
     if name == "oracle":
         # A what-if is no dislocation: the ranges that hold now stand still.
-        setting = resolved(setting, rule.model.oracle)
-    found = liquidation_prices(rule, setting, records)
-    assert np.array_equal(np.unique(found.accounts[found.below]), held(found, below(rule, setting, records)[0]))
+        environment = resolved(environment, rule.model.oracle)
+    found = liquidation_prices(rule, environment, records)
+    assert np.array_equal(np.unique(found.accounts[found.below]), held(found, below(rule, environment, records)[0]))
     priced = unpriced = 0
-    for entry, account, instrument in sample(setting, found.accounts, found.columns, 1):
+    for entry, account, instrument in sample(environment, found.accounts, found.columns, 1):
         record, price = [int(each) for each in records[[account], :].toarray()[0]], float(found.prices[entry])
         if priced + unpriced == 7:
             break
         lots = record[int(found.columns[entry])]
         losing = -1 if lots > 0 else 1
-        now = float(setting.market.marks[instrument].price)
+        now = float(environment.market.marks[instrument].price)
         if np.isnan(price):
             if found.below[entry]:
                 continue
             unpriced += 1
             for factor in (1e-3, 0.5) if losing < 0 else (2.0, 50.0):
-                equity, needed = margin_at(rule, setting, instrument, now * factor, record)
+                equity, needed = margin_at(rule, environment, instrument, now * factor, record)
                 assert equity >= needed
             continue
         if not 0.02 < price / now < 50:
             continue  # a price quantum is coarse there
         priced += 1
         before, at, beyond = (
-            margin_at(rule, setting, instrument, price * (1 + losing * d), record) for d in (-1e-6, 0, 1e-6)
+            margin_at(rule, environment, instrument, price * (1 + losing * d), record) for d in (-1e-6, 0, 1e-6)
         )
         rounding = 8 * abs(lots) + int((abs(at[0]) + at[1]) * 1e-9) + 8
         assert abs(at[0] - at[1]) <= rounding, (instrument, price)
@@ -198,16 +202,16 @@ def test_margin_now_is_the_engine_s(book: Inputs, name: str) -> None:
     nothing = csr_array(np.zeros((2, records.shape[1]), dtype=np.int64))
     rows = csr_array(vstack([records, nothing, records * 7]))
     rows.data[rows.indices == 0] = 1
-    compiled = rule.compiled(book.setting)
+    compiled = rule.compiled(book.environment)
     margin = evaluate(compiled, rows)
     assert np.array_equal(Rays(compiled.policy, excess_of(compiled.policy)).now(rows), margin.excess)
     assert np.array_equal(Rays(compiled.policy, equity_of(compiled.policy)).now(rows), margin.equity)
 
 
 def test_values_that_may_pass_63_bits_are_refused(desk: SimpleNamespace) -> None:
-    setting = desk.perpetuals({"A": "50000"}, {"A": "0.001"}, limit="9000000000", lot_limit="1000000000")
+    environment = desk.perpetuals({"A": "50000"}, {"A": "0.001"}, limit="9000000000", lot_limit="1000000000")
     with pytest.raises(BudgetError, match="can pass 63 bits"):
-        liquidation_prices(desk.tiered({"AUSDT": [("0.1", "0")]}), setting, desk.matrix([[1, 0, 0, 1]]))
+        liquidation_prices(desk.tiered({"AUSDT": [("0.1", "0")]}), environment, desk.matrix([[1, 0, 0, 1]]))
 
 
 def held(found: PositionPrices, accounts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -216,30 +220,30 @@ def held(found: PositionPrices, accounts: NDArray[np.int64]) -> NDArray[np.int64
 
 
 def test_bankruptcy_price_is_where_equity_ends(book: Inputs, rule: Rule) -> None:
-    setting, records = book.setting, book.book.records
-    broke = bankruptcy_prices(rule, setting, records)
-    called = liquidation_prices(rule, setting, records)
+    environment, records = book.environment, book.book.records
+    broke = bankruptcy_prices(rule, environment, records)
+    called = liquidation_prices(rule, environment, records)
     both = np.isfinite(broke.prices) & np.isfinite(called.prices)
     lots = np.asarray(records[broke.accounts, broke.columns]).ravel()
     assert both.sum() > 100
     # Bankruptcy comes after liquidation, for a long position at a lower price.
     assert np.all(np.sign(lots[both]) * (called.prices[both] - broke.prices[both]) >= 0)
-    for entry, account, name in sample(setting, broke.accounts, broke.columns, 1):
+    for entry, account, name in sample(environment, broke.accounts, broke.columns, 1):
         price = float(broke.prices[entry])
-        if np.isfinite(price) and 0.02 < price / float(setting.market.marks[name].price) < 50:
+        if np.isfinite(price) and 0.02 < price / float(environment.market.marks[name].price) < 50:
             record = [int(each) for each in records[[account], :].toarray()[0]]
-            equity, needed = margin_at(rule, setting, name, price, record)
+            equity, needed = margin_at(rule, environment, name, price, record)
             assert abs(equity) <= 8 * abs(int(lots[entry])) + 1e-9 * needed + 8
 
 
 def test_other_positions_count(desk: SimpleNamespace) -> None:
     """A second position that loses nothing itself, but needs maintenance, brings the price closer."""
-    setting = desk.perpetuals({"A": "100", "B": "100"}, {"A": "1", "B": "1"})
+    environment = desk.perpetuals({"A": "100", "B": "100"}, {"A": "1", "B": "1"})
     rule = desk.tiered({"AUSDT": [("0.01", "0")], "BUSDT": [("0.01", "0")]})
-    alone = desk.record(setting, balance_USDT=200, entry_USDT=-1000, AUSDT=10)
-    beside = desk.record(setting, balance_USDT=200, entry_USDT=-6000, AUSDT=10, BUSDT=50)
-    prices = liquidation_prices(rule, setting, desk.matrix([alone, beside]))
-    column = setting.catalogue.layout().index(ColumnKind.POSITION, "AUSDT")
+    alone = desk.record(environment, balance_USDT=200, entry_USDT=-1000, AUSDT=10)
+    beside = desk.record(environment, balance_USDT=200, entry_USDT=-6000, AUSDT=10, BUSDT=50)
+    prices = liquidation_prices(rule, environment, desk.matrix([alone, beside]))
+    column = environment.catalogue.layout().index(ColumnKind.POSITION, "AUSDT")
     # (1000 - 200) / (10 * 0.99) and (1000 - 200 + 50) / (10 * 0.99)
     assert prices.of(0, column) == pytest.approx(800 / 9.9, rel=1e-9)
     assert prices.of(1, column) == pytest.approx(850 / 9.9, rel=1e-9)
@@ -247,22 +251,22 @@ def test_other_positions_count(desk: SimpleNamespace) -> None:
 
 def test_tiers_that_are_crossed_on_the_way(desk: SimpleNamespace) -> None:
     """A short position grows into a higher bracket: N = 10 P, requirement max(0.01 N, 0.1 N - 90, 0.5 N - 890)."""
-    setting = desk.perpetuals({"A": "50"}, {"A": "1"})
+    environment = desk.perpetuals({"A": "50"}, {"A": "1"})
     rule = desk.tiered({"AUSDT": [("0.01", "0"), ("0.1", "90"), ("0.5", "890")]})
-    record = desk.record(setting, balance_USDT=2000, entry_USDT=500, AUSDT=-10)
-    price = liquidation_prices(rule, setting, desk.matrix([record])).prices[0]
+    record = desk.record(environment, balance_USDT=2000, entry_USDT=500, AUSDT=-10)
+    price = liquidation_prices(rule, environment, desk.matrix([record])).prices[0]
     assert price == pytest.approx((2500 + 890) / 15, rel=1e-9)
-    lower = desk.record(setting, balance_USDT=700, entry_USDT=500, AUSDT=-10)
-    assert liquidation_prices(rule, setting, desk.matrix([lower])).prices[0] == pytest.approx(1290 / 11, rel=1e-9)
+    lower = desk.record(environment, balance_USDT=700, entry_USDT=500, AUSDT=-10)
+    assert liquidation_prices(rule, environment, desk.matrix([lower])).prices[0] == pytest.approx(1290 / 11, rel=1e-9)
 
 
 def test_none_where_nothing_liquidates_and_where_it_has_happened(desk: SimpleNamespace) -> None:
-    setting = desk.perpetuals({"A": "100"}, {"A": "1"})
+    environment = desk.perpetuals({"A": "100"}, {"A": "1"})
     rule = desk.tiered({"AUSDT": [("0.01", "0")]})
-    rich = desk.record(setting, balance_USDT=1001, entry_USDT=-1000, AUSDT=10)
-    gone = desk.record(setting, balance_USDT=5, entry_USDT=-1000, AUSDT=10)
-    on_the_line = desk.record(setting, balance_USDT=10, entry_USDT=-1000, AUSDT=10)
-    found = liquidation_prices(rule, setting, desk.matrix([rich, gone, on_the_line]))
+    rich = desk.record(environment, balance_USDT=1001, entry_USDT=-1000, AUSDT=10)
+    gone = desk.record(environment, balance_USDT=5, entry_USDT=-1000, AUSDT=10)
+    on_the_line = desk.record(environment, balance_USDT=10, entry_USDT=-1000, AUSDT=10)
+    found = liquidation_prices(rule, environment, desk.matrix([rich, gone, on_the_line]))
     assert [found.of(account, 3) for account in range(3)] == [None, None, pytest.approx(100)]
     assert found.below.tolist() == [False, True, False]
     with pytest.raises(KeyError):
@@ -272,8 +276,8 @@ def test_none_where_nothing_liquidates_and_where_it_has_happened(desk: SimpleNam
 
 def test_inverse_contract_against_its_formula(book: Inputs) -> None:
     """x contracts of s USD, c BTC, entry value e BTC: the index cancels, and c + e = x s / P at P = x s / (c + e)."""
-    setting = book.setting
-    catalogue, layout = setting.catalogue, setting.catalogue.layout()
+    environment = book.environment
+    catalogue, layout = environment.catalogue, environment.catalogue.layout()
     instrument = catalogue.instrument("BTC-PERPETUAL")
     assert instrument.contract is Contract.INVERSE
     record = np.zeros(len(layout), dtype=np.int64)
@@ -281,7 +285,7 @@ def test_inverse_contract_against_its_formula(book: Inputs) -> None:
     record[layout.index(ColumnKind.BALANCE, "BTC")] = 10**7
     record[layout.index(ColumnKind.ENTRY, "BTC")] = 118 * 10**6
     record[layout.index(ColumnKind.POSITION, "BTC-PERPETUAL")] = 10_000
-    found = bankruptcy_prices(Rule("test-venue", book.model, "maintenance"), setting, csr_array(record[None, :]))
+    found = bankruptcy_prices(Rule("test-venue", book.model, "maintenance"), environment, csr_array(record[None, :]))
     assert found.prices.tolist() == pytest.approx([10_000 * 10 / 1.28], rel=1e-5)  # a satoshi is 85,000 quanta, rounded
 
 
@@ -298,7 +302,7 @@ class MarkGapModel(ScenarioModel):
 
 
 def test_model_that_mixes_marks_is_refused(desk: SimpleNamespace) -> None:
-    setting = desk.perpetuals({"A": "100", "B": "90"}, {"A": "1", "B": "1"})
+    environment = desk.perpetuals({"A": "100", "B": "90"}, {"A": "1", "B": "1"})
     model = MarkGapModel.model_validate(
         {
             "version": 1,
@@ -309,25 +313,25 @@ def test_model_that_mixes_marks_is_refused(desk: SimpleNamespace) -> None:
             "extreme": {"multiple": "2", "covered": "0.35"},
         }
     )
-    record = desk.record(setting, balance_USDT=200, AUSDT=1)
+    record = desk.record(environment, balance_USDT=200, AUSDT=1)
     with pytest.raises(InputError, match="gap: the coefficient of position BUSDT is not affine"):
-        liquidation_prices(Rule("test-venue", model, "maintenance"), setting, desk.matrix([record]))
+        liquidation_prices(Rule("test-venue", model, "maintenance"), environment, desk.matrix([record]))
 
 
 def test_moves_of_an_underlying_by_full_repricing(book: Inputs, rule: Rule) -> None:
     """One step before the move an account still has its requirement, at the move it does not."""
-    setting, records = book.setting, book.book.records[:80]
+    environment, records = book.environment, book.book.records[:80]
     step = Fraction(1, 100)
-    moves = liquidation_moves(rule, setting, records, "BTC", step=step, furthest=Fraction(2, 5), rung=4)
-    now = evaluate(rule.compiled(setting), records).excess
+    moves = liquidation_moves(rule, environment, records, "BTC", step=step, furthest=Fraction(2, 5), rung=4)
+    now = evaluate(rule.compiled(environment), records).excess
     assert np.array_equal(moves.below, now < 0)
     assert np.isfinite(moves.down).sum() > 5
     assert np.isfinite(moves.up).sum() > 0
     for account in np.flatnonzero(np.isfinite(moves.down))[:4].tolist():
         exact = round(Fraction(float(moves.down[account])) / step) * step
         for move, enough in ((exact, False), (exact + step, True)):
-            market = setting.moved(Scenario(1, "move", {"BTC": move}, {}))
+            market = environment.moved(Scenario(1, "move", {"BTC": move}, {}))
             assert (evaluate(rule.compiled(market), records[[account], :]).excess[0] >= 0) == enough
     untouched = np.flatnonzero(np.isnan(moves.down) & ~moves.below)
-    market = setting.moved(Scenario(1, "move", {"BTC": Fraction(-2, 5)}, {}))
+    market = environment.moved(Scenario(1, "move", {"BTC": Fraction(-2, 5)}, {}))
     assert np.all(evaluate(rule.compiled(market), records[untouched, :]).excess >= 0)

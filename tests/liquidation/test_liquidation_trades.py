@@ -54,11 +54,11 @@ def test_opening_is_what_the_loader_enters(name: str, lots: int, cents: int) -> 
     instrument = book.catalogue.instruments[number]
     one = np.ones(1, dtype=np.int64)
     loaded = entry_values(one * lots, one * number, one * cents, one * 2, book.catalogue)
-    opened = after_trades(book.setting, empty(book), [Trade(name, lots, Fraction(cents, 100))])
+    opened = after_trades(book.environment, empty(book), [Trade(name, lots, Fraction(cents, 100))])
     assert opened[column(book, ColumnKind.ENTRY, instrument.settlement)] == loaded[0]
     assert opened[column(book, ColumnKind.POSITION, name)] == lots
     # Back at the same price: nothing is left but rounding, against the account.
-    closed = after_trades(book.setting, opened, [Trade(name, -lots, Fraction(cents, 100))])
+    closed = after_trades(book.environment, opened, [Trade(name, -lots, Fraction(cents, 100))])
     assert closed[column(book, ColumnKind.POSITION, name)] == 0
     assert closed[column(book, ColumnKind.ENTRY, instrument.settlement)] in (0, -1)
 
@@ -68,45 +68,45 @@ def test_profit_fee_and_premium_by_hand(book: Inputs) -> None:
     fee = Fraction(5, 10_000)
     name = "BTC_USDC-PERPETUAL"
     trades = [Trade(name, 10, Fraction(80_000), fee), Trade(name, -10, Fraction(90_000), fee)]
-    after = after_trades(book.setting, empty(book), trades)
+    after = after_trades(book.environment, empty(book), trades)
     assert after[column(book, ColumnKind.ENTRY, "USDC")] == 100 * 10**6
     assert after[column(book, ColumnKind.BALANCE, "USDC")] == -(400_000 + 450_000)
-    settled = realise(book.setting, after)
+    settled = realise(book.environment, after)
     assert settled[column(book, ColumnKind.ENTRY, "USDC")] == 0
     assert settled[column(book, ColumnKind.BALANCE, "USDC")] == 100 * 10**6 - 850_000
     # An inverse contract: 100 of 10 USD from 80,000 to 100,000 earn 1000/80,000 - 1000/100,000 BTC.
     inverse = [Trade("BTC-PERPETUAL", 100, Fraction(80_000)), Trade("BTC-PERPETUAL", -100, Fraction(100_000))]
-    assert after_trades(book.setting, empty(book), inverse)[column(book, ColumnKind.ENTRY, "BTC")] == 250_000
+    assert after_trades(book.environment, empty(book), inverse)[column(book, ColumnKind.ENTRY, "BTC")] == 250_000
     # An option of 0.1 BTC sold at 8,500 USD per BTC brings 850 USD in BTC at the index.
     index = Fraction(book.market.index["BTC"].price)
-    sold = after_trades(book.setting, empty(book), [Trade(CALL, -1, Fraction(8_500))])
+    sold = after_trades(book.environment, empty(book), [Trade(CALL, -1, Fraction(8_500))])
     assert sold[column(book, ColumnKind.BALANCE, "BTC")] == (850 / index * 10**8).__floor__()
     assert sold[column(book, ColumnKind.POSITION, CALL)] == -1
 
 
 def test_open_positions_keep_their_entry_value(book: Inputs) -> None:
-    held = after_trades(book.setting, empty(book), [Trade("BTC_USDC-PERPETUAL", 3, Fraction(80_000))])
-    assert realise(book.setting, held) == held
+    held = after_trades(book.environment, empty(book), [Trade("BTC_USDC-PERPETUAL", 3, Fraction(80_000))])
+    assert realise(book.environment, held) == held
 
 
 @pytest.mark.parametrize("name", [*FUTURES, CALL, "SOL_USDC-27JUN25-140-P"])
 @pytest.mark.parametrize("side", [1, -1])
 def test_closing_at_the_mark_costs_the_fee_and_rounding(book: Inputs, name: str, side: int) -> None:
-    setting = book.setting
-    instrument = setting.catalogue.instrument(name)
-    values = unit_values(setting.catalogue, setting.market)
-    price, fee = price_of(setting, instrument, values), Fraction(7, 10_000)
+    environment = book.environment
+    instrument = environment.catalogue.instrument(name)
+    values = unit_values(environment.catalogue, environment.market)
+    price, fee = price_of(environment, instrument, values), Fraction(7, 10_000)
     balance = column(book, ColumnKind.BALANCE, instrument.settlement)
     record = empty(book)
     record[balance] = 10**10
     record[column(book, ColumnKind.POSITION, name)] = 37 * side
-    after = after_trades(setting, record, [Trade(name, -37 * side, price, fee)])
+    after = after_trades(environment, record, [Trade(name, -37 * side, price, fee)])
     before, then = (
         sum(Fraction(value) * amount for value, amount in zip(values.tolist(), each, strict=True))
         for each in (record, after)
     )
     unit = float(values[balance])
-    paid = float(fee * abs(37 * value_per_lot(setting, instrument, price))) * unit
+    paid = float(fee * abs(37 * value_per_lot(environment, instrument, price))) * unit
     lost = float(before - then)
     assert paid * (1 - 1e-9) <= lost <= paid * (1 + 1e-9) + 2 * unit
 
@@ -134,4 +134,4 @@ def test_fees_round_up(book: Inputs) -> None:
     assert fee_units(-700, Fraction(1), Fraction(1, 100)) == 7
     assert fee_units(5, Fraction(1), Fraction(0)) == 0
     with pytest.raises(ValueError, match="not positive"):
-        after_trades(book.setting, empty(book), [Trade("BTC-PERPETUAL", 1, Fraction(0))])
+        after_trades(book.environment, empty(book), [Trade("BTC-PERPETUAL", 1, Fraction(0))])

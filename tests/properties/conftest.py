@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.models import ModelConfig, parse_model
@@ -101,9 +101,9 @@ def market() -> Market:
 
 
 @pytest.fixture(scope="session")
-def setting(catalogue: Catalogue, market: Market) -> Setting:
+def environment(catalogue: Catalogue, market: Market) -> MarketEnvironment:
     """Return catalogue and market together."""
-    return Setting(catalogue, market)
+    return MarketEnvironment(catalogue, market)
 
 
 @pytest.fixture(scope="session", params=["scenario_portfolio_margin", "sum_of_underlyings"])

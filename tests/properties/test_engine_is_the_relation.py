@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from crossmargin.engine.evaluate import LimitError, ViolationError, evaluate, witness
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.models import ModelConfig, build_policy, rebuild_policy
@@ -21,7 +21,7 @@ quiet = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 def compiled_statement(catalogue: Catalogue, market: Market, model: ModelConfig, name: str) -> CompiledPolicy:
     """Return the compiled policy of one statement."""
-    return compile_policy(build_policy("test venue", Setting(catalogue, market), model, name))
+    return compile_policy(build_policy("test venue", MarketEnvironment(catalogue, market), model, name))
 
 
 @st.composite
@@ -109,7 +109,7 @@ def test_policy_survives_its_file_and_is_computed_again_from_its_inputs(
     catalogue: Catalogue, market: Market, model: ModelConfig
 ) -> None:
     for name in ("maintenance", "initial", "coverage"):
-        policy = build_policy("test venue", Setting(catalogue, market), model, name)
+        policy = build_policy("test venue", MarketEnvironment(catalogue, market), model, name)
         again = Policy.decode(policy.encoded)
         assert again == policy
         assert rebuild_policy(again) == policy

@@ -5,7 +5,7 @@ import pytest
 
 from crossmargin.book.book import Book, Entries
 from crossmargin.engine.explain import explain
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.models import ModelConfig, build_policy
@@ -27,7 +27,7 @@ def two_sided_book(catalogue: Catalogue) -> Book:
 
 @pytest.mark.parametrize("account", ["a", "b"])
 def test_parts_add_up(account: str, catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
-    compiled = compile_policy(build_policy("test", Setting(catalogue, market), model, "maintenance"))
+    compiled = compile_policy(build_policy("test", MarketEnvironment(catalogue, market), model, "maintenance"))
     shown = explain(compiled, two_sided_book(catalogue), account)
     assert sum(part.value for part in shown.parts) - shown.haircut == shown.equity
     assert sum(part.equity for part in shown.parts) == shown.equity
@@ -39,7 +39,7 @@ def test_parts_add_up(account: str, catalogue: Catalogue, market: Market, model:
 
 
 def test_pooling_saves_the_offset(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
-    compiled = compile_policy(build_policy("test", Setting(catalogue, market), model, "maintenance"))
+    compiled = compile_policy(build_policy("test", MarketEnvironment(catalogue, market), model, "maintenance"))
     book = two_sided_book(catalogue)
     pooled = explain(compiled, book, "a")
     assert [each.name for each in pooled.sub_accounts] == ["long", "short"]

@@ -18,7 +18,7 @@ from crossmargin.engine.explain import explain
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
 from crossmargin.models import ARCHITECTURES, ModelConfig, build_policy, rebuild_policy
 from crossmargin.models.base import PROPERTIES
-from crossmargin.models.statement import check_setting
+from crossmargin.models.statement import check_environment
 from crossmargin_circuits.compile import BUDGET_BITS, CompiledPolicy, compile_policy
 from crossmargin_circuits.evaluate import evaluate_expression, scenario_leaves
 from crossmargin_circuits.expression import Abs, Expression, Reference, children
@@ -45,7 +45,7 @@ def model_of(name: str) -> ModelConfig:
 
 @cache
 def compiled_of(name: str, statement: str = "initial") -> CompiledPolicy:
-    return compile_policy(build_policy("test", parameters().setting, model_of(name), statement))
+    return compile_policy(build_policy("test", parameters().environment, model_of(name), statement))
 
 
 def policy_of(name: str) -> Policy:
@@ -82,7 +82,7 @@ def test_every_architecture_has_an_example() -> None:
 
 @every_model
 def test_model_fits_the_example_book(name: str) -> None:
-    assert check_setting(parameters().setting, model_of(name)) == []
+    assert check_environment(parameters().environment, model_of(name)) == []
     assert model_of(name).coherent <= PROPERTIES
 
 

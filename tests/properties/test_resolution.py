@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from crossmargin.errors import InputError
-from crossmargin.market.environment import Setting
+from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.models import ModelConfig, build_policy
@@ -19,9 +19,9 @@ def with_quantum(model: ModelConfig, quantum: str) -> ModelConfig:
 def test_coarse_quantum_is_refused(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
     """At one cent, a satoshi of less than a tenth of a cent would be worth nothing."""
     with pytest.raises(InputError, match=r"balance (USDC|BTC).*one part in 1000") as error:
-        build_policy("test", Setting(catalogue, market), with_quantum(model, "0.01"), "maintenance")
+        build_policy("test", MarketEnvironment(catalogue, market), with_quantum(model, "0.01"), "maintenance")
     assert error.value.field == "value_unit.quantum"
-    assert "finer quantum" in error.value.mend
+    assert "finer quantum" in error.value.hint
 
 
 def test_price_that_the_quantum_cannot_show_is_refused(
@@ -31,8 +31,8 @@ def test_price_that_the_quantum_cannot_show_is_refused(
     lower = market.index["USDC"].model_copy(update={"price": Decimal("0.9975")})
     moved = market.model_copy(update={"index": {**market.index, "USDC": lower}})
     with pytest.raises(InputError, match="balance USDC"):
-        build_policy("test", Setting(catalogue, moved), model, "maintenance")
-    build_policy("test", Setting(catalogue, moved), with_quantum(model, "0.000000001"), "maintenance")
+        build_policy("test", MarketEnvironment(catalogue, moved), model, "maintenance")
+    build_policy("test", MarketEnvironment(catalogue, moved), with_quantum(model, "0.000000001"), "maintenance")
 
 
 def test_options_that_rounding_would_hide_are_refused(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
@@ -44,10 +44,10 @@ def test_options_that_rounding_would_hide_are_refused(catalogue: Catalogue, mark
     cheap = quotes.pop("BTC-27JUN25-70000-P")
     for volatility, hidden in (("0.45", True), ("0.3", False)):
         put = cheap.model_copy(update={"iv": Decimal(volatility)})
-        setting = Setting(great, market.model_copy(update={"options": {**quotes, "far": put}}))
+        environment = MarketEnvironment(great, market.model_copy(update={"options": {**quotes, "far": put}}))
         if not hidden:
-            build_policy("test", setting, model, "maintenance")
+            build_policy("test", environment, model, "maintenance")
             continue
         with pytest.raises(InputError, match=r"hides .* USD in position far at its limit") as error:
-            build_policy("test", setting, model, "maintenance")
+            build_policy("test", environment, model, "maintenance")
         assert error.value.field == "value_unit.quantum"

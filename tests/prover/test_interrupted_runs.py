@@ -439,7 +439,7 @@ def test_vault_in_a_public_folder_is_refused(vault: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "b").exists()
 
 
-def test_damaged_statement_names_its_mend(vault: Path, tmp_path: Path) -> None:
+def test_damaged_statement_names_its_hint(vault: Path, tmp_path: Path) -> None:
     proof = vault / "statements" / "coverage" / shard_file(0)
     data = bytearray(proof.read_bytes())
     data[-1] ^= 1

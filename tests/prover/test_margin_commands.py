@@ -41,7 +41,7 @@ def book() -> Inputs:
 
 
 def requirement(book: Inputs, model: str, statement: str = "maintenance") -> int:
-    policy = build_policy("test", book.setting, load_margin_model(MODELS / f"{model}.yaml"), statement)
+    policy = build_policy("test", book.environment, load_margin_model(MODELS / f"{model}.yaml"), statement)
     return sum(evaluate(compile_policy(policy), book.book.records).requirement.tolist())
 
 
@@ -82,7 +82,7 @@ def test_stress_is_the_book_at_the_moved_market(book: Inputs, tmp_path: Path) ->
     shock = Shock.model_validate(
         {"name": "test", "prices": {"BTC": "-0.3", "ETH": "-0.4"}, "volatilities": {"BTC": "0.5"}}
     )
-    moved = book.setting.moved(shock.scenario(1))
+    moved = book.environment.moved(shock.scenario(1))
     margin = evaluate(compile_policy(build_policy("test", moved, book.model, "maintenance")), book.book.records)
     assert int(after["equity"]) == sum(margin.equity.tolist())
     assert int(after["requirement"]) == sum(margin.requirement.tolist())

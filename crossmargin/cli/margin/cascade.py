@@ -71,7 +71,7 @@ def cascade(
         raise click.UsageError("nothing moves: give --price or --volatility")
     config, document = load_model(file, CascadeConfig)
     inputs = load_with(book, reject_bad_accounts, model)
-    for problem in shock.check(inputs.setting):
+    for problem in shock.check(inputs.environment):
         raise problem.at(file="command line")
     for name in config.depth:
         if name not in inputs.catalogue.underlyings:
@@ -79,13 +79,13 @@ def cascade(
             known = ", ".join(inputs.catalogue.underlyings)
             raise InputError(
                 f"{name} is not an underlying",
-                mend=f"use {known}",
+                hint=f"use {known}",
                 file=file.name,
                 line=document.line(field),
                 field=field,
             )
     rule = Rule(inputs.venue.venue, inputs.model, statement)
-    found = replay_cascade(rule, inputs.setting, inputs.book.records, shock.scenario(1), config)
+    found = replay_cascade(rule, inputs.environment, inputs.book.records, shock.scenario(1), config)
     unit = inputs.model.value_unit.stated
     if plot is not None:
         draw_cascade(plot, found, unit)

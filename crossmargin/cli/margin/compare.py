@@ -57,7 +57,7 @@ def compare(
         --model examples/models/isolated_margin.yaml --plot compare.svg
     """
     inputs = load(book, reject_bad_accounts)
-    found = compare_models(inputs.venue.venue, inputs.setting, load_models(inputs, files), statement, inputs.book)
+    found = compare_models(inputs.venue.venue, inputs.environment, load_models(inputs, files), statement, inputs.book)
     if plot is not None:
         draw_comparison(plot, found)
     if as_json:

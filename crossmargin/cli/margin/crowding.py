@@ -30,6 +30,6 @@ def crowding(book: Path, model: Path | None, reject_bad_accounts: bool) -> None:
       crossmargin margin crowding --book examples/book --model examples/models/contagion_scenario.yaml
     """
     inputs = load_with(book, reject_bad_accounts, model)
-    policy = build_policy(inputs.venue.venue, inputs.setting, inputs.model, CROWDING)
+    policy = build_policy(inputs.venue.venue, inputs.environment, inputs.model, CROWDING)
     totals = crowding_of(compile_policy(policy), inputs.book.records, f"{CROWDING} statement of {inputs.snapshot_id}")
     click.echo(yaml.safe_dump(totals.model_dump(mode="json"), sort_keys=False), nl=False)

@@ -63,7 +63,7 @@ def explain(
       crossmargin margin explain --book examples/small --account acct-a --statement initial --json
     """
     inputs = load_with(book, reject_bad_accounts, model)
-    policy = build_policy(inputs.venue.venue, inputs.setting, inputs.model, statement)
+    policy = build_policy(inputs.venue.venue, inputs.environment, inputs.model, statement)
     shown = explain_account(compile_policy(policy), inputs.book, account)
     if plot is not None:
         draw_parts(plot, shown, policy)

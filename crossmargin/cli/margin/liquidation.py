@@ -116,8 +116,8 @@ def _cost(file: Path, inputs: Inputs) -> ClosingCost:
 
 
 def _show_book(inputs: Inputs, called: Rule, liquidated: Rule, unit: ValueUnit, top: int, as_json: bool) -> None:
-    sets = account_sets(called, liquidated, inputs.setting, inputs.book.records)
-    margin = evaluate(liquidated.compiled(inputs.setting), inputs.book.records)
+    sets = account_sets(called, liquidated, inputs.environment, inputs.book.records)
+    margin = evaluate(liquidated.compiled(inputs.environment), inputs.book.records)
     fund = inputs.reserves.insurance_fund_quanta(inputs.model.value_unit.quantum)
     borne = run_waterfall(margin.equity, fund)
     names = inputs.book.accounts
@@ -160,10 +160,10 @@ def _show_account(
 ) -> None:
     row = inputs.book.number(account)
     records = inputs.book.records[[row], :]
-    margin = evaluate(rule.compiled(inputs.setting), records)
+    margin = evaluate(rule.compiled(inputs.environment), records)
     excess = int(margin.excess[0])
-    at_margin = liquidation_prices(rule, inputs.setting, records)
-    at_zero = bankruptcy_prices(rule, inputs.setting, records)
+    at_margin = liquidation_prices(rule, inputs.environment, records)
+    at_zero = bankruptcy_prices(rule, inputs.environment, records)
     layout = inputs.catalogue.layout()
     lines = [
         {
@@ -179,7 +179,7 @@ def _show_account(
     why = ""
     if excess < 0 or buffer > 0:
         try:
-            plan = least_cost_plan(rule, inputs.setting, inputs.book.record(account), cost, buffer)
+            plan = least_cost_plan(rule, inputs.environment, inputs.book.record(account), cost, buffer)
         except NoPlanError as error:
             why = str(error)
     if as_json:

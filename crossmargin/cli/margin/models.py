@@ -32,7 +32,9 @@ def models(book: Path, files: tuple[Path, ...], as_json: bool) -> None:
     found = []
     for name, model in load_models(parameters, files).items():
         for statement in model.statements:
-            compiled = compile_policy(build_policy(parameters.venue.venue, parameters.setting, model, statement.name))
+            compiled = compile_policy(
+                build_policy(parameters.venue.venue, parameters.environment, model, statement.name)
+            )
             found.append((name, statement.name, len(compiled.policy.arrays), cost_of(compiled)))
     if as_json:
         print_json(

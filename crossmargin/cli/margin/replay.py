@@ -77,7 +77,7 @@ def replay(
         records = records[[inputs.book.number(account)], :]
     first = max(0, len(path) - rows)
     found = {
-        name: replay_model(inputs.setting, model, statement, records, path, first=first)
+        name: replay_model(inputs.environment, model, statement, records, path, first=first)
         for name, model in load_models(inputs, files).items()
     }
     if plot is not None:
@@ -92,7 +92,7 @@ def replay(
 def _path(file: Path | None, own: PriceHistory | None) -> PriceHistory:
     if file is None:
         if own is None:
-            raise InputError("no path of prices", mend="add history.csv to the book folder, or name one with --history")
+            raise InputError("no path of prices", hint="add history.csv to the book folder, or name one with --history")
         return own
     problems: list[InputError] = []
     path = load_history(file, problems)

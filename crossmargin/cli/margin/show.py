@@ -66,7 +66,7 @@ def show(
       crossmargin margin show --book examples/book --statement initial --json > margin.json
     """
     inputs = load_with(book, reject_bad_accounts, model)
-    policy = build_policy(inputs.venue.venue, inputs.setting, inputs.model, statement)
+    policy = build_policy(inputs.venue.venue, inputs.environment, inputs.model, statement)
     result = evaluate(compile_policy(policy), inputs.book.records)
     if plot is not None:
         draw_distribution(plot, result, policy)

@@ -77,17 +77,17 @@ def stress(
     if not shocks:
         raise click.UsageError("nothing moves: give --price, --volatility or --shocks")
     inputs = load_with(book, reject_bad_accounts, model)
-    problems = [] if given is None else [each.at(file="command line") for each in given.check(inputs.setting)]
+    problems = [] if given is None else [each.at(file="command line") for each in given.check(inputs.environment)]
     if stated is not None:
         listed, document = stated
         for number, shock in enumerate(listed.shocks):
-            for each in shock.check(inputs.setting):
+            for each in shock.check(inputs.environment):
                 field = f"shocks[{number}].{each.field}"
-                problem = InputError(each.reason, mend=each.mend, field=field)
+                problem = InputError(each.reason, hint=each.hint, field=field)
                 problems.append(problem.at(file=document.file, line=document.line(field)))
     if problems:
         raise InputErrors(problems)
-    found = stress_book(inputs.venue.venue, inputs.setting, inputs.model, statement, inputs.book, shocks)
+    found = stress_book(inputs.venue.venue, inputs.environment, inputs.model, statement, inputs.book, shocks)
     unit = inputs.model.value_unit.stated
     fund = inputs.reserves.insurance_fund
     if plot is not None:

@@ -42,7 +42,7 @@ def check(file: Path, book: Path | None, tolerance: int, as_json: bool) -> None:
         again = rebuild_policy(given)
     else:
         mine = load_parameters(book)
-        again = build_policy(given.venue, mine.setting, mine.model, str(given.inputs.get("statement")))
+        again = build_policy(given.venue, mine.environment, mine.model, str(given.inputs.get("statement")))
     problems = _differences(given, again, tolerance, own_inputs=book is None)
     if as_json:
         print_json({"equal": not problems, "differences": problems})

@@ -101,7 +101,7 @@ def demo(book: Path, out: Path) -> None:
 
 def _show_margin(inputs: Inputs) -> str:
     """Print the book's margin, and explain the account whose pooling saves most; return its id."""
-    policy = build_policy(inputs.venue.venue, inputs.setting, inputs.model, _first_margin(inputs))
+    policy = build_policy(inputs.venue.venue, inputs.environment, inputs.model, _first_margin(inputs))
     compiled = compile_policy(policy)
     book = inputs.book
     print_book(book, evaluate(compiled, book.records), policy, top=8)

@@ -37,7 +37,7 @@ def is_proven(vault: Vault, parameters: Parameters, name: str, packing: int = DE
     folder = vault.proven.get(name)
     if folder is None:
         return False
-    policy = build_policy(vault.load_report().venue, parameters.setting, parameters.model, name)
+    policy = build_policy(vault.load_report().venue, parameters.environment, parameters.model, name)
     manifest = StatementManifest.decode((folder / STATEMENT_FILE).read_bytes())
     largest = vault.load().manifest.accounts_per_shard.bit_length() - 1
     return (folder / POLICY_FILE).read_bytes() == policy.encoded and manifest.packing == min(packing, largest)
@@ -64,7 +64,7 @@ def prove(
         CrossmarginError: the parameters do not fit the snapshot, or a value is out of range.
     """
     snapshot = vault.load()
-    policy = build_policy(vault.load_report().venue, parameters.setting, parameters.model, name)
+    policy = build_policy(vault.load_report().venue, parameters.environment, parameters.model, name)
     if policy.layout.labels != snapshot.columns:
         raise CrossmarginError(
             "instruments.yaml has other columns than the committed snapshot: commit the book again, or restore the file"
