@@ -12,7 +12,7 @@ from decimal import Decimal
 from crossmargin.errors import InputError
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.models.base import ModelConfig, StatementConfig
-from crossmargin.models.statement import build_policy
+from crossmargin.models.policies import build_policy
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.expression import Expression, Reference, Scale, Sum
 from crossmargin_circuits.policy import Policy, Role

@@ -17,7 +17,7 @@ from crossmargin.market.environment import MarketEnvironment
 from crossmargin.models.collateral import CollateralRule, MismatchRule, check_collateral
 from crossmargin.models.depeg import DepegScenarios, check_depeg
 from crossmargin.models.oracle import OracleRule
-from crossmargin.models.terms import Terms
+from crossmargin.models.policy_builder import PolicyBuilder
 from crossmargin.units import format_decimal
 from crossmargin_circuits import policy
 from crossmargin_circuits.expression import Expression
@@ -147,11 +147,11 @@ class ModelConfig(Frozen):
             )
         return problems
 
-    def requirement(self, terms: Terms) -> Expression:
-        """Write the requirement, times the statement's factor, as a convex expression; add its arrays to `terms`."""
+    def requirement(self, builder: PolicyBuilder) -> Expression:
+        """Write the requirement, times the statement's factor, as a convex expression; add its arrays to `builder`."""
         raise NotImplementedError(f"{type(self).__name__} states no requirement")
 
-    def add_ons(self, terms: Terms) -> list[Expression]:
+    def add_ons(self, builder: PolicyBuilder) -> list[Expression]:
         """Write what is charged on top of the requirement, each a convex expression that names itself."""
         return []
 

@@ -38,7 +38,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from crossmargin.engine.risk_arrays import RESOLUTION
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, between, refuse
-from crossmargin.models.terms import Terms
+from crossmargin.models.policy_builder import PolicyBuilder
 from crossmargin.units import format_decimal
 from crossmargin_circuits.expression import Abs, Expression, Max, Scale, Sum
 
@@ -150,7 +150,9 @@ class BracketTable(Frozen):
         return Fraction(divisor, common), [whole // divisor for whole in wholes]
 
 
-def bracketed(terms: Terms, name: str, table: BracketTable, notionals: Floats, price: float = 1.0) -> Expression:
+def bracketed(
+    builder: PolicyBuilder, name: str, table: BracketTable, notionals: Floats, price: float = 1.0
+) -> Expression:
     """Return the requirement of a table on |sum_v notionals_v x_v|, times the statement's factor.
 
     name: of the instrument or group. notionals: (V,), units of the table per column unit, signed. price: USD for a unit
@@ -161,48 +163,50 @@ def bracketed(terms: Terms, name: str, table: BracketTable, notionals: Floats, p
     """
     values = notionals * price
     pieces = table.pieces
-    _check_fineness(terms, name, values * float(pieces[0][0]))
+    _check_fineness(builder, name, values * float(pieces[0][0]))
     if len(pieces) == 1:
-        return Abs(terms.charge(f"tier 1 {name}", f"{_percent(pieces[0][0])} of {name}", values * float(pieces[0][0])))
+        return Abs(
+            builder.charge(f"tier 1 {name}", f"{_percent(pieces[0][0])} of {name}", values * float(pieces[0][0]))
+        )
     divisor, multiples = table.divisor()
-    if len(pieces) > MOST_TIERS_WITHOUT_NOTIONAL and _least(terms, values * float(divisor)) * 2 >= FINE:
-        return _with_notional(terms, name, table, values * float(divisor), multiples, price)
+    if len(pieces) > MOST_TIERS_WITHOUT_NOTIONAL and _least(builder, values * float(divisor)) * 2 >= FINE:
+        return _with_notional(builder, name, table, values * float(divisor), multiples, price)
     found: list[Expression] = []
     for number, (rate, amount) in enumerate(pieces, start=1):
         for side, sign in (("long", 1), ("short", -1)):
             meaning = f"{side} {name}, tier {number}: {_percent(rate)} less {format_decimal(amount)}"
             charge = sign * float(rate) * values
-            found.append(terms.charge(f"tier {number} {side} {name}", meaning, charge, -float(amount) * price))
+            found.append(builder.charge(f"tier {number} {side} {name}", meaning, charge, -float(amount) * price))
     return Max(tuple(found))
 
 
 def _with_notional(
-    terms: Terms, name: str, table: BracketTable, values: Floats, multiples: Sequence[int], price: float
+    builder: PolicyBuilder, name: str, table: BracketTable, values: Floats, multiples: Sequence[int], price: float
 ) -> Expression:
     """Return max_k (m_k N - c_k) over an auxiliary N >= |values x|."""
-    signed = terms.charge(f"notional {name}", f"notional of {name}", values)
-    size = terms.auxiliary(f"size {name}", f"size of {name} covers its notional", Abs(signed))
+    signed = builder.charge(f"notional {name}", f"notional of {name}", values)
+    size = builder.auxiliary(f"size {name}", f"size of {name} covers its notional", Abs(signed))
     found: list[Expression] = []
     for number, ((rate, amount), multiple) in enumerate(zip(table.pieces, multiples, strict=True), start=1):
         part: Expression = Scale(multiple, size)
         if amount:
             meaning = f"{name}, tier {number}: {_percent(rate)} less {format_decimal(amount)}"
             nothing = np.zeros_like(values)
-            deducted = terms.charge(f"tier {number} {name}", meaning, nothing, -float(amount) * price)
+            deducted = builder.charge(f"tier {number} {name}", meaning, nothing, -float(amount) * price)
             # The amount stands first, so that the row bears its meaning.
             part = Sum((deducted, part))
         found.append(part)
     return Max(tuple(found))
 
 
-def _least(terms: Terms, values: Floats) -> float:
+def _least(builder: PolicyBuilder, values: Floats) -> float:
     """Return the least magnitude of a coefficient, in quanta; without the factor, which must not change the form."""
-    charged = np.abs(values[values != 0]) / float(terms.quantum)
+    charged = np.abs(values[values != 0]) / float(builder.quantum)
     return float(charged.min()) if len(charged) else float("inf")
 
 
-def _check_fineness(terms: Terms, name: str, values: Floats) -> None:
-    if _least(terms, values) * 2 < RESOLUTION:
+def _check_fineness(builder: PolicyBuilder, name: str, values: Floats) -> None:
+    if _least(builder, values) * 2 < RESOLUTION:
         raise InputError(
             f"rounding to the quantum changes the margin of one lot of {name} by more than one part in {RESOLUTION}",
             file="model.yaml",

@@ -48,7 +48,7 @@ from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Positive, between, refuse
 from crossmargin.market.instruments import Asset, Catalogue
 from crossmargin.market.valuation import unit_values
-from crossmargin.models.terms import Terms
+from crossmargin.models.policy_builder import PolicyBuilder
 from crossmargin_circuits.expression import Expression, Min, PositivePart, Reference, Scale, Sum
 
 __all__ = ["CollateralRule", "MismatchRule", "Tier", "check_collateral", "equity"]
@@ -174,28 +174,28 @@ def foreign_asset(catalogue: Catalogue, name: str, field: str) -> InputError:
 
 
 def equity(
-    terms: Terms, rules: Mapping[str, CollateralRule] | None = None, mismatch: MismatchRule | None = None
+    builder: PolicyBuilder, rules: Mapping[str, CollateralRule] | None = None, mismatch: MismatchRule | None = None
 ) -> Reference:
     """Define equity as an abbreviation called `equity`, and return it."""
-    catalogue = terms.catalogue
-    values = unit_values(catalogue, terms.market)
-    check_resolution(values, terms.quantum, catalogue)
+    catalogue = builder.catalogue
+    values = unit_values(catalogue, builder.market)
+    check_resolution(values, builder.quantum, catalogue)
     settled = np.array(catalogue.settlement_of_columns())
     ruled = rules or {}
     parts: list[Expression] = []
     free = [asset for asset in catalogue.assets if asset.priced_as not in ruled]
     plain = np.isin(settled, [asset.name for asset in free if catalogue.weight(asset.name) == 1])
     if np.any(values[plain]):
-        parts.append(terms.value("value cash", "value in assets without haircut", np.where(plain, values, 0.0)))
+        parts.append(builder.value("value cash", "value in assets without haircut", np.where(plain, values, 0.0)))
     for asset in free:
         weight = catalogue.weight(asset.name)
         if weight == 1:
             continue
         mine = np.where(settled == asset.name, values, 0.0)
         if asset.chain is not None:
-            check_resolution(mine * float(weight), terms.quantum, catalogue, values)
-        full = terms.value(f"value {asset.name}", f"value in {asset.name}, in full", mine)
-        cut = terms.value(
+            check_resolution(mine * float(weight), builder.quantum, catalogue, values)
+        full = builder.value(f"value {asset.name}", f"value in {asset.name}, in full", mine)
+        cut = builder.value(
             f"collateral {asset.name}",
             f"value in {asset.name}, {float(1 - weight):.4g} haircut",
             mine * float(weight),
@@ -203,25 +203,27 @@ def equity(
         parts.append(Min((cut, full)))
     # By the order of the assets: a policy file keeps that of a list, not of a mapping.
     for name in (asset.name for asset in catalogue.whole_assets if asset.name in ruled):
-        parts.append(_tiered(terms, name, ruled[name], values, settled))
+        parts.append(_tiered(builder, name, ruled[name], values, settled))
     if mismatch is not None:
-        parts += [_mismatched(terms, mismatch, *group, values) for group in mismatch.groups(catalogue).items()]
-    return terms.abbreviate("equity", "collateral and positions at haircut", Sum(tuple(parts)))
+        parts += [_mismatched(builder, mismatch, *group, values) for group in mismatch.groups(catalogue).items()]
+    return builder.abbreviate("equity", "collateral and positions at haircut", Sum(tuple(parts)))
 
 
-def _tiered(terms: Terms, name: str, rule: CollateralRule, values: Floats, settled: NDArray[np.str_]) -> Expression:
+def _tiered(
+    builder: PolicyBuilder, name: str, rule: CollateralRule, values: Floats, settled: NDArray[np.str_]
+) -> Expression:
     """Return T(S) of an asset with a rule and of its holdings on chains."""
-    holdings = terms.catalogue.holdings(name)
-    price = Fraction(terms.market.index[name].price)
+    holdings = builder.catalogue.holdings(name)
+    price = Fraction(builder.market.index[name].price)
     mine = np.where(np.isin(settled, [each.name for each in holdings]), values, 0.0)
-    forms = [_piece(terms, name, piece, price, holdings, values, settled) for piece in rule.pieces()]
-    if any(terms.catalogue.weight(each.name) < 1 for each in holdings):
-        forms.append(_piece(terms, name, _Piece("cut", Fraction(1), Fraction(0)), price, holdings, values, settled))
-    return Min((*forms, terms.value(f"value {name}", f"value in {name}, in full", mine)))
+    forms = [_piece(builder, name, piece, price, holdings, values, settled) for piece in rule.pieces()]
+    if any(builder.catalogue.weight(each.name) < 1 for each in holdings):
+        forms.append(_piece(builder, name, _Piece("cut", Fraction(1), Fraction(0)), price, holdings, values, settled))
+    return Min((*forms, builder.value(f"value {name}", f"value in {name}, in full", mine)))
 
 
 def _piece(
-    terms: Terms,
+    builder: PolicyBuilder,
     name: str,
     piece: _Piece,
     price: Fraction,
@@ -230,11 +232,11 @@ def _piece(
     settled: NDArray[np.str_],
 ) -> Expression:
     """Return slope * S + constant: one form for what is not cut and the constant, the lesser of two for the rest."""
-    catalogue = terms.catalogue
+    catalogue = builder.catalogue
     label = f"{name} {piece.label}"
     constant = float(piece.constant * price)
     if not piece.slope:
-        return terms.value(f"collateral {label}", f"value in {name}, at most", 0 * values, constant)
+        return builder.value(f"collateral {label}", f"value in {name}, at most", 0 * values, constant)
     whole = np.isin(settled, [each.name for each in holdings if catalogue.weight(each.name) == 1])
     kept = np.where(whole, values * float(piece.slope), 0.0)
     meaning = f"value in {name}, {piece.label}: {float(piece.slope):.4g} of it"
@@ -243,27 +245,29 @@ def _piece(
     # The constant goes into a form of its own, or with what is not cut; a single holding has it in both its forms.
     alone = len(holdings) == 1
     if not (alone and cut):
-        parts.append(terms.value(f"collateral {label}", meaning, kept, constant))
-    check_resolution(kept, terms.quantum, catalogue, values)
+        parts.append(builder.value(f"collateral {label}", meaning, kept, constant))
+    check_resolution(kept, builder.quantum, catalogue, values)
     for each in cut:
         slope = np.where(settled == each.name, values * float(piece.slope), 0.0)
         weight = float(catalogue.weight(each.name))
-        check_resolution(weight * slope, terms.quantum, catalogue, values)
-        check_resolution(slope, terms.quantum, catalogue, values)
+        check_resolution(weight * slope, builder.quantum, catalogue, values)
+        check_resolution(slope, builder.quantum, catalogue, values)
         added = constant if alone else 0.0
         forms: list[Expression] = [
-            terms.value(f"cut {each.name} {label}", f"{meaning} after the haircut", weight * slope, added),
-            terms.value(f"full {each.name} {label}", f"{meaning} before the haircut", slope, added),
+            builder.value(f"cut {each.name} {label}", f"{meaning} after the haircut", weight * slope, added),
+            builder.value(f"full {each.name} {label}", f"{meaning} before the haircut", slope, added),
         ]
         parts.append(Min(tuple(forms)))
     return parts[0] if len(parts) == 1 else Sum(tuple(parts))
 
 
-def _mismatched(terms: Terms, rule: MismatchRule, currency: str, assets: Sequence[str], values: Floats) -> Expression:
+def _mismatched(
+    builder: PolicyBuilder, rule: MismatchRule, currency: str, assets: Sequence[str], values: Floats
+) -> Expression:
     """Return minus the rate times what is owed in a currency."""
-    priced = {each.name: each.priced_as for each in terms.catalogue.assets}
-    settled = [priced.get(name, "") for name in terms.catalogue.settlement_of_columns()]
+    priced = {each.name: each.priced_as for each in builder.catalogue.assets}
+    settled = [priced.get(name, "") for name in builder.catalogue.settlement_of_columns()]
     part = np.where(np.isin(settled, list(assets)), values * float(rule.rate), 0.0)
-    check_resolution(part, terms.quantum, terms.catalogue, values)
-    held = terms.value(f"mismatch {currency}", f"{float(rule.rate):.4g} of the value in {currency}", part)
+    check_resolution(part, builder.quantum, builder.catalogue, values)
+    held = builder.value(f"mismatch {currency}", f"{float(rule.rate):.4g} of the value in {currency}", part)
     return Scale(-1, PositivePart(Scale(-1, held)))

@@ -55,7 +55,7 @@ from crossmargin.market.crowding import Crowding
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.exposures import exposures
 from crossmargin.market.scenarios import ScanRange
-from crossmargin.models.terms import Terms
+from crossmargin.models.policy_builder import PolicyBuilder
 from crossmargin_circuits.expression import Expression, Max, PositivePart
 
 __all__ = ["ContagionRule", "IndexWeights", "Indicators"]
@@ -195,16 +195,16 @@ class ContagionRule(Frozen):
             }
         )
 
-    def charges(self, terms: Terms, crowding: Crowding | None) -> list[Expression]:
+    def charges(self, builder: PolicyBuilder, crowding: Crowding | None) -> list[Expression]:
         """Write the concentration charges, of the underlyings that have a rate and a buffer."""
         result: list[Expression] = []
         for name, buffer in self.buffers(crowding).items():
             if not buffer or not self.rates.get(name):
                 continue
             rate = float(Fraction(self.rates[name]) * buffer / Fraction(self.maximum))
-            delta = rate * exposures(terms.catalogue, terms.market, name).delta
+            delta = rate * exposures(builder.catalogue, builder.market, name).delta
             beyond = tuple(
-                terms.charge(
+                builder.charge(
                     f"crowded {word} {name}",
                     f"{rate:.6g} of the net {word} exposure to {name} beyond {self.thresholds[name]:f} USD",
                     sign * delta,
@@ -213,7 +213,7 @@ class ContagionRule(Frozen):
                 for sign, word in ((1, "long"), (-1, "short"))
             )
             meaning = f"concentration charge on exposure to {name}"
-            result.append(terms.abbreviate(f"crowding charge {name}", meaning, PositivePart(Max(beyond))))
+            result.append(builder.abbreviate(f"crowding charge {name}", meaning, PositivePart(Max(beyond))))
         return result
 
     def check(self, environment: MarketEnvironment) -> list[InputError]:

@@ -13,7 +13,7 @@ the claims on an asset that rests on debtors, not on reserves, is at most D_a.
 import numpy as np
 
 from crossmargin.market.valuation import unit_values
-from crossmargin.models.terms import Terms
+from crossmargin.models.policy_builder import PolicyBuilder
 from crossmargin_circuits.expression import Scale
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Definition, Role
@@ -21,16 +21,16 @@ from crossmargin_circuits.policy import Definition, Role
 __all__ = ["debts"]
 
 
-def debts(terms: Terms) -> None:
-    """Add the claim array and the disclosed debt of every asset, in units of the asset (terms with quantum 1)."""
-    catalogue, layout = terms.catalogue, terms.layout
-    values = unit_values(catalogue, terms.market)
+def debts(builder: PolicyBuilder) -> None:
+    """Add the claim array and the disclosed debt of every asset, in units of the asset (a builder with quantum 1)."""
+    catalogue, layout = builder.catalogue, builder.layout
+    values = unit_values(catalogue, builder.market)
     settled = np.array(catalogue.settlement_of_columns())
     for asset in catalogue.assets:
         unit_value = values[layout.index(ColumnKind.BALANCE, asset.name)]
         mine = np.where(settled == asset.name, values / unit_value, 0.0)
-        claim = terms.value(f"claim {asset.name}", f"claim on {asset.name}", mine)
-        terms.definitions.append(
+        claim = builder.value(f"claim {asset.name}", f"claim on {asset.name}", mine)
+        builder.definitions.append(
             Definition(
                 f"debt {asset.name}",
                 f"claim on {asset.name} + debt >= 0",

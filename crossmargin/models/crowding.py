@@ -26,20 +26,20 @@ from crossmargin.errors import InputError
 from crossmargin.market.crowding import BOOK_VALUE, GROSS, LARGE_LONGS, LARGE_SHORTS
 from crossmargin.market.exposures import exposures
 from crossmargin.market.valuation import unit_values
-from crossmargin.models.terms import Terms
+from crossmargin.models.policy_builder import PolicyBuilder
 from crossmargin_circuits.expression import Abs
 from crossmargin_circuits.policy import Definition, Role
 
 __all__ = ["open_exposures"]
 
 
-def open_exposures(terms: Terms, thresholds: Mapping[str, Decimal]) -> None:
-    """Add the exposures of every underlying of the catalogue, and the value of the book, to the terms.
+def open_exposures(builder: PolicyBuilder, thresholds: Mapping[str, Decimal]) -> None:
+    """Add the exposures of every underlying of the catalogue, and the value of the book, to the builder.
 
     Raises:
         InputError: an underlying without a threshold.
     """
-    for name in terms.catalogue.underlyings:
+    for name in builder.catalogue.underlyings:
         if name not in thresholds:
             raise InputError(
                 f"the crowding statement needs a threshold for {name}",
@@ -47,13 +47,13 @@ def open_exposures(terms: Terms, thresholds: Mapping[str, Decimal]) -> None:
                 field="contagion.thresholds",
                 hint=f"add contagion.thresholds.{name}, the USD of net exposure beyond which an account is large",
             )
-    value = terms.value("value", "value at mark", unit_values(terms.catalogue, terms.market))
-    terms.abbreviate(BOOK_VALUE, "value at mark, before haircuts", value)
-    for name in terms.catalogue.underlyings:
-        per_unit = exposures(terms.catalogue, terms.market, name).delta
-        delta = terms.value(f"exposure {name}", f"net exposure to {name}", per_unit)
+    value = builder.value("value", "value at mark", unit_values(builder.catalogue, builder.market))
+    builder.abbreviate(BOOK_VALUE, "value at mark, before haircuts", value)
+    for name in builder.catalogue.underlyings:
+        per_unit = exposures(builder.catalogue, builder.market, name).delta
+        delta = builder.value(f"exposure {name}", f"net exposure to {name}", per_unit)
         beyond = {
-            sign: terms.value(
+            sign: builder.value(
                 f"{word} {name} beyond the threshold",
                 f"{sign:+d} times net exposure to {name}, less {thresholds[name]:f} USD",
                 sign * per_unit,
@@ -66,4 +66,4 @@ def open_exposures(terms: Terms, thresholds: Mapping[str, Decimal]) -> None:
             (LARGE_LONGS, f"long exposure to {name} of single accounts beyond the threshold", beyond[1]),
             (LARGE_SHORTS, f"short exposure to {name} of single accounts beyond the threshold", beyond[-1]),
         ):
-            terms.definitions.append(Definition(f"{word} {name}", meaning, Role.EXPOSURE, of))
+            builder.definitions.append(Definition(f"{word} {name}", meaning, Role.EXPOSURE, of))

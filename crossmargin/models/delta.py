@@ -22,8 +22,8 @@ from typing import ClassVar, Literal
 
 from crossmargin.fields import Flag
 from crossmargin.market.exposures import exposures
+from crossmargin.models.policy_builder import PolicyBuilder, added
 from crossmargin.models.scan import ScanModel
-from crossmargin.models.terms import Terms, added
 from crossmargin_circuits.expression import Abs, Expression, Max, PositivePart, Scale
 
 __all__ = ["DeltaModel"]
@@ -38,23 +38,23 @@ class DeltaModel(ScanModel):
     gamma: Flag = False
     vega: Flag = False
 
-    def requirement(self, terms: Terms) -> Expression:
+    def requirement(self, builder: PolicyBuilder) -> Expression:
         """Return the sum of delta, gamma and vega risks; what no column is exposed to is left out."""
         parts: list[Expression] = []
-        for name, scan in self.ranges(terms.environment).items():
-            found = exposures(terms.catalogue, terms.market, name)
+        for name, scan in self.ranges(builder.environment).items():
+            found = exposures(builder.catalogue, builder.market, name)
             shock = float(scan.price_range)
-            delta = terms.charge(f"delta {name}", f"{name} price move of {scan.price_range:f}", shock * found.delta)
-            parts.append(terms.abbreviate(f"delta risk {name}", f"net {name} against its price", Abs(delta)))
+            delta = builder.charge(f"delta {name}", f"{name} price move of {scan.price_range:f}", shock * found.delta)
+            parts.append(builder.abbreviate(f"delta risk {name}", f"net {name} against its price", Abs(delta)))
             if self.gamma and found.gamma.any():
-                bent = terms.charge(f"gamma {name}", f"{name} gamma at that move", shock**2 / 2 * found.gamma)
+                bent = builder.charge(f"gamma {name}", f"{name} gamma at that move", shock**2 / 2 * found.gamma)
                 short = PositivePart(Scale(-1, bent))
-                parts.append(terms.abbreviate(f"gamma risk {name}", f"net short gamma of {name}", short))
+                parts.append(builder.abbreviate(f"gamma risk {name}", f"net short gamma of {name}", short))
             if self.vega and found.vega.any():
-                up = terms.charge(f"vega {name} up", f"{name} volatility up", float(scan.volatility_up) * found.vega)
-                down = terms.charge(
+                up = builder.charge(f"vega {name} up", f"{name} volatility up", float(scan.volatility_up) * found.vega)
+                down = builder.charge(
                     f"vega {name} down", f"{name} volatility down", -float(scan.volatility_down) * found.vega
                 )
                 worse = PositivePart(Max((Scale(-1, up), Scale(-1, down))))
-                parts.append(terms.abbreviate(f"vega risk {name}", f"{name} against its volatility", worse))
+                parts.append(builder.abbreviate(f"vega risk {name}", f"{name} against its volatility", worse))
         return added(parts)

@@ -26,7 +26,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.fields import ExactDecimal, Frozen, Positive, refuse
 from crossmargin.market.exposures import exposures
-from crossmargin.models.terms import Terms
+from crossmargin.models.policy_builder import PolicyBuilder
 from crossmargin_circuits.expression import Expression, Max, PositivePart
 
 __all__ = ["DeltaShock", "delta_shock", "published_shock", "shock_bound"]
@@ -67,15 +67,15 @@ class DeltaShock(Frozen):
         return float(self.slope * self.threshold + self.cap)
 
 
-def delta_shock(terms: Terms, underlying: str, rule: DeltaShock) -> Expression:
+def delta_shock(builder: PolicyBuilder, underlying: str, rule: DeltaShock) -> Expression:
     """Return the bound of an underlying's delta shock as an abbreviation."""
-    delta = exposures(terms.catalogue, terms.market, underlying).delta
+    delta = exposures(builder.catalogue, builder.market, underlying).delta
     free = -rule.rate * float(rule.threshold)
     sides: list[Expression] = [
-        terms.charge(f"delta shock {underlying} {word}", f"{word} delta beyond", sign * rule.rate * delta, free)
+        builder.charge(f"delta shock {underlying} {word}", f"{word} delta beyond", sign * rule.rate * delta, free)
         for word, sign in (("long", 1), ("short", -1))
     ]
-    return terms.abbreviate(
+    return builder.abbreviate(
         f"delta shock {underlying}", f"net delta of {underlying} beyond a threshold", PositivePart(Max(tuple(sides)))
     )
 

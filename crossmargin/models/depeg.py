@@ -29,7 +29,7 @@ from crossmargin.market.instruments import Catalogue
 from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import scenario_pnl, unit_values
 from crossmargin.models.collateral import foreign_asset
-from crossmargin.models.terms import Terms, worst_loss
+from crossmargin.models.policy_builder import PolicyBuilder, worst_loss
 from crossmargin_circuits.expression import Reference
 
 __all__ = ["DepegScenarios", "check_depeg", "depeg_charge", "depeg_scenarios"]
@@ -75,17 +75,17 @@ def depeg_scenarios(prices: Mapping[str, Decimal], scenarios: Sequence[Mapping[s
     return tuple(found)
 
 
-def depeg_charge(terms: Terms, scenarios: Sequence[Mapping[str, Decimal]]) -> Reference:
+def depeg_charge(builder: PolicyBuilder, scenarios: Sequence[Mapping[str, Decimal]]) -> Reference:
     """Define the charge as an abbreviation called `depeg charge`, and return it.
 
     Raises:
         InputError: a quantum so coarse that rounding changes a loss by more than 1/1000 of the value of a unit.
     """
-    prices = {name: quote.price for name, quote in terms.market.index.items()}
+    prices = {name: quote.price for name, quote in builder.market.index.items()}
     moves = depeg_scenarios(prices, scenarios)
-    values = unit_values(terms.catalogue, terms.market)
+    values = unit_values(builder.catalogue, builder.market)
     for each in moves:
-        change = scenario_pnl(terms.catalogue, terms.market, each)
-        check_resolution(change, terms.quantum, terms.catalogue, values)
-    losses = worst_loss(terms.scenarios("depeg", moves))
-    return terms.abbreviate("depeg charge", "worst loss over the depeg scenarios", losses)
+        change = scenario_pnl(builder.catalogue, builder.market, each)
+        check_resolution(change, builder.quantum, builder.catalogue, values)
+    losses = worst_loss(builder.scenarios("depeg", moves))
+    return builder.abbreviate("depeg charge", "worst loss over the depeg scenarios", losses)

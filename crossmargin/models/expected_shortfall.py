@@ -41,7 +41,7 @@ from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import scenario_pnl, unit_values
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.collateral import foreign_asset
-from crossmargin.models.terms import Terms, added
+from crossmargin.models.policy_builder import PolicyBuilder, added
 from crossmargin.units import format_decimal
 from crossmargin_circuits.expression import Expression, PositivePart, Scale, SumLargest
 from crossmargin_circuits.layout import ColumnKind
@@ -172,28 +172,28 @@ class ExpectedShortfallModel(ModelConfig):
             problems += self._check_window(environment.history.until(as_of), self.stressed)
         return problems or self._check_moves(environment) or self._check_resolution(environment)
 
-    def requirement(self, terms: Terms) -> Expression:
+    def requirement(self, builder: PolicyBuilder) -> Expression:
         """Return the weighted sum of the expected shortfalls, joint or by underlying."""
         parts: list[Expression] = []
-        for part in self._parts(terms.environment):
+        for part in self._parts(builder.environment):
             if self.netting == "joint":
-                tail = self._tail(terms, part, part.pnl, part.scenarios)
-                parts.append(terms.abbreviate(part.word, _meaning(part), tail))
+                tail = self._tail(builder, part, part.pnl, part.scenarios)
+                parts.append(builder.abbreviate(part.word, _meaning(part), tail))
                 continue
             alone: list[Expression] = []
-            for name in self._names(terms.environment):
-                tail = self._tail(terms, part, f"{part.pnl} {name}", [each.only(name) for each in part.scenarios])
+            for name in self._names(builder.environment):
+                tail = self._tail(builder, part, f"{part.pnl} {name}", [each.only(name) for each in part.scenarios])
                 meaning = f"{_meaning(part)}, {name} alone"
-                alone.append(terms.abbreviate(f"{part.word} {name}", meaning, PositivePart(tail)))
+                alone.append(builder.abbreviate(f"{part.word} {name}", meaning, PositivePart(tail)))
             parts.append(added(alone))
         return added(parts)
 
-    def _tail(self, terms: Terms, part: _Part, prefix: str, scenarios: Sequence[Scenario]) -> Expression:
+    def _tail(self, builder: PolicyBuilder, part: _Part, prefix: str, scenarios: Sequence[Scenario]) -> Expression:
         """Return weight / k times the sum of the k largest losses."""
         scale = float(part.weight / part.count)
         pnls = [
-            terms.charge(
-                f"{prefix} {each.number}", each.label, scale * scenario_pnl(terms.catalogue, terms.market, each)
+            builder.charge(
+                f"{prefix} {each.number}", each.label, scale * scenario_pnl(builder.catalogue, builder.market, each)
             )
             for each in scenarios
         ]

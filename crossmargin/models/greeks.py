@@ -22,7 +22,7 @@ from typing import ClassVar, Literal
 
 from crossmargin.market.exposures import exposures, quadratic_pnl
 from crossmargin.models.grid import GridModel
-from crossmargin.models.terms import Terms, added, worst_loss
+from crossmargin.models.policy_builder import PolicyBuilder, added, worst_loss
 from crossmargin_circuits.expression import Expression
 
 __all__ = ["GreeksModel"]
@@ -36,18 +36,18 @@ class GreeksModel(GridModel):
     model: Literal["greeks_margin"]
     netting: Literal["joint", "by_underlying"] = "joint"
 
-    def requirement(self, terms: Terms) -> Expression:
+    def requirement(self, builder: PolicyBuilder) -> Expression:
         """Return the worst loss at the points, of all underlyings together or of each alone."""
-        names = tuple(self.ranges(terms.environment))
-        found = {name: exposures(terms.catalogue, terms.market, name) for name in names}
+        names = tuple(self.ranges(builder.environment))
+        found = {name: exposures(builder.catalogue, builder.market, name) for name in names}
         groups = [(f" {name}", (name,)) for name in names] if self.netting == "by_underlying" else [("", names)]
         parts: list[Expression] = []
         for of, members in groups:
             inside = {name: found[name] for name in members}
             pnls = []
-            for each in self.points(terms.environment):
+            for each in self.points(builder.environment):
                 point = each if len(members) == len(names) else each.only(members[0])
                 name = f"pnl{of} {point.number}"
-                pnls.append(terms.charge(name, point.label, quadratic_pnl(inside, point), float(point.dampener)))
-            parts.append(terms.abbreviate(f"scanning risk{of}", f"worst point{of}", worst_loss(pnls)))
+                pnls.append(builder.charge(name, point.label, quadratic_pnl(inside, point), float(point.dampener)))
+            parts.append(builder.abbreviate(f"scanning risk{of}", f"worst point{of}", worst_loss(pnls)))
         return added(parts)

@@ -22,7 +22,7 @@ from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Name, Positive, between, refuse
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Contract, Instrument, Kind
-from crossmargin.models.terms import Terms, added
+from crossmargin.models.policy_builder import PolicyBuilder, added
 from crossmargin_circuits.expression import Abs, Expression, Linear, Max, PositivePart, Scale
 
 __all__ = ["Minimums", "contract_minimum", "short_option_minimum", "with_minimums"]
@@ -57,19 +57,19 @@ class Minimums(Frozen):
         ]
 
 
-def with_minimums(terms: Terms, rule: Minimums, underlyings: Sequence[str], risk: Expression) -> Expression:
+def with_minimums(builder: PolicyBuilder, rule: Minimums, underlyings: Sequence[str], risk: Expression) -> Expression:
     """Return the greatest, or the sum, of a risk and the minimums of what it is the risk of."""
     shorts = [
         each
         for name in underlyings
         if name in (rule.short_option or {})
-        for each in short_option_minimum(terms, name, float((rule.short_option or {})[name]))
+        for each in short_option_minimum(builder, name, float((rule.short_option or {})[name]))
     ]
     contracts = [
         each
         for name in underlyings
         if name in (rule.contract or {})
-        for each in contract_minimum(terms, name, float((rule.contract or {})[name]))
+        for each in contract_minimum(builder, name, float((rule.contract or {})[name]))
     ]
     charges = [added(each) for each in (shorts, contracts) if each]
     if not charges:
@@ -77,41 +77,41 @@ def with_minimums(terms: Terms, rule: Minimums, underlyings: Sequence[str], risk
     return added([risk, *charges]) if rule.rule == "added" else Max((risk, *charges))
 
 
-def short_option_minimum(terms: Terms, underlying: str, rate: float) -> list[Expression]:
+def short_option_minimum(builder: PolicyBuilder, underlying: str, rate: float) -> list[Expression]:
     """Return rate * notional * (-x)+ of every option of an underlying that has not expired."""
-    index = float(terms.market.index[underlying].price)
+    index = float(builder.market.index[underlying].price)
     return [
-        PositivePart(Scale(-1, _single(terms, f"short {item.name}", number, rate * index * _units(terms, item))))
-        for number, item in _columns(terms, underlying)
-        if item.kind is Kind.OPTION and not terms.market.expired(item)
+        PositivePart(Scale(-1, _single(builder, f"short {item.name}", number, rate * index * _units(builder, item))))
+        for number, item in _columns(builder, underlying)
+        if item.kind is Kind.OPTION and not builder.market.expired(item)
     ]
 
 
-def contract_minimum(terms: Terms, underlying: str, amount: float) -> list[Expression]:
+def contract_minimum(builder: PolicyBuilder, underlying: str, amount: float) -> list[Expression]:
     """Return amount (USD per unit of the underlying) * |x| of every contract of an underlying that has not expired."""
     return [
-        Abs(_single(terms, f"contract {item.name}", number, amount * _units(terms, item)))
-        for number, item in _columns(terms, underlying)
-        if not terms.market.expired(item)
+        Abs(_single(builder, f"contract {item.name}", number, amount * _units(builder, item)))
+        for number, item in _columns(builder, underlying)
+        if not builder.market.expired(item)
     ]
 
 
-def _columns(terms: Terms, underlying: str) -> Iterator[tuple[int, Instrument]]:
-    first = len(terms.layout) - len(terms.catalogue.instruments)
-    for number, item in enumerate(terms.catalogue.instruments, start=first):
+def _columns(builder: PolicyBuilder, underlying: str) -> Iterator[tuple[int, Instrument]]:
+    first = len(builder.layout) - len(builder.catalogue.instruments)
+    for number, item in enumerate(builder.catalogue.instruments, start=first):
         if item.underlying == underlying:
             yield number, item
 
 
-def _units(terms: Terms, item: Instrument) -> float:
+def _units(builder: PolicyBuilder, item: Instrument) -> float:
     """Return the units of the underlying that one lot is about; an inverse contract's USD at the index."""
     per_lot = float(item.lot * item.contract_size)
     if item.kind is not Kind.OPTION and item.contract is Contract.INVERSE:
-        return per_lot / float(terms.market.index[item.underlying].price)
+        return per_lot / float(builder.market.index[item.underlying].price)
     return per_lot
 
 
-def _single(terms: Terms, name: str, column: int, amount: float) -> Linear:
-    values = np.zeros(len(terms.layout))
+def _single(builder: PolicyBuilder, name: str, column: int, amount: float) -> Linear:
+    values = np.zeros(len(builder.layout))
     values[column] = amount
-    return terms.charge(name, f"minimum, {name}", values)
+    return builder.charge(name, f"minimum, {name}", values)

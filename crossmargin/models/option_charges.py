@@ -39,7 +39,7 @@ from crossmargin.fields import ExactDecimal, Frozen, between, refuse
 from crossmargin.market.instruments import Instrument, OptionType
 from crossmargin.market.valuation import unit_values
 from crossmargin.models.brackets import Rate
-from crossmargin.models.terms import Terms, added, worst_loss
+from crossmargin.models.policy_builder import PolicyBuilder, added, worst_loss
 from crossmargin_circuits.expression import Expression, Max, PositivePart, Reference
 from crossmargin_circuits.layout import ColumnKind
 
@@ -91,62 +91,66 @@ class OptionCharges(Frozen):
         return self
 
 
-def option_margin(terms: Terms, underlying: str, items: Sequence[Instrument], charges: OptionCharges) -> Reference:
+def option_margin(
+    builder: PolicyBuilder, underlying: str, items: Sequence[Instrument], charges: OptionCharges
+) -> Reference:
     """Return the charge of the options of one underlying, named."""
     if charges.max_loss is not None:
-        parts = _by_expiry(terms, items, charges.max_loss)
-        return terms.abbreviate(f"options {underlying}", f"options on {underlying}, by expiry", added(parts))
+        parts = _by_expiry(builder, items, charges.max_loss)
+        return builder.abbreviate(f"options {underlying}", f"options on {underlying}, by expiry", added(parts))
     if charges.call is None or charges.put is None:
         raise ValueError("charges of options without call and put")
-    parts = [_alone(terms, item, charges.call if item.option is OptionType.CALL else charges.put) for item in items]
-    return terms.abbreviate(f"options {underlying}", f"options on {underlying}, each alone", added(parts))
+    parts = [_alone(builder, item, charges.call if item.option is OptionType.CALL else charges.put) for item in items]
+    return builder.abbreviate(f"options {underlying}", f"options on {underlying}, each alone", added(parts))
 
 
-def _alone(terms: Terms, item: Instrument, rates: ShortOption) -> Expression:
+def _alone(builder: PolicyBuilder, item: Instrument, rates: ShortOption) -> Expression:
     """Return max(mark x, -short x) of one option."""
-    index = float(terms.market.index[item.underlying].price)
-    values = unit_values(terms.catalogue, terms.market)
+    index = float(builder.market.index[item.underlying].price)
+    values = unit_values(builder.catalogue, builder.market)
     # `charge` multiplies by the factor: by 1 at most in all.
-    counted = min(1.0, 1.0 / float(terms.factor))
-    number = terms.layout.index(ColumnKind.POSITION, item.name)
+    counted = min(1.0, 1.0 / float(builder.factor))
+    number = builder.layout.index(ColumnKind.POSITION, item.name)
     size, strike = float(item.lot * item.contract_size), float(item.strike or Decimal(0))
     otm = strike - index if item.option is OptionType.CALL else index - strike
     held, written = np.zeros_like(values), np.zeros_like(values)
-    held[number] = counted * float(terms.catalogue.weight(item.settlement)) * values[number]
+    held[number] = counted * float(builder.catalogue.weight(item.settlement)) * values[number]
     written[number] = -size * rates.charge(index, max(0.0, otm), values[number] / size)
-    long = terms.charge(f"long {item.name}", f"long {item.name}: its value is no collateral", held)
-    short = terms.charge(f"short {item.name}", f"short {item.name}: margin besides its value", written)
+    long = builder.charge(f"long {item.name}", f"long {item.name}: its value is no collateral", held)
+    short = builder.charge(f"short {item.name}", f"short {item.name}: margin besides its value", written)
     return Max((long, short))
 
 
-def _by_expiry(terms: Terms, items: Sequence[Instrument], rule: MaxLoss) -> list[Expression]:
+def _by_expiry(builder: PolicyBuilder, items: Sequence[Instrument], rule: MaxLoss) -> list[Expression]:
     """Return worst settlement and unpaired calls of every expiry."""
-    values = unit_values(terms.catalogue, terms.market)
+    values = unit_values(builder.catalogue, builder.market)
     parts: list[Expression] = []
     for expiry in sorted({item.expiry for item in items if item.expiry is not None}):
         mine = [item for item in items if item.expiry == expiry]
         name = f"{mine[0].underlying} {expiry:%Y-%m-%dT%H:%M:%SZ}"
         settlements = [Decimal(0), *sorted({item.strike for item in mine if item.strike is not None})]
-        losses = worst_loss([_settled(terms, name, mine, price, values) for price in settlements])
-        parts.append(terms.abbreviate(f"max loss {name}", f"worst settlement of {name}", losses))
+        losses = worst_loss([_settled(builder, name, mine, price, values) for price in settlements])
+        parts.append(builder.abbreviate(f"max loss {name}", f"worst settlement of {name}", losses))
         calls = np.zeros_like(values)
         for item in mine:
             if item.option is OptionType.CALL:
-                number = terms.layout.index(ColumnKind.POSITION, item.name)
-                index = float(terms.market.index[item.underlying].price)
+                number = builder.layout.index(ColumnKind.POSITION, item.name)
+                index = float(builder.market.index[item.underlying].price)
                 calls[number] = -float(item.lot * item.contract_size) * float(rule.unpaired) * index
         if calls.any():
-            unpaired = terms.charge(f"unpaired calls {name}", f"calls sold in excess, {name}", calls)
+            unpaired = builder.charge(f"unpaired calls {name}", f"calls sold in excess, {name}", calls)
             parts.append(PositivePart(unpaired))
     return parts
 
 
-def _settled(terms: Terms, name: str, items: Sequence[Instrument], price: Decimal, values: Floats) -> Expression:
+def _settled(
+    builder: PolicyBuilder, name: str, items: Sequence[Instrument], price: Decimal, values: Floats
+) -> Expression:
     """Return the form of what the options of an expiry gain from their marks to a settlement price."""
     pnl = np.zeros_like(values)
     for item in items:
-        number = terms.layout.index(ColumnKind.POSITION, item.name)
+        number = builder.layout.index(ColumnKind.POSITION, item.name)
         strike = item.strike or Decimal(0)
         payoff = max(Decimal(0), price - strike if item.option is OptionType.CALL else strike - price)
         pnl[number] = float(item.lot * item.contract_size * payoff) - values[number]
-    return terms.charge(f"settled {name} at {price:f}", f"{name} settled at {price:f} USD", pnl)
+    return builder.charge(f"settled {name} at {price:f}", f"{name} settled at {price:f} USD", pnl)

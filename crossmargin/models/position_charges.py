@@ -26,7 +26,7 @@ from crossmargin.models.base import ModelConfig
 from crossmargin.models.brackets import BracketTable, Rate, Tiers, bracketed
 from crossmargin.models.chords import Curve, LinearInSize, Power
 from crossmargin.models.option_charges import OptionCharges, option_margin
-from crossmargin.models.terms import Terms, added
+from crossmargin.models.policy_builder import PolicyBuilder, added
 from crossmargin.units import format_decimal
 from crossmargin_circuits.expression import Expression, Reference
 from crossmargin_circuits.layout import ColumnKind
@@ -155,29 +155,29 @@ class PositionModel(ModelConfig):
         )
         return [InputError(reason, hint=f"add a knot of {reach:.6g} or more, or lower the limits", field=field)]
 
-    def requirement(self, terms: Terms) -> Expression:
+    def requirement(self, builder: PolicyBuilder) -> Expression:
         """Return the sum of the groups' and the options' charges."""
         parts: list[Expression] = []
-        for name, group in self.groups(terms.catalogue).items():
-            parts.append(self._futures(terms, name, group))
-        for name in terms.catalogue.underlyings:
-            items = [item for item in terms.catalogue.instruments if _is_option_on(item, name)]
+        for name, group in self.groups(builder.catalogue).items():
+            parts.append(self._futures(builder, name, group))
+        for name in builder.catalogue.underlyings:
+            items = [item for item in builder.catalogue.instruments if _is_option_on(item, name)]
             if items:
-                parts.append(option_margin(terms, name, items, self.options[name]))
+                parts.append(option_margin(builder, name, items, self.options[name]))
         return added(parts)
 
-    def _futures(self, terms: Terms, name: str, group: Sequence[Instrument]) -> Reference:
+    def _futures(self, builder: PolicyBuilder, name: str, group: Sequence[Instrument]) -> Reference:
         underlying = group[0].underlying
-        charge = self.charge_of(name, underlying, terms.statement)
+        charge = self.charge_of(name, underlying, builder.statement)
         if charge is None:
             hint = f"add futures.{underlying}"
             raise InputError(f"no charge for futures on {underlying}", file="model.yaml", field="futures", hint=hint)
         if charge.curve is None:
-            found = bracketed(terms, name, charge.table, _notionals(terms.catalogue, terms.market, group))
+            found = bracketed(builder, name, charge.table, _notionals(builder.catalogue, builder.market, group))
         else:
-            price = float(terms.market.index[underlying].price)
-            found = bracketed(terms, name, charge.table, _sizes(terms.catalogue, terms.market, group), price)
-        return terms.abbreviate(f"margin {name}", f"margin of {name}", found)
+            price = float(builder.market.index[underlying].price)
+            found = bracketed(builder, name, charge.table, _sizes(builder.catalogue, builder.market, group), price)
+        return builder.abbreviate(f"margin {name}", f"margin of {name}", found)
 
 
 def _is_option_on(item: Instrument, underlying: str) -> bool:

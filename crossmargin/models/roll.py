@@ -24,7 +24,7 @@ from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.exposures import forward_deltas
 from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import scenario_pnl
-from crossmargin.models.terms import Terms, added, worst_loss
+from crossmargin.models.policy_builder import PolicyBuilder, added, worst_loss
 from crossmargin_circuits.expression import Abs, Expression
 
 __all__ = ["BasisMove", "RollRule", "basis_risk", "check_dated", "roll_risk"]
@@ -40,30 +40,32 @@ class RollRule(Frozen):
     annual: Annotated[ExactDecimal, AfterValidator(between("0", "10"))]
 
 
-def roll_risk(terms: Terms, underlying: str, rule: RollRule) -> Expression | None:
+def roll_risk(builder: PolicyBuilder, underlying: str, rule: RollRule) -> Expression | None:
     """Return the roll risk of an underlying as an abbreviation, or None where nothing of it is dated."""
     parts: list[Expression] = []
-    for expiry, deltas in forward_deltas(terms.catalogue, terms.market, underlying).items():
+    for expiry, deltas in forward_deltas(builder.catalogue, builder.market, underlying).items():
         if expiry is None:
             continue
-        years = max(0.0, (expiry - terms.market.as_of).total_seconds() / (365 * 86400))
+        years = max(0.0, (expiry - builder.market.as_of).total_seconds() / (365 * 86400))
         move = max(float(rule.minimum), float(rule.annual) * years)
         day = expiry.strftime("%Y-%m-%dT%H:%MZ")
         if move > 0:
-            parts.append(Abs(terms.charge(f"roll {underlying} {day}", f"roll move of {day}", move * deltas)))
+            parts.append(Abs(builder.charge(f"roll {underlying} {day}", f"roll move of {day}", move * deltas)))
     if not parts:
         return None
-    return terms.abbreviate(f"roll risk {underlying}", f"expiries of {underlying} moving apart", added(parts))
+    return builder.abbreviate(f"roll risk {underlying}", f"expiries of {underlying} moving apart", added(parts))
 
 
-def basis_risk(terms: Terms, underlying: str, move: Fraction) -> Expression:
+def basis_risk(builder: PolicyBuilder, underlying: str, move: Fraction) -> Expression:
     """Return the basis risk of an underlying as an abbreviation."""
     pnls: list[Expression] = []
     for number, (word, sign) in enumerate((("up", 1), ("down", -1)), start=1):
         scenario = Scenario(number, f"{underlying} basis {word}", {}, {}, basis_moves={underlying: sign * move})
-        values = scenario_pnl(terms.catalogue, terms.market, scenario)
-        pnls.append(terms.charge(f"basis {underlying} {word}", scenario.label, values))
-    return terms.abbreviate(f"basis risk {underlying}", f"forwards of {underlying} against its index", worst_loss(pnls))
+        values = scenario_pnl(builder.catalogue, builder.market, scenario)
+        pnls.append(builder.charge(f"basis {underlying} {word}", scenario.label, values))
+    return builder.abbreviate(
+        f"basis risk {underlying}", f"forwards of {underlying} against its index", worst_loss(pnls)
+    )
 
 
 def check_dated(

@@ -20,7 +20,7 @@ from crossmargin.models.base import ModelConfig
 from crossmargin.models.contagion import ContagionRule
 from crossmargin.models.dynamic import DynamicRule
 from crossmargin.models.oracle import widened
-from crossmargin.models.terms import Terms
+from crossmargin.models.policy_builder import PolicyBuilder
 from crossmargin_circuits.expression import Expression
 
 __all__ = ["ScanModel"]
@@ -144,9 +144,9 @@ class ScanModel(ModelConfig):
             problems += self.contagion.check(environment)
         return problems
 
-    def add_ons(self, terms: Terms) -> list[Expression]:
+    def add_ons(self, builder: PolicyBuilder) -> list[Expression]:
         """Write the concentration charges of crowded underlyings."""
-        charges = super().add_ons(terms)
+        charges = super().add_ons(builder)
         if self.contagion is not None:
-            charges += self.contagion.charges(terms, terms.environment.crowding)
+            charges += self.contagion.charges(builder, builder.environment.crowding)
         return charges

@@ -47,8 +47,8 @@ from crossmargin.market.valuation import scenario_pnl, unit_values
 from crossmargin.models.delta_shock import DeltaShock, delta_shock
 from crossmargin.models.grid import GridModel
 from crossmargin.models.minimums import Minimums, with_minimums
+from crossmargin.models.policy_builder import PolicyBuilder, added, worst_loss
 from crossmargin.models.roll import BasisMove, RollRule, basis_risk, check_dated, roll_risk
-from crossmargin.models.terms import Terms, added, worst_loss
 from crossmargin_circuits.expression import Expression, Linear, Max, PositivePart, Scale
 
 __all__ = ["ScenarioModel"]
@@ -119,72 +119,77 @@ class ScenarioModel(GridModel):
             return found
         return tuple(replace(each, volatility_term=self.volatility_term) for each in found)
 
-    def requirement(self, terms: Terms) -> Expression:
+    def requirement(self, builder: PolicyBuilder) -> Expression:
         """Return scan and minimums, of all underlyings together or of each alone, and what is charged beside them."""
-        names = tuple(self.ranges(terms.environment))
-        points = self.points(terms.environment)
+        names = tuple(self.ranges(builder.environment))
+        points = self.points(builder.environment)
         scans: dict[str, tuple[tuple[str, ...], Expression]]
         if self.model == "sum_of_underlyings":
             scans = {
-                f" {name}": ((name,), worst_loss(pnl_forms(terms, f"pnl {name}", [each.only(name) for each in points])))
+                f" {name}": (
+                    (name,),
+                    worst_loss(pnl_forms(builder, f"pnl {name}", [each.only(name) for each in points])),
+                )
                 for name in names
             }
         elif self.offset is None or self.offset == 1:
-            scans = {"": (names, worst_loss(pnl_forms(terms, "pnl", points)))}
+            scans = {"": (names, worst_loss(pnl_forms(builder, "pnl", points)))}
         else:
-            scans = {"": (names, self._partly_offset(terms, names, points))}
+            scans = {"": (names, self._partly_offset(builder, names, points))}
         if all(part is None for part in (self.minimums, self.roll, self.basis, self.delta_shock)):
             return added([scan for _, scan in scans.values()])
-        return added([*self._scanned(terms, scans), *self._charges(terms)])
+        return added([*self._scanned(builder, scans), *self._charges(builder)])
 
-    def _scanned(self, terms: Terms, scans: Mapping[str, tuple[tuple[str, ...], Expression]]) -> list[Expression]:
+    def _scanned(
+        self, builder: PolicyBuilder, scans: Mapping[str, tuple[tuple[str, ...], Expression]]
+    ) -> list[Expression]:
         """Return every scan, named, or the greater of it and its minimums."""
         parts: list[Expression] = []
         for of, (names, scan) in scans.items():
-            risk: Expression = terms.abbreviate(f"scanning risk{of}", f"worst scenario{of}", scan)
+            risk: Expression = builder.abbreviate(f"scanning risk{of}", f"worst scenario{of}", scan)
             if self.minimums is not None:
-                least = with_minimums(terms, self.minimums, names, risk)
+                least = with_minimums(builder, self.minimums, names, risk)
                 if least is not risk:
-                    risk = terms.abbreviate(f"risk or minimum{of}", f"worst scenario{of} and minimum charges", least)
+                    risk = builder.abbreviate(f"risk or minimum{of}", f"worst scenario{of} and minimum charges", least)
             parts.append(risk)
         return parts
 
-    def _charges(self, terms: Terms) -> list[Expression]:
+    def _charges(self, builder: PolicyBuilder) -> list[Expression]:
         """Return what is charged beside the scan."""
-        rolled = [roll_risk(terms, name, rule) for name, rule in (self.roll or {}).items()]
+        rolled = [roll_risk(builder, name, rule) for name, rule in (self.roll or {}).items()]
         return [
             *(each for each in rolled if each is not None),
-            *(basis_risk(terms, name, Fraction(move)) for name, move in (self.basis or {}).items()),
-            *(delta_shock(terms, name, rule) for name, rule in (self.delta_shock or {}).items()),
+            *(basis_risk(builder, name, Fraction(move)) for name, move in (self.basis or {}).items()),
+            *(delta_shock(builder, name, rule) for name, rule in (self.delta_shock or {}).items()),
         ]
 
-    def _partly_offset(self, terms: Terms, names: Sequence[str], points: Sequence[Scenario]) -> Expression:
+    def _partly_offset(self, builder: PolicyBuilder, names: Sequence[str], points: Sequence[Scenario]) -> Expression:
         """Return max_s sum_u max(-g, -p g), or max(-g - D, 0) with a dampener D."""
-        part, now = float(self.offset or 0), unit_values(terms.catalogue, terms.market)
+        part, now = float(self.offset or 0), unit_values(builder.catalogue, builder.market)
         losses: list[Expression] = []
         for point in points:
             sides: list[Expression] = []
             for name in names:
                 alone, free = point.only(name), float(point.dampener)
-                values = scenario_pnl(terms.catalogue, terms.market, alone, now)
-                full = Scale(-1, terms.charge(f"pnl {name} {point.number}", alone.label, values, free))
+                values = scenario_pnl(builder.catalogue, builder.market, alone, now)
+                full = Scale(-1, builder.charge(f"pnl {name} {point.number}", alone.label, values, free))
                 if part == 0 or free:
                     sides.append(PositivePart(full))
                     continue
-                gain = terms.charge(f"gain {name} {point.number}", f"{alone.label}, offset", part * values)
+                gain = builder.charge(f"gain {name} {point.number}", f"{alone.label}, offset", part * values)
                 sides.append(Max((full, Scale(-1, gain))))
             losses.append(added(sides))
         return PositivePart(Max(tuple(losses)))
 
 
-def pnl_forms(terms: Terms, prefix: str, points: Sequence[Scenario]) -> list[Linear]:
+def pnl_forms(builder: PolicyBuilder, prefix: str, points: Sequence[Scenario]) -> list[Linear]:
     """Add what counts of each scenario's profit and loss, as "prefix number"."""
-    now = unit_values(terms.catalogue, terms.market)
+    now = unit_values(builder.catalogue, builder.market)
     return [
-        terms.charge(
+        builder.charge(
             f"{prefix} {each.number}",
             each.label,
-            scenario_pnl(terms.catalogue, terms.market, each, now),
+            scenario_pnl(builder.catalogue, builder.market, each, now),
             float(each.dampener),
         )
         for each in points

@@ -47,8 +47,8 @@ from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Kind
 from crossmargin.market.scenarios import Extreme, ScanRange, span_grid
 from crossmargin.models.composite_delta import DeltaWeights, exposures
+from crossmargin.models.policy_builder import PolicyBuilder, added, worst_loss
 from crossmargin.models.scan import ScanModel
-from crossmargin.models.terms import Terms, added, worst_loss
 from crossmargin_circuits.expression import Abs, Expression, Max, PositivePart, Scale
 from crossmargin_circuits.layout import ColumnKind
 
@@ -128,11 +128,11 @@ class SpanModel(ScanModel):
             problems += self._check_credit(environment, f"inter_commodity[{number}]", credit)
         return problems
 
-    def requirement(self, terms: Terms) -> Expression:
+    def requirement(self, builder: PolicyBuilder) -> Expression:
         """Return the sum over the underlyings, with credited pairs written together."""
-        ranges = self.ranges(terms.environment)
+        ranges = self.ranges(builder.environment)
         grid = span_grid(ranges, self.extreme)
-        legs = exposures(terms.catalogue, terms.market, _price_ranges(ranges), self.delta_weights)
+        legs = exposures(builder.catalogue, builder.market, _price_ranges(ranges), self.delta_weights)
         credited = {name for credit in self.inter_commodity for name in credit.legs}
         parts: list[Expression] = []
         for name in ranges:
@@ -141,17 +141,17 @@ class SpanModel(ScanModel):
             exact = charge is not None and charge.rule == "exact" and len(mine) > 1
             risk: list[Expression] = []
             if name not in credited and not exact:
-                scan = worst_loss(terms.scenarios(f"pnl {name}", [each.only(name) for each in grid]))
-                risk.append(terms.abbreviate(f"scanning risk {name}", "largest loss over the scenarios", scan))
+                scan = worst_loss(builder.scenarios(f"pnl {name}", [each.only(name) for each in grid]))
+                risk.append(builder.abbreviate(f"scanning risk {name}", "largest loss over the scenarios", scan))
             elif name not in credited:
-                risk += self._net(terms, name, mine, self._slope(terms.environment, name))
+                risk += self._net(builder, name, mine, self._slope(builder.environment, name))
             if charge is not None and len(mine) > 1:
-                risk.append(self._spread(terms, name, mine, charge))
-            minimum = self._minimum(terms, name)
+                risk.append(self._spread(builder, name, mine, charge))
+            minimum = self._minimum(builder, name)
             if risk:
                 parts.append(added(risk) if minimum is None else Max((minimum, added(risk))))
         for credit in self.inter_commodity:
-            parts += self._pair(terms, credit, legs)
+            parts += self._pair(builder, credit, legs)
         return added(parts)
 
     def _slope(self, environment: MarketEnvironment, name: str) -> Fraction:
@@ -216,53 +216,53 @@ class SpanModel(ScanModel):
         )
         return Fraction(credit.rate) * outright / 2
 
-    def _net(self, terms: Terms, name: str, legs: Legs, slope: Fraction) -> list[Expression]:
+    def _net(self, builder: PolicyBuilder, name: str, legs: Legs, slope: Fraction) -> list[Expression]:
         """Return slope |d|, or nothing where the slope is zero."""
         if slope == 0 or not legs:
             return []
-        array = terms.charge(
+        array = builder.charge(
             f"net {name}", f"{_figure(slope)} of the net exposure to {name}", float(slope) * sum(legs.values())
         )
-        return [terms.abbreviate(f"net risk {name}", "price move on the net exposure", Abs(array))]
+        return [builder.abbreviate(f"net risk {name}", "price move on the net exposure", Abs(array))]
 
-    def _spread(self, terms: Terms, name: str, legs: Legs, charge: InterMonth) -> Expression:
+    def _spread(self, builder: PolicyBuilder, name: str, legs: Legs, charge: InterMonth) -> Expression:
         """Return (c/2) sum_e |d_e|."""
         half = float(charge.charge) / 2
         absolute: list[Expression] = []
         for expiry, exposure in legs.items():
             word = "spot" if expiry is None else expiry.isoformat().replace("+00:00", "Z")
             meaning = f"half the inter-month charge on the exposure to {name}, {word}"
-            absolute.append(Abs(terms.charge(f"inter-month {name} {word}", meaning, half * exposure)))
-        return terms.abbreviate(f"inter-month charge {name}", "on the exposure in each expiry", added(absolute))
+            absolute.append(Abs(builder.charge(f"inter-month {name} {word}", meaning, half * exposure)))
+        return builder.abbreviate(f"inter-month charge {name}", "on the exposure in each expiry", added(absolute))
 
-    def _minimum(self, terms: Terms, name: str) -> Expression | None:
+    def _minimum(self, builder: PolicyBuilder, name: str) -> Expression | None:
         """Return the short option minimum, or None where nothing is charged."""
         rate = self.short_option_minimum.get(name)
-        columns = [] if rate is None else _options(terms.environment, name)
+        columns = [] if rate is None else _options(builder.environment, name)
         if rate is None or not columns:
             return None
-        price = float(terms.market.index[name].price)
+        price = float(builder.market.index[name].price)
         shorts: list[Expression] = []
         for number, option, size in columns:
-            values = np.zeros(len(terms.layout))
+            values = np.zeros(len(builder.layout))
             values[number] = float(rate * size) * price
-            array = terms.charge(f"minimum {option}", f"minimum for one short lot of {option}", values)
+            array = builder.charge(f"minimum {option}", f"minimum for one short lot of {option}", values)
             shorts.append(PositivePart(Scale(-1, array)))
-        return terms.abbreviate(f"short option minimum {name}", "on every option sold", added(shorts))
+        return builder.abbreviate(f"short option minimum {name}", "on every option sold", added(shorts))
 
-    def _pair(self, terms: Terms, credit: InterCommodity, legs: Mapping[str, Legs]) -> list[Expression]:
+    def _pair(self, builder: PolicyBuilder, credit: InterCommodity, legs: Mapping[str, Legs]) -> list[Expression]:
         """Return what a pair needs after its credit: its two nets at the lower slopes, and K |a/r_A + b/r_B|."""
-        environment = terms.environment
+        environment = builder.environment
         spread = self._spread_credit(environment, credit)
-        joint = np.zeros(len(terms.layout))
+        joint = np.zeros(len(builder.layout))
         parts: list[Expression] = []
         for name, coins in credit.legs.items():
             value = Fraction(environment.market.index[name].price) * Fraction(coins)
-            parts += self._net(terms, name, legs[name], self._slope(environment, name) - spread / value)
+            parts += self._net(builder, name, legs[name], self._slope(environment, name) - spread / value)
             joint += float(spread / value) * sum(legs[name].values())
         pair = " ".join(credit.legs)
-        array = terms.charge(f"pair {pair}", f"spreads of {pair} that do not offset", joint)
-        return [*parts, terms.abbreviate(f"pair risk {pair}", "what the credit leaves", Abs(array))]
+        array = builder.charge(f"pair {pair}", f"spreads of {pair} that do not offset", joint)
+        return [*parts, builder.abbreviate(f"pair risk {pair}", "what the credit leaves", Abs(array))]
 
 
 def _price_ranges(ranges: Mapping[str, ScanRange]) -> dict[str, Fraction]:

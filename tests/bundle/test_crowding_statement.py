@@ -15,7 +15,7 @@ from crossmargin.loading import Inputs, load_folder
 from crossmargin.loading.yaml import read_yaml
 from crossmargin.market.crowding import BOOK_VALUE, Crowding
 from crossmargin.market.exposures import exposures
-from crossmargin.models.statement import rebuild_policy
+from crossmargin.models.policies import rebuild_policy
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.cli import main
 from crossmargin_prover.vault.vault import Vault

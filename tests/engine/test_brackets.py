@@ -17,7 +17,7 @@ from crossmargin.loading.folder import Parameters
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.models.brackets import BracketTable, bracketed
 from crossmargin.models.chords import LinearInSize, Power, greatest_overcharge
-from crossmargin.models.terms import Terms, added
+from crossmargin.models.policy_builder import PolicyBuilder, added
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Definition, Policy, Role, ValueUnit
@@ -140,20 +140,20 @@ def test_a_file_is_refused_with_line_and_field(tmp_path: Path) -> None:
 
 def compiled_terms(environment: MarketEnvironment, tables: list[Any], quantum: str = "0.00000001") -> CompiledPolicy:
     """Return the margins of BTC_USDC-PERPETUAL, lots of 85 USD, by several tables, added up."""
-    terms = Terms(environment, Decimal(quantum), Decimal(1), "initial")
-    notionals = np.zeros(len(terms.layout))
-    notionals[terms.layout.index(ColumnKind.POSITION, "BTC_USDC-PERPETUAL")] = 85.0
-    needed = added([bracketed(terms, f"P{n}", table(tiers), notionals) for n, tiers in enumerate(tables)])
-    terms.definitions.append(Definition("requirement", "requirement", Role.REQUIREMENT, needed))
+    builder = PolicyBuilder(environment, Decimal(quantum), Decimal(1), "initial")
+    notionals = np.zeros(len(builder.layout))
+    notionals[builder.layout.index(ColumnKind.POSITION, "BTC_USDC-PERPETUAL")] = 85.0
+    needed = added([bracketed(builder, f"P{n}", table(tiers), notionals) for n, tiers in enumerate(tables)])
+    builder.definitions.append(Definition("requirement", "requirement", Role.REQUIREMENT, needed))
     return compile_policy(
         Policy(
             venue="test",
             title="brackets",
             as_of=0,
             value_unit=ValueUnit("USD", quantum),
-            layout=terms.layout,
-            arrays=tuple(terms.arrays),
-            definitions=tuple(terms.definitions),
+            layout=builder.layout,
+            arrays=tuple(builder.arrays),
+            definitions=tuple(builder.definitions),
             constraints=(),
         )
     )

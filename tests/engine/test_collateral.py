@@ -19,7 +19,7 @@ from crossmargin.market.environment import MarketEnvironment
 from crossmargin.models import ModelConfig, build_policy, parse_model, rebuild_policy
 from crossmargin.models.collateral import CollateralRule
 from crossmargin.models.depeg import depeg_scenarios
-from crossmargin.models.statement import check_environment
+from crossmargin.models.policies import check_environment
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.evaluate import evaluate_expression
 from crossmargin_circuits.expression import Reference

@@ -22,9 +22,9 @@ from crossmargin.market.crowding import Crowding, ExposureTotals
 from crossmargin.market.exposures import exposures
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.contagion import ContagionRule, Indicators
+from crossmargin.models.policies import build_policy, rebuild_policy
 from crossmargin.models.scan import ScanModel
 from crossmargin.models.scenario import ScenarioModel
-from crossmargin.models.statement import build_policy, rebuild_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Policy

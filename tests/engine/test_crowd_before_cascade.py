@@ -28,8 +28,8 @@ from crossmargin.market.history import PriceHistory
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Scenario
+from crossmargin.models.policies import build_policy
 from crossmargin.models.scenario import ScenarioModel
-from crossmargin.models.statement import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
 

@@ -23,7 +23,7 @@ from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import unit_values
 from crossmargin.models import ModelConfig
 from crossmargin.models.base import StatementConfig
-from crossmargin.models.statement import build_policy, rebuild_policy
+from crossmargin.models.policies import build_policy, rebuild_policy
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.policy import Role
 

@@ -21,8 +21,8 @@ from crossmargin.loading import Parameters, load_margin_model, load_parameters
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.scenarios import ScanRange
 from crossmargin.models.dynamic import DynamicRule, round_up
+from crossmargin.models.policies import build_policy, rebuild_policy
 from crossmargin.models.scenario import ScenarioModel
-from crossmargin.models.statement import build_policy, rebuild_policy
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PLAIN: Mapping[str, Any] = {"decay": "0.94", "multiplier": "3", "horizon_days": "1", "minimum_days": "20"}

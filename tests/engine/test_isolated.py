@@ -15,7 +15,7 @@ from crossmargin.loading import load_parameters
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.valuation import unit_values
 from crossmargin.models import ModelConfig, build_policy, parse_model
-from crossmargin.models.statement import check_environment
+from crossmargin.models.policies import check_environment
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.layout import ColumnKind
 

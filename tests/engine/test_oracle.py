@@ -26,7 +26,7 @@ from crossmargin.market.scenarios import ScanRange, Scenario
 from crossmargin.models import build_policy, parse_model, rebuild_policy
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.oracle import OracleRule, Resolution, ResolvedPrice, resolve, widened
-from crossmargin.models.statement import check_environment
+from crossmargin.models.policies import check_environment
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Policy
 

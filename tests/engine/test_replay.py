@@ -20,8 +20,8 @@ from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.valuation import unit_values
 from crossmargin.models.dynamic import DynamicRule
+from crossmargin.models.policies import build_policy
 from crossmargin.models.scenario import ScenarioModel
-from crossmargin.models.statement import build_policy
 from crossmargin_circuits.compile import compile_policy
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

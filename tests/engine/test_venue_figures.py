@@ -18,7 +18,7 @@ from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.models import build_policy, parse_model
-from crossmargin.models.statement import check_environment
+from crossmargin.models.policies import check_environment
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.errors import CurvatureError
 from crossmargin_circuits.expression import (

@@ -14,7 +14,7 @@ from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue, Contract
 from crossmargin.market.prices import Market
 from crossmargin.models import ModelConfig
-from crossmargin.models.terms import Terms, added
+from crossmargin.models.policy_builder import PolicyBuilder, added
 from crossmargin_circuits.expression import Expression, Max, PositivePart
 from crossmargin_circuits.layout import ColumnKind
 
@@ -28,24 +28,26 @@ class TieredModel(ModelConfig):
     tiers: Mapping[str, Sequence[tuple[str, str]]]
     flat: str = "0"
 
-    def requirement(self, terms: Terms) -> Expression:
+    def requirement(self, builder: PolicyBuilder) -> Expression:
         charges: list[Expression] = []
         for name, tiers in self.tiers.items():
-            instrument = terms.catalogue.instrument(name)
-            mark = float(terms.market.marks[name].price)
+            instrument = builder.catalogue.instrument(name)
+            mark = float(builder.market.marks[name].price)
             linear = instrument.contract is Contract.LINEAR
             notional = float(instrument.lot * instrument.contract_size) * (mark if linear else 1.0)
-            column = terms.layout.index(ColumnKind.POSITION, name)
+            column = builder.layout.index(ColumnKind.POSITION, name)
             pieces: list[Expression] = []
             for number, (rate, amount) in enumerate(tiers):
                 for word, sign in (("long", 1), ("short", -1)):
-                    values = np.zeros(len(terms.layout))
+                    values = np.zeros(len(builder.layout))
                     values[column] = sign * float(rate) * notional
                     label = f"tier {number} {word} {name}"
-                    pieces.append(terms.charge(label, label, values, -float(amount)))
+                    pieces.append(builder.charge(label, label, values, -float(amount)))
             charges.append(PositivePart(Max(tuple(pieces))))
         if float(self.flat):
-            charges.append(PositivePart(terms.charge("flat", "flat", np.zeros(len(terms.layout)), float(self.flat))))
+            charges.append(
+                PositivePart(builder.charge("flat", "flat", np.zeros(len(builder.layout)), float(self.flat)))
+            )
         return added(charges)
 
 

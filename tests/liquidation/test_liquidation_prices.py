@@ -27,8 +27,8 @@ from crossmargin.market.instruments import Contract
 from crossmargin.market.scenarios import Scenario
 from crossmargin.models import parse_model
 from crossmargin.models.oracle import resolved
+from crossmargin.models.policy_builder import PolicyBuilder, worst_loss
 from crossmargin.models.scenario import ScenarioModel
-from crossmargin.models.terms import Terms, worst_loss
 from crossmargin_circuits.errors import BudgetError
 from crossmargin_circuits.evaluate import evaluate_expression
 from crossmargin_circuits.expression import Expression, Reference
@@ -294,11 +294,11 @@ class MarkGapModel(ScenarioModel):
 
     model: Literal["mark_gap_for_tests"] = "mark_gap_for_tests"  # type: ignore[assignment]
 
-    def requirement(self, terms: Terms) -> Expression:
-        marks = [float(each.price) for each in terms.market.marks.values()]
-        values = np.zeros(len(terms.layout))
+    def requirement(self, builder: PolicyBuilder) -> Expression:
+        marks = [float(each.price) for each in builder.market.marks.values()]
+        values = np.zeros(len(builder.layout))
         values[-1] = marks[0] * marks[1] * 1e-4
-        return worst_loss([terms.charge("gap", "gap", values)])
+        return worst_loss([builder.charge("gap", "gap", values)])
 
 
 def test_model_that_mixes_marks_is_refused(desk: SimpleNamespace) -> None:

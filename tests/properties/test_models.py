@@ -18,7 +18,7 @@ from crossmargin.engine.explain import explain
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
 from crossmargin.models import ARCHITECTURES, ModelConfig, build_policy, rebuild_policy
 from crossmargin.models.base import PROPERTIES
-from crossmargin.models.statement import check_environment
+from crossmargin.models.policies import check_environment
 from crossmargin_circuits.compile import BUDGET_BITS, CompiledPolicy, compile_policy
 from crossmargin_circuits.evaluate import evaluate_expression, scenario_leaves
 from crossmargin_circuits.expression import Abs, Expression, Reference, children

@@ -14,7 +14,7 @@ from crossmargin.loading import Inputs, Parameters, load_margin_model
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.models import ModelConfig
 from crossmargin.models.base import COVERAGE, CROWDING
-from crossmargin.models.statement import check_environment
+from crossmargin.models.policies import check_environment
 
 __all__ = [
     "json_option",

@@ -27,8 +27,8 @@ from crossmargin.models.coverage import debts
 from crossmargin.models.crowding import open_exposures
 from crossmargin.models.depeg import depeg_charge
 from crossmargin.models.oracle import resolve
+from crossmargin.models.policy_builder import PolicyBuilder, added
 from crossmargin.models.registry import parse_model
-from crossmargin.models.terms import Terms, added
 from crossmargin_circuits.errors import PolicyError
 from crossmargin_circuits.expression import Reference, Scale, Sum
 from crossmargin_circuits.policy import Constraint, Definition, Policy, Role
@@ -58,20 +58,20 @@ def build_policy(venue: str, environment: MarketEnvironment, model: ModelConfig,
     environment = resolution.environment
     if chosen.name == COVERAGE:
         title = "per-asset coverage"
-        terms = Terms(environment, ONE_UNIT, ONE_UNIT, chosen.name)
-        debts(terms)
+        builder = PolicyBuilder(environment, ONE_UNIT, ONE_UNIT, chosen.name)
+        debts(builder)
         constraints: list[Constraint] = []
     elif chosen.name == CROWDING:
         title = "crowding"
-        terms = Terms(environment, model.value_unit.quantum, ONE_UNIT, chosen.name)
-        open_exposures(terms, model.thresholds)
+        builder = PolicyBuilder(environment, model.value_unit.quantum, ONE_UNIT, chosen.name)
+        open_exposures(builder, model.thresholds)
         constraints = []
     else:
         for problem in model.check(environment) if environment.is_moved else ():
             raise problem.at(file="model.yaml")
         title = f"{chosen.name} margin, {model.title}"
-        terms = Terms(environment, model.value_unit.quantum, model.factor_of(chosen.name), chosen.name)
-        constraints = _margin(terms, model)
+        builder = PolicyBuilder(environment, model.value_unit.quantum, model.factor_of(chosen.name), chosen.name)
+        constraints = _margin(builder, model)
     inputs = {
         "statement": chosen.name,
         "instruments": _data(environment.catalogue),
@@ -91,9 +91,9 @@ def build_policy(venue: str, environment: MarketEnvironment, model: ModelConfig,
         title=title,
         as_of=int(environment.market.as_of.timestamp()),
         value_unit=model.value_unit.stated,
-        layout=terms.layout,
-        arrays=tuple(terms.arrays),
-        definitions=tuple(terms.definitions),
+        layout=builder.layout,
+        arrays=tuple(builder.arrays),
+        definitions=tuple(builder.definitions),
         constraints=tuple(constraints),
         inputs=inputs,
     )
@@ -136,18 +136,18 @@ def check_environment(environment: MarketEnvironment, model: ModelConfig) -> lis
     ]
 
 
-def _margin(terms: Terms, model: ModelConfig) -> list[Constraint]:
-    """Add equity, requirement and shortfall to the terms; return the constraints of a strict model."""
-    collateral = equity(terms, model.collateral, model.mismatch)
-    depegged = [] if model.depeg is None else [depeg_charge(terms, model.depeg)]
-    charged = added([model.requirement(terms), *model.add_ons(terms), *depegged])
+def _margin(builder: PolicyBuilder, model: ModelConfig) -> list[Constraint]:
+    """Add equity, requirement and shortfall to the builder; return the constraints of a strict model."""
+    collateral = equity(builder, model.collateral, model.mismatch)
+    depegged = [] if model.depeg is None else [depeg_charge(builder, model.depeg)]
+    charged = added([model.requirement(builder), *model.add_ons(builder), *depegged])
     needed = Definition("requirement", "requirement covers the loss", Role.REQUIREMENT, charged)
-    terms.definitions.append(needed)
+    builder.definitions.append(needed)
     gap = Sum((Reference(needed.name), Scale(-1, collateral)))
     if model.strict:
         return [Constraint("solvency", "equity - requirement >= 0", Scale(-1, gap))]
     meaning = "equity - requirement + shortfall >= 0"
-    terms.definitions.append(Definition("shortfall", meaning, Role.SHORTFALL, gap))
+    builder.definitions.append(Definition("shortfall", meaning, Role.SHORTFALL, gap))
     return []
 
 

@@ -1,4 +1,4 @@
-"""The terms of a statement: risk arrays and definitions, collected while a model writes its expression.
+"""The builder of a policy: its risk arrays and definitions, collected while a model writes its expression.
 
 `charge` and `scenarios` carry the statement's factor (such as maintenance margin as a fraction of initial margin),
 which is applied before the one rounding; `value` does not. Amounts are in the value currency (USD) per column unit.
@@ -20,13 +20,13 @@ from crossmargin_circuits.expression import Expression, Linear, Max, PositivePar
 from crossmargin_circuits.layout import RecordLayout
 from crossmargin_circuits.policy import Definition, RiskArray, Role
 
-__all__ = ["Terms", "added", "worst_loss"]
+__all__ = ["PolicyBuilder", "added", "worst_loss"]
 
 Floats = NDArray[np.float64]
 
 
-class Terms:
-    """What a policy is made of: `arrays` and `definitions` in order, over the columns of the catalogue."""
+class PolicyBuilder:
+    """Collects what a policy is made of: `arrays` and `definitions` in order, over the columns of the catalogue."""
 
     def __init__(self, environment: MarketEnvironment, quantum: Decimal, factor: Decimal, statement: str) -> None:
         """Start empty. quantum: value of the integer 1; factor: of the statement, on every charge."""
