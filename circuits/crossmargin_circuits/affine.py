@@ -14,12 +14,12 @@ class Affine:
 
     def plus(self, other: "Affine", factor: int = 1) -> "Affine":
         """Return self + factor * other."""
-        helpers = dict(self.auxiliary)
+        auxiliary = dict(self.auxiliary)
         for number, coefficient in other.auxiliary:
-            helpers[number] = helpers.get(number, 0) + factor * coefficient
+            auxiliary[number] = auxiliary.get(number, 0) + factor * coefficient
         return Affine(
             tuple(a + factor * b for a, b in zip(self.base, other.base, strict=True)),
-            tuple(sorted((number, c) for number, c in helpers.items() if c)),
+            tuple(sorted((number, c) for number, c in auxiliary.items() if c)),
         )
 
     @property

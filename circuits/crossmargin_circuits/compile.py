@@ -128,11 +128,11 @@ class _Compiler:
                 self._row(_label(pieces, piece, constraint.meaning), self._zero.plus(piece.affine, -1))
         if not self._rows:
             raise PolicyError("policy: no definition or constraint gives a row")
-        helpers = len(self._auxiliaries)
+        count = len(self._auxiliaries)
         relation = Relation(
             columns=self._policy.layout.labels,
             auxiliaries=tuple(self._auxiliaries),
-            rows=tuple(Row(label, affine.base, _dense(affine.auxiliary, helpers)) for label, affine in self._rows),
+            rows=tuple(Row(label, affine.base, _dense(affine.auxiliary, count)) for label, affine in self._rows),
         )
         derivations = self._derivations()
         limits = [column.limit for column in self._policy.layout.columns]

@@ -25,7 +25,7 @@ MAGIC = b"CM1L"
 
 @dataclass(frozen=True)
 class Auxiliary:
-    """An unsigned 64-bit helper column; a disclosed one has its total over the book opened."""
+    """An unsigned 64-bit column besides the record; the total of a disclosed one is published."""
 
     label: str
     disclosed: bool
@@ -89,8 +89,8 @@ class Relation:
         """
         for row in self.rows:
             base = sum(map(abs, row.base)) * (2**120 + leaves * 2**62)
-            helpers = sum(map(abs, row.auxiliary)) * leaves * 2**VALUE_BITS
-            if 2 * (base + helpers + leaves * (2**VALUE_BITS + abs(row.offset))) >= CURVE_ORDER:
+            auxiliary = sum(map(abs, row.auxiliary)) * leaves * 2**VALUE_BITS
+            if 2 * (base + auxiliary + leaves * (2**VALUE_BITS + abs(row.offset))) >= CURVE_ORDER:
                 raise BudgetError(f"S10: row {row.label!r}: coefficients too large for {leaves} accounts")
 
     @cached_property
@@ -123,12 +123,12 @@ class Relation:
             raise reader.refuse("columns digest", "the relation is about other columns")
         if reader.u32("number of columns") != len(columns):
             raise reader.refuse("number of columns", f"expected {len(columns)}")
-        helpers = reader.count("number of auxiliaries", 4)
+        width = reader.count("number of auxiliaries", 4)
         count = reader.u32("number of rows")
-        if count * (3 + 16 * (len(columns) + helpers + 1)) > reader.left:
+        if count * (3 + 16 * (len(columns) + width + 1)) > reader.left:
             raise reader.refuse("number of rows", f"{count} rows do not fit into the file")
         auxiliaries = []
-        for _ in range(helpers):
+        for _ in range(width):
             label = reader.string("auxiliary label")
             flag = reader.u8("disclosed")
             if flag > 1:
@@ -138,7 +138,7 @@ class Relation:
         for _ in range(count):
             label = reader.string("row label")
             base = tuple(reader.i128("coefficient") for _ in columns)
-            helper = tuple(reader.i128("auxiliary coefficient") for _ in range(helpers))
-            rows.append(Row(label, base, helper, reader.i128("offset")))
+            auxiliary = tuple(reader.i128("auxiliary coefficient") for _ in range(width))
+            rows.append(Row(label, base, auxiliary, reader.i128("offset")))
         reader.end()
         return cls(columns, tuple(auxiliaries), tuple(rows))

@@ -178,12 +178,12 @@ def witness(compiled: CompiledPolicy, records: csr_array) -> Witness:
     """
     policy, relation = compiled.policy, compiled.relation
     check_limits(policy, records)
-    accounts, helpers = _rows(records), len(relation.auxiliaries)
+    accounts, width = _rows(records), len(relation.auxiliaries)
     base = np.array([row.base for row in relation.rows], dtype=np.int64).T
     coupling = [
         [(u, coefficient) for u, coefficient in enumerate(row.auxiliary) if coefficient] for row in relation.rows
     ]
-    auxiliaries = np.empty((accounts, helpers), np.int64)
+    auxiliaries = np.empty((accounts, width), np.int64)
     slacks = np.empty((accounts, len(relation.rows)), np.int64)
     violations: list[Violation] = []
     violating = 0
@@ -193,7 +193,7 @@ def witness(compiled: CompiledPolicy, records: csr_array) -> Witness:
         tight = _tight(compiled, rows, coupling)
         auxiliaries[start:stop] = tight.T
         for number, row in enumerate(rows):
-            slacks[start:stop, number] = _with_auxiliaries(row, tight, coupling[number], helpers)
+            slacks[start:stop, number] = _with_auxiliaries(row, tight, coupling[number], width)
         below = np.flatnonzero(slacks[start:stop].min(axis=1) < 0)
         violating += len(below)
         for account in below[: max(0, 20 - len(violations))]:

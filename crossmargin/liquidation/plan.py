@@ -155,7 +155,7 @@ class _Programme:
                 for row in relation.rows
             ]
         ).reshape(len(relation.rows), len(changes))
-        self._helpers = np.array([row.auxiliary for row in relation.rows], dtype=np.float64)
+        self._auxiliaries = np.array([row.auxiliary for row in relation.rows], dtype=np.float64)
 
     def solve(self, missing: int, gap: float, seconds: float) -> dict[str, int]:
         """Return lots by instrument; every row has to keep `missing` quanta more than nothing.
@@ -167,12 +167,12 @@ class _Programme:
         from scipy.optimize import Bounds, LinearConstraint, milp
 
         names = list(dict.fromkeys(choice.instrument.name for choice in self._choices))
-        lots, touched, helpers = len(self._choices), len(names), self._helpers.shape[1]
+        lots, touched, auxiliaries = len(self._choices), len(names), self._auxiliaries.shape[1]
         costs = [float(self._quotes.cost_per_lot(choice.instrument, choice.trade)) for choice in self._choices]
-        price = np.array([*costs, *[float(self._quotes.cost.automation)] * touched, *[0.0] * helpers])
-        upper = np.array([*[float(choice.most) for choice in self._choices], *[1.0] * touched, *[np.inf] * helpers])
-        rows = np.hstack([self._rows, np.zeros((len(self._now), touched)), self._helpers])
-        linked = np.zeros((touched, lots + touched + helpers))
+        price = np.array([*costs, *[float(self._quotes.cost.automation)] * touched, *[0.0] * auxiliaries])
+        upper = np.array([*[float(choice.most) for choice in self._choices], *[1.0] * touched, *[np.inf] * auxiliaries])
+        rows = np.hstack([self._rows, np.zeros((len(self._now), touched)), self._auxiliaries])
+        linked = np.zeros((touched, lots + touched + auxiliaries))
         for number, name in enumerate(names):
             linked[number, lots + number] = abs(self._positions[name])
             for place, choice in enumerate(self._choices):
@@ -182,7 +182,7 @@ class _Programme:
         result: Any = milp(
             price,
             constraints=LinearConstraint(np.vstack([rows, linked]), least, np.inf),
-            integrality=np.array([*[1] * (lots + touched), *[0] * helpers]),
+            integrality=np.array([*[1] * (lots + touched), *[0] * auxiliaries]),
             bounds=Bounds(np.zeros(len(price)), upper),
             options={"mip_rel_gap": gap, "time_limit": seconds},
         )

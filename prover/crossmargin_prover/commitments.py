@@ -18,7 +18,7 @@ from crossmargin_prover.backend import Backend, Int64Array, finite
 from crossmargin_prover.randomness import Draw, Randomness
 from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapshot, blindings, number_account
 from crossmargin_prover.totals import prove_base_totals
-from crossmargin_prover.vault.arrays import Plan, decode_shard, encode_shard, load_snapshot, shard_name
+from crossmargin_prover.vault.arrays import SnapshotPlan, decode_shard, encode_shard, load_snapshot, shard_name
 from crossmargin_prover.vault.rerandomize import Earlier, Origins
 from crossmargin_prover.vault.store import Store, located
 from crossmargin_prover.witness import CsrMatrix, Records, WitnessError
@@ -158,7 +158,7 @@ class _Parts:
     draft: SnapshotManifest
     rows: Records
     ids: Sequence[str]
-    plan: Plan
+    plan: SnapshotPlan
     since: Earlier | None
 
     def order(self, shard: int) -> Int64Array:
@@ -180,13 +180,13 @@ class _Parts:
 
 def _plan(
     draft: SnapshotManifest, book: bytes, accounts: int, open_totals: bool, randomness: Randomness, store: Store
-) -> Plan:
+) -> SnapshotPlan:
     """Return the plan of the store, which must be that of this input, or a fresh one."""
     inputs = hashlib.sha256(draft.encoded + bytes([open_totals]) + book).digest()
-    plan = Plan.load(store)
+    plan = SnapshotPlan.load(store)
     if plan is None:
         order = randomness.order(draft.leaves, inputs)
-        plan = Plan(book, inputs, np.where(order < accounts, order, PADDING))
+        plan = SnapshotPlan(book, inputs, np.where(order < accounts, order, PADDING))
         plan.save(store)
     if plan.inputs != inputs or len(plan.order) != draft.leaves:
         raise ChangedInputError(
@@ -244,7 +244,7 @@ def _finish(
     draft: SnapshotManifest,
     columns: Sequence[str],
     open_totals: bool,
-    plan: Plan,
+    plan: SnapshotPlan,
     randomness: Randomness,
     backend: Backend,
     store: Store,

@@ -194,11 +194,11 @@ class _Run:
 
         auxiliaries, slacks = self.witness(number, shard.records)
         labels = [entry.label for entry in relation.auxiliaries]
-        helpers = unsigned_values(auxiliaries, accounts, labels, "auxiliary", name)
+        unsigned = unsigned_values(auxiliaries, accounts, labels, "auxiliary", name)
         y = unsigned_values(slacks, accounts, [row.label for row in relation.rows], "row", name)
         if check:
-            check_rows(relation, shard.records, helpers, y, name)
-        return np.concatenate([y, helpers], axis=1)
+            check_rows(relation, shard.records, unsigned, y, name)
+        return np.concatenate([y, unsigned], axis=1)
 
     def commit_slack_rows(
         self, randomness: Randomness, backend: Backend, executor: Executor | None, progress: Progress

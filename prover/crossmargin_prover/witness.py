@@ -252,7 +252,7 @@ def _not_shown_exact(relation: Relation, records: Records, auxiliaries: UInt64Ar
         return everybody
     rows = records.matrix
     matrix = np.array(base, dtype=np.int64).T
-    helpers = np.array(coupling, dtype=np.int64).reshape(len(relation.rows), len(relation.auxiliaries)).T
+    added = np.array(coupling, dtype=np.int64).reshape(len(relation.rows), len(relation.auxiliaries)).T
     offsets = np.array([row.offset for row in relation.rows], dtype=np.int64)
     # An upper bound of every partial sum of an account, in floats, whose rounding is far below the bit that is spared.
     largest = float(max(map(abs, coefficients), default=0))
@@ -262,9 +262,9 @@ def _not_shown_exact(relation: Relation, records: Records, auxiliaries: UInt64Ar
     exact = bound * largest < float(1 << EXACT_BITS)
     if not exact.all():
         fine = abs(rows).astype(np.float64) @ np.abs(matrix).astype(np.float64)
-        fine = fine + auxiliaries.astype(np.float64) @ np.abs(helpers).astype(np.float64) + np.abs(offsets)
+        fine = fine + auxiliaries.astype(np.float64) @ np.abs(added).astype(np.float64) + np.abs(offsets)
         exact = (fine < float(1 << EXACT_BITS)).all(axis=1)
-    y = rows @ matrix + auxiliaries.astype(np.int64) @ helpers + offsets
+    y = rows @ matrix + auxiliaries.astype(np.int64) @ added + offsets
     shown = exact & (y >= 0).all(axis=1) & (y.astype(np.uint64) == slacks).all(axis=1)
     return np.flatnonzero(~shown).tolist()
 
@@ -278,9 +278,9 @@ def _check_account(
     name_account: Callable[[int], str],
 ) -> None:
     """Check the rows of one account in integers without bounds."""
-    record, helpers = records.row(account), auxiliaries[account].tolist()
+    record, own = records.row(account), auxiliaries[account].tolist()
     for row, given in zip(relation.rows, slacks[account].tolist(), strict=True):
-        exact = sum(map(mul, row.base, record)) + sum(map(mul, row.auxiliary, helpers)) + row.offset
+        exact = sum(map(mul, row.base, record)) + sum(map(mul, row.auxiliary, own)) + row.offset
         if exact == given:
             continue
         reason = "the slack is not L x + L' aux + c"

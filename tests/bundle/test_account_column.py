@@ -327,12 +327,12 @@ def least_cash(compiled: CompiledPolicy, owed: int, accounts: tuple[int | None, 
     """
     rows = compiled.relation.rows
     shortfall = compiled.auxiliary_of["shortfall"]
-    helpers = len(compiled.relation.auxiliaries)
+    auxiliaries = len(compiled.relation.auxiliaries)
     # Variables: account column, cash, auxiliaries; rows say -row <= owed part.
     matrix = [[-row.base[0], -row.base[1], *(-c for c in row.auxiliary)] for row in rows]
     right = [-owed * row.base[2] for row in rows]
-    limits = [accounts, (None, None), *((0, 0 if number == shortfall else None) for number in range(helpers))]
-    found = linprog([0, 1, *[0] * helpers], matrix, right, bounds=limits, method="highs")
+    limits = [accounts, (None, None), *((0, 0 if number == shortfall else None) for number in range(auxiliaries))]
+    found = linprog([0, 1, *[0] * auxiliaries], matrix, right, bounds=limits, method="highs")
     return None if found.fun is None else float(found.fun)
 
 

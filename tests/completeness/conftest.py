@@ -35,8 +35,8 @@ class Venue:
             tuple(f"column {number}" for number in range(len(rows[0][0]))),
             tuple(Auxiliary(f"auxiliary {number}", flag) for number, flag in enumerate(disclosed)),
             tuple(
-                Row(f"row {number}", tuple(base), tuple(helper), offset)
-                for number, (base, helper, offset) in enumerate(rows)
+                Row(f"row {number}", tuple(base), tuple(auxiliary), offset)
+                for number, (base, auxiliary, offset) in enumerate(rows)
             ),
         )
 
@@ -71,13 +71,13 @@ class Venue:
         """Prove the relation; auxiliaries gives those of a record."""
         leaves = snapshot.manifest.leaves
         records = [snapshot.whole().records.row(leaf) for leaf in range(leaves)]
-        helpers = [list(auxiliaries(record)) for record in records]
-        slacks = [relation.slacks(record, helper) for record, helper in zip(records, helpers, strict=True)]
+        tight = [list(auxiliaries(record)) for record in records]
+        slacks = [relation.slacks(record, each) for record, each in zip(records, tight, strict=True)]
         return prove_statement(
             snapshot,
             relation,
             self.policy_digest,
-            GivenWitness(np.array(helpers, dtype=object), np.array(slacks, dtype=object), leaves),
+            GivenWitness(np.array(tight, dtype=object), np.array(slacks, dtype=object), leaves),
             RANDOMNESS,
             BACKEND,
             packing=packing,

@@ -189,21 +189,21 @@ def test_shards_through_an_executor(venue: Any, pool: str) -> None:
 
 @st.composite
 def books(draw: st.DrawFn) -> tuple[Any, list[Any], int, int, int]:
-    columns, helpers = draw(st.integers(1, 3)), draw(st.integers(0, 1))
+    columns, auxiliaries = draw(st.integers(1, 3)), draw(st.integers(0, 1))
     coefficients = st.integers(-5, 5)
     # Every row holds with auxiliary 0 large enough, or has non-negative coefficients over non-negative records.
     rows = []
     for _ in range(draw(st.integers(1, 2))):
-        if helpers and draw(st.booleans()):
+        if auxiliaries and draw(st.booleans()):
             base = draw(st.lists(coefficients, min_size=columns, max_size=columns))
-            rows.append((base, [1] * helpers, draw(st.integers(-9, 9))))
+            rows.append((base, [1] * auxiliaries, draw(st.integers(-9, 9))))
         else:
             base = draw(st.lists(st.integers(0, 5), min_size=columns, max_size=columns))
-            rows.append((base, [0] * helpers, draw(st.integers(0, 3))))
+            rows.append((base, [0] * auxiliaries, draw(st.integers(0, 3))))
     entries = st.integers(0, 2**20)
     records = draw(st.lists(st.lists(entries, min_size=columns, max_size=columns), max_size=3))
     return (
-        (rows, draw(st.lists(st.booleans(), min_size=helpers, max_size=helpers))),
+        (rows, draw(st.lists(st.booleans(), min_size=auxiliaries, max_size=auxiliaries))),
         records,
         draw(st.sampled_from([1, 2])),
         draw(st.integers(0, 1)),

@@ -217,12 +217,12 @@ class Forger:
             if self.relation.disclosed:
                 whole = self.backend(self.records, self.digits)
                 sums = whole.fold_bits(self.array, self.packing, [1] * len(self.s))
-                helpers = self.array[:, [len(self.relation.rows) + number for number in self.relation.disclosed]]
+                disclosed = self.array[:, [len(self.relation.rows) + number for number in self.relation.disclosed]]
                 opened = prove_auxiliary_totals(
                     self.statement.digest,
                     self.relation,
                     self.packing,
-                    [sum(column) for column in helpers.T.tolist()],
+                    [sum(column) for column in disclosed.T.tolist()],
                     sums,
                     sum(self.s),
                     RANDOMNESS,

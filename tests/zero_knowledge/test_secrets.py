@@ -15,7 +15,7 @@ from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.slack import SlackRows
 from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, receipt_for
 from crossmargin_prover.statement import GivenWitness, prove_statement
-from crossmargin_prover.vault.arrays import Plan
+from crossmargin_prover.vault.arrays import SnapshotPlan
 from crossmargin_prover.vault.rerandomize import Earlier, Origins
 from crossmargin_prover.witness import WitnessError
 from crossmargin_verifier.protocol.inclusion import Receipt
@@ -81,7 +81,7 @@ def test_reprs_hold_no_secret() -> None:
         snapshot,
         whole,
         snapshot.shards,
-        Plan(bytes(32), bytes(32), whole.order),
+        SnapshotPlan(bytes(32), bytes(32), whole.order),
         whole.records,
         Origins(whole.records, whole.points, "book", whole.ids, whole.nonces, (True,) * 4),
         Earlier(snapshot),

@@ -32,7 +32,15 @@ from crossmargin_verifier.protocol.manifests import (
     point_file_body,
 )
 
-__all__ = ["Plan", "StoredShards", "decode_arrays", "encode_arrays", "encode_shard", "load_snapshot", "shard_name"]
+__all__ = [
+    "SnapshotPlan",
+    "StoredShards",
+    "decode_arrays",
+    "encode_arrays",
+    "encode_shard",
+    "load_snapshot",
+    "shard_name",
+]
 
 FORMAT = 2
 """Version of the arrays below."""
@@ -43,7 +51,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, repr=False)
-class Plan:
+class SnapshotPlan:
     """What a run commits: digest of the book alone, digest of everything that it depends on, and the order of leaves.
 
     order: number of the account at every leaf, or PADDING; secret.
@@ -55,14 +63,14 @@ class Plan:
 
     def __repr__(self) -> str:
         """Return a text without the order."""
-        return f"Plan({len(self.order)} leaves, redacted)"
+        return f"SnapshotPlan({len(self.order)} leaves, redacted)"
 
     def save(self, store: Store) -> None:
         """Write the plan."""
         store[PLAN] = encode_arrays(book=_bytes(self.book), inputs=_bytes(self.inputs), order=self.order)
 
     @classmethod
-    def load(cls, store: Store) -> "Plan | None":
+    def load(cls, store: Store) -> "SnapshotPlan | None":
         """Return the plan of a store, or None where nothing was begun.
 
         Raises:

@@ -30,7 +30,7 @@ from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.randomness import KEY_BYTES, SystemRandomness
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import CommittedSnapshot
-from crossmargin_prover.vault.arrays import Plan, load_snapshot
+from crossmargin_prover.vault.arrays import SnapshotPlan, load_snapshot
 from crossmargin_prover.vault.store import FolderStore, write_private
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE
 from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE
@@ -110,7 +110,7 @@ class Vault:
         """
         vault = cls(path)
         if not vault.is_finished:
-            begun = "an unfinished snapshot" if Plan.load(vault.snapshot) else "no committed snapshot"
+            begun = "an unfinished snapshot" if SnapshotPlan.load(vault.snapshot) else "no committed snapshot"
             raise VaultError(f"{path} holds {begun}: run `crossmargin commit` first")
         return vault
 

@@ -9,7 +9,7 @@ from crossmargin_prover.backend import Backend
 from crossmargin_prover.commitments import book_digest, commit_snapshot
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import DEFAULT_PACKING
-from crossmargin_prover.vault.arrays import PLAN, Plan
+from crossmargin_prover.vault.arrays import PLAN, SnapshotPlan
 from crossmargin_prover.vault.rerandomize import Earlier
 from crossmargin_prover.vault.vault import Report, Vault
 from crossmargin_prover.witness import Records
@@ -72,7 +72,7 @@ def commit(
         snapshot = since.load()
         accounts_per_shard = accounts_per_shard or snapshot.manifest.accounts_per_shard
         is_same = snapshot.manifest.accounts_per_shard == accounts_per_shard and holds_book(since, inputs)
-        if is_same and Plan.load(vault.snapshot) is None:
+        if is_same and SnapshotPlan.load(vault.snapshot) is None:
             if vault.signing_key.public != since.signing_key.public:
                 raise CrossmarginError("no account changed, so that the receipts stay: leave --signing-key out")
             report = _report(inputs, snapshot.manifest.leaves)
@@ -144,7 +144,7 @@ def holds_book(vault: Vault, inputs: Inputs) -> bool:
     Raises:
         MalformedError: a file of the vault is damaged.
     """
-    plan = Plan.load(vault.snapshot)
+    plan = SnapshotPlan.load(vault.snapshot)
     if plan is None:
         raise MalformedError(f"{vault.snapshot.path / PLAN} is missing: the vault is damaged")
     snapshot, book = vault.load(), inputs.book

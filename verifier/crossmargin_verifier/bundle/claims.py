@@ -296,7 +296,7 @@ def _debt_row(compiled: CompiledPolicy, balance: int, debt: Definition) -> Row |
     columns, relation = compiled.policy.layout.columns, compiled.relation
     asset = columns[balance].name
     auxiliary = compiled.auxiliary_of[debt.name]
-    helper = tuple(int(number == auxiliary) for number in range(len(relation.auxiliaries)))
+    alone = tuple(int(number == auxiliary) for number in range(len(relation.auxiliaries)))
     derivation = compiled.derivations[auxiliary]
     # No other row has a positive coefficient on it alone; a stranger's policy may have many rows and many debts.
     for row in [relation.rows[number] for number in (derivation.rows if isinstance(derivation, Least) else ())]:
@@ -305,7 +305,7 @@ def _debt_row(compiled: CompiledPolicy, balance: int, debt: Definition) -> Row |
             for column, coefficient in zip(columns, row.base, strict=True)
             if column.kind is not ColumnKind.POSITION
         )
-        if fits and row.auxiliary == helper and row.offset == 0:
+        if fits and row.auxiliary == alone and row.offset == 0:
             return row
     return None
 

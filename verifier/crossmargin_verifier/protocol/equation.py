@@ -17,7 +17,7 @@ from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic, Malforme
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.field import ORDER, SCALAR_BYTES
 from crossmargin_verifier.protocol.group import POINT_BYTES, Affine, Point, add, encode_point
-from crossmargin_verifier.protocol.weights import Draw
+from crossmargin_verifier.protocol.weights import WeightSource
 from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 
 __all__ = ["Bases", "Block", "PointEquation", "Workplace", "check_encodings", "check_equations"]
@@ -117,7 +117,7 @@ def check_equations(
     shards: Sequence[Callable[[], PointEquation]],
     totals: Sequence[PointEquation],
     bases: Bases,
-    draw: Draw,
+    draw: WeightSource,
     workplace: Workplace,
     progress: Progress = no_progress,
 ) -> None:

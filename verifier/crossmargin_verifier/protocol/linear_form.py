@@ -45,14 +45,14 @@ def shard_weights(
     first = shape.first_account_variable
 
     base = [0] * shape.columns
-    helper = [0] * shape.auxiliaries
+    auxiliary = [0] * shape.auxiliaries
     for weight, row in zip(row_weights, relation.rows, strict=True):
         for column, coefficient in enumerate(row.base):
             if coefficient:
                 base[column] -= weight * coefficient
         for number, coefficient in enumerate(row.auxiliary):
             if coefficient:
-                helper[number] -= weight * coefficient
+                auxiliary[number] -= weight * coefficient
     if projection is not None:
         base = [entry + projection_weight * part for entry, part in zip(base, projection.columns, strict=True)]
     weights = [entry % ORDER for entry in base]
@@ -60,7 +60,7 @@ def shard_weights(
     # b_{a,j,t}: eq(rho_a, a) (eq(rho_val, j) eq(rho_bit, t) + theta_j 2^t), theta_j the weight of value j in the rows.
     bits = eq_table(rho[:_BIT_VARIABLES])
     values = eq_table(rho[_BIT_VARIABLES:first])
-    thetas = [*row_weights, *helper]
+    thetas = [*row_weights, *auxiliary]
     for account in eq_table(rho[first : first + shape.packing]):
         for value, theta in zip(values, thetas, strict=False):
             digit = account * value % ORDER

@@ -51,8 +51,8 @@ def check_bounded_size(relation: Relation, shape: Shape) -> None:
     """
     for row in relation.rows:
         base = sum(map(abs, row.base)) << shape.mask_bits + 2
-        helpers = (sum(map(abs, row.auxiliary)) << VALUE_BITS) + abs(row.offset)
-        if base * 4 >= ORDER or helpers * 8 >= ORDER:
+        auxiliary = (sum(map(abs, row.auxiliary)) << VALUE_BITS) + abs(row.offset)
+        if base * 4 >= ORDER or auxiliary * 8 >= ORDER:
             raise RejectedError("V4", f"row {row.label!r}: coefficients too large for bounded mode")
 
 

@@ -48,7 +48,7 @@ from crossmargin_verifier.protocol.messages import AuxiliaryTotals, BaseTotals, 
 from crossmargin_verifier.protocol.shape import Shape
 from crossmargin_verifier.protocol.shard import PublicShard, check_bounded_size, check_shard, verify_shard
 from crossmargin_verifier.protocol.totals import verify_auxiliary_totals, verify_base_totals
-from crossmargin_verifier.protocol.weights import Draw, batch_weights
+from crossmargin_verifier.protocol.weights import WeightSource, batch_weights
 from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["VerifiedSnapshot", "VerifiedStatement", "verify_snapshot", "verify_statement"]
@@ -152,7 +152,7 @@ def verify_statement(
     executor: Executor | None = None,
     arithmetic: Arithmetic = PLAIN,
     progress: Progress = no_progress,
-    draw: Draw | None = None,
+    draw: WeightSource | None = None,
 ) -> VerifiedStatement:
     """Verify a statement (V1 - V9): every committed account satisfies the relation.
 

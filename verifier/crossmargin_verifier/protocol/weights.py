@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping
 
 from crossmargin_circuits.digest import DIGEST_BYTES, tag_prefix, tagged_hash
 
-__all__ = ["WEIGHT_BITS", "Draw", "batch_weights", "files_digest"]
+__all__ = ["WEIGHT_BITS", "WeightSource", "batch_weights", "files_digest"]
 
 WEIGHT_BITS = 128
 """Bits of delta_e: a wrong batch is accepted with probability 2^-128."""
 
-Draw = Callable[[], int]
+WeightSource = Callable[[], int]
 """Source of the delta_e in order: uniform in [0, 2^128), unknown to the prover until his files are fixed."""
 
 
@@ -35,7 +35,7 @@ def files_digest(files: Mapping[str, bytes]) -> bytes:
     return digest.digest()
 
 
-def batch_weights(files: Mapping[str, bytes]) -> Draw:
+def batch_weights(files: Mapping[str, bytes]) -> WeightSource:
     """Return the source of the weights for these files; every byte of them must have been received."""
     seed = tagged_hash("weights", secrets.token_bytes(DIGEST_BYTES) + files_digest(files))
     number = 0
