@@ -46,10 +46,10 @@ COUNTED = ("load", "evaluate", "commit positions", "commit slacks", "prove shard
 
 INTRODUCTION = """# Benchmarks
 
-What a proof costs, from Parquet tables to a bundle that was verified, and how far that is from the least that its
-arithmetic can cost. `make bench` measures all of this and writes this page (about 20 minutes on two cores; some
-minutes with SIZE=small, which writes to build/bench instead). `make plots` writes page and plots again from the
-figures, which lie in [plots/figures.json](plots/figures.json).
+This page says what a proof costs, from Parquet tables to a verified bundle, and how far that is from the least its
+arithmetic can cost. `make bench` measures everything and writes this page, in about 20 minutes on two cores; with
+SIZE=small it takes some minutes and writes to build/bench instead. `make plots` writes page and plots again from the
+figures in [plots/figures.json](plots/figures.json).
 
 {machine}
 
@@ -90,14 +90,14 @@ without them. In parentheses: times the floor. *Values* and *entries* are 64-bit
 account; *rate* is accounts committed and proven in a second, without generators; *bytes* are those of points and
 proofs for an account; *MiB* is the peak memory of the run. Statements with more rows add up the worst losses of 4 and
 of 16 underlyings, with 4 and 16 auxiliaries ([benchmarks/models.py](../benchmarks/models.py)). The usual book was
-measured anew in each table: its rates, {spread}, show how much one run differs from another on this machine."""
+measured again in each table: its rates, {spread}, show how much one run differs from another on this machine."""
 
 INCREMENTAL = """## An hour later
 
 {accounts:,} accounts, on {cores}. The book is committed and proven in full; then `--since` makes the next snapshot
 from its vault: with some accounts changed, one position each, or with the same accounts and all prices moved. What is
-taken over shows in the commitment: an account is blinded anew, and what changed is added, instead of being committed
-anew; after a mere move of prices the snapshot stays, with its published digest and its receipts. Slacks change with
+taken over shows in the commitment: an account is re-randomized and its changes added, instead of being committed
+again; after a mere move of prices the snapshot stays, with its published digest and its receipts. Slacks change with
 every price, and no slack row is blinded twice alike, so that a statement is proven in full each time. Each run is the
 fastest of {repeats}."""
 
@@ -406,9 +406,9 @@ def _incremental(figures: Figures, plots: Sequence[str]) -> str:
         redone = "everything committed"
         if word == "changed":
             fresh = accounts - run["unchanged"] - run["changed"]
-            redone = f"{run['unchanged']:,} blinded anew, {run['changed']:,} changed, {fresh:,} committed"
+            redone = f"{run['unchanged']:,} re-randomized, {run['changed']:,} changed, {fresh:,} committed"
         elif run["taken_over"]:
-            redone = "snapshot taken over"
+            redone = "snapshot reused"
         rows.append(
             (
                 label.format(float(part) * 100) if word in ("changed", "moved") else name,

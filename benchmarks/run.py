@@ -2,7 +2,7 @@
 
 Every task runs in a process of its own (`benchmarks.stages`), so that memory is that of one task and nothing is warm.
 Figures are written after every point, and a campaign that was interrupted goes on where it ended; one that was finished
-begins anew. The page of a campaign that is not a full one is written beside its figures.
+starts again. The page of a campaign that is not a full one is written beside its figures.
 """
 
 import argparse
@@ -132,7 +132,7 @@ def _commit() -> str:
 
 
 class Results:
-    """Figures in a file, written anew after every point."""
+    """Figures in a file, written again after every point."""
 
     def __init__(self, path: Path, size: str, fresh: bool) -> None:
         """Go on with an unfinished campaign of that size, or begin one."""

@@ -16,10 +16,10 @@ TEXTS = sorted(
     ]
 )
 README_LINES = 120
-MEAN_WORDS = 24
+MEAN_WORDS = 22
 """Words that a sentence of a text has on average at most; SPEC, which has formulas in its sentences, SPEC_WORDS."""
-SPEC_WORDS = 25
-LONGEST = 110
+SPEC_WORDS = 22
+LONGEST = 65
 """Words of the longest sentence."""
 
 
