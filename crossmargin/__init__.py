@@ -1,1 +1,70 @@
-"""The margin core: load a book, compute its margin under a published model, in exact integers; no cryptography."""
+"""The margin core: load a book, compute its margin under a published model, in exact integers; no cryptography.
+
+    import crossmargin as cm
+
+    book = cm.load("examples/book")
+    margin = book.margin("maintenance")
+    margin.under_water.frame()
+
+Names are resolved when they are first asked for, so that `import crossmargin`, which every start of a program runs,
+loads none of the numerical packages.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crossmargin.api.book import Book as Book
+    from crossmargin.api.book import load as load
+    from crossmargin.api.change import Change as Change
+    from crossmargin.api.explanation import Explanation as Explanation
+    from crossmargin.api.liquidation_price import LiquidationPrice as LiquidationPrice
+    from crossmargin.api.margin import Margin as Margin
+    from crossmargin.api.model import load_model as load_model
+    from crossmargin.errors import InputError as InputError
+    from crossmargin.errors import InputErrors as InputErrors
+    from crossmargin.market.prices import Market as Market
+    from crossmargin.models.base import ModelConfig as MarginModel
+
+__all__ = [
+    "Book",
+    "Change",
+    "Explanation",
+    "InputError",
+    "InputErrors",
+    "LiquidationPrice",
+    "Margin",
+    "MarginModel",
+    "Market",
+    "load",
+    "load_model",
+]
+
+_PLACES = {
+    "Book": ("api.book", "Book"),
+    "Change": ("api.change", "Change"),
+    "Explanation": ("api.explanation", "Explanation"),
+    "InputError": ("errors", "InputError"),
+    "InputErrors": ("errors", "InputErrors"),
+    "LiquidationPrice": ("api.liquidation_price", "LiquidationPrice"),
+    "Margin": ("api.margin", "Margin"),
+    "MarginModel": ("models.base", "ModelConfig"),
+    "Market": ("market.prices", "Market"),
+    "load": ("api.book", "load"),
+    "load_model": ("api.model", "load_model"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Return a public name, from the module that defines it."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, defined = _PLACES[name]
+    found: object = getattr(import_module(f"{__name__}.{module}"), defined)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

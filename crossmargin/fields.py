@@ -5,12 +5,12 @@ that are already of the right Python type pass, floats never do.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 from pydantic_core import PydanticCustomError
 
 from crossmargin.errors import InputError
@@ -18,6 +18,7 @@ from crossmargin.units import format_decimal, parse_decimal
 
 __all__ = [
     "MAX_NAME_LENGTH",
+    "MAX_TEXT_LENGTH",
     "ExactDecimal",
     "Flag",
     "Frozen",
@@ -29,11 +30,16 @@ __all__ = [
     "Text",
     "WholeNumber",
     "between",
+    "dotted",
+    "problems_of",
     "refuse",
 ]
 
 MAX_NAME_LENGTH = 64
 """Characters of the name of an asset or an instrument; names become labels of columns."""
+
+MAX_TEXT_LENGTH = 500
+"""Characters of a line of text for people."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]*")
 _INSTANT = re.compile(
@@ -53,6 +59,34 @@ def refuse(reason: str, hint: str, field: str = "") -> PydanticCustomError:
     field: which part of the validated value is wrong ("strike", "instruments[2].settlement"); empty for all of it.
     """
     return PydanticCustomError("crossmargin", "{reason}; {hint}", {"reason": reason, "hint": hint, "field": field})
+
+
+def dotted(steps: Sequence[str | int]) -> str:
+    """Return "assets[2].unit" for the steps to a value."""
+    text = ""
+    for step in steps:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def problems_of(error: ValidationError) -> list[InputError]:
+    """Return the findings of pydantic as input errors; fields are stated, files are not."""
+    found = []
+    for detail in error.errors(include_url=False):
+        steps = [step for step in detail["loc"] if step != "[key]"]
+        field, kind, context = dotted(steps), detail["type"], detail.get("ctx", {})
+        if kind == "missing":
+            reason, hint = "missing", f"add {steps[-1]}"
+        elif kind == "extra_forbidden":
+            reason, hint = "unknown field", "remove it or correct its spelling"
+        elif kind == "crossmargin":
+            reason, hint = context["reason"], context["hint"]
+            part = context["field"]
+            field += f".{part}" if field and part and not part.startswith("[") else part
+        else:
+            reason, hint = detail["msg"], "follow the documented format"
+        found.append(InputError(reason, hint=hint, field=field))
+    return found
 
 
 def between(low: str, high: str, *, low_in: bool = True, high_in: bool = True) -> Callable[[Decimal], Decimal]:
@@ -134,9 +168,9 @@ def _name(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str) and value.strip() and value.isprintable() and len(value) <= 500:
+    if isinstance(value, str) and value.strip() and value.isprintable() and len(value) <= MAX_TEXT_LENGTH:
         return value
-    raise refuse("not a line of text", "write 1 to 500 printable characters")
+    raise refuse("not a line of text", f"write 1 to {MAX_TEXT_LENGTH} printable characters")
 
 
 ExactDecimal = Annotated[Decimal, BeforeValidator(_decimal), PlainSerializer(format_decimal, when_used="json")]

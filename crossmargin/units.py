@@ -5,7 +5,7 @@ direction that never favours the account where a value is credited to it.
 """
 
 import re
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 
 from crossmargin.errors import InputError
@@ -13,9 +13,11 @@ from crossmargin.errors import InputError
 __all__ = [
     "DECIMAL_PATTERN",
     "MAX_DECIMAL_LENGTH",
+    "amount_of",
     "decimal_places",
     "floor_ratio",
     "format_decimal",
+    "format_money",
     "format_units",
     "parse_decimal",
     "to_units",
@@ -88,3 +90,15 @@ def format_units(count: int, unit: Decimal) -> str:
     sign = "-" if count < 0 and int(digits) else ""
     text = f"{digits[:-places]}.{digits[-places:]}" if places else digits
     return sign + (text.rstrip("0").rstrip(".") if places else text)
+
+
+def amount_of(count: int, unit: Decimal) -> Decimal:
+    """Return count * unit exactly, however many digits that has."""
+    return Decimal(format_units(count, unit))
+
+
+def format_money(quanta: int, quantum: Decimal, places: int = 2) -> str:
+    """Return an amount of money with thousands separators, rounded down to `places` decimals for reading."""
+    amount = amount_of(quanta, quantum)
+    wide = Context(prec=len(amount.as_tuple().digits) + places + 1)
+    return f"{amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_FLOOR, context=wide):,}"

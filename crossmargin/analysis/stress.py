@@ -5,19 +5,30 @@ it, the model is computed again at the new prices, and accounts are judged with 
 shock against the requirement after the shock. A negative equity is a loss that the venue, not the holder, bears.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated
 
 import numpy as np
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from crossmargin.book.book import Book
 from crossmargin.book.exact_sum import total_of
 from crossmargin.engine.evaluate import Margin, evaluate
-from crossmargin.errors import InputError
-from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Text, between, refuse
+from crossmargin.errors import InputError, InputErrors
+from crossmargin.fields import (
+    MAX_TEXT_LENGTH,
+    ExactDecimal,
+    Frozen,
+    Listed,
+    Name,
+    Text,
+    between,
+    problems_of,
+    refuse,
+)
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.scenarios import Scenario
 from crossmargin.models import ModelConfig, build_policy
@@ -41,6 +52,22 @@ class Shock(Frozen):
         if not self.prices and not self.volatilities:
             raise refuse("nothing moves", "add prices or volatilities", "prices")
         return self
+
+    @classmethod
+    def of(cls, prices: Mapping[str, Decimal | str], volatilities: Mapping[str, Decimal | str]) -> "Shock":
+        """Return the shock of these moves, named by them: "BTC -0.3, ETH vol 0.5".
+
+        Raises:
+            InputErrors: no move at all, or one out of range.
+        """
+        words = [f"{name} {move}" for name, move in prices.items()]
+        words += [f"{name} vol {move}" for name, move in volatilities.items()]
+        name = ", ".join(words)
+        name = name if len(name) <= MAX_TEXT_LENGTH else f"{name[: MAX_TEXT_LENGTH - 3]}..."
+        try:
+            return cls.model_validate({"name": name or "nothing", "prices": prices, "volatilities": volatilities})
+        except ValidationError as error:
+            raise InputErrors(problems_of(error)) from None
 
     def check(self, environment: MarketEnvironment) -> list[InputError]:
         """Return the names that nothing in the environment follows; the field is stated."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,7 +19,7 @@ from rich.table import Table
 
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.loading.problems import OnBad
-from crossmargin.units import format_units
+from crossmargin.units import format_money, format_units
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.policy import ValueUnit
 
@@ -82,9 +82,7 @@ def load(book: Path, reject_bad_accounts: bool) -> Inputs:
 
 def money(quanta: int, unit: ValueUnit, places: int = 2) -> str:
     """Return an amount of money with thousands separators, rounded down to `places` decimals for reading."""
-    step = Decimal(1).scaleb(-places)
-    amount = (Decimal(quanta) * Decimal(unit.quantum)).quantize(step, rounding=ROUND_FLOOR)
-    return f"{amount:,}"
+    return format_money(quanta, Decimal(unit.quantum), places)
 
 
 def printable(text: str) -> str:

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from crossmargin.errors import InputError, InputErrors
+from crossmargin.fields import dotted, problems_of
 
 __all__ = ["MAX_DEPTH", "MAX_FILE_BYTES", "Document", "fit", "load_model", "read_yaml"]
 
@@ -25,7 +26,6 @@ MAX_DEPTH = 16
 
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-Steps = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -160,15 +160,8 @@ def fit(document: Document, model: type[Model]) -> Model:
     try:
         return model.model_validate(document.value)
     except ValidationError as error:
-        raise InputErrors([_problem(detail, document) for detail in error.errors(include_url=False)]) from None
-
-
-def dotted(steps: Steps) -> str:
-    """Return "assets[2].unit" for the steps to a value."""
-    text = ""
-    for step in steps:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text
+        problems = problems_of(error)
+        raise InputErrors([each.at(file=document.file, line=document.line(each.field)) for each in problems]) from None
 
 
 def _read_text(path: Path) -> str:
@@ -186,21 +179,3 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError("not UTF-8", hint="save the file as UTF-8", file=file, line=line) from None
-
-
-def _problem(detail: Any, document: Document) -> InputError:
-    """Return a pydantic finding as an input error."""
-    path: Steps = tuple(step for step in detail["loc"] if step != "[key]")
-    field = dotted(path)
-    kind, context = detail["type"], detail.get("ctx", {})
-    if kind == "missing":
-        reason, hint = "missing", f"add {path[-1]}"
-    elif kind == "extra_forbidden":
-        reason, hint = "unknown field", "remove it or correct its spelling"
-    elif kind == "crossmargin":
-        reason, hint = context["reason"], context["hint"]
-        part = context["field"]
-        field += f".{part}" if field and part and not part.startswith("[") else part
-    else:
-        reason, hint = detail["msg"], "follow the documented format"
-    return InputError(reason, hint=hint, file=document.file, line=document.line(field), field=field)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from pydantic import ValidationError
 
 from crossmargin.analysis.stress import Shock
 from crossmargin.cli.output import load
@@ -94,14 +93,11 @@ def shock_of(prices: Sequence[str], volatilities: Sequence[str]) -> Shock | None
                 raise click.UsageError(f"{option} {text}: write NAME=MOVE, each name once, such as BTC=-0.3")
             found[name] = move
         moves.append(found)
-    words = [f"{name} {move}" for name, move in moves[0].items()]
-    words += [f"{name} vol {move}" for name, move in moves[1].items()]
     try:
-        return Shock.model_validate({"name": ", ".join(words), "prices": moves[0], "volatilities": moves[1]})
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        where = ".".join(map(str, detail["loc"]))
-        raise click.UsageError(f"{where}: {detail['msg']}") from None
+        return Shock.of(*moves)
+    except InputErrors as errors:
+        first = errors.problems[0]
+        raise click.UsageError(f"{first.field}: {first.reason}; {first.hint}") from None
 
 
 def load_with(book: Path, reject_bad_accounts: bool, model: Path | None) -> Inputs:

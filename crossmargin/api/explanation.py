@@ -1,0 +1,136 @@
+"""One account's margin with its parts, in money: what gives equity, what needs margin, what decides it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from html import escape
+
+import polars as pl
+
+from crossmargin.api.frames import money_column
+from crossmargin.engine import explain
+from crossmargin.units import amount_of, format_money
+from crossmargin_circuits.amounts import format_units
+
+__all__ = ["Explanation"]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Explanation:
+    """Margin of one account with its parts; amounts are exact decimals in `currency`.
+
+    The parts add up exactly: those of `frame` to equity and requirement, the outermost `components` to the requirement.
+
+    >>> import crossmargin as cm
+    >>> explanation = cm.load("examples/small").explain("acct-a")
+    >>> explanation.excess == explanation.equity - explanation.requirement
+    True
+    >>> explanation.frame()["requirement"].sum() == explanation.requirement
+    True
+    """
+
+    title: str
+    currency: str
+    quantum: Decimal
+    quanta: explain.Explanation
+
+    @property
+    def account(self) -> str:
+        """The account's id."""
+        return self.quanta.account
+
+    @property
+    def value(self) -> Decimal:
+        """What it holds at mark, before haircuts."""
+        return self._money(self.quanta.value)
+
+    @property
+    def haircut(self) -> Decimal:
+        """What haircuts, tiers and caps take from the value."""
+        return self._money(self.quanta.haircut)
+
+    @property
+    def equity(self) -> Decimal:
+        """Value less haircut."""
+        return self._money(self.quanta.equity)
+
+    @property
+    def requirement(self) -> Decimal:
+        """What the model asks of the account."""
+        return self._money(self.quanta.requirement)
+
+    @property
+    def excess(self) -> Decimal:
+        """Equity less requirement."""
+        return self._money(self.quanta.excess)
+
+    @property
+    def worst_scenario(self) -> str:
+        """The scenario with the greatest part in the requirement; "" where nothing is required."""
+        return self.quanta.worst
+
+    @property
+    def binding(self) -> tuple[str, ...]:
+        """Rows of the proven relation that hold with equality, so that they decide the margin."""
+        return self.quanta.binding
+
+    @property
+    def pooling_saves(self) -> Decimal:
+        """Requirements of the sub-accounts alone, added up, less the requirement of the pooled account."""
+        return self._money(self.quanta.pooling_saves)
+
+    def frame(self) -> pl.DataFrame:
+        """Return one row a column of the account's record: column, held, value, equity, requirement."""
+        parts = self.quanta.parts
+        return pl.DataFrame(
+            [
+                pl.Series("column", [part.column.key for part in parts], dtype=pl.String),
+                pl.Series("held", [format_units(part.units, part.column) for part in parts], dtype=pl.String),
+                money_column("value", [part.value for part in parts], self.quantum),
+                money_column("equity", [part.equity for part in parts], self.quantum),
+                money_column("requirement", [part.requirement for part in parts], self.quantum),
+            ]
+        )
+
+    def components(self) -> pl.DataFrame:
+        """Return one row a named part of the requirement: component ("outer / inner"), amount, decided_by."""
+        found = list(_named(self.quanta.components))
+        return pl.DataFrame(
+            [
+                pl.Series("component", [name for name, _ in found], dtype=pl.String),
+                money_column("amount", [each.amount for _, each in found], self.quantum),
+                pl.Series("decided_by", [each.decided_by for _, each in found], dtype=pl.String),
+            ]
+        )
+
+    def sub_accounts(self) -> pl.DataFrame:
+        """Return what each sub-account would have and need alone: sub_account, equity, requirement."""
+        found = self.quanta.sub_accounts
+        return pl.DataFrame(
+            [
+                pl.Series("sub_account", [each.name for each in found], dtype=pl.String),
+                money_column("equity", [each.equity for each in found], self.quantum),
+                money_column("requirement", [each.requirement for each in found], self.quantum),
+            ]
+        )
+
+    def __repr__(self) -> str:
+        """Return the totals, rounded down to cents, and what decides the requirement."""
+        names = ("value", "equity", "requirement", "excess")
+        figures = ", ".join(f"{name} {format_money(getattr(self.quanta, name), self.quantum)}" for name in names)
+        worst = f"; worst: {self.worst_scenario}" if self.worst_scenario else ""
+        return f"<Explanation of account {self.account}: {self.title}; {figures} {self.currency}{worst}>"
+
+    def _repr_html_(self) -> str:
+        """Return the totals and the table of the columns, for notebooks."""
+        return f"<p>{escape(repr(self)[1:-1])}</p>{self.frame()._repr_html_()}"
+
+    def _money(self, quanta: int) -> Decimal:
+        return amount_of(quanta, self.quantum)
+
+
+def _named(components: Sequence[explain.Component], outer: str = "") -> Iterator[tuple[str, explain.Component]]:
+    for each in components:
+        name = f"{outer} / {each.name or 'part'}" if outer else each.name or "requirement"
+        yield name, each
+        yield from _named(each.parts, name)
