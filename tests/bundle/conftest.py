@@ -105,7 +105,7 @@ def proofs_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def remembered(files: Mapping[str, bytes], relation: Any, policy_digest: bytes, **options: Any) -> Any:
         digests = tuple((name, sha256(data).digest()) for name, data in sorted(files.items()))
-        key = (digests, relation.digest, policy_digest, options["snapshot"].digest, options["allow_offsets"])
+        key = (digests, relation.digest, policy_digest, options["snapshot"].digest)
         if key not in VERIFIED:
             VERIFIED[key] = verify(files, relation, policy_digest, **options)
         return VERIFIED[key]

@@ -9,10 +9,9 @@ from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
     [
         (RejectedError("V3", "other root"), "V3: other root"),
         (RejectedError("V6", "no", shard=0), "V6, shard 0: no"),
-        (RejectedError("V4", "no", shard=2, round=7), "V4, shard 2, round 7: no"),
     ],
 )
-def test_text_names_step_shard_and_round(error: RejectedError, text: str) -> None:
+def test_text_names_step_and_shard(error: RejectedError, text: str) -> None:
     assert str(error) == text
 
 

@@ -50,7 +50,6 @@ def test_book_statement(tiny: Files) -> None:
     verified = verify(tiny)
     assert verified.totals == (1025, 75, 9)
     assert verified.auxiliary_totals == (12,)
-    assert verified.offsets == ()
     assert verified.mode == BOOK
     assert verified.leaves == 4
     assert verified.book_statement_shown
@@ -70,15 +69,6 @@ def test_bounded_statement_without_totals(bounded: Files) -> None:
 
 def test_other_files_are_ignored(tiny: Files) -> None:
     verify({**tiny, "shard-000001.cm1": b"?", "notes.txt": b"?"})
-
-
-def test_published_digests(tiny: Files) -> None:
-    snapshot = SnapshotManifest.decode(tiny["snapshot.cm1"]).digest
-    statement = StatementManifest.decode(tiny["statement.cm1"]).digest
-    verify(tiny, snapshot_digest=snapshot, statement_digest=statement)
-    refused("V10", lambda: verify(tiny, snapshot_digest=bytes(32)), "snapshot")
-    refused("V10", lambda: verify(tiny, statement_digest=bytes(32)), "statement")
-    refused("V10", lambda: verify(tiny, snapshot=verify_snapshot(tiny), snapshot_digest=bytes(32)), "snapshot")
 
 
 def test_policy_and_relation_are_the_verifiers_own(tiny: Files) -> None:
@@ -136,9 +126,7 @@ def test_offsets(tiny: Files) -> None:
     relation = relation_of(tiny)
     rows = (*relation.rows[:2], replace(relation.rows[2], offset=7))
     files = with_relation(tiny, replace(relation, rows=rows))
-    refused("V9", lambda: verify(files), "'equity_up' has a positive offset")
-    # Allowed, the offset is no reason any more; the proof, which is about another statement, is.
-    refused("V4", lambda: verify(files, allow_offsets=True))
+    refused("V2", lambda: verify(files), "'equity_up' has a positive offset")
     rows = (*relation.rows[:2], replace(relation.rows[2], offset=-7))
     refused("V4", lambda: verify(with_relation(tiny, replace(relation, rows=rows))))
 
@@ -313,7 +301,7 @@ def test_points_come_first(sharded: Files) -> None:
     positions = bytearray(sharded["positions.cm1"])
     positions[14] = 9
     with pytest.raises(MalformedError, match="point 0"):
-        verify({**sharded, "positions.cm1": bytes(positions)}, snapshot_digest=bytes(32))
+        verify_statement({**sharded, "positions.cm1": bytes(positions)}, relation_of(sharded), bytes(31) + b"?")
 
 
 def test_processes_verify(sharded: Files, processes: Executor, monkeypatch: pytest.MonkeyPatch) -> None:

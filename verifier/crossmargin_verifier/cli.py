@@ -75,7 +75,6 @@ def main() -> None:
     "--policy", "policies", type=_NamedDigest(), multiple=True, help="Expected policy digest; may be repeated."
 )
 @click.option("--key", type=_Digest(33), help="The venue's receipt key from an independent publication.")
-@click.option("--allow-offsets", is_flag=True, help="Accept rows with a constant term; each weakens its row.")
 @click.option(
     "--kernel", is_flag=True, help="Multiply with the compiled kernel: faster, and it is trusted for the arithmetic."
 )
@@ -92,7 +91,6 @@ def bundle(
     statements: tuple[tuple[str, bytes], ...],
     policies: tuple[tuple[str, bytes], ...],
     key: bytes | None,
-    allow_offsets: bool,
     kernel: bool,
     processes: int,
     as_json: bool,
@@ -120,7 +118,6 @@ def bundle(
         verdict = check_bundle(
             folder,
             expected,
-            allow_offsets=allow_offsets,
             executor=executor,
             arithmetic=arithmetic,
             progress=_Meter() if terminal else no_progress,

@@ -78,7 +78,6 @@ def check_bundle(
     folder: Path,
     expected: Mapping[str, bytes] | None = None,
     *,
-    allow_offsets: bool = False,
     executor: Executor | None = None,
     arithmetic: Arithmetic = PLAIN,
     progress: Progress = no_progress,
@@ -113,7 +112,6 @@ def check_bundle(
                 compiled.relation,
                 policy.digest,
                 snapshot=snapshot,
-                allow_offsets=allow_offsets,
                 executor=executor,
                 arithmetic=arithmetic,
                 progress=stage,
@@ -199,7 +197,7 @@ def _naming(statement: str) -> Iterator[None]:
     try:
         yield
     except RejectedError as error:
-        raise RejectedError(error.step, f"statement {statement}: {error.reason}", error.shard, error.round) from None
+        raise RejectedError(error.step, f"statement {statement}: {error.reason}", error.shard) from None
     except (MalformedError, PolicyError) as error:
         raise type(error)(f"statement {statement}: {error}") from None
 

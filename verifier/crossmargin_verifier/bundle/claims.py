@@ -99,15 +99,6 @@ def statement_claims(each: JudgedStatement, reserves: DeclaredReserves) -> list[
             "every row holds for each account whose holder checks it, and for all others together",
         )
     ]
-    for row, weight in verified.offsets:
-        claims.append(
-            Claim(
-                f"{each.name}: offset",
-                Result.INFO,
-                f"row {line(row)}: {weight}",
-                "weakens the row over the book by this much",
-            )
-        )
     claims += _solvency_claims(each)
     claims += _credit_claims(each)
     if policy.as_of != verified.snapshot.as_of:

@@ -77,8 +77,7 @@ class VerifiedStatement:
     """What a verified statement shows, and about what.
 
     totals: of the base columns, in their units, or None where they stay closed (bounded mode); auxiliary_totals: of
-    the disclosed auxiliaries in order, or None; offsets: (row label, S N c_k) of every row with c_k > 0, by which the
-    row is weaker over the book.
+    the disclosed auxiliaries in order, or None.
 
     The caller still has to compare the digests of snapshot and statement with an independent publication, and the
     policy digest with a policy that he has read (SPEC V10).
@@ -89,7 +88,6 @@ class VerifiedStatement:
     relation: Relation = field(repr=False)
     totals: tuple[int, ...] | None
     auxiliary_totals: tuple[int, ...] | None
-    offsets: tuple[tuple[str, int], ...]
 
     @property
     def mode(self) -> int:
@@ -110,26 +108,23 @@ class VerifiedStatement:
 def verify_snapshot(
     files: Mapping[str, bytes],
     *,
-    snapshot_digest: bytes | None = None,
     executor: Executor | None = None,
     arithmetic: Arithmetic = PLAIN,
     progress: Progress = no_progress,
 ) -> VerifiedSnapshot:
-    """Check that columns, manifest and positions agree (V1 - V3); snapshot_digest: as published independently.
+    """Check that columns, manifest and positions agree (V1 - V3).
 
     That every position is a point of the curve is left to `verify_statement`, which has to decode them.
 
     Raises:
         MalformedError: a file is missing or not canonical.
-        RejectedError: V2, V3; V10 where the snapshot is not the published one.
+        RejectedError: V2, V3.
     """
     # V1
     manifest = SnapshotManifest.decode(_file(files, SNAPSHOT_FILE))
     columns = decode_columns(_file(files, COLUMNS_FILE))
     positions = point_file_body(_file(files, POSITIONS_FILE), POSITIONS_FILE, manifest.leaves)
     with _points_first({POSITIONS_FILE: positions}, Workplace(arithmetic, executor)):
-        if snapshot_digest is not None and manifest.digest != snapshot_digest:
-            raise RejectedError("V10", "the snapshot is not the published one")
         # V2
         if columns_digest(columns) != manifest.columns_digest:
             raise RejectedError("V2", "the columns are not those of the snapshot")
@@ -146,9 +141,6 @@ def verify_statement(
     policy_digest: bytes,
     *,
     snapshot: VerifiedSnapshot | None = None,
-    snapshot_digest: bytes | None = None,
-    statement_digest: bytes | None = None,
-    allow_offsets: bool = False,
     executor: Executor | None = None,
     arithmetic: Arithmetic = PLAIN,
     progress: Progress = no_progress,
@@ -157,40 +149,31 @@ def verify_statement(
     """Verify a statement (V1 - V9): every committed account satisfies the relation.
 
     files: name to bytes, as `read_statement` returns; relation: the verifier's own, compiled from the policy with
-    policy_digest; snapshot: verified before, when several statements share one; snapshot_digest, statement_digest: as
-    published independently; allow_offsets: accept rows with c_k > 0, which weaken the statement about the book;
-    executor: where pieces are multiplied, if not in this process; arithmetic: who multiplies; draw: source of the
-    weights of V9, for tests alone.
+    policy_digest; snapshot: verified before, when several statements share one; executor: where pieces are multiplied,
+    if not in this process; arithmetic: who multiplies; draw: source of the weights of V9, for tests alone.
 
     Soundness: the weights must be unpredictable to whoever made the files, and the arithmetic must be right.
 
     Raises:
         MalformedError: a file is missing, superfluous or not canonical.
-        RejectedError: V2 - V9 with step and shard; V10 where a digest is not the published one.
+        RejectedError: V2 - V9 with step and shard.
     """
     workplace = Workplace(arithmetic, executor)
     shared = snapshot is not None
     if snapshot is None:
-        snapshot = verify_snapshot(
-            files, snapshot_digest=snapshot_digest, executor=executor, arithmetic=arithmetic, progress=progress
-        )
+        snapshot = verify_snapshot(files, executor=executor, arithmetic=arithmetic, progress=progress)
     manifest = snapshot.manifest
     points = {POSITIONS_FILE: snapshot.positions}
     with _points_first(points, workplace):
         if shared:
-            _check_same_snapshot(files, snapshot, snapshot_digest)
+            _check_same_snapshot(files, snapshot)
 
         # V1
         statement = StatementManifest.decode(_file(files, STATEMENT_FILE))
-        if statement_digest is not None and statement.digest != statement_digest:
-            raise RejectedError("V10", "the statement is not the published one")
         stated = Relation.decode(_file(files, RELATION_FILE), snapshot.columns)
         # V2 before the rest of V1, since the lengths of the other files follow from the verifier's own relation.
         _check_digests(snapshot, statement, stated, relation, policy_digest)
         shape = Shape.of(manifest, statement, relation)
-        offsets = tuple((row.label, manifest.leaves * row.offset) for row in relation.rows if row.offset > 0)
-        if offsets and not allow_offsets:
-            raise RejectedError("V9", f"row {offsets[0][0]!r} has a positive offset, which weakens the statement")
         # V1
         slack_rows = point_file_body(_file(files, SLACK_FILE), SLACK_FILE, shape.slack_rows)
         points[SLACK_FILE] = slack_rows
@@ -241,7 +224,6 @@ def verify_statement(
         relation=relation,
         totals=None if totals is None else totals.totals,
         auxiliary_totals=None if auxiliary_totals is None else auxiliary_totals.totals,
-        offsets=offsets,
     )
 
 
@@ -267,10 +249,8 @@ def _shard_roots(encodings: bytes, shards: int, progress: Progress) -> tuple[byt
     return tuple(roots)
 
 
-def _check_same_snapshot(files: Mapping[str, bytes], snapshot: VerifiedSnapshot, snapshot_digest: bytes | None) -> None:
+def _check_same_snapshot(files: Mapping[str, bytes], snapshot: VerifiedSnapshot) -> None:
     """Check that the snapshot of the files is the one that was verified."""
-    if snapshot_digest is not None and snapshot.digest != snapshot_digest:
-        raise RejectedError("V10", "the snapshot is not the published one")
     if SnapshotManifest.decode(_file(files, SNAPSHOT_FILE)) != snapshot.manifest:
         raise RejectedError("V2", "the statement comes with another snapshot")
     if decode_columns(_file(files, COLUMNS_FILE)) != snapshot.columns:
@@ -299,6 +279,9 @@ def _check_digests(
         relation.check_size(snapshot.manifest.leaves)
     except BudgetError as error:
         raise RejectedError("V2", str(error)) from None
+    for row in relation.rows:
+        if row.offset > 0:
+            raise RejectedError("V2", f"row {row.label!r} has a positive offset, which weakens the statement")
 
 
 def _decode_totals(files: Mapping[str, bytes], shape: Shape) -> tuple[BaseTotals | None, AuxiliaryTotals | None]:
