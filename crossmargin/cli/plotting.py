@@ -1,15 +1,18 @@
 """Plots as SVG or PNG files: one style, the same bytes for the same figures; matplotlib is loaded when asked for."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crossmargin.placement import write_file
 from crossmargin_circuits.errors import CrossmarginError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "STYLE", "WIDTH", "PlotError", "draw"]
+__all__ = ["COLOURS", "STYLE", "WIDTH", "PlotError", "check_plot_file", "draw"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 """Colours that people with any vision tell apart (Okabe and Ito)."""
@@ -34,6 +37,12 @@ WIDTH = 7.2
 
 KINDS = (".svg", ".png")
 
+CREATOR = "crossmargin"
+MARKS = (b"<dc:title>crossmargin</dc:title>", b"Software\x00crossmargin")
+"""How plots of both kinds say who drew them."""
+MARK_WITHIN = 2048
+"""Bytes at the start of a plot that hold the mark."""
+
 
 class PlotError(CrossmarginError):
     """A plot that cannot be drawn: no matplotlib, or a file name of another kind."""
@@ -43,10 +52,9 @@ def draw(file: Path, height: float, paint: "Callable[[list[Axes]], None]", panel
     """Paint `panels` axes, one above the other, and save them to `file`; height in inches.
 
     Raises:
-        PlotError: the name does not end in .svg or .png, or matplotlib is not installed.
+        PlotError: the name does not end in .svg or .png, or stands for something else; or matplotlib is not installed.
     """
-    if file.suffix not in KINDS:
-        raise PlotError(f"{file.name}: a plot is a file that ends in {' or '.join(KINDS)}")
+    check_plot_file(file)
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
@@ -56,5 +64,23 @@ def draw(file: Path, height: float, paint: "Callable[[list[Axes]], None]", panel
         figure = Figure(figsize=(WIDTH, height))
         axes = figure.subplots(panels, 1, squeeze=False)[:, 0]
         paint(list(axes))
-        metadata = {"Date": None, "Creator": None} if file.suffix == ".svg" else {}
-        figure.savefig(file, format=file.suffix[1:], metadata=metadata, dpi=130)
+        metadata = {"Date": None, "Creator": CREATOR} if file.suffix == ".svg" else {"Software": CREATOR}
+        picture = BytesIO()
+        figure.savefig(picture, format=file.suffix[1:], metadata=metadata, dpi=130)
+    write_file(file, picture.getvalue(), mode=None, sync=False)
+
+
+def check_plot_file(file: Path) -> None:
+    """Refuse to draw in place of anything but an empty file or an earlier plot of this program.
+
+    Raises:
+        PlotError: the name does not end in .svg or .png, or stands for something else.
+    """
+    if file.suffix not in KINDS:
+        raise PlotError(f"{file.name}: a plot is a file that ends in {' or '.join(KINDS)}")
+    if file.is_symlink() or (file.exists() and not file.is_file()):
+        raise PlotError(f"{file} is no plain file: choose another name for the plot")
+    with suppress(FileNotFoundError), file.open("rb") as stream:
+        start = stream.read(MARK_WITHIN)
+        if start and not any(mark in start for mark in MARKS):
+            raise PlotError(f"{file} is no plot of crossmargin, and would be lost: choose another name for the plot")

@@ -4,17 +4,26 @@ Every statement folder is copied as it was proven; reserves, counts and the key 
 the two summaries are the verifier's own verdict.
 """
 
-import secrets
-import shutil
-import stat
+import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from contextlib import ExitStack
 from pathlib import Path
 
 from crossmargin.loading import Parameters
+from crossmargin.placement import (
+    PUBLIC_FILE,
+    PUBLIC_FOLDER,
+    check_target,
+    make_folder,
+    put_in_place,
+    write_new_file,
+)
 from crossmargin.units import format_decimal
 from crossmargin_circuits.errors import MalformedError
-from crossmargin_prover.vault.vault import Report, VaultError, check_replaceable, put_in_place
+from crossmargin_prover.vault.lock import BusyError, locked_folder, locked_temporary, sweep_beside
+from crossmargin_prover.vault.names import BUNDLE, STATEMENT
+from crossmargin_prover.vault.vault import Report, VaultError
 from crossmargin_verifier.bundle.check import check_bundle
 from crossmargin_verifier.bundle.declarations import (
     BUNDLE_FILE,
@@ -29,6 +38,8 @@ from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["check_bundle_folder", "publish"]
+
+_log = logging.getLogger(__name__)
 
 
 def publish(
@@ -51,7 +62,7 @@ def publish(
 
     Raises:
         RejectedError, MalformedError: the verifier refuses a proof; nothing is published then.
-        VaultError: `out` holds something else than a bundle.
+        CrossmarginError: `out` holds something else than a bundle, or a statement's folder an unexpected file.
     """
     manifest = BundleManifest(
         venue=report.venue,
@@ -71,23 +82,31 @@ def publish(
     )
     out = out.resolve()
     check_bundle_folder(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(8)}")
-    temporary.mkdir(mode=stat.S_IRWXU)
-    try:
+    for folder in statements.values():
+        STATEMENT.check(folder)
+    make_folder(out.parent, PUBLIC_FOLDER, PUBLIC_FOLDER)
+    with locked_temporary(out, BUNDLE) as temporary:
         for name, folder in statements.items():
-            (temporary / name).mkdir()
-            for path in folder.iterdir():
-                shutil.copyfile(path, temporary / name / path.name)
-        (temporary / BUNDLE_FILE).write_bytes(manifest.encoded)
-        (temporary / RESERVES_FILE).write_bytes(reserves.encoded)
+            make_folder(temporary / name, PUBLIC_FOLDER)
+            for path in sorted(folder.iterdir()):
+                write_new_file(temporary / name / path.name, path.read_bytes(), PUBLIC_FILE)
+        write_new_file(temporary / BUNDLE_FILE, manifest.encoded, PUBLIC_FILE)
+        write_new_file(temporary / RESERVES_FILE, reserves.encoded, PUBLIC_FILE)
         verdict = check_bundle(temporary, executor=executor, arithmetic=arithmetic, progress=progress)
-        (temporary / SUMMARY_FILE).write_bytes(verdict.encoded)
-        (temporary / SUMMARY_TEXT_FILE).write_text(verdict.text, encoding="utf-8")
-        temporary.chmod(0o755)
-        put_in_place(temporary, out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        write_new_file(temporary / SUMMARY_FILE, verdict.encoded, PUBLIC_FILE)
+        write_new_file(temporary / SUMMARY_TEXT_FILE, verdict.text.encode("utf-8"), PUBLIC_FILE)
+        temporary.chmod(PUBLIC_FOLDER)
+        with ExitStack() as stack:
+            if out.exists():
+                # Another run must not remove the earlier bundle while it has a temporary name.
+                try:
+                    stack.enter_context(locked_folder(out))
+                except BusyError:
+                    raise VaultError(f"{out}: another run is publishing there: wait for its end") from None
+            left = put_in_place(temporary, out, BUNDLE)
+    if left is not None:
+        _log.warning("%s is published; remove what is left of the earlier bundle yourself: %s", out, left)
+    sweep_beside(out, BUNDLE)
     return verdict
 
 
@@ -95,16 +114,13 @@ def check_bundle_folder(folder: Path) -> None:
     """Refuse to publish in place of anything but an empty folder or an earlier bundle with nothing else in it.
 
     Raises:
-        VaultError: there is something else.
+        CrossmarginError: there is something else.
     """
-    check_replaceable(folder, BUNDLE_FILE)
+    folder = folder.resolve()
+    check_target(folder, BUNDLE, BUNDLE_FILE)
     if not (folder / BUNDLE_FILE).exists():
         return
-    known = {BUNDLE_FILE, RESERVES_FILE, SUMMARY_FILE, SUMMARY_TEXT_FILE}
     try:
-        known |= set(BundleManifest.decode((folder / BUNDLE_FILE).read_bytes()).statements)
+        BundleManifest.decode((folder / BUNDLE_FILE).read_bytes())
     except MalformedError:
         raise VaultError(f"{folder}: {BUNDLE_FILE} is damaged: remove the folder, or choose another one") from None
-    others = sorted(each.name for each in folder.iterdir() if each.name not in known)
-    if others:
-        raise VaultError(f"{folder} holds something else, {others[0]}, which would be lost: choose another folder")

@@ -103,5 +103,5 @@ def test_vault_of_an_interrupted_commit_is_used_again(tmp_path: Path) -> None:
     Vault.create(tmp_path / "vault")
     Vault.create(tmp_path / "vault")
     (tmp_path / "vault" / "diary.txt").write_text("dear diary", encoding="utf-8")
-    with pytest.raises(VaultError, match="exists already"):
+    with pytest.raises(VaultError, match=r"holds something else, diary\.txt"):
         Vault.create(tmp_path / "vault")

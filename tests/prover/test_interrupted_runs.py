@@ -21,6 +21,7 @@ from click.testing import CliRunner, Result
 from scipy.sparse import csr_array
 
 from crossmargin.loading import load_folder
+from crossmargin.placement import PUBLIC_FOLDER, Names, write_folder
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
 from crossmargin_prover.backend import select_backend
@@ -32,7 +33,7 @@ from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import BEGUN, prove_statement
 from crossmargin_prover.vault.arrays import shard_name
 from crossmargin_prover.vault.store import FolderStore, Store
-from crossmargin_prover.vault.vault import Vault, VaultError, write_folder
+from crossmargin_prover.vault.vault import Vault, VaultError
 from crossmargin_prover.witness import Records
 from crossmargin_prover.workflow import commit as workflow_commit
 from crossmargin_verifier.protocol.manifests import StatementManifest, shard_file
@@ -462,12 +463,12 @@ def test_receipts_of_two_snapshots_are_not_mixed(vault: Path, tmp_path: Path) ->
 
 
 def test_bundle_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "folder"
+    folder, names = tmp_path / "folder", Names(("a", "b"))
     for exchanges in (True, False):
         if not exchanges:
-            monkeypatch.setattr("crossmargin_prover.vault.vault._exchange", lambda first, second: False)
-        write_folder(folder, {"a": b"1"})
-        write_folder(folder, {"b": b"2"})
+            monkeypatch.setattr("crossmargin.placement._exchange", lambda first, second: False)
+        write_folder(folder, {"a": b"1"}, names, PUBLIC_FOLDER)
+        write_folder(folder, {"b": b"2"}, names, PUBLIC_FOLDER)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"b": b"2"}
         assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 

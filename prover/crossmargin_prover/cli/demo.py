@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from re import escape
 
 import click
 import numpy as np
@@ -17,10 +18,20 @@ from crossmargin.engine.evaluate import evaluate
 from crossmargin.engine.explain import explain
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.models import build_policy
+from crossmargin.placement import (
+    PUBLIC_FILE,
+    PUBLIC_FOLDER,
+    Names,
+    check_target,
+    make_folder,
+    remove_folder,
+    write_file,
+)
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_prover.backend import select_backend
-from crossmargin_prover.vault.vault import Vault, check_replaceable
+from crossmargin_prover.vault.names import BUNDLE, RECEIPTS, VAULT
+from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow.commit import commit
 from crossmargin_prover.workflow.deliver import write_receipts
 from crossmargin_prover.workflow.prove import InsolventError, prove
@@ -28,6 +39,19 @@ from crossmargin_prover.workflow.publish import publish
 from crossmargin_verifier.protocol.inclusion import Receipt
 
 __all__ = ["demo"]
+
+DEMO_FILE = "crossmargin-demo.txt"
+"""Says that a folder is that of a demo, which the next demo may replace."""
+
+DEMO_TEXT = b"This folder was made by `crossmargin demo`, which replaces it the next time.\n"
+
+DEMO = (
+    Names((r"tampered/receipt\.cm1",))
+    | VAULT.below("vault")
+    | BUNDLE.below("bundle")
+    | BUNDLE.below("tampered/bundle")
+    | RECEIPTS.below("receipts")
+)
 
 HEADING = "\n=== {} " + "=" * 20
 
@@ -45,10 +69,7 @@ def demo(book: Path, out: Path) -> None:
     Example:
       crossmargin demo --book examples/book --out build/demo
     """
-    check_replaceable(out, "vault")
-    if out.exists():
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
+    _make_place(out)
     inputs = load_folder(book)
     _say("1. The venue computes the margin of its book")
     account = _show_margin(inputs)
@@ -97,6 +118,20 @@ def demo(book: Path, out: Path) -> None:
     click.echo(f"private receipts   {receipts}  ({len(inputs.book)} accounts)")
     click.echo(f"private vault      {out / 'vault'}")
     click.echo(f"tampered copies    {out / 'tampered'}")
+
+
+def _make_place(out: Path) -> None:
+    """Make an empty folder with a marker; of an earlier demo, which has it too, remove what the demo had written.
+
+    Raises:
+        CrossmarginError: the folder holds something else.
+    """
+    check_target(out.resolve(), DEMO | Names((escape(DEMO_FILE),)), DEMO_FILE)
+    if (out / DEMO_FILE).exists() and not (out / DEMO_FILE).read_bytes() == DEMO_TEXT:
+        raise CrossmarginError(f"{out / DEMO_FILE} is not that of a demo: choose another folder")
+    remove_folder(out.resolve(), DEMO)
+    make_folder(out, PUBLIC_FOLDER, PUBLIC_FOLDER)
+    write_file(out / DEMO_FILE, DEMO_TEXT, PUBLIC_FILE)
 
 
 def _show_margin(inputs: Inputs) -> str:

@@ -4,18 +4,15 @@ A store is a mapping of names to bytes: a `dict` for a run that need not survive
 whole or not at all.
 """
 
-import os
-import secrets
-import stat
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from crossmargin.placement import PRIVATE_FILE, PRIVATE_FOLDER, make_folder, write_file
+
 __all__ = ["FolderStore", "Store", "located", "write_private"]
 
 Store = MutableMapping[str, bytes]
-
-OWNER_ONLY = stat.S_IRUSR | stat.S_IWUSR
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class FolderStore(Store):
 
     def __setitem__(self, name: str, data: bytes) -> None:
         """Write a piece, in place of an earlier one."""
-        self.path.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
+        make_folder(self.path, PRIVATE_FOLDER, PRIVATE_FOLDER)
         write_private(self.path / name, data)
 
     def __delitem__(self, name: str) -> None:
@@ -59,25 +56,12 @@ class FolderStore(Store):
 
 
 def write_private(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Write a file with mode 0600 that is there whole or not at all; sync: and on the disk before it gets its name.
+    """Write a file with mode 0600 that is there whole or not at all; sync: it outlasts a power cut from the return on.
 
     Raises:
         OSError: it cannot be written; names the file.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            if sync:
-                os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(path, data, PRIVATE_FILE, sync=sync)
 
 
 def located(store: Mapping[str, bytes], name: str) -> str:

@@ -1,5 +1,6 @@
 """The vault: a venue's private folder for one snapshot.
 
+    crossmargin-vault.txt   says that the folder is a vault
     snapshot/           records, ids, nonces and commitments, shard by shard, and the public files of the snapshot
     work/NAME/          finished shards of a statement whose proof was interrupted
     randomness.key      long-term secret that hedges every random draw
@@ -11,34 +12,44 @@
 The folder is created with mode 0700 and its files with 0600; nothing in it but `statements` may be published.
 """
 
-import ctypes
-import fcntl
 import hashlib
 import json
-import os
 import secrets
-import shutil
-import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from crossmargin.book.book import Rejected
+from crossmargin.placement import (
+    PRIVATE_FOLDER,
+    ForeignNameError,
+    check_target,
+    make_folder,
+    remove_folder,
+    sweep,
+    sync_folder,
+    temporary_name,
+    write_folder,
+)
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.randomness import KEY_BYTES, SystemRandomness
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import CommittedSnapshot
-from crossmargin_prover.vault.arrays import SnapshotPlan, load_snapshot
+from crossmargin_prover.vault import names
+from crossmargin_prover.vault.arrays import PLAN, SnapshotPlan, load_snapshot
+from crossmargin_prover.vault.lock import BusyError, locked_file
 from crossmargin_prover.vault.store import FolderStore, write_private
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE
 from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE
 
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
+__all__ = ["Report", "Vault", "VaultError"]
 
-__all__ = ["Report", "Vault", "VaultError", "check_replaceable", "put_in_place", "write_folder"]
+_KIND = "This folder is a crossmargin vault"
+_MARKER_TEXT = f"""{_KIND}: a venue's private records, nonces and keys of one snapshot.
+Never publish it. The program removes nothing from it that it did not name itself (docs/operations.md).
+"""
 
 
 class VaultError(CrossmarginError):
@@ -77,17 +88,12 @@ class Vault:
             VaultError: the folder holds something else, or a finished snapshot; or another run is at work there.
         """
         vault = cls(path)
-        begun = {"randomness.key", "signing.key", "report.json", "snapshot", "lock"}
         if any((folder / BUNDLE_FILE).exists() for folder in (path, *path.resolve().parents)):
             raise VaultError(f"{path} is inside a public bundle: a vault is private, choose another folder")
-        if path.exists() and (
-            not path.is_dir()
-            or not {each.name for each in path.iterdir() if not each.name.startswith(".")} <= begun
-            or vault.is_finished
-        ):
-            raise VaultError(f"{path} exists already: one vault holds one snapshot; choose another folder")
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(stat.S_IRWXU)
+        vault._check_place()
+        make_folder(path, PRIVATE_FOLDER)
+        path.chmod(PRIVATE_FOLDER)
+        vault._mark()
         with vault.locked():
             if not vault._randomness_key.exists():
                 key = secrets.token_bytes(KEY_BYTES)
@@ -121,23 +127,48 @@ class Vault:
         Raises:
             VaultError: another run is at work.
         """
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, stat.S_IRUSR | stat.S_IWUSR)
-        with os.fdopen(descriptor) as lock:
+        for folder in (self.snapshot.path, self.path / "work", self._statements):
+            if folder.is_symlink():
+                raise VaultError(f"{folder} is a link: the folders of a vault are its own, put the folder itself there")
+        with ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                stack.enter_context(locked_file(self.path / names.LOCK))
+            except BusyError:
                 raise VaultError(f"{self.path}: another run is at work in this vault: wait for its end") from None
-            self._sweep()
+            self._mark()
+            sweep(self.path.resolve(), names.VAULT)
             yield
 
-    def _sweep(self) -> None:
-        """Remove what runs that were killed have left over: names with a point in front."""
-        for pattern in (".*", "snapshot/.*", "work/.*", "work/*/.*", "statements/.*"):
-            for path in self.path.glob(pattern):
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+    def _check_place(self) -> None:
+        """Refuse to make a vault anywhere but in an absent or empty folder, or where one was begun.
+
+        Raises:
+            VaultError: names what is there.
+        """
+        try:
+            if PLAN in self.snapshot:
+                # Begun before vaults had a marker.
+                names.VAULT.check(self.path.resolve())
+            else:
+                check_target(self.path.resolve(), names.VAULT, names.MARKER)
+        except ForeignNameError as error:
+            raise VaultError(str(error)) from None
+        if (self.path / names.MARKER).exists() and not self._is_marked:
+            raise VaultError(f"{self.path / names.MARKER} is not that of a vault: choose another folder")
+        if self.is_finished:
+            raise VaultError(f"{self.path} exists already: one vault holds one snapshot; choose another folder")
+
+    @property
+    def _is_marked(self) -> bool:
+        try:
+            return (self.path / names.MARKER).read_bytes().startswith(_KIND.encode("ascii"))
+        except FileNotFoundError:
+            return False
+
+    def _mark(self) -> None:
+        """Say that this is a vault, which the caller knows."""
+        if not self._is_marked:
+            write_private(self.path / names.MARKER, _MARKER_TEXT.encode("ascii"))
 
     @property
     def is_finished(self) -> bool:
@@ -157,9 +188,11 @@ class Vault:
         """Remove the finished shards of a statement, all or, if that is interrupted, none for the next run."""
         work = self.path / "work" / name
         if work.exists():
-            hidden = work.with_name(f".{name}.{secrets.token_hex(8)}")
+            names.WORK.check(work)
+            hidden = temporary_name(work)
             work.rename(hidden)
-            shutil.rmtree(hidden)
+            sync_folder(work.parent)
+            remove_folder(hidden, names.WORK)
 
     @property
     def randomness(self) -> SystemRandomness:
@@ -215,15 +248,16 @@ class Vault:
 
     def take_over(self, earlier: "Vault") -> None:
         """Take the finished snapshot of an earlier vault, whole or, if that is interrupted, not at all."""
-        copy = FolderStore(self.path / f".snapshot.{secrets.token_hex(8)}")
-        for name in earlier.snapshot:
+        copy = FolderStore(temporary_name(self.snapshot.path))
+        for name in filter(names.SNAPSHOT.lists, earlier.snapshot):
             copy[name] = earlier.snapshot[name]
         copy.path.rename(self.snapshot.path)
+        sync_folder(self.path)
 
     def save_statement(self, name: str, policy: Policy, files: Mapping[str, bytes]) -> Path:
         """Write the public files of a statement, in place of an earlier one of that name; returns the folder."""
         folder = self._statements / name
-        write_folder(folder, {**files, POLICY_FILE: policy.encoded})
+        write_folder(folder, {**files, POLICY_FILE: policy.encoded}, names.STATEMENT, PRIVATE_FOLDER)
         self.forget_work(name)
         return folder
 
@@ -246,7 +280,7 @@ class Vault:
 
     @property
     def _report(self) -> Path:
-        return self.path / "report.json"
+        return self.path / names.REPORT
 
     @property
     def _statements(self) -> Path:
@@ -254,11 +288,11 @@ class Vault:
 
     @property
     def _randomness_key(self) -> Path:
-        return self.path / "randomness.key"
+        return self.path / names.RANDOMNESS_KEY
 
     @property
     def _signing_key(self) -> Path:
-        return self.path / "signing.key"
+        return self.path / names.SIGNING_KEY
 
     def _read_key(self, path: Path) -> bytes:
         try:
@@ -268,59 +302,3 @@ class Vault:
         if len(key) != KEY_BYTES:
             raise VaultError(f"{path}: {KEY_BYTES} bytes are needed: the vault is damaged")
         return key
-
-
-def check_replaceable(folder: Path, mark: str) -> None:
-    """Refuse to write in place of anything but an empty folder or an earlier result, which holds `mark`.
-
-    Raises:
-        VaultError: there is something else.
-    """
-    if folder.exists() and not (folder / mark).exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise VaultError(f"{folder} holds something else, which would be lost: choose another folder")
-
-
-def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into a new folder and put it in place of the old one."""
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
-    temporary.mkdir(parents=True)
-    try:
-        for name, data in files.items():
-            path = temporary / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        put_in_place(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def put_in_place(new: Path, folder: Path) -> None:
-    """Give a finished folder its name, in one step where the system can; then remove what had it before."""
-    for path in (*new.rglob("*"), new):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    if not folder.exists():
-        new.rename(folder)
-    elif _exchange(new, folder):
-        shutil.rmtree(new)
-    else:
-        old = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
-        folder.rename(old)
-        try:
-            new.rename(folder)
-        except OSError:
-            old.rename(folder)
-            raise
-        shutil.rmtree(old)
-
-
-def _exchange(first: Path, second: Path) -> bool:
-    """Exchange two names in one step (Linux); returns whether the system could."""
-    try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError):
-        return False
-    return bool(rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0)

@@ -2,21 +2,22 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 
+from crossmargin.placement import PRIVATE_FOLDER, check_target, make_folder, sweep
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.receipts import find_leaves, make_receipts, receipt_name
+from crossmargin_prover.vault.lock import BusyError, locked_folder
+from crossmargin_prover.vault.names import INDEX_FILE, RECEIPTS
 from crossmargin_prover.vault.store import write_private
-from crossmargin_prover.vault.vault import Vault, check_replaceable
+from crossmargin_prover.vault.vault import Vault
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE
 from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["check_receipts_folder", "write_receipts"]
-
-INDEX_FILE = "index.json"
-"""Which receipt is whose."""
 
 
 def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: Progress = no_progress) -> int:
@@ -32,21 +33,28 @@ def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: P
         if account not in found:
             raise CrossmarginError(f"no account {account!r} in the snapshot")
     check_receipts_folder(out)
-    out.mkdir(parents=True, exist_ok=True)
-    out.chmod(0o700)
+    make_folder(out, PRIVATE_FOLDER)
+    out.chmod(PRIVATE_FOLDER)
     key, naming_key = vault.signing_key, vault.naming_key
-    index = _earlier_index(out / INDEX_FILE, snapshot.manifest.digest)
-    wanted: Iterable[str] = found or chain.from_iterable(filter(None, shard.ids) for shard in snapshot.shards)
-    index |= {account: receipt_name(account, naming_key) for account in wanted}
-    listed = {"snapshot": snapshot.manifest.digest.hex(), "receipts": index}
-    write_private(out / INDEX_FILE, json.dumps(listed, indent=2, ensure_ascii=False).encode("utf-8"))
     total = len(found) or report.loaded
-    progress("receipts", 0, total)
-    leaves = list(found.values()) if accounts else None
-    for done, receipt in enumerate(make_receipts(snapshot, leaves, policies, key, naming_key), 1):
-        for name, data in receipt.files.items():
-            write_private(out / name, data, sync=False)
-        progress("receipts", done, total)
+    with ExitStack() as stack:
+        try:
+            is_alone = stack.enter_context(locked_folder(out.resolve()))
+        except BusyError:
+            raise CrossmarginError(f"{out}: another run is writing receipts there: wait for its end") from None
+        if is_alone:
+            sweep(out.resolve(), RECEIPTS)
+        index = _earlier_index(out / INDEX_FILE, snapshot.manifest.digest)
+        wanted: Iterable[str] = found or chain.from_iterable(filter(None, shard.ids) for shard in snapshot.shards)
+        index |= {account: receipt_name(account, naming_key) for account in wanted}
+        listed = {"snapshot": snapshot.manifest.digest.hex(), "receipts": index}
+        write_private(out / INDEX_FILE, json.dumps(listed, indent=2, ensure_ascii=False).encode("utf-8"))
+        progress("receipts", 0, total)
+        leaves = list(found.values()) if accounts else None
+        for done, receipt in enumerate(make_receipts(snapshot, leaves, policies, key, naming_key), 1):
+            for name, data in receipt.files.items():
+                write_private(out / name, data, sync=False)
+            progress("receipts", done, total)
     return total
 
 
@@ -58,7 +66,7 @@ def check_receipts_folder(out: Path) -> None:
     """
     if any((folder / BUNDLE_FILE).exists() for folder in (out, *out.resolve().parents)):
         raise CrossmarginError(f"{out} is inside a public bundle: receipts are private, choose another folder")
-    check_replaceable(out, INDEX_FILE)
+    check_target(out.resolve(), RECEIPTS, INDEX_FILE)
 
 
 def _earlier_index(path: Path, snapshot_digest: bytes) -> dict[str, str]:

@@ -1,0 +1,426 @@
+"""Give files and folders their final names, so that nothing is lost: neither what a run finished nor what others keep.
+
+Whole: a file or folder is written under a temporary name, `.NAME.16hex`, and then renamed, so that NAME always stands
+for something complete.
+Durable: data reaches the disk before the rename, and the rename itself (an entry of the parent folder) before the next
+step, so that a power cut after success takes nothing back.
+Ours: a program states the names that it writes below a folder (`Names`). Nothing else is ever removed or replaced, and
+links are never followed.
+Modes: explicit, whatever the umask, for all that is private and all that is published.
+"""
+
+import ctypes
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from crossmargin_circuits.errors import CrossmarginError
+
+__all__ = [
+    "PRIVATE_FILE",
+    "PRIVATE_FOLDER",
+    "PUBLIC_FILE",
+    "PUBLIC_FOLDER",
+    "ForeignNameError",
+    "Names",
+    "check_target",
+    "make_folder",
+    "naming",
+    "put_in_place",
+    "remove_folder",
+    "stands_for",
+    "sweep",
+    "sync_folder",
+    "temporary_name",
+    "write_file",
+    "write_folder",
+    "write_new_file",
+]
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+PUBLIC_FILE = 0o644
+PUBLIC_FOLDER = 0o755
+
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{16}")
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
+
+
+class ForeignNameError(CrossmarginError):
+    """A folder that holds something which the program did not name, so that it must not be written or replaced."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """The files that a program writes below a folder, each a regular expression with `/` between folders.
+
+    A temporary name counts as the name that it stands for.
+    """
+
+    files: tuple[str, ...]
+
+    def below(self, folder: str) -> "Names":
+        """Return the same names inside a subfolder, itself a regular expression."""
+        return Names(tuple(f"{folder}/{each}" for each in self.files))
+
+    def __or__(self, other: "Names") -> "Names":
+        """Return the names of both."""
+        return Names((*self.files, *other.files))
+
+    @cached_property
+    def _files(self) -> "re.Pattern[str]":
+        return re.compile("|".join(f"(?:{each})" for each in self.files))
+
+    @cached_property
+    def _folders(self) -> "re.Pattern[str]":
+        parents = {"/".join(each.split("/")[:depth]) for each in self.files for depth in range(1, each.count("/") + 1)}
+        return re.compile("|".join(f"(?:{each})" for each in sorted(parents)) or r"(?!)")
+
+    def has(self, path: tuple[str, ...], entry: "os.DirEntry[str]") -> bool:
+        """Return whether an entry at this path is ours; a link is only under a temporary name."""
+        name = "/".join(map(stands_for, path))
+        if entry.is_symlink():
+            return stands_for(path[-1]) != path[-1] and bool(
+                self._files.fullmatch(name) or self._folders.fullmatch(name)
+            )
+        if entry.is_dir(follow_symlinks=False):
+            return self._folders.fullmatch(name) is not None
+        return entry.is_file(follow_symlinks=False) and self._files.fullmatch(name) is not None
+
+    def lists(self, name: str) -> bool:
+        """Return whether a relative path is one of these names."""
+        return self._files.fullmatch(name) is not None
+
+    def foreign(self, folder: Path) -> list[str]:
+        """Return the paths below a folder that are not ours, relative; none where there is no such folder.
+
+        Raises:
+            NotADirectoryError: it is no folder, or a link.
+        """
+        try:
+            descriptor = os.open(folder, _FOLDER)
+        except FileNotFoundError:
+            return []
+        try:
+            return sorted("/".join(path) for path in self._foreign(descriptor, ()))
+        finally:
+            os.close(descriptor)
+
+    def _foreign(self, descriptor: int, parents: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        for entry in _entries(descriptor):
+            path = (*parents, entry.name)
+            if not self.has(path, entry):
+                yield path
+            elif entry.is_dir(follow_symlinks=False):
+                with _inside(descriptor, entry.name) as inner:
+                    yield from self._foreign(inner, path)
+
+    def check(self, folder: Path) -> None:
+        """Refuse a folder that holds anything else.
+
+        Raises:
+            ForeignNameError: names the first such entry.
+        """
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise ForeignNameError(f"{folder} is no folder: choose another name")
+        foreign = self.foreign(folder)
+        if foreign:
+            more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+            raise ForeignNameError(
+                f"{folder} holds something else, {foreign[0]}{more}, which would be lost: choose another folder"
+            )
+
+
+def stands_for(name: str) -> str:
+    """Return the name that a temporary name stands for, and any other name as it is."""
+    match = _TEMPORARY.fullmatch(name)
+    return match["name"] if match else name
+
+
+def temporary_name(path: Path) -> Path:
+    """Return a fresh temporary name beside a path."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+
+
+def write_file(path: Path, data: bytes, mode: int | None, *, sync: bool = True) -> None:
+    """Write a file that is there whole or not at all, in place of an earlier file of that name.
+
+    mode: of the file, or None for what the umask leaves of 0666; sync: it outlasts a power cut from the return on.
+
+    Raises:
+        OSError: it cannot be written; names the file.
+    """
+    temporary = temporary_name(path)
+    with naming(path):
+        try:
+            write_new_file(temporary, data, mode, sync=sync)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        if sync:
+            sync_folder(path.parent)
+
+
+def write_new_file(path: Path, data: bytes, mode: int | None, *, sync: bool = True) -> None:
+    """Write a file into a folder that has no final name yet, so that half of it does no harm.
+
+    Raises:
+        OSError: it cannot be written, or something has its name.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o666 if mode is None else mode)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        if mode is not None:
+            os.fchmod(descriptor, mode)
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path, mode: int, parents: int | None = None) -> None:
+    """Make a folder with this mode, and the parents that it lacks; nothing is done where it is there.
+
+    parents: their mode, or None for what the umask leaves of 0777.
+
+    Raises:
+        OSError: it cannot be made, or something else has its name.
+    """
+    if path.is_dir():
+        return
+    if not path.parent.is_dir():
+        make_folder(path.parent, 0o777 if parents is None else parents, parents)
+    with naming(path):
+        try:
+            path.mkdir(mode)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+            return
+        if mode != 0o777:
+            path.chmod(mode)
+        sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the entries of a folder written to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def check_target(folder: Path, names: Names, mark: str) -> None:
+    """Refuse to write in place of anything but an empty folder or an earlier result, which holds the file `mark`.
+
+    Temporary names alone are what a killed run left, before there was a mark.
+
+    Raises:
+        ForeignNameError: there is something else, hidden or not.
+    """
+    names.check(folder)
+    if folder.is_dir() and not (folder / mark).is_file():
+        named = sorted(each.name for each in folder.iterdir() if stands_for(each.name) == each.name)
+        if named:
+            raise ForeignNameError(f"{folder} holds something else, {named[0]} without {mark}: choose another folder")
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes], names: Names, mode: int) -> Path | None:
+    """Write files into a new folder and put it in place of the old one, of which anything that stays is returned.
+
+    mode: of the folder; its files have the same without the right to search.
+
+    Raises:
+        ForeignNameError: the old one holds something else; it is left as it is.
+    """
+    names.check(folder)
+    make_folder(folder.parent, mode)
+    temporary = temporary_name(folder)
+    temporary.mkdir(mode)
+    try:
+        temporary.chmod(mode)
+        for name, data in files.items():
+            with naming(folder / name):
+                write_new_file(temporary / name, data, mode & ~0o111)
+        return put_in_place(temporary, folder, names)
+    except BaseException:
+        with suppress(OSError):
+            remove_folder(temporary, names)
+        raise
+
+
+def put_in_place(new: Path, folder: Path, names: Names) -> Path | None:
+    """Give a finished folder its name, in one step where the system can; then remove what had it before.
+
+    names: of the files in both. Every file of `new` must have been synced. Returns the folder in which the rest of the
+    earlier one stays, where something in it is not ours or cannot be removed.
+
+    Raises:
+        ForeignNameError: the earlier folder holds something else; both are left as they are.
+        OSError: the name cannot be given; names the folder.
+    """
+    names.check(folder)
+    with naming(folder):
+        _sync_folders(new)
+        old: Path | None = None
+        if not folder.exists():
+            new.rename(folder)
+        elif _exchange(new, folder):
+            old = new
+        else:
+            old = temporary_name(folder)
+            folder.rename(old)
+            try:
+                new.rename(folder)
+            except OSError:
+                old.rename(folder)
+                raise
+        sync_folder(folder.parent)
+    if old is None:
+        return None
+    try:
+        return None if remove_folder(old, names) else old
+    except OSError:
+        return old
+
+
+def _sync_folders(folder: Path) -> None:
+    """Have the entries of a folder and of those inside written to the disk, innermost first."""
+    for each in folder.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            _sync_folders(each)
+    sync_folder(folder)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two names in one step (Linux); returns whether the system can.
+
+    Raises:
+        OSError: it can, and refuses.
+    """
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    if rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(second))
+
+
+def remove_folder(folder: Path, names: Names) -> bool:
+    """Remove from a folder what is ours, and the folder itself if nothing else is left; returns whether it is gone.
+
+    Links are removed, never followed; what is not ours stays.
+    """
+    try:
+        descriptor = os.open(folder, _FOLDER)
+    except FileNotFoundError:
+        return True
+    try:
+        gone = _remove_inside(descriptor, (), names)
+    finally:
+        os.close(descriptor)
+    if gone:
+        with suppress(FileNotFoundError):
+            folder.rmdir()
+    return gone
+
+
+def _remove_inside(descriptor: int, parents: tuple[str, ...], names: Names) -> bool:
+    """Remove what is ours from an open folder; returns whether it is empty then."""
+    gone = True
+    entries = _entries(descriptor)
+    if entries:
+        # An earlier result may be write-protected, also against its owner.
+        with suppress(OSError):
+            os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) | stat.S_IRWXU)
+    for entry in entries:
+        path = (*parents, entry.name)
+        gone = (names.has(path, entry) and _remove_entry(descriptor, path, entry, names)) and gone
+    return gone
+
+
+def _remove_entry(descriptor: int, path: tuple[str, ...], entry: "os.DirEntry[str]", names: Names) -> bool:
+    """Remove one entry, which is ours; returns whether it is gone."""
+    with suppress(FileNotFoundError):
+        if not entry.is_dir(follow_symlinks=False):
+            os.unlink(entry.name, dir_fd=descriptor)
+            return True
+        with _inside(descriptor, entry.name) as inner:
+            if not _remove_inside(inner, path, names):
+                return False
+        os.rmdir(entry.name, dir_fd=descriptor)
+    return True
+
+
+def sweep(folder: Path, names: Names) -> None:
+    """Remove what runs that were killed left below a folder: entries that are ours, under temporary names.
+
+    The caller keeps other runs out, whose temporary names must not go.
+    """
+    try:
+        descriptor = os.open(folder, _FOLDER)
+    except FileNotFoundError:
+        return
+    try:
+        _sweep(descriptor, (), names)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(descriptor: int, parents: tuple[str, ...], names: Names) -> None:
+    for entry in _entries(descriptor):
+        path = (*parents, entry.name)
+        if not names.has(path, entry):
+            continue
+        if stands_for(entry.name) != entry.name:
+            _remove_entry(descriptor, path, entry, names)
+        elif entry.is_dir(follow_symlinks=False):
+            with _inside(descriptor, entry.name) as inner:
+                _sweep(inner, path, names)
+
+
+def _entries(descriptor: int) -> list["os.DirEntry[str]"]:
+    """Return the entries of an open folder."""
+    with os.scandir(descriptor) as entries:
+        return list(entries)
+
+
+@contextmanager
+def _inside(descriptor: int, name: str) -> Iterator[int]:
+    """Yield a descriptor of a subfolder, which must be no link."""
+    inner = os.open(name, _FOLDER, dir_fd=descriptor)
+    try:
+        yield inner
+    finally:
+        os.close(inner)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an OSError name the file that a person knows, rather than none or a temporary name."""
+    try:
+        yield
+    except OSError as error:
+        known = error.filename
+        if not isinstance(known, str | bytes) or stands_for(Path(os.fsdecode(known)).name) == path.name:
+            error.filename, error.filename2 = str(path), None
+        raise

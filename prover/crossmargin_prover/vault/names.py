@@ -1,0 +1,79 @@
+"""The names that the prover writes, folder by folder; nothing else is ever removed or replaced."""
+
+from re import escape
+
+from crossmargin.placement import Names
+from crossmargin_circuits.policy import POLICY_FILE
+from crossmargin_prover.statement import BEGUN
+from crossmargin_prover.vault.arrays import PLAN
+from crossmargin_verifier.bundle.declarations import BUNDLE_FILE, RESERVES_FILE, SUMMARY_FILE, SUMMARY_TEXT_FILE
+from crossmargin_verifier.protocol.manifests import (
+    AUXILIARY_TOTALS_FILE,
+    COLUMNS_FILE,
+    POSITIONS_FILE,
+    SLACK_FILE,
+    SNAPSHOT_FILE,
+    STATEMENT_FILE,
+    TOTALS_FILE,
+)
+
+__all__ = [
+    "BUNDLE",
+    "INDEX_FILE",
+    "LOCK",
+    "MARKER",
+    "RANDOMNESS_KEY",
+    "RECEIPTS",
+    "REPORT",
+    "SIGNING_KEY",
+    "SNAPSHOT",
+    "STATEMENT",
+    "VAULT",
+    "WORK",
+]
+
+MARKER = "crossmargin-vault.txt"
+"""Says, to people and to programs, that a folder is a vault."""
+
+LOCK = "lock"
+REPORT = "report.json"
+RANDOMNESS_KEY = "randomness.key"
+SIGNING_KEY = "signing.key"
+
+INDEX_FILE = "index.json"
+"""Which receipt is whose."""
+
+_STATEMENT_NAME = r"[a-z][a-z0-9_-]{0,31}"
+
+
+def _names(*names: str, patterns: tuple[str, ...] = ()) -> Names:
+    return Names((*map(escape, names), *patterns))
+
+
+STATEMENT = _names(
+    COLUMNS_FILE, "relation.cm1", SNAPSHOT_FILE, POSITIONS_FILE, TOTALS_FILE, STATEMENT_FILE, SLACK_FILE,
+    AUXILIARY_TOTALS_FILE, POLICY_FILE, patterns=(r"shard-[0-9]{6,}\.cm1",),
+)  # fmt: skip
+"""The public files of one statement."""
+
+WORK = _names(BEGUN, patterns=(r"slack-[0-9]{6,}\.npz", r"shard-[0-9]{6,}\.cm1"))
+"""Finished shards of a statement that is not proven yet."""
+
+SNAPSHOT = _names(
+    PLAN, COLUMNS_FILE, SNAPSHOT_FILE, POSITIONS_FILE, TOTALS_FILE, patterns=(r"shard-[0-9]{6,}\.npz",)
+)  # fmt: skip
+"""A committed snapshot, private and public files."""
+
+VAULT = (
+    _names(MARKER, LOCK, REPORT, RANDOMNESS_KEY, SIGNING_KEY)
+    | SNAPSHOT.below("snapshot")
+    | WORK.below(f"work/{_STATEMENT_NAME}")
+    | STATEMENT.below(f"statements/{_STATEMENT_NAME}")
+)
+"""All of a vault."""
+
+BUNDLE = _names(BUNDLE_FILE, RESERVES_FILE, SUMMARY_FILE, SUMMARY_TEXT_FILE) | STATEMENT.below(_STATEMENT_NAME)
+"""All of a public bundle."""
+
+RECEIPTS = _names(INDEX_FILE, patterns=(r"[0-9a-f]{32}\.(?:cm1|json)",))
+"""All of a folder of receipts."""
