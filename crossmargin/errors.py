@@ -5,10 +5,20 @@ a quantity: those are secrets, and the file and line lead to them.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 from crossmargin_circuits.errors import CrossmarginError
 
-__all__ = ["KEPT_PROBLEMS", "SHOWN_PROBLEMS", "InputError", "InputErrors"]
+__all__ = [
+    "KEPT_PROBLEMS",
+    "MAX_PART_LENGTH",
+    "SHOWN_PROBLEMS",
+    "Counted",
+    "InputError",
+    "InputErrors",
+    "place_of",
+    "shortened",
+]
 
 KEPT_PROBLEMS = 1000
 """Problems of one load that are kept as objects; the rest are counted, so that a wholly wrong file stays cheap."""
@@ -16,27 +26,55 @@ KEPT_PROBLEMS = 1000
 SHOWN_PROBLEMS = 20
 """Problems that the message of an `InputErrors` lists."""
 
+MAX_PART_LENGTH = 400
+"""Characters of a reason, a hint, a file or a field: names and values in them may be as long as the input."""
+
+_ENDING = 60
+
+Counted = Literal["line", "row"]
+"""What a problem's number counts: lines of a text file from 1, or rows of any other table from 1."""
+
+
+def shortened(text: str) -> str:
+    """Return text on one line, unprintable characters escaped, with the middle left out where it is long."""
+    left_out = len(text) - MAX_PART_LENGTH
+    if left_out > 0:
+        text = f"{text[: MAX_PART_LENGTH - _ENDING]}... ({left_out} characters) ...{text[-_ENDING:]}"
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def place_of(file: str, line: int | None, field: str = "", counted: Counted = "line") -> str:
+    """Return "balances.csv, line 17, amount"; what is empty is left out."""
+    number = "" if line is None else f"{counted} {line}"
+    return ", ".join(part for part in (file, number, field) if part)
+
 
 class InputError(CrossmarginError):
-    """One problem of one input: file, line (Parquet: row), field, reason and hint; empty where they do not apply."""
+    """One problem of one input: file, line (or row), field, reason and hint; empty where they do not apply."""
 
     def __init__(
-        self, reason: str, *, hint: str = "", file: str = "", line: int | None = None, field: str = ""
+        self,
+        reason: str,
+        *,
+        hint: str = "",
+        file: str = "",
+        line: int | None = None,
+        field: str = "",
+        counted: Counted = "line",
     ) -> None:
-        """Record the problem; `hint` says what to do, as an imperative."""
-        self.reason = reason
-        self.hint = hint
-        self.file = file
+        """Record the problem; `hint` says what to do, as an imperative. Long parts are shortened."""
+        self.reason = shortened(reason)
+        self.hint = shortened(hint)
+        self.file = shortened(file)
         self.line = line
-        self.field = field
-        super().__init__(reason)
+        self.field = shortened(field)
+        self.counted = counted
+        super().__init__(self.reason)
 
     @property
     def place(self) -> str:
         """Where it is: "balances.csv, line 17, amount"."""
-        word = "row" if self.file.endswith(".parquet") else "line"
-        line = "" if self.line is None else f"{word} {self.line}"
-        return ", ".join(part for part in (self.file, line, self.field) if part)
+        return place_of(self.file, self.line, self.field, self.counted)
 
     def at(self, *, file: str = "", line: int | None = None, field: str = "") -> "InputError":
         """Return the same problem with the parts of the place that it did not have yet."""
@@ -46,6 +84,7 @@ class InputError(CrossmarginError):
             file=self.file or file,
             line=line if self.line is None else self.line,
             field=self.field or field,
+            counted=self.counted,
         )
 
     def __str__(self) -> str:

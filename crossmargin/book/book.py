@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from crossmargin.book.pending import Pending
 from crossmargin.book.records import Entries, RecordBuilder, beyond, pool
-from crossmargin.errors import InputError
+from crossmargin.errors import Counted, InputError, place_of
 from crossmargin_circuits.layout import RecordLayout
 
 __all__ = ["Book", "Entries", "Rejected", "column_limits"]
@@ -31,6 +31,12 @@ class Rejected:
     file: str
     line: int | None
     reason: str
+    counted: Counted = "line"
+
+    @property
+    def place(self) -> str:
+        """Where it is: "balances.csv, line 17"."""
+        return place_of(self.file, self.line, counted=self.counted)
 
 
 @dataclass(frozen=True, repr=False)

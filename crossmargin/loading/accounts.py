@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading.keys import KEY_COLUMNS, Keys
 from crossmargin.loading.problems import LineProblems
-from crossmargin.loading.table import Source, Table, place
+from crossmargin.loading.table import Origin, Place, Table, place
 
 __all__ = ["MAX_ID_BYTES", "Accounts", "Locator", "index_accounts"]
 
@@ -36,11 +36,11 @@ class Accounts:
     sub_names: list[str]
     owner: Rows
     first: Rows
-    sources: tuple[Source, ...]
+    origins: tuple[Origin, ...]
 
-    def place(self, row: int) -> tuple[str, int]:
-        """Return the file and the line of the first row of account number `row`."""
-        return place(self.sources, int(self.first[row]))
+    def place(self, row: int) -> Place:
+        """Return where the first row of account number `row` stands."""
+        return place(self.origins, int(self.first[row]))
 
     def account(self, row: int) -> str:
         """Return the id of account number `row`."""
@@ -111,6 +111,6 @@ def _indexed(table: Table, distinct: NDArray[np.bool_]) -> tuple[Accounts, Locat
         sub_names=rows["sub_account"].to_list(),
         owner=owners["owner"].cast(pl.Int64).to_numpy(),
         first=names["row"].cast(pl.Int64).to_numpy(),
-        sources=table.sources,
+        origins=table.origins,
     )
     return accounts, Locator(Keys(rows), table.file)

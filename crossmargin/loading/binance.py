@@ -26,8 +26,9 @@ from crossmargin.loading.accounts import index_accounts
 from crossmargin.loading.assemble import assemble
 from crossmargin.loading.csv import csv_batches, header_of
 from crossmargin.loading.decimals import Integers, Status, parse_digits, to_units
+from crossmargin.loading.ledger import CheckRecords
 from crossmargin.loading.problems import LineProblems, OnBad
-from crossmargin.loading.table import Source, Table
+from crossmargin.loading.table import Origin, Table
 from crossmargin.market.instruments import Asset, Catalogue
 from crossmargin.units import decimal_places, format_decimal
 from crossmargin_circuits.layout import ColumnKind
@@ -74,7 +75,9 @@ def binance_assets(header: Sequence[str], file: str) -> list[str]:
     raise InputErrors([InputError(reason, hint=hint, file=file, line=1)])
 
 
-def load_binance(files: Sequence[Path], catalogue: Catalogue, on_bad: OnBad = "refuse") -> Book:
+def load_binance(
+    files: Sequence[Path], catalogue: Catalogue, on_bad: OnBad = "refuse", check: CheckRecords | None = None
+) -> Book:
     """Return the book of user files: one account per line, no sub-accounts, no positions.
 
     Asset X is the catalogue's asset of that name in upper case; assets of the catalogue that the files do not have
@@ -102,12 +105,15 @@ def load_binance(files: Sequence[Path], catalogue: Catalogue, on_bad: OnBad = "r
         rows = subs[keep]
         builder.add(rows, np.full(len(rows), column, dtype=np.int64), balance[keep])
     records, _ = builder.build(len(accounts.names))
+    faults = check(records, layout) if check is not None and not problems.count else []
+    if faults:
+        raise InputErrors(faults)
     return assemble(accounts, records, layout, problems, on_bad)
 
 
 def _read(files: Sequence[Path]) -> tuple[Table, list[str]]:
     frames: list[pl.DataFrame] = []
-    sources: list[Source] = []
+    origins: list[Origin] = []
     first: list[str] = []
     start = 0
     for path in files:
@@ -118,13 +124,13 @@ def _read(files: Sequence[Path]) -> tuple[Table, list[str]]:
             raise InputErrors([InputError(reason, hint=hint, file=path.name, line=1)])
         first = header
         read = [f"{kind}{name}" for name in names for kind in ("e_", "d_", *_PLEDGED) if f"{kind}{name}" in header]
-        sources.append(Source(path.name, first=2, start=start))
+        origins.append(Origin(path.name, first=2, start=start))
         for frame in csv_batches(path, header):
             frames.append(frame.select(pl.col("id").alias("account"), *read, sub_account=pl.lit("")))
             start += len(frame)
     if not frames:
         frames.append(pl.DataFrame(schema=dict.fromkeys(["account", "sub_account"], pl.String)))
-    return Table(pl.concat(frames), tuple(sources)), binance_assets(first, files[0].name)
+    return Table(pl.concat(frames), tuple(origins)), binance_assets(first, files[0].name)
 
 
 def _assets(names: Sequence[str], catalogue: Catalogue, file: str) -> list[Asset]:

@@ -7,16 +7,20 @@ few passes over its bytes, some lines at a time; only what fails is read line by
 
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from crossmargin.errors import KEPT_PROBLEMS, InputError, InputErrors
 
-__all__ = ["BATCH_BYTES", "csv_batches", "header_of"]
+__all__ = ["BATCH_BYTES", "MAX_LINE_BYTES", "CsvTable", "csv_batches", "header_of"]
 
 BATCH_BYTES = 1 << 24
 """Bytes read at a time, up to the next line end: a few hundred thousand rows."""
+
+MAX_LINE_BYTES = 1 << 20
+"""Bytes of a line beyond a batch: the widest layout, a user file with five hundred assets, needs 100,000."""
 
 _MARKS = (
     ((b"\xef\xbb\xbf",), "a byte-order mark before the header", "save as UTF-8 without byte-order mark"),
@@ -27,6 +31,35 @@ _REPLACEMENTS = (
     (b"\x00", "a zero byte", "write the file as UTF-8 text"),
 )
 _NO_SEPARATORS = bytes(byte for byte in range(256) if byte not in b",\n")
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """A CSV file that should be a table with these columns; the first row is line 2."""
+
+    path: Path
+    columns: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return self.path.name
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """Yield the rows, about BATCH_BYTES at a time.
+
+        Raises:
+            InputErrors: as `csv_batches`.
+        """
+        return csv_batches(self.path, self.columns)
+
+    def whole(self) -> pl.DataFrame:
+        """Return all rows.
+
+        Raises:
+            InputErrors: as `csv_batches`.
+        """
+        return pl.concat([pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String)), *self.batches()])
 
 
 def csv_batches(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -83,10 +116,17 @@ def header_of(path: Path) -> list[str]:
 
 def _chunks(path: Path) -> Iterator[bytes]:
     """Yield the bytes of a file, whole lines at a time."""
+    lines = 0
     try:
         with path.open("rb") as stream:
             while chunk := stream.read(BATCH_BYTES):
-                yield chunk if chunk.endswith(b"\n") else chunk + stream.readline()
+                rest = b"" if chunk.endswith(b"\n") else stream.readline(MAX_LINE_BYTES)
+                lines += chunk.count(b"\n")
+                if len(rest) == MAX_LINE_BYTES and not rest.endswith(b"\n"):
+                    reason, hint = f"a line of more than {MAX_LINE_BYTES} bytes", "end every row with a line feed (LF)"
+                    raise InputErrors([InputError(reason, hint=hint, file=path.name, line=lines + 1)])
+                lines += len(rest) > 0
+                yield chunk + rest
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
         raise InputErrors([InputError(reason, hint="check the path and its rights", file=path.name)]) from None
@@ -203,7 +243,7 @@ def _wrong_header(file: str, header: Sequence[str], columns: Sequence[str]) -> I
     if missing:
         reason += f", without {', '.join(missing)}"
     if foreign:
-        reason += f", with unknown {', '.join(name[:64] for name in foreign[:8])}"
+        reason += f", with unknown {', '.join(foreign[:8])}"
     if not missing and not foreign:
         reason += ", columns repeated or in another order"
     return InputError(reason, hint=f"write the header {expected}", file=file, line=1)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from crossmargin.book.book import Rejected
 from crossmargin.errors import KEPT_PROBLEMS, InputError, InputErrors
+from crossmargin.loading.table import Place
 
 __all__ = ["LineProblems", "OnBad"]
 
@@ -25,8 +26,8 @@ Describe = str | Callable[[int], str]
 class Lines(Protocol):
     """Rows that stand in a file and belong to an account."""
 
-    def place(self, row: int, /) -> tuple[str, int]:
-        """Return the file and the line of a row."""
+    def place(self, row: int, /) -> Place:
+        """Return where a row stands."""
 
     def account(self, row: int, /) -> str:
         """Return the account of a row."""
@@ -64,9 +65,10 @@ class LineProblems:
         self.count += len(rows)
         room = len(rows) if self._kept is None else self._kept - len(found)
         for row in rows[:room].tolist():
-            file, line = lines.place(row)
+            file, line, counted = lines.place(row)
             why, how = (text if isinstance(text, str) else text(row) for text in (reason, hint))
-            found.append(_Found(lines.account(row), InputError(why, hint=how, file=file, line=line, field=field)))
+            error = InputError(why, hint=how, file=file, line=line, field=field, counted=counted)
+            found.append(_Found(lines.account(row), error))
 
     def errors(self) -> InputErrors:
         """Return the first problems, in the order of files and lines, and the count of all."""
@@ -82,5 +84,5 @@ class LineProblems:
             for each in found:
                 error = each.error
                 reason = f"{error.field}: {error.reason}" if error.field else error.reason
-                rejected.append(Rejected(each.account, error.file, error.line, reason))
+                rejected.append(Rejected(each.account, error.file, error.line, reason, error.counted))
         return rejected

@@ -1,112 +1,111 @@
-"""A table of a book folder: text columns in a fixed order, from CSV or Parquet, and where each row stands.
+"""A table of a source on its way into the book: text columns in a fixed order, and where each row stands.
 
-Tables are read in batches, so that what a load needs does not grow with the file.
+Tables are read in batches, so that what a load needs does not grow with the table.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import polars as pl
 
-from crossmargin.errors import InputError, InputErrors
-from crossmargin.loading.csv import csv_batches
-from crossmargin.loading.parquet import parquet_batches
+from crossmargin.errors import Counted, InputError, InputErrors
+from crossmargin.loading.columns import as_text, check_columns
+from crossmargin.loading.csv import CsvTable
+from crossmargin.loading.source import TableSource
+from crossmargin_circuits.errors import CrossmarginError
 
-__all__ = ["Source", "Table", "TableFile", "find_optional", "find_table", "place"]
+__all__ = ["Origin", "Place", "Table", "batches_of", "place", "whole_of"]
+
+
+class Place(NamedTuple):
+    """Where a row stands: file or table, number, and what the number counts."""
+
+    file: str
+    line: int
+    counted: Counted
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where rows of a table stand: from row `start` of the frame on, in `file`, the first one at line `first`."""
+class Origin:
+    """Where rows of a frame stand: from row `start` of the frame on, in `file`, the first one at number `first`."""
 
     file: str
     first: int
     start: int = 0
+    counted: Counted = "line"
 
 
-def place(sources: Sequence[Source], row: int) -> tuple[str, int]:
-    """Return the file and the line (Parquet: row, from 1) of a row of a frame from these sources."""
-    source = sources[bisect_right(sources, row, key=lambda source: source.start) - 1]
-    return source.file, source.first + row - source.start
+def place(origins: Sequence[Origin], row: int) -> Place:
+    """Return where a row of a frame of these origins stands."""
+    origin = origins[bisect_right(origins, row, key=lambda origin: origin.start) - 1]
+    return Place(origin.file, origin.first + row - origin.start, origin.counted)
 
 
 @dataclass(frozen=True, repr=False)
 class Table:
-    """Rows of one file, or of several below each other; every column is text without nulls."""
+    """Rows of one table, or of several below each other; every column is text without nulls."""
 
     frame: pl.DataFrame
-    sources: tuple[Source, ...]
+    origins: tuple[Origin, ...]
 
     @property
     def file(self) -> str:
-        """Name of the file, or of the first one."""
-        return self.sources[0].file
+        """Name of the table, or of the first one."""
+        return self.origins[0].file
 
-    def place(self, row: int) -> tuple[str, int]:
-        """Return the file and the line (Parquet: row, from 1) of a row of the frame."""
-        return place(self.sources, row)
+    def place(self, row: int) -> Place:
+        """Return where a row of the frame stands."""
+        return place(self.origins, row)
 
     def account(self, row: int) -> str:
         """Return the account that a row states."""
         return str(self.frame["account"][row])
 
 
-@dataclass(frozen=True)
-class TableFile:
-    """A CSV or Parquet file that should be a table with these columns."""
-
-    path: Path
-    columns: tuple[str, ...]
-
-    def batches(self) -> Iterator[Table]:
-        """Yield the rows in the order of the file, some at a time; none where there is only a header.
-
-        Raises:
-            InputErrors: what the file is refused for, perhaps after some batches.
-        """
-        first, read = self._first, csv_batches if self.path.suffix == ".csv" else parquet_batches
-        for frame in read(self.path, self.columns):
-            yield Table(frame, (Source(self.path.name, first),))
-            first += len(frame)
-
-    def whole(self) -> Table:
-        """Return all rows.
-
-        Raises:
-            InputErrors: what the file is refused for.
-        """
-        empty = pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
-        frames = [empty, *(table.frame for table in self.batches())]
-        return Table(pl.concat(frames), (Source(self.path.name, self._first),))
-
-    @property
-    def _first(self) -> int:
-        return 2 if self.path.suffix == ".csv" else 1
-
-
-def find_table(folder: Path, name: str, columns: Sequence[str]) -> TableFile:
-    """Return `name`.csv or `name`.parquet, whichever the folder has.
+def batches_of(source: TableSource, columns: Sequence[str]) -> Iterator[Table]:
+    """Yield the rows in the order of the source, some at a time.
 
     Raises:
-        InputErrors: neither file or both.
+        InputErrors: what the table is refused for, perhaps after some batches.
     """
-    found = find_optional(folder, name, columns)
-    if found is None:
-        hint = f"add {name}.csv or {name}.parquet"
-        raise InputErrors([InputError("file not found", hint=hint, file=f"{name}.csv")])
-    return found
+    origin = _origin(source)
+    with _readable(source):
+        for frame in source.batches():
+            yield _table(frame, columns, origin)
+            origin = replace(origin, first=origin.first + len(frame))
 
 
-def find_optional(folder: Path, name: str, columns: Sequence[str]) -> TableFile | None:
-    """Return `name`.csv or `name`.parquet, whichever the folder has, or None.
+def whole_of(source: TableSource, columns: Sequence[str]) -> Table:
+    """Return all rows.
 
     Raises:
-        InputErrors: both files.
+        InputErrors: what the table is refused for.
     """
-    found = [folder / f"{name}{suffix}" for suffix in (".csv", ".parquet") if (folder / f"{name}{suffix}").exists()]
-    if len(found) > 1:
-        reason = f"both {name}.csv and {name}.parquet"
-        raise InputErrors([InputError(reason, hint="remove one of them", file=f"{name}.csv")])
-    return TableFile(found[0], tuple(columns)) if found else None
+    with _readable(source):
+        return _table(source.whole(), columns, _origin(source))
+
+
+def _table(frame: pl.DataFrame, columns: Sequence[str], origin: Origin) -> Table:
+    check_columns(frame.schema, columns, origin.file)
+    return Table(as_text(frame, columns), (origin,))
+
+
+def _origin(source: TableSource) -> Origin:
+    if isinstance(source, CsvTable):
+        return Origin(source.name, first=2)
+    return Origin(source.name, first=1, counted="row")
+
+
+@contextmanager
+def _readable(source: TableSource) -> Iterator[None]:
+    """Turn what a source of somebody else's raises into a problem of its table."""
+    try:
+        yield
+    except (CrossmarginError, MemoryError):
+        raise
+    except Exception as error:
+        reason = f"cannot be read: {type(error).__name__}: {error}"
+        raise InputErrors([InputError(reason, hint="check the source of this table", file=source.name)]) from error

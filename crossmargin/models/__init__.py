@@ -2,6 +2,6 @@
 
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.policies import build_policy, rebuild_policy
-from crossmargin.models.registry import ARCHITECTURES, parse_model
+from crossmargin.models.registry import ARCHITECTURES, parse_model, register_model
 
-__all__ = ["ARCHITECTURES", "ModelConfig", "build_policy", "parse_model", "rebuild_policy"]
+__all__ = ["ARCHITECTURES", "ModelConfig", "build_policy", "parse_model", "rebuild_policy", "register_model"]

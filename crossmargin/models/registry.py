@@ -1,8 +1,15 @@
-"""Which architectures there are: the word in `model.yaml` and the class that reads it."""
+"""Which architectures there are: the word in `model.yaml` and the class that reads it.
 
-from collections.abc import Mapping
-from typing import Any, get_args
+A package from outside adds its own with an entry point in the group `crossmargin.models`, whose name is the word and
+whose value is the class; a program adds one with `register_model`. Bundles of such a model need nothing new where they
+are verified: the verifier reads the policy's arrays and formulas, never the class that wrote them.
+"""
 
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from crossmargin.entry_points import load_entry, offered
+from crossmargin.errors import InputError
 from crossmargin.models.base import ModelConfig
 from crossmargin.models.cross import CrossModel
 from crossmargin.models.delta import DeltaModel
@@ -12,7 +19,12 @@ from crossmargin.models.isolated import IsolatedModel
 from crossmargin.models.scenario import ScenarioModel
 from crossmargin.models.span import SpanModel
 
-__all__ = ["ARCHITECTURES", "parse_model"]
+__all__ = ["ARCHITECTURES", "MODEL_GROUP", "model_class", "parse_model", "register_model"]
+
+MODEL_GROUP = "crossmargin.models"
+"""Entry points of models from outside."""
+
+Registered = TypeVar("Registered", bound=type[ModelConfig])
 
 _CLASSES: tuple[type[ModelConfig], ...] = (
     CrossModel,
@@ -24,16 +36,89 @@ _CLASSES: tuple[type[ModelConfig], ...] = (
     SpanModel,
 )
 
-ARCHITECTURES: Mapping[str, type[ModelConfig]] = {
-    word: each for each in _CLASSES for word in get_args(each.model_fields["model"].annotation)
-}
+
+def _words(model: type[ModelConfig]) -> tuple[str, ...]:
+    """Return the words that a class reads: those of its `model: Literal[...]`."""
+    annotation = model.model_fields["model"].annotation
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+class _Architectures(Mapping[str, type[ModelConfig]]):
+    """Classes by word: the built-in ones, those registered by the program, those that packages offer."""
+
+    def __init__(self, built_in: tuple[type[ModelConfig], ...]) -> None:
+        self._built_in = {word: each for each in built_in for word in _words(each)}
+        self._registered: dict[str, type[ModelConfig]] = {}
+
+    def __getitem__(self, word: str) -> type[ModelConfig]:
+        packaged = offered(MODEL_GROUP, frozenset(self._built_in))
+        if word in self._built_in:
+            return self._built_in[word]
+        if word not in self._registered and word in packaged:
+            found = load_entry(packaged[word])
+            self.register(found)
+            if word not in self._registered:
+                raise InputError(f"{packaged[word].value} does not read the model {word}", hint="name its own word")
+        return self._registered[word]
+
+    def __iter__(self) -> Iterator[str]:
+        packaged = offered(MODEL_GROUP, frozenset(self._built_in))
+        yield from dict.fromkeys((*self._built_in, *self._registered, *packaged))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, word: object) -> bool:
+        return word in tuple(self)
+
+    def register(self, model: Any) -> None:
+        """Add a class under its words.
+
+        Raises:
+            InputError: no model class, one without a word, or a word that another class has.
+        """
+        name = getattr(model, "__qualname__", str(model))
+        if not (isinstance(model, type) and issubclass(model, ModelConfig)):
+            raise InputError(f"{name} is no margin model", hint="derive it from crossmargin.MarginModel")
+        words = _words(model)
+        if not words:
+            raise InputError(f"{name} has no word", hint='annotate it, such as model: Literal["flat_rate"]')
+        for word in words:
+            if word in self._built_in or self._registered.get(word, model) is not model:
+                raise InputError(f"the model {word} exists already", hint=f"choose another word for {name}")
+        self._registered.update(dict.fromkeys(words, model))
+
+
+ARCHITECTURES = _Architectures(_CLASSES)
 """Class of each architecture, by its word."""
+
+
+def register_model(model: Registered) -> Registered:
+    """Register a margin model of one's program under the words of its `model: Literal[...]`; return it.
+
+    Raises:
+        InputError: no model class, one without a word, or a word that another class has.
+    """
+    ARCHITECTURES.register(model)
+    return model
+
+
+def model_class(word: Any) -> type[ModelConfig]:
+    """Return the class that reads the models of a word.
+
+    Raises:
+        InputError: there is none.
+    """
+    if isinstance(word, str) and word in ARCHITECTURES:
+        return ARCHITECTURES[word]
+    known = ", ".join(ARCHITECTURES)
+    raise InputError("no model" if word is None else f"not one of {known}", hint=f"write one of these words: {known}")
 
 
 def parse_model(data: Any) -> ModelConfig:
     """Return a model from the data of `model.yaml`, or of a policy's inputs.
 
     Raises:
-        KeyError: no such architecture. ValueError: other faults (pydantic).
+        InputError: no such architecture. KeyError: no word. ValueError: other faults (pydantic).
     """
-    return ARCHITECTURES[data["model"]].model_validate(data)
+    return model_class(data["model"]).model_validate(data)

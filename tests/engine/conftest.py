@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crossmargin.loading import load_parameters
-from crossmargin.loading.folder import Parameters
+from crossmargin.loading import Parameters, load_parameters
 from crossmargin.market.instruments import Catalogue
 
 FILES = {

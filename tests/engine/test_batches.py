@@ -15,8 +15,7 @@ from crossmargin.book import records
 from crossmargin.book.book import Book
 from crossmargin.book.records import RecordBuilder, beyond, pool, sum_entries
 from crossmargin.errors import InputErrors
-from crossmargin.loading import csv, keys, load_folder, parquet
-from crossmargin.loading.folder import load_book
+from crossmargin.loading import csv, keys, load_book, load_folder, parquet
 from crossmargin.loading.keys import Keys
 from crossmargin.market.instruments import Catalogue
 from crossmargin_circuits.layout import RECORD_BOUND
@@ -191,7 +190,7 @@ def test_damage_in_a_late_row_group(write_folder: WriteFolder) -> None:
     with batches(100), pytest.raises(InputErrors) as caught:
         load_folder(folder)
     assert [str(problem) for problem in caught.value.problems] == [
-        "balances.parquet: not a readable Parquet file: cut off or damaged; write it again"
+        "balances.parquet: not a readable Parquet file: cut off or damaged; copy the file again, or write it again"
     ]
 
 

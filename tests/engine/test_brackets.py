@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from crossmargin.errors import InputError, InputErrors
-from crossmargin.loading import load_margin_model
-from crossmargin.loading.folder import Parameters
+from crossmargin.loading import Parameters, load_margin_model
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.models.brackets import BracketTable, bracketed
 from crossmargin.models.chords import LinearInSize, Power, greatest_overcharge

@@ -16,8 +16,7 @@ from crossmargin.book import records
 from crossmargin.book.pending import PendingAmount
 from crossmargin.engine.evaluate import evaluate
 from crossmargin.errors import InputErrors
-from crossmargin.loading import csv, load_folder, load_parameters, parquet
-from crossmargin.loading.folder import load_book
+from crossmargin.loading import csv, load_book, load_folder, load_parameters, parquet
 from crossmargin.market.exposures import exposures
 from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import unit_values

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin.loading.folder import Parameters
+from crossmargin.loading import Parameters
 from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import scenario_pnl
 from crossmargin.models import build_policy, parse_model

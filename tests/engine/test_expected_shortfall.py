@@ -18,8 +18,7 @@ from pydantic import ValidationError
 from scipy.sparse import csr_array
 
 from crossmargin.engine.evaluate import evaluate, witness
-from crossmargin.loading import Inputs, load_folder
-from crossmargin.loading.folder import load_margin_model
+from crossmargin.loading import Inputs, load_folder, load_margin_model
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.instruments import Catalogue

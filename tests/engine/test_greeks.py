@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossmargin.loading import load_parameters
-from crossmargin.loading.folder import Parameters
+from crossmargin.loading import Parameters, load_parameters
 from crossmargin.market.exposures import exposures
 from crossmargin.models import build_policy, parse_model
 from crossmargin_circuits.evaluate import evaluate_expression

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from crossmargin.loading import load_parameters
-from crossmargin.loading.folder import Parameters
+from crossmargin.loading import Parameters, load_parameters
 from crossmargin.market.exposures import forward_deltas
 from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import scenario_pnl, unit_values

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossmargin.loading.folder import Parameters
+from crossmargin.loading import Parameters
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Grid, Scenario, Tail, price_volatility_grid, span_grid, tail_scenarios
 from crossmargin.market.valuation import unit_values

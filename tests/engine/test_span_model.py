@@ -17,8 +17,7 @@ from scipy.sparse import csr_array
 
 from crossmargin.engine.evaluate import evaluate, forms
 from crossmargin.errors import InputError
-from crossmargin.loading import load_folder
-from crossmargin.loading.folder import load_margin_model
+from crossmargin.loading import load_folder, load_margin_model
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin.loading.folder import Parameters
+from crossmargin.loading import Parameters
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Scenario, span_grid

@@ -1,0 +1,227 @@
+"""`control.json`: what the exporter of a book folder says is in it, so that damage and lost rows are noticed.
+
+Flipped bits inside a value leave a Parquet file readable, and a CSV file that lost lines is as good as any other. The
+exporter therefore states, from its own ledger and not from the files, how many rows each table has and what the
+balances of each asset and the positions in each instrument add up to; and the SHA-256 of every file, as it was written.
+The format is in docs/formats.md. A folder without the file is loaded as it is.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from os import PathLike
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from scipy.sparse import csr_array
+
+from crossmargin.book.exact_sum import column_totals
+from crossmargin.errors import InputError, InputErrors
+from crossmargin.fields import ExactDecimal, Frozen, Name, WholeNumber, refuse
+from crossmargin.loading.ledger import CheckRecords
+from crossmargin.loading.parquet_pages import check_parquet
+from crossmargin.loading.yaml import Document, fit, read_yaml
+from crossmargin.market.instruments import Catalogue
+from crossmargin.units import format_decimal
+from crossmargin_circuits.layout import ColumnKind, RecordLayout
+
+__all__ = ["CONTROL_FILE", "Control", "check_files", "read_control", "write_control"]
+
+CONTROL_FILE = "control.json"
+
+VERSION = 1
+"""Of the format of the control file."""
+
+_READ_BYTES = 1 << 20
+_EXPORT_AGAIN = "export the book again; nothing is committed from these files"
+
+
+def _version(value: int) -> int:
+    if value != VERSION:
+        raise refuse(f"not version {VERSION}", f"write version: {VERSION} and follow its format")
+    return value
+
+
+def _file_name(value: str) -> str:
+    parts = value.split("/")
+    if value == CONTROL_FILE or len(parts) > 2 or any(not part or part.startswith(".") for part in parts):
+        raise refuse("not a file of a book folder", "name a file in it, such as balances.csv")
+    return value
+
+
+class FileControl(Frozen):
+    """One file: SHA-256 of its bytes, and number of rows where it is a table."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    rows: WholeNumber | None = None
+
+
+class LedgerTotals(Frozen):
+    """Sums over all rows: amounts of the balances by asset, quantities of the positions by instrument."""
+
+    balances: dict[Name, ExactDecimal] | None = None
+    positions: dict[Name, ExactDecimal] | None = None
+
+
+class ControlFile(Frozen):
+    """The whole of `control.json`."""
+
+    version: Annotated[WholeNumber, AfterValidator(_version)]
+    files: dict[Annotated[str, AfterValidator(_file_name)], FileControl]
+    totals: LedgerTotals = LedgerTotals()
+
+
+@dataclass(frozen=True)
+class Control:
+    """A control file that was read; digest: SHA-256 of its bytes, in hexadecimal."""
+
+    content: ControlFile
+    document: Document
+    digest: str
+
+    def check_records(self, catalogue: Catalogue) -> CheckRecords | None:
+        """Return the check of the stated totals, or None where none are stated."""
+        totals = self.content.totals
+        if totals.balances is None and totals.positions is None:
+            return None
+
+        def check(records: csr_array, layout: RecordLayout) -> list[InputError]:
+            found = column_totals(records)
+            units = {asset.name: asset.unit for asset in catalogue.assets}
+            lots = {instrument.name: instrument.lot for instrument in catalogue.instruments}
+            return [
+                *self._compared("balances", totals.balances, units, ColumnKind.BALANCE, found, layout),
+                *self._compared("positions", totals.positions, lots, ColumnKind.POSITION, found, layout),
+            ]
+
+        return check
+
+    def _compared(
+        self,
+        table: str,
+        stated: Mapping[str, Decimal] | None,
+        units: Mapping[str, Decimal],
+        kind: ColumnKind,
+        found: Sequence[int],
+        layout: RecordLayout,
+    ) -> list[InputError]:
+        """Return the names whose rows add up to another total than is stated; what is not stated is zero."""
+        if stated is None:
+            return []
+        reasons = {name: f"{name} is not in instruments.yaml" for name in stated if name not in units}
+        for name, unit in units.items():
+            if Fraction(stated.get(name, 0)) != found[layout.index(kind, name)] * Fraction(unit):
+                words = "than is stated here" if name in stated else "than zero, and are not stated"
+                reasons[name] = f"the {table} of {name} add up to another total {words}"
+        return [
+            InputError(reason, hint=_EXPORT_AGAIN, file=CONTROL_FILE, line=self.document.line(field), field=field)
+            for name, reason in reasons.items()
+            for field in (f"totals.{table}.{name}",)
+        ]
+
+
+def read_control(path: Path) -> Control:
+    """Return the control file of a folder.
+
+    Raises:
+        InputErrors: it is not in its format.
+    """
+    try:
+        document = read_yaml(path)
+    except InputError as error:
+        raise InputErrors([error]) from None
+    return Control(fit(document, ControlFile), document, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def check_files(folder: Path, control: Control, tables: Sequence[Path], only: Sequence[str] | None = None) -> None:
+    """Compare files with what the control file states; only: names to compare, all by default.
+
+    tables: the files that tables are read from, each of which has to be stated.
+
+    Raises:
+        InputErrors: every file that is missing, not stated, or another one.
+    """
+    stated = control.content.files
+    problems = []
+    for path in tables:
+        name = path.relative_to(folder).as_posix()
+        if name not in stated:
+            hint = f"export the book again, or state the file in {CONTROL_FILE}"
+            problems.append(InputError(f"not stated in {CONTROL_FILE}", hint=hint, file=name))
+    for name, file in stated.items():
+        if only is None or name in only:
+            problems += _check_file(folder / name, name, file)
+    if problems:
+        raise InputErrors(problems)
+
+
+def write_control(
+    folder: str | PathLike[str],
+    files: Sequence[str],
+    balances: Mapping[str, Decimal] | None = None,
+    positions: Mapping[str, Decimal] | None = None,
+) -> Path:
+    """Write the control file of a folder that has none yet; return its path.
+
+    files: names of the files to state. balances, positions: totals from the exporter's own ledger, in assets and in
+    contracts; the sum over the files would repeat what the files say.
+
+    Raises:
+        InputErrors: there is a control file already, or a file cannot be read.
+    """
+    path = Path(folder) / CONTROL_FILE
+    entries = {}
+    for name in files:
+        digest, rows = _digest(Path(folder) / name, name)
+        entries[name] = {"sha256": digest, **({} if rows is None else {"rows": rows})}
+    totals = {
+        table: {name: format_decimal(amount) for name, amount in stated.items()}
+        for table, stated in (("balances", balances), ("positions", positions))
+        if stated is not None
+    }
+    content = {"version": VERSION, "files": entries, **({"totals": totals} if totals else {})}
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as stream:
+            stream.write(json.dumps(content, indent=2) + "\n")
+    except FileExistsError:
+        hint = "remove it if the files were meant to change"
+        raise InputErrors([InputError("exists already", hint=hint, file=CONTROL_FILE)]) from None
+    return path
+
+
+def _check_file(path: Path, name: str, stated: FileControl) -> list[InputError]:
+    if not path.is_file():
+        return [InputError(f"stated in {CONTROL_FILE}, and not there", hint=_EXPORT_AGAIN, file=name)]
+    try:
+        digest, rows = _digest(path, name)
+    except InputErrors as errors:
+        return list(errors.problems)
+    problems = []
+    if digest != stated.sha256:
+        reason = f"SHA-256 {digest[:16]}... where {CONTROL_FILE} states {stated.sha256[:16]}..."
+        problems.append(InputError(reason, hint=_EXPORT_AGAIN, file=name))
+    if stated.rows is not None and rows != stated.rows:
+        counted = "no table" if rows is None else f"{rows} rows"
+        reason = f"{counted} where {CONTROL_FILE} states {stated.rows} rows"
+        problems.append(InputError(reason, hint=_EXPORT_AGAIN, file=name))
+    return problems
+
+
+def _digest(path: Path, name: str) -> tuple[str, int | None]:
+    """Return the SHA-256 of a file, and its number of rows where it is a table."""
+    digest, lines = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as stream:
+            while data := stream.read(_READ_BYTES):
+                digest.update(data)
+                lines += data.count(b"\n")
+    except OSError as error:
+        hint = "check the path and its rights"
+        raise InputErrors([InputError(f"cannot be read: {error.strerror}", hint=hint, file=name)]) from None
+    if path.suffix == ".csv":
+        return digest.hexdigest(), max(lines - 1, 0)
+    return digest.hexdigest(), check_parquet(path) if path.suffix == ".parquet" else None
