@@ -40,6 +40,8 @@ __all__ = [
 
 REFUSED = 1
 
+INTERRUPTED = 130
+
 Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
 
@@ -148,7 +150,7 @@ def stage_progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], No
 
 
 def reporting(command: Callable[Arguments, Returned]) -> Callable[Arguments, Returned]:
-    """Turn expected errors of a command into one message and exit code 1."""
+    """Turn expected errors of a command into one message and exit code 1, and Ctrl-C into exit code 130."""
 
     @functools.wraps(command)
     def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
@@ -165,6 +167,9 @@ def reporting(command: Callable[Arguments, Returned]) -> Callable[Arguments, Ret
                 "smaller --shard; the same command goes on from what is finished",
                 err=True,
             )
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted: the same command goes on from what is finished", err=True)
+            sys.exit(INTERRUPTED)
         sys.exit(REFUSED)
 
     return wrapped

@@ -17,7 +17,7 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
-from crossmargin_verifier.kernel import sources_digest
+from crossmargin_prover.backend.kernel_sources import sources_digest
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build" / "kernel"

@@ -8,9 +8,15 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+
+from crossmargin_circuits.version import VERSION
+from crossmargin_prover.backend import BackendError
+from crossmargin_prover.backend.kernel_sources import sources_digest
+from crossmargin_verifier.kernel import INTERFACE
 
 KERNEL = Path(__file__).resolve().parents[2] / "prover" / "kernel"
 
@@ -87,3 +93,33 @@ def test_a_kernel_of_these_sources_is_kept_without_a_tool_chain(build: Any, caps
     assert build.commands == []
     assert build.STAMP.exists()
     assert "is kept: its sources have not changed" in capsys.readouterr().out
+
+
+def test_digest_of_sources(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(KERNEL, tmp_path / "kernel", ignore=shutil.ignore_patterns("target")))
+    assert sources_digest(copy) == sources_digest(KERNEL)
+    (copy / "README.md").write_text("other", encoding="utf-8")
+    assert sources_digest(copy) == sources_digest(KERNEL)
+    with (copy / "core" / "src" / "lib.rs").open("a", encoding="utf-8") as stream:
+        stream.write("\n")
+    assert sources_digest(copy) != sources_digest(KERNEL)
+
+
+class FakeKernel(ModuleType):
+    VERSION = VERSION
+    INTERFACE = INTERFACE
+    SOURCES: str | None = sources_digest(KERNEL)
+
+
+@pytest.mark.parametrize("sources", [None, "0" * 64])
+def test_the_prover_refuses_a_kernel_of_other_sources(monkeypatch: pytest.MonkeyPatch, sources: str | None) -> None:
+    adapter = pytest.importorskip("crossmargin_prover.backend.kernel", reason="no compiled kernel is installed")
+    fake = FakeKernel("crossmargin_kernel")
+    monkeypatch.setitem(sys.modules, "crossmargin_kernel", fake)
+    adapter.KernelBackend()
+    fake.SOURCES = sources
+    with pytest.raises(BackendError, match=r"built from other sources than those here; build it again with `make kern"):
+        adapter.KernelBackend()
+    # An installed package has no sources to compare with.
+    monkeypatch.setattr(adapter, "sources_here", lambda: None)
+    adapter.KernelBackend()

@@ -2,11 +2,9 @@
 
 import pickle
 import random
-import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -15,9 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crossmargin_circuits.version import VERSION
-from crossmargin_verifier import kernel
 from crossmargin_verifier.cli import main
-from crossmargin_verifier.kernel import INTERFACE, KernelArithmetic, KernelError, load_kernel, sources_digest
+from crossmargin_verifier.kernel import INTERFACE, KernelArithmetic, KernelError, load_kernel
 from crossmargin_verifier.protocol.arithmetic import PLAIN, MalformedPointError
 from crossmargin_verifier.protocol.errors import MalformedError
 from crossmargin_verifier.protocol.field import ORDER, encode_scalars
@@ -28,7 +25,6 @@ needs_kernel = pytest.mark.skipif(
     find_spec("crossmargin_kernel") is None, reason="the compiled kernel is not installed"
 )
 POINTS = position_generators(12)
-SOURCES = Path(__file__).resolve().parents[2] / "prover" / "kernel"
 KERNEL = KernelArithmetic(1)
 
 
@@ -124,7 +120,6 @@ def test_a_refusal_travels_between_processes() -> None:
 class FakeKernel(ModuleType):
     VERSION = VERSION
     INTERFACE = INTERFACE
-    SOURCES = sources_digest(SOURCES)
 
     def msm_encoded(self, scalars: bytes, encodings: bytes, threads: int) -> bytes:
         raise ValueError("point 0: the moon is full")
@@ -159,8 +154,6 @@ def test_a_kernel_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"VERSION": "0.0.9"}, "the installed kernel is 0.0.9, interface 2: this package needs 0.1.0, interface 2"),
         ({"INTERFACE": 1}, "the installed kernel is 0.1.0, interface 1: this package needs 0.1.0, interface 2"),
-        ({"SOURCES": None}, "the installed kernel was built from other sources than those here"),
-        ({"SOURCES": "0" * 64}, "the installed kernel was built from other sources than those here"),
         ({"VERSION": None, "INTERFACE": None}, "the installed kernel is None, interface None"),
     ],
 )
@@ -174,23 +167,10 @@ def test_another_kernel_is_refused(monkeypatch: pytest.MonkeyPatch, figures: dic
     assert result.stderr.endswith("or leave --kernel out\n")
 
 
-def test_a_package_without_sources_takes_the_kernel_of_its_version(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    install(monkeypatch, SOURCES=None)
-    monkeypatch.setattr(kernel, "_SOURCES", tmp_path)
-    monkeypatch.setattr(kernel, "_sources_here", kernel._sources_here.__wrapped__)
-    assert load_kernel().SOURCES is None
-
-
-def test_digest_of_sources(tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(SOURCES, tmp_path / "kernel", ignore=shutil.ignore_patterns("target")))
-    assert sources_digest(copy) == sources_digest(SOURCES)
-    (copy / "README.md").write_text("other", encoding="utf-8")
-    assert sources_digest(copy) == sources_digest(SOURCES)
-    with (copy / "core" / "src" / "lib.rs").open("a", encoding="utf-8") as stream:
-        stream.write("\n")
-    assert sources_digest(copy) != sources_digest(SOURCES)
+def test_sources_are_the_provers_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verifier looks at nothing outside its own package: version and interface say which kernel belongs to it."""
+    install(monkeypatch, SOURCES="0" * 64)
+    assert load_kernel().SOURCES == "0" * 64
 
 
 def test_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,22 +1,29 @@
-"""Command line of the stand-alone verifier: exit code 0 verified, 1 rejected, 2 could not check.
+"""Command line of the stand-alone verifier.
+
+exit code 0      verified
+exit code 1      rejected: the files say so, and nothing else ends with this code
+exit code 2      could not check: a file is missing, the machine failed, or the command was used wrongly
+exit code 130    interrupted (Ctrl-C): nothing is said about the files
 
 Help and version do not wait for the arithmetic: a command imports what verifies when it is run.
 """
 
+import errno
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.version import VERSION
-from crossmargin_verifier.workers import cores_here, no_progress, worker_pool
+from crossmargin_verifier.workers import Progress, cores_here, no_progress, worker_pool
 
 if TYPE_CHECKING:
     from crossmargin_verifier.bundle.check import CheckedReceipt
@@ -24,8 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+VERIFIED = 0
 REJECTED = 1
 CANNOT_CHECK = 2
+INTERRUPTED = 130
 
 
 class _Digest(click.ParamType[bytes]):
@@ -56,12 +65,23 @@ class _NamedDigest(click.ParamType[tuple[str, bytes]]):
         return name, _Digest().convert(digest, param, ctx)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Program(click.Group):
+    """Commands of which none ends with the code for rejected when somebody interrupts it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what it does not answer itself is answered here."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort):
+            _interrupted(as_json=False)
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(VERSION, message="crossmargin-verify %(version)s, protocol crossmargin/1")
 def main() -> None:
     """Verify a margin solvency bundle, or one holder's receipt, with no position and no prover code.
 
-    Exit code: 0 verified, 1 rejected, 2 could not check.
+    Exit code: 0 verified, 1 rejected, 2 could not check, 130 interrupted.
     """
 
 
@@ -112,19 +132,13 @@ def bundle(
     expected |= {f"{name} policy": digest for name, digest in policies}
     expected |= {"receipt key": key} if key is not None else {}
     terminal = sys.stderr.isatty() and not as_json
-    with _outcome(as_json), _workplace(kernel, processes) as (arithmetic, executor):
-        if kernel or terminal:
-            click.echo(_describe(kernel, processes), err=True)
-        verdict = check_bundle(
-            folder,
-            expected,
-            executor=executor,
-            arithmetic=arithmetic,
-            progress=_Meter() if terminal else no_progress,
-        )
     with _outcome(as_json):
-        click.echo(json.dumps(verdict.data, indent=2) if as_json else verdict.text, nl=as_json)
-    sys.exit(0 if verdict.verified else REJECTED)
+        with _workplace(kernel, processes) as (arithmetic, executor), _meter(terminal) as progress:
+            if kernel or terminal:
+                click.echo(_describe(kernel, processes), err=True)
+            verdict = check_bundle(folder, expected, executor=executor, arithmetic=arithmetic, progress=progress)
+        _print(json.dumps(verdict.data, indent=2) + "\n" if as_json else verdict.text)
+    sys.exit(VERIFIED if verdict.verified else REJECTED)
 
 
 @main.command()
@@ -154,46 +168,44 @@ def receipt(file: Path, folder: Path, holder: str, snapshot: bytes | None, key: 
                 "unchecked policies": list(checked.unchecked),
                 "receipt": checked.view,
             }
-            click.echo(json.dumps(result, indent=2))
+            _print(json.dumps(result, indent=2) + "\n")
         else:
-            _show_receipt(checked)
+            _print("".join(f"{line}\n" for line in _receipt_lines(checked)))
 
 
-def _show_receipt(checked: "CheckedReceipt") -> None:
+def _receipt_lines(checked: "CheckedReceipt") -> Iterator[str]:
     view = checked.view
-    click.echo(f"VERIFIED: this record of {_plain(view['account'])} is leaf {view['leaf']} of snapshot")
-    click.echo(f"  {_plain(view['snapshot']['id'])} of {view['snapshot']['as_of']}")
+    yield f"VERIFIED: this record of {_plain(view['account'])} is leaf {view['leaf']} of snapshot"
+    yield f"  {_plain(view['snapshot']['id'])} of {view['snapshot']['as_of']}"
     compared = "equal to the one you gave" if checked.snapshot_compared else "compare it with the publication"
-    click.echo(f"  digest {view['snapshot']['digest']} ({compared})")
+    yield f"  digest {view['snapshot']['digest']} ({compared})"
     signature = "holds" if checked.signed else "none: a complaint with this file alone proves nothing"
     known = "" if checked.key_compared or not checked.signed else " (by the key in the bundle: compare it too)"
-    click.echo(f"  signature of the venue: {signature}{known}")
-    click.echo("\nYour record: compare it with your own books")
+    yield f"  signature of the venue: {signature}{known}"
+    yield "\nYour record: compare it with your own books"
     for line in view["record"]:
-        click.echo(f"  {_plain(line['column']):60} {_plain(line['amount'])}")
+        yield f"  {_plain(line['column']):60} {_plain(line['amount'])}"
     for margin in view["margin"]:
-        click.echo(f"\n{_plain(margin['title'])}")
+        yield f"\n{_plain(margin['title'])}"
         for name in ("equity", "requirement", "excess", "shortfall", "worst scenario"):
             if name in margin:
-                click.echo(f"  {name:15} {_plain(margin[name])}")
+                yield f"  {name:15} {_plain(margin[name])}"
         for asset, claim in margin.get("claims", {}).items():
-            click.echo(f"  {'claim ' + _plain(asset):15} {_plain(claim)}")
+            yield f"  {'claim ' + _plain(asset):15} {_plain(claim)}"
         if "debts" in margin:
             debts = ", ".join(margin["debts"].values()) or "none"
-            click.echo(f"  {'debts':15} {_plain(debts)}")
+            yield f"  {'debts':15} {_plain(debts)}"
         for name, amount in margin.get("exposures", {}).items():
-            click.echo(f"  {_plain(name):18} {_plain(amount)}")
+            yield f"  {_plain(name):18} {_plain(amount)}"
     for digest in checked.unchecked:
-        click.echo(
-            f"\nnot checked: a margin in the file under policy {_plain(digest)}, which this bundle does not have"
-        )
-    click.echo("\nThe proofs of the bundle were not checked here: run `crossmargin-verify bundle`, or ask who did.")
-    click.echo("This file shows your positions: keep it private.")
+        yield f"\nnot checked: a margin in the file under policy {_plain(digest)}, which this bundle does not have"
+    yield "\nThe proofs of the bundle were not checked here: run `crossmargin-verify bundle`, or ask who did."
+    yield "This file shows your positions: keep it private."
 
 
 @contextmanager
 def _outcome(as_json: bool) -> Iterator[None]:
-    """End the program with exit code 1 for what the verifier rejects, and with 2 for whatever else goes wrong."""
+    """End the program with the code for what goes wrong: 1 for what the verifier rejects, never for anything else."""
     from crossmargin_verifier.bundle.check import CannotCheckError
     from crossmargin_verifier.kernel import KernelError
 
@@ -207,8 +219,11 @@ def _outcome(as_json: bool) -> Iterator[None]:
         _stop("rejected", str(error), REJECTED, as_json)
     except MemoryError:
         _stop("could not check", "memory ran out", CANNOT_CHECK, as_json)
-    except Exception as error:
-        # The machine or this program failed, which says nothing about the files.
+    except (KeyboardInterrupt, click.Abort):
+        _interrupted(as_json)
+    except BaseException as error:
+        # The machine, a library or this program failed (a library may even raise SystemExit, with any code), which
+        # says nothing about the files.
         reason = f"{type(error).__name__}: {error}".removesuffix(": ")
         _stop("could not check", reason, CANNOT_CHECK, as_json)
 
@@ -228,13 +243,30 @@ def _workplace(kernel: bool, processes: int) -> Iterator["tuple[Arithmetic, Exec
         yield KernelArithmetic(1), None
         return
     with ThreadPoolExecutor(processes) as threads:
-        yield KernelArithmetic(1), threads
+        try:
+            yield KernelArithmetic(1), threads
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _describe(kernel: bool, processes: int) -> str:
     if kernel:
         return f"  arithmetic: compiled kernel {VERSION}, which is trusted here; threads: {processes}"
     return f"  arithmetic: plain Python; processes: {processes}"
+
+
+@contextmanager
+def _meter(terminal: bool) -> Iterator[Progress]:
+    """Yield what reports progress: nothing but on a terminal, where whatever comes next starts a line of its own."""
+    if not terminal:
+        yield no_progress
+        return
+    meter = _Meter()
+    try:
+        yield meter
+    finally:
+        meter.end_line()
 
 
 class _Meter:
@@ -258,6 +290,30 @@ class _Meter:
             text += f" {100 * done // total} %, {rate:,.0f} a second, {left[0]}:{left[1]:02} left"
         click.echo("\r" + text.ljust(self._width), err=True, nl=done == total)
         self._width = 0 if done == total else len(text)
+
+    def end_line(self) -> None:
+        """Leave a line that was not finished."""
+        if self._width:
+            with suppress(OSError):
+                click.echo(err=True)
+
+
+def _print(text: str) -> None:
+    """Print a result as far as the terminal can show it; a reader who has seen enough (`| head`) is no failure."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False)
+    except OSError as error:
+        # On Windows a closed pipe is an invalid argument.
+        if error.errno != errno.EPIPE and not (os.name == "nt" and error.errno == errno.EINVAL):
+            raise
+        # What is still in the buffer must go nowhere, or the interpreter complains when it ends.
+        with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _interrupted(as_json: bool) -> NoReturn:
+    _stop("interrupted", "the check did not end: nothing is said about the files", INTERRUPTED, as_json)
 
 
 def _stop(word: str, reason: str, code: int, as_json: bool) -> NoReturn:

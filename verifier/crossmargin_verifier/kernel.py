@@ -1,14 +1,11 @@
 """The compiled kernel as arithmetic of the verifier: optional, faster, and trusted wherever it is chosen.
 
-The only module that imports the kernel, and only when it is asked to. Whoever verifies with the kernel trusts its
-compiled code as he trusts Python itself; the plain verifier needs none of it.
+The only module that imports the kernel, and only on request. The kernel's compiled code then becomes part of what one
+trusts, as Python itself is; the plain verifier needs none of it.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from types import ModuleType
 
 from crossmargin_circuits.errors import CrossmarginError
@@ -18,13 +15,10 @@ from crossmargin_verifier.protocol.field import SCALAR_BYTES, encode_scalars
 from crossmargin_verifier.protocol.group import Affine, Point
 from crossmargin_verifier.workers import threads_here
 
-__all__ = ["INTERFACE", "KernelArithmetic", "KernelError", "load_kernel", "sources_digest"]
+__all__ = ["INTERFACE", "KernelArithmetic", "KernelError", "load_kernel"]
 
 INTERFACE = 2
 """Number of the interface to the kernel; both sides raise it together."""
-
-_SOURCES = Path(__file__).resolve().parents[2] / "prover" / "kernel"
-"""Where a checkout has the kernel's sources; an installed package has none."""
 
 _IDENTITY = bytes(2 * SCALAR_BYTES)
 
@@ -37,8 +31,7 @@ def load_kernel() -> ModuleType:
     """Return the compiled kernel that belongs to this package.
 
     Raises:
-        KernelError: it is not installed; its version or its interface is another one; or this is a checkout, and the
-            kernel was built from other sources.
+        KernelError: it is not installed, or its version or its interface is another one.
     """
     try:
         import crossmargin_kernel
@@ -51,30 +44,7 @@ def load_kernel() -> ModuleType:
             f"the installed kernel is {found[0]}, interface {found[1]}: this package needs {VERSION}, interface "
             f"{INTERFACE}; build it again with `make kernel`"
         )
-    sources = _sources_here()
-    if sources is not None and getattr(crossmargin_kernel, "SOURCES", None) != sources:
-        raise KernelError(
-            "the installed kernel was built from other sources than those here; build it again with `make kernel`"
-        )
     return crossmargin_kernel
-
-
-@cache
-def _sources_here() -> str | None:
-    return sources_digest(_SOURCES) if (_SOURCES / "Cargo.lock").is_file() else None
-
-
-def sources_digest(folder: Path) -> str:
-    """Return a digest of the files from which the kernel in this folder is built."""
-    files = [folder / "Cargo.toml", folder / "Cargo.lock", folder / "binding" / "pyproject.toml"]
-    for crate in ("core", "binding"):
-        files += [folder / crate / "Cargo.toml", *(folder / crate).rglob("*.rs"), *(folder / crate).glob("*.pyi")]
-    state = hashlib.sha256()
-    for file in sorted(files):
-        state.update(
-            f"{file.relative_to(folder).as_posix()}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode()
-        )
-    return state.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,17 @@ not grow with the number of pieces. What a piece computes does not depend on whe
 """
 
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent import futures
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, TypeVar
 
 __all__ = ["MAX_THREADS", "Progress", "cores_here", "no_progress", "run_jobs", "threads_here", "worker_pool"]
@@ -24,6 +27,9 @@ Progress = Callable[[str, int, int], None]
 
 IN_FLIGHT = 2
 """Pieces for each worker that are prepared, worked on or waiting to be handed on, so that no worker waits."""
+
+PATIENCE = 0.2
+"""Seconds after which a wait for a worker looks whether somebody interrupts it."""
 
 MAX_THREADS = 1024
 """Threads of one operation: as many as the compiled kernel takes."""
@@ -39,6 +45,9 @@ def run_jobs(
     """Yield function(*job) for every job, in order; the first error cancels what has not started.
 
     A single job runs here: no worker is started for it.
+
+    Raises:
+        BrokenExecutor: a worker died, or ended itself with SystemExit, which is no exit of this program.
     """
     pending = iter(jobs)
     first = list(islice(pending, 2))
@@ -47,16 +56,26 @@ def run_jobs(
             yield function(*job)
         return
     pending = chain(first, pending)
-    futures: deque[Future[Result]] = deque()
+    begun: deque[Future[Result]] = deque()
     try:
-        futures.extend(executor.submit(function, *job) for job in islice(pending, _window(executor)))
-        while futures:
-            result = futures.popleft().result()
-            futures.extend(executor.submit(function, *job) for job in islice(pending, 1))
+        begun.extend(executor.submit(function, *job) for job in islice(pending, _window(executor)))
+        while begun:
+            result = _result(begun.popleft())
+            begun.extend(executor.submit(function, *job) for job in islice(pending, 1))
             yield result
     finally:
-        for future in futures:
+        for future in begun:
             future.cancel()
+
+
+def _result(future: Future[Result]) -> Result:
+    # A wait without an end cannot be interrupted on Windows, nor where a library has put in its own signal handler.
+    while not futures.wait([future], timeout=PATIENCE).done:
+        pass
+    try:
+        return future.result()
+    except SystemExit as error:
+        raise BrokenExecutor(f"a worker ended itself with exit code {error.code}") from error
 
 
 def threads_here() -> int:
@@ -77,16 +96,55 @@ def _window(executor: Executor) -> int:
 
 @contextmanager
 def worker_pool(processes: int) -> Iterator[Executor | None]:
-    """Yield a pool of processes that end with this one, however it ends; or None, to work in this one."""
+    """Yield a pool of processes that end with this one, however it ends; or None, to work in this one.
+
+    An exception that leaves the block, Ctrl-C above all, ends the workers at once instead of waiting for their pieces.
+    """
     if processes == 1:
         yield None
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
-        yield pool
+    context = _Context()
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in context.started:
+                worker.terminate()
+            raise
+
+
+class _Worker(SpawnProcess):
+    """A process that leaves Ctrl-C, which a terminal sends to all of them, to its parent."""
+
+    def start(self) -> None:
+        """Start with interrupts blocked, where the system has that: before its first line the process is deaf."""
+        if not hasattr(signal, "pthread_sigmask"):
+            super().start()
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Context(SpawnContext):
+    """Starts such processes, and knows which it started."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[SpawnProcess] = []
+
+    def Process(self, *arguments: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]
+        """Return a process that is not started yet."""
+        self.started.append(_Worker(*arguments, **options))
+        return self.started[-1]
 
 
 def _end_with_parent() -> None:
-    """Watch the parent: a worker of a parent that was killed would wait for work forever."""
+    """Watch the parent, whose workers would wait for work forever if it were killed, and leave interrupts to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is None:
         return

@@ -12,6 +12,7 @@ import crossmargin_kernel
 import numpy as np
 
 from crossmargin_prover.backend import BackendError, BitSumcheck, Int64Array, UInt64Array
+from crossmargin_prover.backend.kernel_sources import sources_here
 from crossmargin_verifier.kernel import KernelError, load_kernel
 from crossmargin_verifier.protocol.field import encode_scalar, encode_scalars
 from crossmargin_verifier.protocol.generators import blinding_generator, position_generators, slack_generators
@@ -38,12 +39,19 @@ class KernelBackend:
         threads: of this process; by default one in a worker process of a pool, else one for each core.
 
         Raises:
-            BackendError: the kernel is of another version, or there is none.
+            BackendError: the kernel is of another version, or there is none; or this is a checkout, and the kernel was
+                built from other sources.
         """
         try:
-            load_kernel()
+            kernel = load_kernel()
         except KernelError as error:
             raise BackendError(f"{error}, or choose the reference backend") from None
+        sources = sources_here()
+        if sources is not None and getattr(kernel, "SOURCES", None) != sources:
+            raise BackendError(
+                "the installed kernel was built from other sources than those here; build it again with `make kernel`, "
+                "or choose the reference backend"
+            )
         if threads is not None and threads < 1:
             raise ValueError("at least one thread is needed")
         self._threads = threads
