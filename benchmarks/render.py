@@ -95,11 +95,11 @@ measured again in each table: its rates, {spread}, show how much one run differs
 INCREMENTAL = """## An hour later
 
 {accounts:,} accounts, on {cores}. The book is committed and proven in full; then `--since` makes the next snapshot
-from its vault: with some accounts changed, one position each, or with the same accounts and all prices moved. What is
-taken over shows in the commitment: an account is re-randomized and its changes added, instead of being committed
-again; after a mere move of prices the snapshot stays, with its published digest and its receipts. Slacks change with
-every price, and no slack row is blinded twice alike, so that a statement is proven in full each time. Each run is the
-fastest of {repeats}."""
+from its vault: with some accounts changed, one position each, or with the same accounts and all prices moved. Reuse
+shows in the commitment: an account is re-randomized, and what changed is added, instead of being committed again; after
+a mere move of prices the snapshot stays, with its published digest and its receipts. Slacks change with every price,
+and no slack row is blinded twice alike, so that a statement is proven in full each time. Each run is the fastest of
+{repeats}."""
 
 PLAIN = """## Without the compiled kernel
 
@@ -407,7 +407,7 @@ def _incremental(figures: Figures, plots: Sequence[str]) -> str:
         if word == "changed":
             fresh = accounts - run["unchanged"] - run["changed"]
             redone = f"{run['unchanged']:,} re-randomized, {run['changed']:,} changed, {fresh:,} committed"
-        elif run["taken_over"]:
+        elif run["reused"]:
             redone = "snapshot reused"
         rows.append(
             (

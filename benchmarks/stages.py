@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,22 +23,21 @@ import polars as pl
 from benchmarks.book import BookPlan, write_book
 from benchmarks.floor import Sizes, position_uses
 from crossmargin.engine.evaluate import evaluate
-from crossmargin.loading import load_folder, load_parameters
+from crossmargin.loading import Parameters, load_folder, load_parameters
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_prover.backend import Backend, available, select_backend
-from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow.commit import commit
-from crossmargin_prover.workflow.deliver import write_receipts
+from crossmargin_prover.workflow.deliver import deliver
 from crossmargin_prover.workflow.prove import prove
 from crossmargin_prover.workflow.publish import publish
-from crossmargin_prover.workflow.thin_totals import thin_totals
+from crossmargin_prover.workflow.run import Run
 from crossmargin_verifier.bundle.check import check_bundle, check_receipt
 from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.protocol.generators import position_generators, slack_generators
 from crossmargin_verifier.protocol.manifests import POSITIONS_FILE, SLACK_FILE
-from crossmargin_verifier.workers import worker_pool
+from crossmargin_verifier.workers import no_progress, worker_pool
 
 __all__ = ["TASKS", "main"]
 
@@ -112,31 +111,27 @@ def make_book(task: dict[str, Any]) -> dict[str, Any]:
 def run(task: dict[str, Any]) -> dict[str, Any]:
     """Load, commit, prove and publish a book, as `crossmargin run` does."""
     clock = Clock()
-    backend = choose(task["backend"], task["processes"])
-    earlier = Vault.open(Path(task["since"])) if task.get("since") else None
-    vault = Vault.create(Path(task["vault"]), earlier=earlier)
+    vault, bundle = Path(task["vault"]), Path(task["bundle"])
     with worker_pool(task["processes"]) as executor:
+        how = Run(
+            backend=choose(task["backend"], task["processes"]),
+            executor=executor,
+            shard=task.get("shard"),
+            packing=task["packing"],
+            progress=clock.progress,
+        )
         derive(task, clock)
         with clock.stage("load"):
             inputs = load_folder(Path(task["book"]))
         with clock.stage("commit"):
-            committed = commit(
-                inputs,
-                vault,
-                backend,
-                accounts_per_shard=task.get("shard"),
-                since=earlier,
-                executor=executor,
-                progress=clock.progress,
-            )
+            committed = commit(inputs, vault, how, since=task.get("since"))
         # The command line, too, keeps no book beyond its commitment.
         del inputs
-        bundle_up(task, vault, backend, executor, clock)
+        bundle_up(load_parameters(Path(task["book"])), vault, bundle, how, clock)
     manifest = committed.snapshot.manifest
     shards = {"shards": manifest.shards, "accounts_per_shard": manifest.accounts_per_shard}
-    taken = {"taken_over": committed.taken_over, "unchanged": committed.unchanged, "changed": committed.changed}
-    bundle = Path(task["bundle"])
-    sizes = {"vault": folder_bytes(vault.path), "bundle": folder_bytes(bundle), "points": point_bytes(bundle)}
+    taken = {"reused": committed.reused, "unchanged": committed.unchanged, "changed": committed.changed}
+    sizes = {"vault": folder_bytes(vault), "bundle": folder_bytes(bundle), "points": point_bytes(bundle)}
     return {"stages": clock.stages, "processor": processor_seconds(), "bytes": sizes, **shards, **taken}
 
 
@@ -152,22 +147,12 @@ def derive(task: dict[str, Any], clock: Clock) -> None:
             slack_generators(values, task["packing"])
 
 
-def bundle_up(task: dict[str, Any], vault: Vault, backend: Backend, executor: Executor | None, clock: Clock) -> None:
+def bundle_up(parameters: Parameters, vault: Path, bundle: Path, how: Run, clock: Clock) -> None:
     """Prove and publish; the verdict on the bundle must be good."""
-    parameters = load_parameters(Path(task["book"]))
     with clock.stage("prove"):
-        prove(
-            vault,
-            parameters,
-            STATEMENT,
-            backend,
-            packing=task["packing"],
-            executor=executor,
-            progress=clock.progress,
-        )
+        prove(parameters, vault, [STATEMENT], how)
     with clock.stage("publish"):
-        thin_totals(vault)
-        verdict = publish(vault, parameters, [STATEMENT], Path(task["bundle"]), backend, executor=executor)
+        verdict = publish(parameters, vault, bundle, [STATEMENT], replace(how, progress=no_progress)).verdict
     if not verdict.verified:
         raise ValueError(f"a bundle that does not verify:\n{verdict.text}")
 
@@ -206,7 +191,7 @@ def look(task: dict[str, Any]) -> dict[str, Any]:
     )
     account, receipts = inputs.book.accounts[0], Path(task["receipts"])
     del inputs
-    write_receipts(Vault.open(Path(task["vault"])), receipts, [account])
+    deliver(task["vault"], receipts, [account])
     (name,) = json.loads((receipts / "index.json").read_text(encoding="utf-8"))["receipts"].values()
     with clock.stage("check receipt"):
         check_receipt(receipts / f"{name}.json", Path(task["bundle"]), account)

@@ -69,7 +69,7 @@ def test_campaign_measures_every_stage(figures: Path) -> None:
     assert 0 < point.verification < point.verify
     assert point.bytes_per_account("points") > 66
     runs = data["incremental"]["runs"]
-    assert runs["moved 0.01"]["taken_over"]
+    assert runs["moved 0.01"]["reused"]
     assert (runs["changed 0.1"]["unchanged"], runs["changed 0.1"]["changed"]) == (0, 0)
 
 
@@ -78,7 +78,7 @@ def test_page_and_plots_say_what_was_measured(figures: Path) -> None:
     for heading in ("Targets", "Against the floor", "By what a book and a statement consist of", "An hour later"):
         assert f"\n## {heading}\n" in text
     assert "1,000,000 accounts: verified with the kernel | 60 s | - | not measured |" in text
-    assert "10 % of accounts changed | 0 blinded anew, 0 changed, 64 committed |" in text
+    assert "10 % of accounts changed | 0 re-randomized, 0 changed, 64 committed |" in text
     assert (figures.parent / "plots" / "floor.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 

@@ -25,7 +25,6 @@ from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import GivenWitness, prove_statement
-from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow.publish import publish
 from crossmargin_verifier.bundle import check
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE, RESERVES_FILE, BundleManifest, DeclaredReserves
@@ -85,7 +84,7 @@ def bundle(venue: Venue, tmp_path: Path) -> Path:
 def coverage_bundle(venue: Venue, small: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of the coverage statement alone, which verifies in a tenth of a second; not to be changed."""
     out = tmp_path_factory.mktemp("coverage") / "bundle"
-    publish(Vault.open(venue.vault), small, ("coverage",), out, select_backend())
+    publish(small, venue.vault, out, ["coverage"])
     return out
 
 

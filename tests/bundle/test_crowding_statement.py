@@ -19,6 +19,7 @@ from crossmargin.models.policies import rebuild_policy
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.cli import main
 from crossmargin_prover.vault.vault import Vault
+from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.thin_totals import thin_totals
 from crossmargin_verifier.bundle.check import check_bundle, check_receipt
 from crossmargin_verifier.bundle.verdict import Result, Verdict
@@ -135,7 +136,9 @@ def test_few_accounts_on_one_side_are_warned_about(folder: Path, crowded: Path, 
     assert crowded.is_dir()
     deltas = exposures(inputs.catalogue, inputs.market, "BTC").delta
     net = inputs.book.records @ deltas
-    lines = [line for line in thin_totals(Vault.open(folder.parent / "vault")) if "have it" in line]
+    proven = Vault.open(folder.parent / "vault").proven
+    statements = [Proven(name, path) for name, path in proven.items()]
+    lines = [line for line in thin_totals(Vault.open(folder.parent / "vault"), statements) if "have it" in line]
     warned = dict(line.rsplit(": accounts that have it: ", 1) for line in lines)
     assert int(warned["crowding, gross BTC (side 1)"]) == np.count_nonzero(net > 0)
     assert int(warned["crowding, gross BTC (side 2)"]) == np.count_nonzero(net < 0)

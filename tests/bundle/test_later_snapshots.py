@@ -1,4 +1,4 @@
-"""An hour later: prices have moved, some accounts have traded; what did not change is taken over."""
+"""An hour later: prices have moved, some accounts have traded; whatever did not change is reused."""
 
 import shutil
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_price_move_keeps_snapshot_and_receipts(venue: Any, later: Path, tmp_pat
     result = prove(later, vault, venue.vault)
     assert result.exit_code == 0, result.output
     assert "no account changed: the earlier snapshot, its digest " in result.output
-    assert "blinded anew" not in result.output
+    assert "re-randomized" not in result.output
     for name in PUBLIC:
         assert (vault / "snapshot" / name).read_bytes() == (venue.vault / "snapshot" / name).read_bytes()
     publish(later, vault, tmp_path / "bundle")
@@ -78,7 +78,7 @@ def test_changed_accounts_are_committed_from_the_earlier_ones(venue: Any, later:
     vault = tmp_path / "vault"
     result = prove(later, vault, venue.vault, "--backend", "reference")
     assert result.exit_code == 0, result.output
-    assert "blinded anew: 4 accounts without a change, 1 with one; committed anew: 1" in result.output
+    assert "re-randomized: 4 accounts without a change, 1 with one; committed: 1" in result.output
     assert "publish it now" in result.output
     publish(later, vault, tmp_path / "bundle")
     assert Vault.open(vault).signing_key.public == Vault.open(venue.vault).signing_key.public
@@ -99,7 +99,7 @@ def test_other_columns_are_committed_anew(venue: Any, later: Path, tmp_path: Pat
         prover, "commit", "--book", later, "--vault", tmp_path / "vault", "--since", venue.vault, "--processes", 1
     )
     assert result.exit_code == 0, result.output
-    assert "every account is committed anew: other columns than the earlier snapshot" in result.output
+    assert "recommitting all accounts: the columns are not those of the earlier snapshot" in result.output
 
 
 @pytest.mark.skipif("kernel" not in available(), reason="the compiled kernel is not installed (make kernel)")
@@ -107,7 +107,7 @@ def test_short_records_are_committed_anew_by_the_kernel(venue: Any, later: Path,
     change(later, "balances.csv", "acct-b,,USDC,65000", "acct-b,,USDC,65001")
     result = prove(later, tmp_path / "vault", venue.vault, "--backend", "kernel")
     assert result.exit_code == 0, result.output
-    assert "every account is committed anew: for records so short that costs less with the kernel" in result.output
+    assert "recommitting all accounts: with records this short it is faster than re-randomizing" in result.output
 
 
 def test_earlier_vaults_that_are_refused(venue: Any, later: Path, tmp_path: Path) -> None:

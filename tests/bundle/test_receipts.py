@@ -18,10 +18,8 @@ from crossmargin.loading import Inputs
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.encoding import dump_canonical
-from crossmargin_prover.backend import select_backend
 from crossmargin_prover.cli import main as prover
 from crossmargin_prover.signing import SigningKey
-from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow.publish import publish
 from crossmargin_verifier.bundle.receipt_view import PRIVATE
 from crossmargin_verifier.cli import main
@@ -460,7 +458,7 @@ def test_missing_files_cannot_be_checked(venue: Any, tmp_path: Path) -> None:
 
 def test_receipts_outlive_a_new_statement(venue: Any, small: Inputs, tmp_path: Path) -> None:
     """After a price move the venue proves again; the old receipt file holds for the new bundle as it is."""
-    vault = Vault.open(Path(shutil.copytree(venue.vault, tmp_path / "vault")))
+    vault = Path(shutil.copytree(venue.vault, tmp_path / "vault"))
     out = tmp_path / "bundle"
-    publish(vault, small, ("coverage",), out, select_backend())
+    publish(small, vault, out, ["coverage"])
     assert verify(venue.receipt("acct-e", ".cm1"), out, "acct-e").exit_code == 0

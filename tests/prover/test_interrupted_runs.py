@@ -330,7 +330,7 @@ def test_report_is_there_before_the_snapshot_is_finished(tmp_path: Path, monkeyp
     monkeypatch.setattr(workflow_commit, "commit_snapshot", killed)
     vault = Vault.create(tmp_path / "vault")
     with pytest.raises(InterruptedRunError):
-        workflow_commit.commit(load_folder(EXAMPLE), vault, BACKEND)
+        workflow_commit.commit(load_folder(EXAMPLE), vault)
     assert vault.load_report().loaded == 5
 
 

@@ -1,24 +1,21 @@
 """The size of shards that is chosen where none is asked for."""
 
-from typing import Any
-
 import pytest
 
-from crossmargin_prover.workflow.commit import default_shard
+from crossmargin_prover.backend import Costs
+from crossmargin_prover.workflow.shard_size import cheapest_shard
+
+LARGEST = [2**12, 2**15]
+"""Of plain Python and of the kernel."""
 
 
-class Named:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-@pytest.mark.parametrize("name", ["kernel", "reference"])
+@pytest.mark.parametrize("largest", LARGEST)
 @pytest.mark.parametrize("accounts", [1000, 1024, 5000, 10_000, 65_536, 100_000, 1_000_000, 1_048_577])
-def test_books_of_all_sizes_stay_small(name: str, accounts: int) -> None:
-    backend: Any = Named(name)
-    size = default_shard(accounts, backend)
+def test_books_of_all_sizes_stay_small(largest: int, accounts: int) -> None:
+    size = cheapest_shard(accounts, Costs(largest, 3000, 1))
     shards = -(-accounts // size)
     assert size & (size - 1) == 0
+    assert size <= largest
     assert shards * (size * (33 + 33 / 4) + 2700) <= 45 * accounts
     # Half the size would be more openings for next to no padding.
     assert size >= 512
@@ -26,5 +23,9 @@ def test_books_of_all_sizes_stay_small(name: str, accounts: int) -> None:
 
 @pytest.mark.parametrize(("accounts", "size"), [(1, 1), (2, 2), (5, 8), (30, 32), (100, 128), (1025, 2048)])
 def test_small_books_are_one_shard(accounts: int, size: int) -> None:
-    backend: Any = Named("reference")
-    assert default_shard(accounts, backend) == size
+    assert cheapest_shard(accounts, Costs(LARGEST[0], 3000, 1)) == size
+
+
+def test_costs_decide() -> None:
+    """Where an opening costs next to nothing, small shards save padding; where it costs much, one shard is best."""
+    assert cheapest_shard(125_000, Costs(2**20, 1, 1)) < cheapest_shard(125_000, Costs(2**20, 10**6, 1)) == 2**17

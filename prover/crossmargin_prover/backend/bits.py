@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from crossmargin_prover.backend import UInt64Array
+from crossmargin_prover.backend.interface import UInt64Array
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.polynomial import eq_table
 

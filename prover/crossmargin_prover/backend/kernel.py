@@ -11,9 +11,9 @@ from itertools import chain
 import crossmargin_kernel
 import numpy as np
 
-from crossmargin_prover.backend import BackendError, BitSumcheck, Int64Array, UInt64Array
+from crossmargin_prover.backend.interface import BackendError, BitSumcheck, Costs, Int64Array, UInt64Array
 from crossmargin_prover.backend.kernel_sources import sources_here
-from crossmargin_verifier.kernel import KernelError, load_kernel
+from crossmargin_verifier.kernel import KernelArithmetic, KernelError, load_kernel
 from crossmargin_verifier.protocol.field import encode_scalar, encode_scalars
 from crossmargin_verifier.protocol.generators import blinding_generator, position_generators, slack_generators
 from crossmargin_verifier.protocol.group import Point
@@ -32,6 +32,7 @@ class KernelBackend:
     """The four operations in compiled code, in one thread or several."""
 
     name = "kernel"
+    costs = Costs(largest_shard=2**15, opening_accounts=3000, rerandomize_entries=48)
 
     def __init__(self, threads: int | None = None) -> None:
         """Take the kernel that is installed.
@@ -60,6 +61,11 @@ class KernelBackend:
     def threads(self) -> int:
         """Threads of an operation in the process that asks."""
         return threads_here() if self._threads is None else self._threads
+
+    @property
+    def arithmetic(self) -> KernelArithmetic:
+        """What the verifier multiplies with: the kernel, in as many threads."""
+        return KernelArithmetic(self._threads)
 
     def commit_sparse(
         self, indptr: Int64Array, indices: Int64Array, data: Int64Array, blindings: Sequence[int]

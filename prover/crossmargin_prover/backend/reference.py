@@ -9,8 +9,8 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from crossmargin_prover.backend import Int64Array, UInt64Array
 from crossmargin_prover.backend.bits import ReferenceBitSumcheck, byte_columns
+from crossmargin_prover.backend.interface import Costs, Int64Array, UInt64Array
 from crossmargin_prover.backend.tables import (
     WindowTable,
     best_window,
@@ -21,6 +21,7 @@ from crossmargin_prover.backend.tables import (
     window_tables,
 )
 from crossmargin_verifier.protocol import group
+from crossmargin_verifier.protocol.arithmetic import PLAIN
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.generators import blinding_generator, position_generators, slack_generators
 from crossmargin_verifier.protocol.group import Point, negate
@@ -35,6 +36,8 @@ class ReferenceBackend:
     """The four operations in plain Python."""
 
     name = "reference"
+    costs = Costs(largest_shard=2**12, opening_accounts=3000, rerandomize_entries=1)
+    arithmetic = PLAIN
 
     def commit_sparse(
         self, indptr: Int64Array, indices: Int64Array, data: Int64Array, blindings: Sequence[int]

@@ -29,13 +29,12 @@ from crossmargin.placement import (
 )
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.errors import CrossmarginError
-from crossmargin_prover.backend import select_backend
 from crossmargin_prover.vault.names import BUNDLE, RECEIPTS, VAULT
-from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow.commit import commit
-from crossmargin_prover.workflow.deliver import write_receipts
+from crossmargin_prover.workflow.deliver import deliver
 from crossmargin_prover.workflow.prove import InsolventError, prove
 from crossmargin_prover.workflow.publish import publish
+from crossmargin_prover.workflow.run import Run
 from crossmargin_verifier.protocol.inclusion import Receipt
 
 __all__ = ["demo"]
@@ -74,26 +73,26 @@ def demo(book: Path, out: Path) -> None:
     _say("1. The venue computes the margin of its book")
     account = _show_margin(inputs)
 
-    backend = select_backend()
-    _say(f"2. It commits every account and proves each statement (backend: {backend.name})")
-    vault = Vault.create(out / "vault")
+    run = Run()
+    _say(f"2. It commits every account and proves each statement (backend: {run.backend.name})")
+    vault = out / "vault"
     with stage_progress() as progress:
-        snapshot = commit(inputs, vault, backend, progress=progress).snapshot
-    click.echo(f"snapshot digest {snapshot.manifest.digest.hex()} (a venue publishes it first, elsewhere)")
-    _strict_is_refused(vault, inputs)
+        committed = commit(inputs, vault, replace(run, progress=progress))
+    click.echo(f"snapshot digest {committed.digest.hex()} (a venue publishes it first, elsewhere)")
+    _strict_is_refused(vault, inputs, run)
     for statement in inputs.model.statements:
         click.echo(f"proving {statement.name}")
         with stage_progress() as progress:
-            prove(vault, inputs, statement.name, backend, progress=progress)
+            prove(inputs, vault, [statement.name], replace(run, progress=progress))
 
     _say("3. It publishes the bundle, and writes a private receipt for each holder")
     bundle, receipts = out / "bundle", out / "receipts"
     with stage_progress() as progress:
-        publish(vault, inputs, (), bundle, backend, progress=progress)
-        write_receipts(vault, receipts, (), progress)
+        publish(inputs, vault, bundle, run=replace(run, progress=progress))
+        deliver(vault, receipts, progress=progress)
 
     _say("4. An auditor verifies the bundle with the stand-alone verifier, and the published digest")
-    digest = snapshot.manifest.digest.hex()
+    digest = committed.digest.hex()
     _verify(0, "bundle", str(bundle), "--snapshot", digest)
 
     _say("5. A holder checks his receipt")
@@ -152,11 +151,11 @@ def _first_margin(inputs: Inputs) -> str:
     return next(each.name for each in inputs.model.statements if each.factor is not None)
 
 
-def _strict_is_refused(vault: Vault, inputs: Inputs) -> None:
+def _strict_is_refused(vault: Path, inputs: Inputs, run: Run) -> None:
     """Show that a strict statement about a book with an under-water account cannot be made."""
     strict = replace(inputs, model=inputs.model.model_copy(update={"strict": True}))
     try:
-        prove(vault, strict, _first_margin(inputs), select_backend())
+        prove(strict, vault, [_first_margin(inputs)], run)
     except InsolventError as error:
         click.echo("a strict statement, without a shortfall column, cannot be proven about this book:")
         click.echo("\n".join(f"  {line}" for line in str(error).splitlines()))

@@ -1,9 +1,12 @@
-"""`crossmargin commit`, `prove`, `publish`, `receipts`, and `run`, which does all of them."""
+"""`crossmargin commit`, `prove`, `publish`, `receipts`, and `run`, which does all of them: options and output.
+
+The rules of a run are in `crossmargin_prover.workflow`.
+"""
 
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -18,21 +21,19 @@ from crossmargin.cli.output import (
     reporting,
     stage_progress,
 )
-from crossmargin.loading import load_parameters
+from crossmargin.loading import Inputs, load_parameters
 from crossmargin_prover.backend import available, select_backend
-from crossmargin_prover.bundle import check_bundle_folder
-from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.statement import DEFAULT_PACKING
-from crossmargin_prover.vault.vault import Vault, VaultError
+from crossmargin_prover.workflow.commit import Committed
 from crossmargin_prover.workflow.commit import commit as commit_book
-from crossmargin_prover.workflow.commit import holds_book, renew_report
-from crossmargin_prover.workflow.deliver import check_receipts_folder, write_receipts
-from crossmargin_prover.workflow.prove import is_proven
-from crossmargin_prover.workflow.prove import prove as prove_one
-from crossmargin_prover.workflow.publish import publish as publish_statements
-from crossmargin_prover.workflow.publish import times
-from crossmargin_prover.workflow.thin_totals import thin_totals
-from crossmargin_verifier.bundle.verdict import Verdict
+from crossmargin_prover.workflow.deliver import Delivered, deliver
+from crossmargin_prover.workflow.folders import check_folders
+from crossmargin_prover.workflow.pipeline import Step, pipeline
+from crossmargin_prover.workflow.prove import prove as prove_statements
+from crossmargin_prover.workflow.proven import Proven
+from crossmargin_prover.workflow.publish import Published
+from crossmargin_prover.workflow.publish import publish as publish_bundle
+from crossmargin_prover.workflow.run import Run
 from crossmargin_verifier.workers import cores_here, worker_pool
 
 __all__ = ["commit", "prove", "publish", "receipts", "run"]
@@ -52,7 +53,7 @@ shard_option = click.option(
 since_option = click.option(
     "--since",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Vault of an earlier snapshot: what did not change is taken over from it.",
+    help="Vault of an earlier snapshot: whatever did not change is reused.",
 )
 signing_option = click.option(
     "--signing-key",
@@ -73,6 +74,9 @@ packing_option = click.option(
     show_default=True,
     help="2^PACKING accounts share a slack row: fewer published bytes, slower proofs.",
 )
+older_option = click.option(
+    "--older", is_flag=True, help="Replace the bundle even if it is later, or of another snapshot of the same time."
+)
 restart_option = click.option(
     "--restart", is_flag=True, help="Give up what an interrupted run of a statement has finished."
 )
@@ -83,6 +87,104 @@ processes_option = click.option(
     show_default="all cores",
     help="Shards worked on at a time.",
 )
+
+
+class _Terminal:
+    """What a person sees of a run: bars while a stage is at work, and results between them."""
+
+    def __init__(self) -> None:
+        self._stage: Callable[[str, int, int], None] | None = None
+        self._bars = ExitStack()
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Show how far a stage is."""
+        if self._stage is None:
+            self._stage = self._bars.enter_context(stage_progress())
+        self._stage(stage, done, total)
+
+    def end_stage(self) -> None:
+        """Leave the bars as they are: whatever comes next stands below them."""
+        self._stage = None
+        self._bars.close()
+
+    def log(self, line: str) -> None:
+        """Show what begins, or a warning."""
+        self.end_stage()
+        click.echo(printable(line), err=True)
+
+    def show(self, result: Step) -> None:
+        """Show the result of a step."""
+        self.end_stage()
+        click.echo("\n".join(_lines(result)))
+
+
+def _lines(result: Step) -> Iterator[str]:
+    """Yield the result of a step as lines."""
+    match result:
+        case Committed():
+            yield from _commitment(result)
+        case Proven():
+            yield f"{result.statement}: proven, in {result.folder}"
+        case Published():
+            yield result.verdict.text.removesuffix("\n")
+        case Delivered():
+            yield f"{result.receipts} receipts in {result.folder} (index.json says whose; private)"
+
+
+def _commitment(result: Committed) -> Iterator[str]:
+    digest, report = result.digest.hex(), result.report
+    if result.found:
+        yield f"committed already; snapshot digest {digest}"
+        return
+    yield f"{report.loaded} accounts committed, {report.padding} padding, {report.rejected_accounts} rejected"
+    if result.reused:
+        yield f"no account changed: the earlier snapshot, its digest {digest} and its receipts stay"
+        return
+    if result.recommitted:
+        yield f"recommitting all accounts: {result.recommitted}"
+    elif result.rerandomized:
+        yield (
+            f"re-randomized: {result.unchanged} accounts without a change, {result.changed} with one; "
+            f"committed: {result.new}"
+        )
+    yield f"snapshot digest {digest}: publish it now"
+
+
+@contextmanager
+def _terminal() -> Iterator[_Terminal]:
+    terminal = _Terminal()
+    try:
+        yield terminal
+    finally:
+        terminal.end_stage()
+
+
+@contextmanager
+def _running(
+    backend: str, processes: int, shard: int | None = None, packing: int = DEFAULT_PACKING
+) -> Iterator[tuple[Run, _Terminal]]:
+    """Yield how the options ask for the work to be done, and where it is shown."""
+    with _terminal() as terminal, worker_pool(processes) as executor:
+        try:
+            run = Run(
+                backend=select_backend(backend),
+                executor=executor,
+                shard=shard,
+                packing=packing,
+                progress=terminal.progress,
+                log=terminal.log,
+            )
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        click.echo(f"backend: {run.backend.name}", err=True)
+        yield run, terminal
+
+
+def _load(book: Path, reject_bad_accounts: bool) -> Inputs:
+    start = time.monotonic()
+    inputs = load(book, reject_bad_accounts)
+    click.echo(f"  load: {len(inputs.book):,} done in {time.monotonic() - start:.1f} s", err=True)
+    return inputs
 
 
 @click.command(short_help="Commit the book, once per snapshot.")
@@ -114,83 +216,9 @@ def commit(
     Example:
       crossmargin commit --book examples/book --vault build/vault
     """
-    with worker_pool(processes) as executor:
-        _commit_once(book, vault, since, shard, signing_key, reject_bad_accounts, backend, executor)
-
-
-def _commit(
-    book: Path,
-    vault: Path,
-    since: Path | None,
-    shard: int | None,
-    signing_key: Path | None,
-    reject_bad_accounts: bool,
-    backend: str,
-    executor: Executor | None,
-) -> None:
-    if shard is not None and shard & (shard - 1):
-        raise click.BadParameter(f"{shard} is not a power of two", param_hint="--shard")
-    earlier = None if since is None else Vault.open(since)
-    start = time.monotonic()
-    inputs = load(book, reject_bad_accounts)
-    click.echo(f"  load: {len(inputs.book):,} done in {time.monotonic() - start:.1f} s", err=True)
-    target = Vault.create(vault, None if signing_key is None else SigningKey.read(signing_key), earlier)
-    click.echo(f"backend: {backend}", err=True)
-    with target.locked(), stage_progress() as progress:
-        committed = commit_book(
-            inputs,
-            target,
-            select_backend(backend),
-            accounts_per_shard=shard,
-            since=earlier,
-            executor=executor,
-            progress=progress,
-        )
-    report = committed.report
-    click.echo(f"{report.loaded} accounts committed, {report.padding} padding, {report.rejected_accounts} rejected")
-    digest = committed.snapshot.manifest.digest.hex()
-    if committed.taken_over:
-        click.echo(f"no account changed: the earlier snapshot, its digest {digest} and its receipts stay")
-        return
-    if committed.anew:
-        click.echo(f"every account is committed anew: {committed.anew}")
-    elif earlier is not None:
-        fresh = report.loaded - committed.unchanged - committed.changed
-        click.echo(
-            f"blinded anew: {committed.unchanged} accounts without a change, {committed.changed} with one; "
-            f"committed anew: {fresh}"
-        )
-    click.echo(f"snapshot digest {digest}: publish it now")
-
-
-def _commit_once(
-    book: Path,
-    vault: Path,
-    since: Path | None,
-    shard: int | None,
-    signing_key: Path | None,
-    reject_bad_accounts: bool,
-    backend: str,
-    executor: Executor | None,
-) -> None:
-    """Commit the book, unless the vault holds its finished snapshot already."""
-    opened = Vault(vault)
-    if since is not None and since.resolve() == vault.resolve():
-        raise VaultError(f"{vault}: --since names this vault itself: name the earlier one")
-    if not opened.is_finished:
-        _commit(book, vault, since, shard, signing_key, reject_bad_accounts, backend, executor)
-        return
-    inputs = load(book, reject_bad_accounts)
-    if not holds_book(opened, inputs):
-        raise VaultError(f"{vault} holds the finished snapshot of other accounts: choose another folder")
-    manifest = opened.load().manifest
-    if shard is not None and shard != manifest.accounts_per_shard:
-        raise VaultError(f"{vault} is committed already, in shards of {manifest.accounts_per_shard}: leave --shard out")
-    if signing_key is not None and SigningKey.read(signing_key).public != opened.signing_key.public:
-        raise VaultError(f"{vault} has another signing key already: leave --signing-key out")
-    with opened.locked():
-        renew_report(opened, inputs)
-    click.echo(f"committed already; snapshot digest {manifest.digest.hex()}")
+    with _running(backend, processes, shard) as (run, terminal):
+        inputs = _load(book, reject_bad_accounts)
+        terminal.show(commit_book(inputs, vault, run, since=since, signing_key=signing_key))
 
 
 @click.command(short_help="Prove statements about the snapshot.")
@@ -230,39 +258,15 @@ def prove(
       crossmargin prove --book examples/book --vault build/vault --statement maintenance
       crossmargin prove --book examples/book --vault build/vault-13h --since build/vault-12h
     """
-    with worker_pool(processes) as executor:
+    with _running(backend, processes, packing=packing) as (run, terminal):
         if since is not None:
-            _commit_once(book, vault, since, None, signing_key, reject_bad_accounts, backend, executor)
-        _prove(book, vault, statements, packing, restart, backend, executor)
-
-
-def _prove(
-    book: Path,
-    vault: Path,
-    statements: Sequence[str],
-    packing: int,
-    restart: bool,
-    backend: str,
-    executor: Executor | None,
-) -> None:
-    parameters = load_parameters(book)
-    opened = Vault.open(vault)
-    click.echo(f"backend: {backend}", err=True)
-    with opened.locked():
+            inputs = _load(book, reject_bad_accounts)
+            terminal.show(commit_book(inputs, vault, run, since=since, signing_key=signing_key))
+            del inputs
+        parameters = load_parameters(book)
         for name in statements or [each.name for each in parameters.model.statements]:
-            click.echo(f"statement {name}", err=True)
-            with stage_progress() as progress:
-                folder = prove_one(
-                    opened,
-                    parameters,
-                    name,
-                    select_backend(backend),
-                    packing=packing,
-                    restart=restart,
-                    executor=executor,
-                    progress=progress,
-                )
-            click.echo(f"{name}: proven, in {folder}")
+            for proven in prove_statements(parameters, vault, [name], run, restart=restart):
+                terminal.show(proven)
 
 
 @click.command(short_help="Publish the bundle, with its verdict.")
@@ -272,12 +276,20 @@ def _prove(
     "--statement", "statements", multiple=True, help="Proven statement; may be repeated. [default: all proven]"
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the public bundle.")
+@older_option
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @backend_option
 @processes_option
 @reporting
 def publish(
-    book: Path, vault: Path, statements: tuple[str, ...], out: Path, as_json: bool, backend: str, processes: int
+    book: Path,
+    vault: Path,
+    statements: tuple[str, ...],
+    out: Path,
+    older: bool,
+    as_json: bool,
+    backend: str,
+    processes: int,
 ) -> None:
     """Put proven statements and declared reserves together into a public bundle, and print the verdict on it.
 
@@ -287,33 +299,14 @@ def publish(
     Example:
       crossmargin publish --book examples/book --vault build/vault --out build/bundle
     """
-    with worker_pool(processes) as executor:
-        verdict = _publish(book, vault, statements, out, backend, executor)
-    if as_json:
-        print_json(verdict.data)
-    else:
-        click.echo(verdict.text, nl=False)
-    sys.exit(0 if verdict.verified else REFUSED)
-
-
-def _publish(
-    book: Path, vault: Path, statements: Sequence[str], out: Path, backend: str, executor: Executor | None
-) -> Verdict:
-    opened = Vault.open(vault)
-    if len(times(opened)) > 1:
-        click.echo("warning: the proven statements are about prices of different times", err=True)
-    for each in thin_totals(opened):
-        click.echo(f"warning: published total over few accounts: {printable(each)}", err=True)
-    with opened.locked(), stage_progress() as progress:
-        return publish_statements(
-            opened,
-            load_parameters(book),
-            statements,
-            out,
-            select_backend(backend),
-            executor=executor,
-            progress=progress,
-        )
+    with _running(backend, processes) as (run, terminal):
+        published = publish_bundle(load_parameters(book), vault, out, statements, run, older=older)
+        if as_json:
+            terminal.end_stage()
+            print_json(published.verdict.data)
+        else:
+            terminal.show(published)
+    sys.exit(0 if published.verdict.verified else REFUSED)
 
 
 @click.command(short_help="Write the private receipts.")
@@ -330,13 +323,8 @@ def receipts(vault: Path, out: Path, accounts: tuple[str, ...]) -> None:
     Example:
       crossmargin receipts --vault build/vault --out build/receipts
     """
-    _receipts(vault, out, accounts)
-
-
-def _receipts(vault: Path, out: Path, accounts: Sequence[str]) -> None:
-    with stage_progress() as progress:
-        count = write_receipts(Vault.open(vault), out, accounts, progress)
-    click.echo(f"{count} receipts in {out} (index.json says whose; private)")
+    with _terminal() as terminal:
+        terminal.show(deliver(vault, out, accounts, progress=terminal.progress))
 
 
 @click.command(short_help="The whole way in one command.")
@@ -353,6 +341,7 @@ def _receipts(vault: Path, out: Path, accounts: Sequence[str]) -> None:
 @shard_option
 @packing_option
 @restart_option
+@older_option
 @signing_option
 @reject_option
 @backend_option
@@ -367,6 +356,7 @@ def run(
     shard: int | None,
     packing: int,
     restart: bool,
+    older: bool,
     signing_key: Path | None,
     reject_bad_accounts: bool,
     backend: str,
@@ -380,21 +370,22 @@ def run(
     Example:
       crossmargin run --book examples/book --vault build/vault --bundle build/bundle --receipts build/receipts
     """
-    check_bundle_folder(bundle)
-    for private in (vault, *([] if out is None else [out])):
-        if bundle.resolve() in (private.resolve(), *private.resolve().parents):
-            raise VaultError(f"{private} would be inside the public bundle: choose another folder")
-    if out is not None:
-        check_receipts_folder(out)
-    with worker_pool(processes) as executor:
-        _commit_once(book, vault, since, shard, signing_key, reject_bad_accounts, backend, executor)
-        parameters = load_parameters(book)
-        names = [each.name for each in parameters.model.statements]
-        missing = [name for name in names if not is_proven(Vault(vault), parameters, name, packing)]
-        if missing:
-            _prove(book, vault, missing, packing, restart, backend, executor)
-        verdict = _publish(book, vault, names, bundle, backend, executor)
-    if out is not None:
-        _receipts(vault, out, ())
-    click.echo(verdict.text, nl=False)
-    sys.exit(0 if verdict.verified else REFUSED)
+    check_folders(vault, bundle, out, since)
+    verified = False
+    with _running(backend, processes, shard, packing) as (how, terminal):
+        # The book is handed over, not kept: once it is committed nothing needs it.
+        steps = pipeline(
+            _load(book, reject_bad_accounts),
+            vault,
+            bundle,
+            out,
+            how,
+            since=since,
+            signing_key=signing_key,
+            restart=restart,
+            older=older,
+        )
+        for result in steps:
+            terminal.show(result)
+            verified = verified or (isinstance(result, Published) and result.verdict.verified)
+    sys.exit(0 if verified else REFUSED)

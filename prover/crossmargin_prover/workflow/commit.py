@@ -1,95 +1,162 @@
-"""Book to vault: one commitment per account, the tree, the base totals."""
+"""Book to vault: one commitment per account, the tree, the base totals.
 
-from concurrent.futures import Executor
-from dataclasses import dataclass
+A vault holds one snapshot. Committing the same book again finds it there; committing a later book from an earlier vault
+reuses the whole snapshot where no account changed, and re-randomizes its commitments otherwise, if that costs less.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from crossmargin.loading import Inputs
-from crossmargin_circuits.errors import CrossmarginError, MalformedError
+from crossmargin_circuits.errors import MalformedError
 from crossmargin_prover.backend import Backend
 from crossmargin_prover.commitments import book_digest, commit_snapshot
+from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import CommittedSnapshot
-from crossmargin_prover.statement import DEFAULT_PACKING
 from crossmargin_prover.vault.arrays import PLAN, SnapshotPlan
 from crossmargin_prover.vault.rerandomize import Earlier
-from crossmargin_prover.vault.vault import Report, Vault
+from crossmargin_prover.vault.vault import Report, Vault, VaultError
 from crossmargin_prover.witness import Records
-from crossmargin_verifier.protocol.group import POINT_BYTES
-from crossmargin_verifier.workers import Progress, no_progress
+from crossmargin_prover.workflow.folders import check_earlier_vault
+from crossmargin_prover.workflow.given import given_vault, open_vault
+from crossmargin_prover.workflow.order import check_later
+from crossmargin_prover.workflow.run import Run
+from crossmargin_prover.workflow.shard_size import cheapest_shard
 
-__all__ = ["Committed", "commit", "default_shard", "holds_book", "renew_report"]
-
-DEFAULT_SHARD = {"kernel": 2**15, "reference": 2**12}
-"""Largest shard by backend unless asked otherwise: some seconds of work, so that an interruption costs little."""
-
-BLINDING_PAYS = {"kernel": 48, "reference": 1}
-"""Entries of an average record from which it costs less to blind an earlier commitment anew than to make a new one."""
-
-BYTES_PER_ACCOUNT = 45
-"""Published bytes that an account may cost, padding and proofs included."""
-
-PROOF_BYTES = 2700
-"""Bytes of a shard proof, about (SPEC section 9)."""
-
-OPENING_ACCOUNTS = 3000
-"""Accounts whose other work costs as much as the opening of a shard, in either backend (docs/benchmarks.md)."""
+__all__ = ["Committed", "commit"]
 
 
 @dataclass(frozen=True, repr=False)
 class Committed:
-    """A committed snapshot, its report, and what came from an earlier one.
+    """A committed snapshot in its vault, its report, and where its commitments come from."""
 
-    taken_over: the earlier snapshot is this one; anew: why nothing of it was used; unchanged, changed: accounts whose
-    earlier commitments were blinded anew, with the same record or with another one.
-    """
-
+    vault: Vault
     snapshot: CommittedSnapshot
     report: Report
-    taken_over: bool = False
-    anew: str = ""
+    found: bool = False
+    """The vault held this snapshot already."""
+    reused: bool = False
+    """No account changed: the snapshot is that of the earlier vault."""
+    recommitted: str = ""
+    """Why nothing of the earlier snapshot was used; empty where something was, or there is none."""
+    rerandomized: bool = False
+    """Commitments of the earlier snapshot were re-randomized, as far as that costs less."""
     unchanged: int = 0
+    """Accounts with the record of the earlier snapshot, whose commitments were re-randomized."""
     changed: int = 0
+    """Accounts with another record than in the earlier snapshot, whose commitments were re-randomized and changed."""
+
+    def __repr__(self) -> str:
+        """Return a text without accounts."""
+        return f"Committed({self.report.loaded} accounts, digest {self.digest.hex()})"
+
+    @property
+    def digest(self) -> bytes:
+        """The snapshot digest: publish it before anything else."""
+        return self.snapshot.manifest.digest
+
+    @property
+    def new(self) -> int:
+        """Accounts whose commitments come from no earlier one."""
+        return 0 if self.found or self.reused else self.report.loaded - self.unchanged - self.changed
 
 
 def commit(
     inputs: Inputs,
-    vault: Vault,
-    backend: Backend,
+    vault: Vault | str | Path,
+    run: Run | None = None,
     *,
-    accounts_per_shard: int | None = None,
-    since: Vault | None = None,
-    executor: Executor | None = None,
-    progress: Progress = no_progress,
+    since: Vault | str | Path | None = None,
+    signing_key: SigningKey | str | Path | None = None,
 ) -> Committed:
-    """Commit the records of a book into a vault, which may hold finished shards of the same book.
+    """Commit the records of a book into a vault, unless the vault holds its finished snapshot already.
 
-    accounts_per_shard: a power of two; by default that of the earlier snapshot, or `default_shard`; since: an earlier
-    vault, whose snapshot is taken over where no account changed, and whose commitments are blinded anew otherwise, if
-    that costs less.
+    A run that was interrupted goes on from the finished shards of the same book.
+
+    since: an earlier vault, from which everything is taken that did not change; signing_key: the venue's key that signs
+    receipts, or its file; by default that of the earlier vault, or a fresh one.
+
+    Raises:
+        VaultError: the vault holds other accounts, or was committed in another way; the earlier vault has no snapshot.
+        OrderError: the snapshot of the earlier vault is not earlier.
+        ChangedInputError: the vault was begun with other input.
+        CrossmarginError: a record is out of range, or a file is damaged.
     """
+    run, vault = run or Run(), given_vault(vault)
+    earlier = None if since is None else given_vault(since)
+    if earlier is not None:
+        check_earlier_vault(earlier, vault)
+    key = SigningKey.read(Path(signing_key)) if isinstance(signing_key, str | Path) else signing_key
+    if vault.is_finished:
+        return _find(inputs, vault, run, key)
+    if earlier is None:
+        vault = Vault.create(vault.path, key)
+        with vault.locked():
+            return _commit(inputs, vault, run)
+    earlier = open_vault(earlier)
+    check_later(earlier, inputs)
+    is_same = _holds_whole(earlier, inputs, run) and SnapshotPlan.load(vault.snapshot) is None
+    if is_same and key is not None and key.public != earlier.signing_key.public:
+        raise VaultError(
+            f"no account changed, so that the receipts of {earlier.path} stay, and with them its signing key: leave "
+            "--signing-key out"
+        )
+    vault = Vault.create(vault.path, key, earlier)
+    with vault.locked():
+        return _reuse(inputs, vault, earlier) if is_same else _follow(inputs, vault, earlier, run)
+
+
+def _find(inputs: Inputs, vault: Vault, run: Run, key: SigningKey | None) -> Committed:
+    """Return the finished snapshot of a vault, which must be of this book, and report the accounts rejected now."""
+    if not _holds_book(vault, inputs):
+        raise VaultError(f"{vault.path} holds the finished snapshot of other accounts: choose another folder")
+    snapshot = vault.load()
+    size = snapshot.manifest.accounts_per_shard
+    if run.shard is not None and run.shard != size:
+        raise VaultError(f"{vault.path} is committed already, in shards of {size}: leave --shard out")
+    if key is not None and key.public != vault.signing_key.public:
+        raise VaultError(f"{vault.path} has another signing key already: leave --signing-key out")
+    report = _report(inputs, snapshot.manifest.leaves)
+    with vault.locked():
+        vault.save_report(report)
+    return Committed(vault, snapshot, report, found=True)
+
+
+def _reuse(inputs: Inputs, vault: Vault, earlier: Vault) -> Committed:
+    """Copy the whole snapshot of an earlier vault: no account changed."""
+    if vault.signing_key.public != earlier.signing_key.public:
+        # Begun with another key, and with nothing but keys.
+        raise VaultError(f"{vault.path} has another signing key than {earlier.path}: choose another folder")
+    report = _report(inputs, earlier.load().manifest.leaves)
+    vault.save_report(report)
+    vault.take_over(earlier)
+    return Committed(vault, vault.load(), report, reused=True)
+
+
+def _follow(inputs: Inputs, vault: Vault, earlier: Vault, run: Run) -> Committed:
+    """Commit a book from the snapshot of an earlier vault, as far as that costs less."""
+    snapshot = earlier.load()
+    run = replace(run, shard=run.shard or snapshot.manifest.accounts_per_shard)
+    reason = _why_not(snapshot, inputs, run.backend)
+    if reason:
+        return replace(_commit(inputs, vault, run), recommitted=reason)
+    since = Earlier(snapshot)
+    committed = _commit(inputs, vault, run, since)
+    return replace(committed, rerandomized=True, unchanged=since.unchanged, changed=since.changed)
+
+
+def _why_not(earlier: CommittedSnapshot, inputs: Inputs, backend: Backend) -> str:
+    """Return why commitments are not re-randomized, or nothing where they are."""
+    if earlier.columns != inputs.book.layout.labels:
+        return "the columns are not those of the earlier snapshot"
+    if inputs.book.records.nnz < backend.costs.rerandomize_entries * len(inputs.book):
+        return "with records this short it is faster than re-randomizing"
+    return ""
+
+
+def _commit(inputs: Inputs, vault: Vault, run: Run, since: Earlier | None = None) -> Committed:
     book = inputs.book
-    earlier, anew = None, ""
-    if since is not None:
-        snapshot = since.load()
-        accounts_per_shard = accounts_per_shard or snapshot.manifest.accounts_per_shard
-        is_same = snapshot.manifest.accounts_per_shard == accounts_per_shard and holds_book(since, inputs)
-        if is_same and SnapshotPlan.load(vault.snapshot) is None:
-            if vault.signing_key.public != since.signing_key.public:
-                raise CrossmarginError("no account changed, so that the receipts stay: leave --signing-key out")
-            report = _report(inputs, snapshot.manifest.leaves)
-            vault.save_report(report)
-            vault.take_over(since)
-            return Committed(vault.load(), report, taken_over=True)
-        if snapshot.manifest.sid == inputs.snapshot_id:
-            raise CrossmarginError(
-                f"the earlier snapshot is called {inputs.snapshot_id} too: as_of of market.yaml must be later"
-            )
-        if snapshot.columns != book.layout.labels:
-            anew = "other columns than the earlier snapshot"
-        elif book.records.nnz < BLINDING_PAYS.get(backend.name, 1) * len(book):
-            anew = f"for records so short that costs less with the {backend.name}"
-        else:
-            earlier = Earlier(snapshot)
-    size = accounts_per_shard or default_shard(len(book), backend)
+    size = run.shard or cheapest_shard(len(book), run.backend.costs)
     report = _report(inputs, max(1, -(-len(book) // size)) * size)
     vault.save_report(report)
     snapshot = commit_snapshot(
@@ -100,32 +167,14 @@ def commit(
         book.accounts,
         size,
         vault.randomness,
-        backend,
-        executor=executor,
-        progress=progress,
+        run.backend,
+        executor=run.executor,
+        progress=run.progress,
         name_account=lambda number: f"account {book.accounts[number]}",
         store=vault.snapshot,
-        since=earlier,
+        since=since,
     )
-    if earlier is None:
-        return Committed(snapshot, report, anew=anew)
-    return Committed(snapshot, report, unchanged=earlier.unchanged, changed=earlier.changed)
-
-
-def default_shard(accounts: int, backend: Backend) -> int:
-    """Return the size of shards that costs least time and, where one can, at most BYTES_PER_ACCOUNT.
-
-    Large shards save openings, small ones padding.
-    """
-    largest = DEFAULT_SHARD.get(backend.name, DEFAULT_SHARD["reference"])
-    shards = {size: -(-accounts // size) for size in (1 << bits for bits in range(largest.bit_length()))}
-    row = POINT_BYTES / (1 << DEFAULT_PACKING)
-    small = [
-        size
-        for size, count in shards.items()
-        if count * (size * (POINT_BYTES + row) + PROOF_BYTES) <= accounts * BYTES_PER_ACCOUNT
-    ]
-    return min(small or shards, key=lambda size: shards[size] * (size + OPENING_ACCOUNTS))
+    return Committed(vault, snapshot, report)
 
 
 def _report(inputs: Inputs, leaves: int) -> Report:
@@ -133,12 +182,12 @@ def _report(inputs: Inputs, leaves: int) -> Report:
     return Report(inputs.venue.venue, accounts, leaves - accounts, inputs.book.rejected)
 
 
-def renew_report(vault: Vault, inputs: Inputs) -> None:
-    """Write the report of a book anew whose accounts are those of a finished snapshot: others may be rejected now."""
-    vault.save_report(_report(inputs, vault.load().manifest.leaves))
+def _holds_whole(vault: Vault, inputs: Inputs, run: Run) -> bool:
+    """Return whether the snapshot of an earlier vault serves as it is."""
+    return run.shard in (None, vault.load().manifest.accounts_per_shard) and _holds_book(vault, inputs)
 
 
-def holds_book(vault: Vault, inputs: Inputs) -> bool:
+def _holds_book(vault: Vault, inputs: Inputs) -> bool:
     """Return whether the finished snapshot of a vault is of exactly these accounts of this book, at whatever time.
 
     Raises:

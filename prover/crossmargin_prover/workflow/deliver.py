@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -14,10 +15,35 @@ from crossmargin_prover.vault.lock import BusyError, locked_folder
 from crossmargin_prover.vault.names import INDEX_FILE, RECEIPTS
 from crossmargin_prover.vault.store import write_private
 from crossmargin_prover.vault.vault import Vault
+from crossmargin_prover.workflow.given import open_vault
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE
 from crossmargin_verifier.workers import Progress, no_progress
 
-__all__ = ["check_receipts_folder", "write_receipts"]
+__all__ = ["Delivered", "check_receipts_folder", "deliver", "write_receipts"]
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A private folder of receipts, and how many were written."""
+
+    folder: Path
+    receipts: int
+
+
+def deliver(
+    vault: Vault | str | Path,
+    receipts: str | Path,
+    accounts: Sequence[str] = (),
+    *,
+    progress: Progress = no_progress,
+) -> Delivered:
+    """Write the signed receipts of these accounts, all where none is named, into a private folder.
+
+    Raises:
+        VaultError: the vault has no finished snapshot, or no proven statement.
+        CrossmarginError: an account that is not in the snapshot, or a folder that holds something else.
+    """
+    return Delivered(Path(receipts), write_receipts(open_vault(vault), Path(receipts), accounts, progress))
 
 
 def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: Progress = no_progress) -> int:

@@ -1,7 +1,6 @@
-"""Vault, market and model to one proven statement in the vault."""
+"""Vault, market and model to proven statements in the vault."""
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,16 +12,17 @@ from crossmargin.models import build_policy
 from crossmargin_circuits.amounts import format_amount
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.errors import CrossmarginError
-from crossmargin_circuits.policy import POLICY_FILE, Policy
-from crossmargin_prover.backend import Backend
+from crossmargin_circuits.policy import Policy
 from crossmargin_prover.snapshot import CommittedSnapshot
-from crossmargin_prover.statement import DEFAULT_PACKING, belongs_to, prove_statement
+from crossmargin_prover.statement import belongs_to, prove_statement
 from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.witness import Records
-from crossmargin_verifier.protocol.manifests import STATEMENT_FILE, StatementManifest
-from crossmargin_verifier.workers import Progress, no_progress
+from crossmargin_prover.workflow.given import open_vault
+from crossmargin_prover.workflow.proven import Proven
+from crossmargin_prover.workflow.run import Run
+from crossmargin_verifier.workers import Progress
 
-__all__ = ["InsolventError", "is_proven", "prove"]
+__all__ = ["InsolventError", "prove", "unproven"]
 
 NAMED_ACCOUNTS = 20
 """Accounts that a refused statement names."""
@@ -32,37 +32,57 @@ class InsolventError(CrossmarginError):
     """A statement that is false: names accounts and rows. Private, for the venue alone."""
 
 
-def is_proven(vault: Vault, parameters: Parameters, name: str, packing: int = DEFAULT_PACKING) -> bool:
-    """Return whether a statement is proven at these prices, under this model and with this packing."""
-    folder = vault.proven.get(name)
-    if folder is None:
-        return False
-    policy = build_policy(vault.load_report().venue, parameters.environment, parameters.model, name)
-    manifest = StatementManifest.decode((folder / STATEMENT_FILE).read_bytes())
-    largest = vault.load().manifest.accounts_per_shard.bit_length() - 1
-    return (folder / POLICY_FILE).read_bytes() == policy.encoded and manifest.packing == min(packing, largest)
+def unproven(parameters: Parameters, vault: Vault | str | Path, run: Run | None = None) -> tuple[str, ...]:
+    """Return the statements of the model that are not proven at these prices, under this model and with this packing.
+
+    Raises:
+        VaultError: the vault has no finished snapshot.
+        MalformedError: a file of the vault is damaged.
+    """
+    vault, run = open_vault(vault), run or Run()
+    venue, proven = vault.load_report().venue, vault.proven
+    packing = min(run.packing, vault.load().manifest.accounts_per_shard.bit_length() - 1)
+
+    def is_proven(name: str) -> bool:
+        if name not in proven:
+            return False
+        found = Proven(name, proven[name])
+        policy = build_policy(venue, parameters.environment, parameters.model, name)
+        return found.policy.encoded == policy.encoded and found.manifest.packing == packing
+
+    return tuple(each.name for each in parameters.model.statements if not is_proven(each.name))
 
 
 def prove(
-    vault: Vault,
     parameters: Parameters,
-    name: str,
-    backend: Backend,
+    vault: Vault | str | Path,
+    statements: Sequence[str] = (),
+    run: Run | None = None,
     *,
-    packing: int = DEFAULT_PACKING,
     restart: bool = False,
-    executor: Executor | None = None,
-    progress: Progress = no_progress,
-) -> Path:
-    """Prove one statement about the committed snapshot and keep it in the vault; returns its public folder.
+) -> tuple[Proven, ...]:
+    """Prove statements of the model about the committed snapshot, all where none is named, and keep them in the vault.
 
-    packing: gamma, 2^gamma accounts share one slack row; restart: forget what an interrupted run has finished.
+    The accounts come from the vault; prices and model may be later ones. An interrupted proof goes on from its finished
+    shards. restart: give those up.
 
     Raises:
+        VaultError: the vault has no finished snapshot, or another run is at work there.
         InsolventError: a strict statement about a book with an under-water account.
         ChangedInputError: an interrupted run had other parameters.
         CrossmarginError: the parameters do not fit the snapshot, or a value is out of range.
     """
+    vault, run = open_vault(vault), run or Run()
+    proven = []
+    with vault.locked():
+        for name in statements or [each.name for each in parameters.model.statements]:
+            run.log(f"statement {name}")
+            proven.append(Proven(name, _prove(parameters, vault, name, run, restart)))
+    return tuple(proven)
+
+
+def _prove(parameters: Parameters, vault: Vault, name: str, run: Run, restart: bool) -> Path:
+    """Prove one statement; returns its folder in the vault."""
     snapshot = vault.load()
     policy = build_policy(vault.load_report().venue, parameters.environment, parameters.model, name)
     if policy.layout.labels != snapshot.columns:
@@ -70,7 +90,7 @@ def prove(
             "instruments.yaml has other columns than the committed snapshot: commit the book again, or restore the file"
         )
     compiled = compile_policy(policy)
-    _check_solvent(compiled, snapshot, progress)
+    _check_solvent(compiled, snapshot, run.progress)
     if restart or _is_left_over(vault, name):
         vault.forget_work(name)
 
@@ -84,10 +104,10 @@ def prove(
         policy.digest,
         evaluate,
         vault.randomness,
-        backend,
-        packing=packing,
-        executor=executor,
-        progress=progress,
+        run.backend,
+        packing=run.packing,
+        executor=run.executor,
+        progress=run.progress,
         name_account=lambda shard, place: f"account {shard.ids[place]}",
         store=vault.work(name),
     )
@@ -97,9 +117,7 @@ def prove(
 def _is_left_over(vault: Vault, name: str) -> bool:
     """Return whether the finished shards of a statement are those of the proven one: a run was killed at its end."""
     folder = vault.proven.get(name)
-    if folder is None:
-        return False
-    return belongs_to(vault.work(name), StatementManifest.decode((folder / STATEMENT_FILE).read_bytes()))
+    return folder is not None and belongs_to(vault.work(name), Proven(name, folder).manifest)
 
 
 def _check_solvent(compiled: CompiledPolicy, snapshot: CommittedSnapshot, progress: Progress) -> None:

@@ -1,64 +1,91 @@
 """Vault and reserves to a public bundle, judged by the verifier before it is put in place."""
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
 
 from crossmargin.loading import Parameters
 from crossmargin_circuits.errors import CrossmarginError
-from crossmargin_circuits.policy import POLICY_FILE, Policy
-from crossmargin_prover.backend import Backend
+from crossmargin_prover.bundle import check_bundle_folder
 from crossmargin_prover.bundle import publish as publish_bundle
 from crossmargin_prover.vault.vault import Vault
+from crossmargin_prover.workflow.given import open_vault
+from crossmargin_prover.workflow.order import Moment, check_replaces
+from crossmargin_prover.workflow.proven import Proven
+from crossmargin_prover.workflow.run import Run
+from crossmargin_prover.workflow.thin_totals import thin_totals
 from crossmargin_verifier.bundle.verdict import Verdict
-from crossmargin_verifier.kernel import KernelArithmetic
-from crossmargin_verifier.protocol.arithmetic import PLAIN
 from crossmargin_verifier.protocol.errors import RejectedError
-from crossmargin_verifier.workers import Progress, no_progress
 
-__all__ = ["publish", "times"]
+__all__ = ["Published", "publish"]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A public bundle, the verdict on it, and what the venue was warned of."""
+
+    bundle: Path
+    verdict: Verdict
+    warnings: tuple[str, ...]
 
 
 def publish(
-    vault: Vault,
     parameters: Parameters,
-    names: Sequence[str],
-    out: Path,
-    backend: Backend,
+    vault: Vault | str | Path,
+    bundle: str | Path,
+    statements: Sequence[str] = (),
+    run: Run | None = None,
     *,
-    executor: Executor | None = None,
-    progress: Progress = no_progress,
-) -> Verdict:
-    """Have the verifier judge the proven statements of these names (all, where none is named), and publish the bundle.
+    older: bool = False,
+) -> Published:
+    """Publish proven statements, all where none is named, with the declared reserves, in place of an earlier bundle.
 
-    backend: also the verifier computes with the kernel where the prover does.
+    The verifier judges the whole bundle first, and a bundle that it refuses is not published. One with failing claims
+    is: its verdict is the truth about the book, and says so. Warnings are logged before the bundle is made.
+
+    older: replace the bundle that is there even if it is later, or of another snapshot of the same time.
+
+    Raises:
+        VaultError: the vault has no such proven statement, or the folder holds something else.
+        OrderError: the folder holds a later bundle, or another snapshot of the same time.
+        CrossmarginError: the verifier refuses a proof.
     """
-    snapshot, report = vault.load(), vault.load_report()
+    vault, bundle, run = open_vault(vault), Path(bundle), run or Run()
+    chosen = _choose(vault, statements, [each.name for each in parameters.model.statements])
+    times = {each.policy.as_of for each in chosen}
+    check_bundle_folder(bundle)
+    snapshot = vault.load()
+    check_replaces(bundle, Moment(snapshot.manifest, max(times)), older=older)
+    warnings = [f"published total over few accounts: {each}" for each in thin_totals(vault, chosen)]
+    if len(times) > 1:
+        warnings.insert(0, "the proven statements are about prices of different times")
+    for each in warnings:
+        run.log(f"warning: {each}")
+    with vault.locked():
+        try:
+            verdict = publish_bundle(
+                bundle,
+                snapshot.manifest.digest,
+                {each.statement: each.folder for each in chosen},
+                vault.load_report(),
+                vault.signing_key.public,
+                parameters,
+                executor=run.executor,
+                arithmetic=run.backend.arithmetic,
+                progress=run.progress,
+            )
+        except RejectedError as error:
+            raise CrossmarginError(
+                f"{error}; nothing is published: prove that statement again, with `crossmargin prove --statement NAME`"
+            ) from None
+    return Published(bundle, verdict, tuple(warnings))
+
+
+def _choose(vault: Vault, names: Sequence[str], order: Sequence[str]) -> list[Proven]:
+    """Return the proven statements of these names, or all: those of the model in its order, then the others."""
     proven = vault.statements()
     missing = [name for name in names if name not in proven]
     if missing:
         raise CrossmarginError(f"not proven yet: {', '.join(missing)}; run `crossmargin prove --statement NAME`")
-    order = [each.name for each in parameters.model.statements]
     every = sorted(proven, key=lambda name: order.index(name) if name in order else len(order))
-    chosen = {name: proven[name] for name in (names or every)}
-    try:
-        return publish_bundle(
-            out,
-            snapshot.manifest.digest,
-            chosen,
-            report,
-            vault.signing_key.public,
-            parameters,
-            executor=executor,
-            arithmetic=KernelArithmetic() if backend.name == "kernel" else PLAIN,
-            progress=progress,
-        )
-    except RejectedError as error:
-        raise CrossmarginError(
-            f"{error}; nothing is published: prove that statement again, with `crossmargin prove --statement NAME`"
-        ) from None
-
-
-def times(vault: Vault) -> set[int]:
-    """Return the times of the proven statements, Unix seconds."""
-    return {Policy.decode((folder / POLICY_FILE).read_bytes()).as_of for folder in vault.statements().values()}
+    return [Proven(name, proven[name]) for name in dict.fromkeys(names or every)]

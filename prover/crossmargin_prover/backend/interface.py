@@ -1,0 +1,113 @@
+"""The boundary of the arithmetic: the operations that cost time, behind one interface.
+
+The protocol stays in Python; a backend does arithmetic. The operations are: commit rows (sparse integers, or bits of
+64-bit values, with blindings), the sum-check over the bits (a round, then a bind), fold (weighted sums of rows of
+scalars or of points) and multi-scalar multiplication. `reference.ReferenceBackend` is plain Python and the yardstick
+for any other backend. What a run must know to choose by cost stands in `Costs`, so that nothing asks for a name.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_verifier.protocol.arithmetic import Arithmetic
+from crossmargin_verifier.protocol.group import Affine, Point
+
+__all__ = ["Backend", "BackendError", "BitSumcheck", "Costs", "Int64Array", "UInt64Array", "finite"]
+
+Int64Array = npt.NDArray[np.int64]
+UInt64Array = npt.NDArray[np.uint64]
+
+
+class BackendError(CrossmarginError):
+    """A backend that this installation does not have, or has in a version that does not fit."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What work costs with a backend, as far as a run chooses by it; figures of measurements (docs/benchmarks.md)."""
+
+    largest_shard: int
+    """Accounts of the largest shard, a power of two: some seconds of work, so that an interruption costs little."""
+    opening_accounts: int
+    """Accounts whose other work costs as much as the opening of a shard."""
+    rerandomize_entries: int
+    """Entries of an average record from which re-randomizing an earlier commitment costs less than a new one."""
+
+
+class BitSumcheck(Protocol):
+    """State of one sum-check over the bits of a shard (SPEC P4), the masks g apart.
+
+    Alternate `round` and `bind`, n times each; then `value` is b_hat(rho).
+    """
+
+    def round(self) -> list[int]:
+        """Return the coefficients t_{d,1..D_d} of b_hat^2 - b_hat, without the masks g: D_1 = 4, then D_d = 2."""
+
+    def bind(self, challenge: int) -> None:
+        """Fix the variable of the last round to rho_d."""
+
+    @property
+    def value(self) -> int:
+        """b_hat(rho), once every variable is bound."""
+
+
+class Backend(Protocol):
+    """Arithmetic on curve points and scalars; all methods are pure functions of their arguments.
+
+    A backend is sent to the workers of an executor: with processes it must be picklable.
+    Arrays of records are in CSR form: `indptr` (rows + 1), `indices` and `data` (entries), int64, |data| < 2^62.
+    Arrays of values are uint64 of shape (rows, values of a row).
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the backend, for logs and summaries."""
+
+    @property
+    def costs(self) -> Costs:
+        """What work costs with it."""
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """What the verifier multiplies with before a bundle is published, picklable too; PLAIN is always right."""
+
+    def commit_sparse(
+        self, indptr: Int64Array, indices: Int64Array, data: Int64Array, blindings: Sequence[int]
+    ) -> list[Point]:
+        """Return sum_v x_iv A_v + r_i H for every row i (SPEC S4)."""
+
+    def commit_bits(self, values: UInt64Array, packing: int, blindings: Sequence[int]) -> list[Point]:
+        """Return the slack rows R_h of values (accounts, J), 2^packing accounts to a row (SPEC S8)."""
+
+    def bit_sumcheck(self, values: UInt64Array, tau: Sequence[int], mask: int) -> BitSumcheck:
+        """Start the sum-check over the bits of values (2^nu accounts, J) with point tau (n) and mask a (SPEC P4)."""
+
+    def fold_sparse(
+        self, indptr: Int64Array, indices: Int64Array, data: Int64Array, columns: int, weights: Sequence[int]
+    ) -> list[int]:
+        """Return sum_i weights_i x_iv in F for every column v."""
+
+    def fold_bits(self, values: UInt64Array, packing: int, weights: Sequence[int]) -> list[int]:
+        """Return sum_h weights_h b_{hG+a,j,t} in F, ordered (a J + j) 64 + t, for G = 2^packing."""
+
+    def fold_points(self, rows: Sequence[Sequence[Point]], weights: Sequence[int]) -> list[Point]:
+        """Return sum_k weights_k rows_k[i] for every i; all rows have one length."""
+
+    def msm(self, scalars: Sequence[int], points: Sequence[Point]) -> Point:
+        """Return sum_i scalars_i points_i."""
+
+
+def finite(point: Point) -> Affine:
+    """Return a randomly blinded commitment as a point with an encoding.
+
+    Raises:
+        ArithmeticError: it is the identity, which happens with probability 2^-256 or with broken randomness.
+    """
+    if point is None:
+        raise ArithmeticError("a commitment is the identity: prove again with fresh randomness")
+    return point

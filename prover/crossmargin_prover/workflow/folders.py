@@ -1,0 +1,45 @@
+"""Which folders a run may be given: each kind has its own, and private ones never lie inside a public one."""
+
+from pathlib import Path
+
+from crossmargin_prover.bundle import check_bundle_folder
+from crossmargin_prover.vault.vault import Vault, VaultError
+from crossmargin_prover.workflow.deliver import check_receipts_folder
+from crossmargin_prover.workflow.given import given_vault
+
+__all__ = ["check_earlier_vault", "check_folders"]
+
+
+def check_folders(
+    vault: Vault | str | Path,
+    bundle: str | Path,
+    receipts: str | Path | None = None,
+    since: Vault | str | Path | None = None,
+) -> None:
+    """Refuse folders that a whole run must not be given, before anything is done.
+
+    Raises:
+        CrossmarginError: a private folder would lie inside the bundle, a folder holds something else, or the earlier
+            vault is this one.
+    """
+    private, bundle = [given_vault(vault).path], Path(bundle)
+    check_bundle_folder(bundle)
+    if receipts is not None:
+        private.append(Path(receipts))
+    for each in private:
+        if bundle.resolve() in (each.resolve(), *each.resolve().parents):
+            raise VaultError(f"{each} would be inside the public bundle: choose another folder")
+    if receipts is not None:
+        check_receipts_folder(Path(receipts))
+    if since is not None:
+        check_earlier_vault(given_vault(since), given_vault(vault))
+
+
+def check_earlier_vault(since: Vault, vault: Vault) -> None:
+    """Refuse a vault as its own earlier one.
+
+    Raises:
+        VaultError: both are one folder.
+    """
+    if since.path.resolve() == vault.path.resolve():
+        raise VaultError(f"{vault.path}: --since names this vault itself: name the earlier one")

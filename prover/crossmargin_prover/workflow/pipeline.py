@@ -1,0 +1,56 @@
+"""The whole way: commit, prove what is not proven yet, publish, deliver."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from crossmargin.loading import Inputs, Parameters
+from crossmargin_prover.signing import SigningKey
+from crossmargin_prover.vault.vault import Vault
+from crossmargin_prover.workflow.commit import Committed, commit
+from crossmargin_prover.workflow.deliver import Delivered, deliver
+from crossmargin_prover.workflow.folders import check_folders
+from crossmargin_prover.workflow.prove import prove, unproven
+from crossmargin_prover.workflow.proven import Proven
+from crossmargin_prover.workflow.publish import Published, publish
+from crossmargin_prover.workflow.run import Run
+
+__all__ = ["Step", "pipeline"]
+
+Step = Committed | Proven | Published | Delivered
+"""The result of a step."""
+
+
+def pipeline(
+    inputs: Inputs,
+    vault: Vault | str | Path,
+    bundle: str | Path,
+    receipts: str | Path | None = None,
+    run: Run | None = None,
+    *,
+    since: Vault | str | Path | None = None,
+    signing_key: SigningKey | str | Path | None = None,
+    restart: bool = False,
+    older: bool = False,
+) -> Iterator[Step]:
+    """Go the whole way with a book, and yield the result of every step as soon as it is done.
+
+    A pipeline that was interrupted is finished by the same call; it does nothing twice. The options are those of the
+    steps; receipts: a private folder, or None to write none.
+
+    Raises:
+        CrossmarginError: as the steps raise it; folders are checked before anything is done.
+    """
+    run = run or Run()
+    check_folders(vault, bundle, receipts, since)
+    parameters = Parameters(**{each.name: getattr(inputs, each.name) for each in fields(Parameters)})
+    committed = commit(inputs, vault, run, since=since, signing_key=signing_key)
+    # From here on everything comes from the vault: the book need not stay in memory.
+    del inputs
+    yield committed
+    names = [each.name for each in parameters.model.statements]
+    for name in unproven(parameters, vault, run):
+        yield from prove(parameters, vault, [name], run, restart=restart)
+    yield publish(parameters, vault, bundle, names, run, older=older)
+    if receipts is not None:
+        yield deliver(vault, receipts, progress=run.progress)
