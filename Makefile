@@ -14,7 +14,7 @@ LOCK = build/lock/bin/uv pip compile pyproject.toml --python-version 3.11 --univ
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help venv kernel demo test lint bench margins plots campaigns wheel lock clean distclean
+.PHONY: help venv kernel demo test lint bench margins plots docs campaigns wheel lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ margins: $(DEVELOPMENT) ## measure the margin core on a million accounts (a minu
 
 plots: $(DEVELOPMENT) ## write docs/benchmarks.md and its plots again from the figures beside them
 	$(BIN)/python -m benchmarks.render docs/plots/figures.json docs
+
+docs: $(DEVELOPMENT) ## write docs/api again from the docstrings of the public names
+	$(BIN)/python -m tools.api_pages
 
 campaigns: $(DEVELOPMENT) kernel ## the slow tests, and every property with many more examples (an hour or more)
 	$(BIN)/python -m pytest -q -n 2 -m "slow or not slow" --hypothesis-profile slow --timeout 3600

@@ -178,20 +178,21 @@ class Book:
         return Explanation(compiled.policy.title, unit.currency, Decimal(unit.quantum), found)
 
     def scenarios(self, account: str, statement: str = "maintenance") -> pl.DataFrame:
-        """Return what every scenario of the requirement does to one account: name, scenario, pnl.
+        """Return the profit or loss of one account in every scenario of the requirement: name, scenario, pnl.
 
-        Gains are positive. The pnl is exact, in the currency of the model, and times the statement's factor, as the
-        statement reads it; a charge that is no scenario stands there as the loss it counts as.
+        Gains are positive. The pnl is exact, in the currency of the model, and times the statement's factor. Scenarios
+        are what the requirement reads as losses; a model that charges each position by its size has none.
 
         Raises:
             InputError: no such account or statement.
         """
         policy = self.compiled(statement).policy
         record = self.inputs.book.record(account)
-        found: dict[str, int] = {}
+        factors: dict[str, set[int]] = {}
         for name, factor in scenario_leaves(policy, policy.with_role(Role.REQUIREMENT)[0].expression):
-            pnl = -factor * evaluate_expression(policy, Linear(name), record)
-            found[name] = min(pnl, found.get(name, pnl))
+            factors.setdefault(name, set()).add(factor)
+        lost = [name for name, found in factors.items() if max(found) < 0]
+        found = {name: evaluate_expression(policy, Linear(name), record) for name in lost}
         return pl.DataFrame(
             [
                 pl.Series("name", list(found), dtype=pl.String),
@@ -322,7 +323,10 @@ class Book:
             units = to_units(
                 exact_decimal(amount, name), asset.unit, f"the unit {format_decimal(asset.unit)} of {name}"
             )
-            record[layout.index(ColumnKind.BALANCE, name)] += units
+            balance = layout.index(ColumnKind.BALANCE, name)
+            record[balance] += units
+            if record[balance] < 0 and not asset.borrowable:
+                raise InputError(f"negative balance of {name}, which cannot be borrowed", hint="withdraw less")
         for column, units, limit in zip(layout.columns, record, column_limits(layout).tolist(), strict=True):
             if abs(units) > limit:
                 raise InputError(f"{column.key} is beyond its limit", hint="trade or deposit less")
