@@ -79,7 +79,7 @@ def described(module: ModuleType, name: str) -> Iterator[str]:
     elif inspect.ismodule(found):
         yield markdown(inspect.getdoc(found) or "")
     else:
-        yield fenced(ast.unparse(node))
+        yield fenced(unparsed(node))
         yield markdown(inspect.cleandoc(doc))
 
 
@@ -115,10 +115,10 @@ def members(node: ast.ClassDef) -> Iterator[str]:
     attributes, methods = [], []
     for each in node.body:
         if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and each.target.id[0] != "_":
-            attributes.append(f"- `{ast.unparse(each)}`")
+            attributes.append(f"- `{unparsed(each)}`")
         elif isinstance(each, ast.FunctionDef) and each.name[0] != "_":
             doc = inspect.cleandoc(ast.get_docstring(each) or "")
-            kinds = {ast.unparse(decorator) for decorator in each.decorator_list}
+            kinds = {unparsed(decorator) for decorator in each.decorator_list}
             if kinds & {"property", "cached_property"}:
                 returned = written(each.returns) if each.returns else ""
                 attributes.append(f"- `{each.name}: {returned}`: {' '.join(doc.split())}")
@@ -134,7 +134,7 @@ def members(node: ast.ClassDef) -> Iterator[str]:
 
 def class_line(node: ast.ClassDef, name: str) -> str:
     """Return "class Name(Base)"."""
-    bases = ", ".join(ast.unparse(base) for base in node.bases)
+    bases = ", ".join(unparsed(base) for base in node.bases)
     return f"class {name}({bases})" if bases else f"class {name}"
 
 
@@ -152,10 +152,16 @@ def signature(node: ast.FunctionDef, name: str) -> str:
     return "\n".join([f"{name}(", *(f"    {part}," for part in parts), f"){returned}"])
 
 
+def unparsed(node: ast.AST) -> str:
+    """Return the source of a node, with double quotes."""
+    text = ast.unparse(node)
+    return text if '"' in text else text.replace("'", '"')
+
+
 def written(annotation: ast.expr) -> str:
     """Return an annotation, a quoted one without its quotes."""
     quoted = isinstance(annotation, ast.Constant) and isinstance(annotation.value, str)
-    return str(annotation.value) if quoted and isinstance(annotation, ast.Constant) else ast.unparse(annotation)
+    return str(annotation.value) if quoted and isinstance(annotation, ast.Constant) else unparsed(annotation)
 
 
 def split(arguments: ast.arguments) -> Iterator[str]:
@@ -178,7 +184,7 @@ def one(argument: ast.arg, default: ast.expr | None) -> str:
     """Return "name: kind = default"."""
     text = argument.arg + (f": {written(argument.annotation)}" if argument.annotation else "")
     sign = " = " if argument.annotation else "="
-    return text if default is None else f"{text}{sign}{ast.unparse(default)}"
+    return text if default is None else f"{text}{sign}{unparsed(default)}"
 
 
 def fenced(code: str, language: str = "python") -> str:
