@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crossmargin.errors import InputErrors as InputErrors
     from crossmargin.market.prices import Market as Market
     from crossmargin.models.base import ModelConfig as MarginModel
+    from crossmargin.models.registry import register_model as register_model
 
 __all__ = [
     "Book",
@@ -38,6 +39,7 @@ __all__ = [
     "Market",
     "load",
     "load_model",
+    "register_model",
 ]
 
 _PLACES = {
@@ -52,6 +54,7 @@ _PLACES = {
     "Market": ("market.prices", "Market"),
     "load": ("api.book", "load"),
     "load_model": ("api.model", "load_model"),
+    "register_model": ("models.registry", "register_model"),
 }
 
 

@@ -97,6 +97,10 @@ def definition(module: ModuleType, name: str) -> tuple[ast.stmt, str]:
     wanted = found.__name__ if own else name
     body = ast.parse(inspect.getsource(where)).body
     for number, node in enumerate(body):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                if (alias.asname or alias.name) == wanted:
+                    return definition(import_module(node.module), alias.name)
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == wanted:
             return node, ast.get_docstring(node) or ""
         targets = (

@@ -22,16 +22,17 @@ from crossmargin.api.explanation import Explanation
 from crossmargin.api.frames import money_column
 from crossmargin.api.liquidation_price import LiquidationPrice
 from crossmargin.api.margin import Margin
-from crossmargin.api.model import load_model
+from crossmargin.api.model import fitting, load_model
 from crossmargin.api.numbers import Number, exact_decimal
 from crossmargin.book.book import Rejected, column_limits
 from crossmargin.engine import evaluate
 from crossmargin.engine.explain import explain
-from crossmargin.errors import InputError, InputErrors
+from crossmargin.errors import InputError
 from crossmargin.liquidation.price import PositionPrices, bankruptcy_prices, liquidation_prices
 from crossmargin.liquidation.rule import Rule
 from crossmargin.liquidation.trades import Trade, after_trades, price_of
-from crossmargin.loading import Inputs, load_folder
+from crossmargin.loading import BookSource, Inputs, Parameters, Where
+from crossmargin.loading import load as load_inputs
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
@@ -39,7 +40,6 @@ from crossmargin.market.valuation import unit_values
 from crossmargin.models import ModelConfig
 from crossmargin.models.base import COVERAGE, CROWDING
 from crossmargin.models.oracle import resolved
-from crossmargin.models.policies import check_environment
 from crossmargin.units import format_decimal, to_units
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.evaluate import evaluate_expression, scenario_leaves
@@ -50,9 +50,12 @@ from crossmargin_circuits.policy import Policy, Role
 __all__ = ["Book", "load"]
 
 
-def load(source: str | PathLike[str], *, reject_bad_accounts: bool = False) -> "Book":
-    """Load a book: the folder of its files.
+def load(
+    where: Where | BookSource, *, parameters: Parameters | None = None, reject_bad_accounts: bool = False
+) -> "Book":
+    """Load a book from the folder of its files, from `SCHEME:REST` of an installed source, or from a source.
 
+    parameters: what is public about the book, in place of the source's own (`crossmargin.loading.build_parameters`);
     reject_bad_accounts: leave accounts with bad lines out and list them in `Book.rejected`, instead of refusing.
 
     Raises:
@@ -62,7 +65,7 @@ def load(source: str | PathLike[str], *, reject_bad_accounts: bool = False) -> "
     >>> cm.load("examples/small")
     <Book example-exchange/small/2025-03-28T08:00:00Z: 5 accounts, 4 instruments, scenario portfolio margin>
     """
-    return Book(load_folder(Path(source), on_bad="reject" if reject_bad_accounts else "refuse"))
+    return Book(load_inputs(where, "reject" if reject_bad_accounts else "refuse", parameters=parameters))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -143,10 +146,7 @@ class Book:
         """
         file = "" if isinstance(model, ModelConfig | Mapping) else Path(model).name
         chosen = model if isinstance(model, ModelConfig) else load_model(model)
-        problems = check_environment(self._environment, chosen)
-        if problems:
-            raise InputErrors([each.at(file=each.file or file) for each in problems])
-        return Book(replace(self.inputs, model=chosen))
+        return Book(replace(self.inputs, model=fitting(chosen, self._environment, file)))
 
     def compiled(self, statement: str = "maintenance") -> CompiledPolicy:
         """Return the policy of a margin statement with the relation that a proof is about.

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 
-from crossmargin.errors import InputError, InputErrors
+from crossmargin.errors import InputErrors
 from crossmargin.loading import load_margin_model
-from crossmargin.loading.yaml import Document, fit
-from crossmargin.models import ARCHITECTURES, ModelConfig
+from crossmargin.loading.parameters import fit_model
+from crossmargin.loading.yaml import Document
+from crossmargin.market.environment import MarketEnvironment
+from crossmargin.models import ModelConfig
+from crossmargin.models.policies import check_environment
 
-__all__ = ["load_model"]
+__all__ = ["fitting", "load_model"]
 
 
 def load_model(source: str | PathLike[str] | Mapping[str, object]) -> ModelConfig:
@@ -24,8 +27,18 @@ def load_model(source: str | PathLike[str] | Mapping[str, object]) -> ModelConfi
     """
     if not isinstance(source, Mapping):
         return load_margin_model(Path(source))
-    word = source.get("model")
-    if not isinstance(word, str) or word not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise InputErrors([InputError("no such model", hint=f"write one of these words: {known}", field="model")])
-    return fit(Document("", dict(source), {}), ARCHITECTURES[word])
+    return fit_model(Document("", dict(source), {}))
+
+
+def fitting(model: ModelConfig, environment: MarketEnvironment, file: str = "") -> ModelConfig:
+    """Return a model that fits an environment.
+
+    file: of the model, for errors.
+
+    Raises:
+        InputErrors: everything that keeps it from being computed there.
+    """
+    problems = check_environment(environment, model)
+    if problems:
+        raise InputErrors([each.at(file=file) for each in problems])
+    return model

@@ -98,6 +98,18 @@ def register_model(model: Registered) -> Registered:
 
     Raises:
         InputError: no model class, one without a word, or a word that another class has.
+
+    >>> from typing import Literal
+    >>> import crossmargin as cm
+    >>> @cm.register_model
+    ... class FixedAmount(cm.MarginModel):
+    ...     model: Literal["fixed_amount"]
+    ...     def requirement(self, builder):
+    ...         return builder.charge("fixed amount", "100 USD", [0.0] * len(builder.layout), per_account=100.0)
+    >>> book = cm.load("examples/small")
+    >>> common = book.model.model_dump(exclude={"model", "scan", "extreme"}, exclude_none=True)
+    >>> book.with_model({**common, "model": "fixed_amount"}).margin("initial").requirement
+    Decimal('500')
     """
     ARCHITECTURES.register(model)
     return model

@@ -7,13 +7,12 @@ from pathlib import Path
 import click
 
 from crossmargin.analysis.stress import Shock
+from crossmargin.api.model import fitting
 from crossmargin.cli.output import load
 from crossmargin.errors import InputErrors
 from crossmargin.loading import Inputs, Parameters, load_margin_model
-from crossmargin.market.environment import MarketEnvironment
 from crossmargin.models import ModelConfig
 from crossmargin.models.base import COVERAGE, CROWDING
-from crossmargin.models.policies import check_environment
 
 __all__ = [
     "json_option",
@@ -107,7 +106,7 @@ def load_with(book: Path, reject_bad_accounts: bool, model: Path | None) -> Inpu
         InputErrors: bad input, or a model that does not fit the book's instruments and market.
     """
     inputs = load(book, reject_bad_accounts)
-    return inputs if model is None else replace(inputs, model=_fitting(inputs.environment, model))
+    return inputs if model is None else replace(inputs, model=_read(inputs, model))
 
 
 def load_models(inputs: Parameters, files: Sequence[Path]) -> dict[str, ModelConfig]:
@@ -120,13 +119,9 @@ def load_models(inputs: Parameters, files: Sequence[Path]) -> dict[str, ModelCon
     for file in files:
         if file.name in models:
             raise click.UsageError(f"two models are called {file.name}; rename one of the files")
-        models[file.name] = _fitting(inputs.environment, file)
+        models[file.name] = _read(inputs, file)
     return models
 
 
-def _fitting(environment: MarketEnvironment, file: Path) -> ModelConfig:
-    model = load_margin_model(file)
-    problems = check_environment(environment, model)
-    if problems:
-        raise InputErrors([each.at(file=each.file or file.name, line=each.line) for each in problems])
-    return model
+def _read(parameters: Parameters, file: Path) -> ModelConfig:
+    return fitting(load_margin_model(file), parameters.environment, file.name)
