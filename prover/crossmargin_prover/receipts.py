@@ -8,16 +8,21 @@ own margin. `index.json` says which is whose.
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from crossmargin_circuits.errors import MalformedError
 from crossmargin_circuits.policy import Policy
-from crossmargin_prover.signing import SigningKey
-from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, receipt_in
+from crossmargin_prover.signing import WEIGHT_BITS, SigningKey
+from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapshot, receipt_in
 from crossmargin_verifier.bundle.receipt_view import describe
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.generators import blinding_generator, position_generators
+from crossmargin_verifier.protocol.group import PRIME, msm
 from crossmargin_verifier.protocol.inclusion import Receipt, VerifiedReceipt
 from crossmargin_verifier.protocol.merkle import shard_tree
 
@@ -25,6 +30,9 @@ __all__ = ["ReceiptFiles", "find_leaves", "make_receipts", "receipt_name"]
 
 NAME_LENGTH = 32
 """Hexadecimal digits of the name of a receipt's files."""
+
+BATCH = 256
+"""Receipts that are checked, signed and checked again in one equation each."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,10 +77,15 @@ def make_receipts(
     key: SigningKey,
     naming_key: bytes,
 ) -> Iterator[ReceiptFiles]:
-    """Yield the receipts of leaves that hold accounts, shard by shard, each shard checked before it is signed.
+    """Yield the receipts of leaves that hold accounts; each opens, and its signature verifies, before it is yielded.
+
+    A receipt that does not open would be evidence against the venue.
 
     leaves: all, where None; policies: statement name -> policy; each twin shows the account's margin under all of them;
-    naming_key: secret, so that whoever knows an id cannot tell the name of its files.
+    naming_key: secret, so that knowing an id does not tell the name of its files.
+
+    Raises:
+        MalformedError: a commitment does not open. SignatureFailedError: a signature does not verify.
     """
     public = key.public
     places: dict[int, Iterable[int]] = {}
@@ -83,15 +96,44 @@ def make_receipts(
             places[number] = [place for _, place in group]
     for number, inside in places.items():
         shard = snapshot.shards[number]
-        # What is signed must open: a receipt that does not is evidence against the venue.
-        shard.check_opening(snapshot.manifest.sid, f"shard {number}")
+        where = f"shard {number}"
+        shard.check_opening(snapshot.manifest.sid, where)
+        held = [place for place in inside if shard.order[place] != PADDING]
         tree = shard_tree(shard.encodings)
-        for place in inside:
-            if shard.order[place] == PADDING:
-                continue
-            receipt = receipt_in(snapshot, number, shard, place, tree)
-            parsed = Receipt.decode(receipt)
-            committed = VerifiedReceipt(parsed, snapshot.manifest, snapshot.columns, shard.encoding(place))
-            twin = describe(committed, receipt, key.sign_receipt(receipt), public, policies)
-            account = shard.ids[place]
-            yield ReceiptFiles(account, receipt_name(account, naming_key), receipt, twin)
+        for start in range(0, len(held), BATCH):
+            batch = held[start : start + BATCH]
+            check_each_opening(shard, batch, snapshot.manifest.sid, where)
+            receipts = [receipt_in(snapshot, number, shard, place, tree) for place in batch]
+            signatures = key.sign_receipts(receipts)
+            for place, receipt, signature in zip(batch, receipts, signatures, strict=True):
+                parsed = Receipt.decode(receipt)
+                committed = VerifiedReceipt(parsed, snapshot.manifest, snapshot.columns, shard.encoding(place))
+                twin = describe(committed, receipt, signature, public, policies)
+                account = shard.ids[place]
+                yield ReceiptFiles(account, receipt_name(account, naming_key), receipt, twin)
+
+
+def check_each_opening(shard: CommittedShard, places: Sequence[int], sid: str, where: str) -> None:
+    """Check that each commitment at these places opens to its record x_i and blinding r_i, in one equation.
+
+        sum_i w_i (X_i - <x_i, A> - r_i H) = 0
+
+    with fresh random weights w_i of 128 bits: an account that does not open passes with probability 2^-128.
+
+    Raises:
+        MalformedError: one does not open, or is no point of the curve.
+    """
+    chosen = shard.take(places, sid)
+    weights = [secrets.randbits(WEIGHT_BITS) for _ in places]
+    values = [int.from_bytes(chosen.points[at : at + 32], "big") for at in range(0, len(chosen.points), 32)]
+    points = list(zip(values[::2], values[1::2], strict=True))
+    records, scalars = chosen.records, [0] * (chosen.records.columns + 1)
+    ends = records.indptr.tolist()
+    for weight, begin, end in zip(weights, ends, ends[1:], strict=False):
+        for column, entry in zip(records.indices[begin:end].tolist(), records.data[begin:end].tolist(), strict=True):
+            scalars[column] += weight * entry
+    scalars[-1] = sum(weight * r for weight, r in zip(weights, chosen.blindings(sid), strict=True))
+    bases = [*position_generators(records.columns), blinding_generator()]
+    on_curve = all((y * y - x * x * x - 7) % PRIME == 0 for x, y in points)
+    if not on_curve or msm(weights, points) != msm([each % ORDER for each in scalars], bases):
+        raise MalformedError(f"{where}: a commitment does not open to the record of its account: restore the file")

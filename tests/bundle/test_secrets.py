@@ -44,8 +44,8 @@ def test_vault_is_its_owners_alone(venue: Any) -> None:
     assert mode(venue.vault) == 0o700
     private = [path for path in venue.vault.rglob("*") if path.is_file() and "statements" not in path.parts]
     assert {path.name for path in private} == {
-        "crossmargin-vault.txt", "randomness.key", "signing.key", "report.json", "lock", "plan.npz", "shard-000000.npz",
-        "columns.cm1", "positions.cm1", "snapshot.cm1", "totals.cm1",
+        "crossmargin-vault.txt", "keys.json", "randomness.key", "signing.key", "report.json", "lock", "plan.npz",
+        "shard-000000.npz", "columns.cm1", "positions.cm1", "snapshot.cm1", "totals.cm1",
     }  # fmt: skip
     assert {mode(path) for path in private} == {0o600}
 

@@ -20,6 +20,7 @@ from crossmargin_verifier.protocol.manifests import (
 __all__ = [
     "BUNDLE",
     "INDEX_FILE",
+    "KEYS",
     "LOCK",
     "MARKER",
     "RANDOMNESS_KEY",
@@ -39,6 +40,7 @@ LOCK = "lock"
 REPORT = "report.json"
 RANDOMNESS_KEY = "randomness.key"
 SIGNING_KEY = "signing.key"
+KEYS = "keys.json"
 
 INDEX_FILE = "index.json"
 """Which receipt is whose."""
@@ -65,7 +67,7 @@ SNAPSHOT = _names(
 """A committed snapshot, private and public files."""
 
 VAULT = (
-    _names(MARKER, LOCK, REPORT, RANDOMNESS_KEY, SIGNING_KEY)
+    _names(MARKER, LOCK, REPORT, RANDOMNESS_KEY, SIGNING_KEY, KEYS)
     | SNAPSHOT.below("snapshot")
     | WORK.below(f"work/{_STATEMENT_NAME}")
     | STATEMENT.below(f"statements/{_STATEMENT_NAME}")

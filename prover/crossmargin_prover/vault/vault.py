@@ -5,6 +5,7 @@
     work/NAME/          finished shards of a statement whose proof was interrupted
     randomness.key      long-term secret that hedges every random draw
     signing.key         secret key that signs receipts
+    keys.json           public key of signing.key and digest of randomness.key, so that a damaged key is found
     lock                held by the run that is at work
     report.json         what was loaded, padded and rejected, with file, line and reason
     statements/NAME/    the public files of each proven statement, ready to be published
@@ -95,16 +96,19 @@ class Vault:
         path.chmod(PRIVATE_FOLDER)
         vault._mark()
         with vault.locked():
-            if not vault._randomness_key.exists():
+            if vault._randomness_key.exists():
+                key = vault._read_key(vault._randomness_key)
+            else:
                 key = secrets.token_bytes(KEY_BYTES)
                 if earlier is not None:
                     before = earlier._read_key(earlier._randomness_key)
                     key = hashlib.sha256(b"crossmargin hedging key" + before + key).digest()
-                write_private(vault._randomness_key, key)
-            if signing_key is None and not vault._signing_key.exists():
-                signing_key = SigningKey.generate() if earlier is None else earlier.signing_key
-            if signing_key is not None:
-                write_private(vault._signing_key, signing_key.secret_bytes())
+            if signing_key is None:
+                if vault._signing_key.exists():
+                    signing_key = vault.signing_key
+                else:
+                    signing_key = SigningKey.generate() if earlier is None else earlier.signing_key
+            vault._save_keys(key, signing_key)
         return vault
 
     @classmethod
@@ -194,6 +198,33 @@ class Vault:
             sync_folder(work.parent)
             remove_folder(hidden, names.WORK)
 
+    def _save_keys(self, randomness: bytes, signing: SigningKey) -> None:
+        """Write both keys and what tells whether one was damaged since; it goes first, as it names fresh keys."""
+        expected = {"signing_public": signing.public.hex(), "randomness_digest": _key_digest(randomness)}
+        written = json.dumps(expected, indent=2).encode("ascii") + b"\n"
+        for path, data in (
+            (self.path / names.KEYS, written),
+            (self._randomness_key, randomness),
+            (self._signing_key, signing.secret_bytes()),
+        ):
+            if not path.exists() or path.read_bytes() != data:
+                write_private(path, data)
+
+    def _check_key(self, path: Path, kind: str, found: str) -> None:
+        """Compare a key with what was written down beside it; vaults from before have nothing to compare.
+
+        Raises:
+            VaultError: the key is damaged, or `keys.json` is.
+        """
+        try:
+            expected = json.loads((self.path / names.KEYS).read_bytes())[kind]
+        except FileNotFoundError:
+            return
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise VaultError(f"{self.path / names.KEYS} is damaged: restore it") from None
+        if expected != found:
+            raise VaultError(f"{path} is not the key that {names.KEYS} names: it is damaged, restore it")
+
     @property
     def randomness(self) -> SystemRandomness:
         """Hedged randomness with the vault's key."""
@@ -202,11 +233,12 @@ class Vault:
     @property
     def signing_key(self) -> SigningKey:
         """The key that signs receipts."""
-        key = self._read_key(self._signing_key)
         try:
-            return SigningKey(key)
+            key = SigningKey(self._read_key(self._signing_key))
         except ValueError:
             raise VaultError(f"{self._signing_key}: not a secret key: the vault is damaged") from None
+        self._check_key(self._signing_key, "signing_public", key.public.hex())
+        return key
 
     @property
     def naming_key(self) -> bytes:
@@ -301,4 +333,11 @@ class Vault:
             raise VaultError(f"{path} is missing: the vault is damaged") from None
         if len(key) != KEY_BYTES:
             raise VaultError(f"{path}: {KEY_BYTES} bytes are needed: the vault is damaged")
+        if path == self._randomness_key:
+            self._check_key(path, "randomness_digest", _key_digest(key))
         return key
+
+
+def _key_digest(key: bytes) -> str:
+    """Return a digest of the key for randomness, which tells nothing about its 256 random bits."""
+    return hashlib.sha256(b"crossmargin randomness key" + key).hexdigest()

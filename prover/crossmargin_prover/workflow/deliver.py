@@ -1,16 +1,16 @@
 """Vault to one private receipt per account."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 
-from crossmargin.placement import PRIVATE_FOLDER, check_target, make_folder, sweep
+from crossmargin.placement import PRIVATE_FILE, PRIVATE_FOLDER, check_target, make_folder, sweep, write_files
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
-from crossmargin_prover.receipts import find_leaves, make_receipts, receipt_name
+from crossmargin_prover.receipts import BATCH, find_leaves, make_receipts
 from crossmargin_prover.vault.lock import BusyError, locked_folder
 from crossmargin_prover.vault.names import INDEX_FILE, RECEIPTS
 from crossmargin_prover.vault.store import write_private
@@ -71,17 +71,24 @@ def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: P
         if is_alone:
             sweep(out.resolve(), RECEIPTS)
         index = _earlier_index(out / INDEX_FILE, snapshot.manifest.digest)
-        wanted: Iterable[str] = found or chain.from_iterable(filter(None, shard.ids) for shard in snapshot.shards)
-        index |= {account: receipt_name(account, naming_key) for account in wanted}
-        listed = {"snapshot": snapshot.manifest.digest.hex(), "receipts": index}
-        write_private(out / INDEX_FILE, json.dumps(listed, indent=2, ensure_ascii=False).encode("utf-8"))
+        # The index says from the start whose folder it is, and names a receipt when that is on the disk.
+        _save_index(out, snapshot.manifest.digest, index)
         progress("receipts", 0, total)
         leaves = list(found.values()) if accounts else None
-        for done, receipt in enumerate(make_receipts(snapshot, leaves, policies, key, naming_key), 1):
-            for name, data in receipt.files.items():
-                write_private(out / name, data, sync=False)
+        made = make_receipts(snapshot, leaves, policies, key, naming_key)
+        done = 0
+        while batch := list(islice(made, BATCH)):
+            write_files(out, {name: data for each in batch for name, data in each.files.items()}, PRIVATE_FILE)
+            index |= {each.account: each.name for each in batch}
+            done += len(batch)
             progress("receipts", done, total)
+        _save_index(out, snapshot.manifest.digest, index)
     return total
+
+
+def _save_index(out: Path, snapshot_digest: bytes, index: Mapping[str, str]) -> None:
+    listed = {"snapshot": snapshot_digest.hex(), "receipts": index}
+    write_private(out / INDEX_FILE, json.dumps(listed, indent=2, ensure_ascii=False).encode("utf-8"))
 
 
 def check_receipts_folder(out: Path) -> None:
