@@ -4,13 +4,16 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+# The verifier comes second: an older installation of the main distribution has its program, and removes it.
+INSTALL := $(PIP) install --no-deps --no-build-isolation --editable
 RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
 SCRIPTS = $(wildcard benchmarks/*.py tools/*.py examples/*.py spec/*.py prover/kernel/*.py)
 export KERNEL ?= yes
 SIZE ?= full
+METADATA = pyproject.toml verifier/pyproject.toml circuits/crossmargin_circuits/version.py
 LOCK = build/lock/bin/uv pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes \
-	--no-annotate --no-header --quiet --extra plots $(UPGRADE)
+	--no-annotate --no-header --quiet --no-emit-package crossmargin-verifier --extra plots $(UPGRADE)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
@@ -25,7 +28,7 @@ kernel: $(RUNTIME) ## build the compiled kernel and install it, where there is a
 	@$(BIN)/python prover/kernel/build.py install $(KERNEL)
 
 demo: $(RUNTIME) kernel ## the whole way on the example book; writes build/demo
-	$(BIN)/crossmargin demo --book examples/book --out build/demo
+	$(BIN)/crossmargin demo --out build/demo
 
 test: $(DEVELOPMENT) kernel ## run the tests (some minutes)
 	$(BIN)/python -m pytest -q -n 2
@@ -35,6 +38,7 @@ lint: $(DEVELOPMENT) kernel ## check style, types, import contracts and the link
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy $(SCRIPTS)
+	$(BIN)/mypy verifier/hatch_build.py
 	$(BIN)/lint-imports --no-logo
 ifneq ($(KERNEL),no)
 	$(BIN)/python prover/kernel/build.py lint
@@ -56,8 +60,10 @@ docs: $(DEVELOPMENT) ## write docs/api again from the docstrings of the public n
 campaigns: $(DEVELOPMENT) kernel ## the slow tests, and every property with many more examples (an hour or more)
 	$(BIN)/python -m pytest -q -n 2 -m "slow or not slow" --hypothesis-profile slow --timeout 3600
 
-wheel: $(RUNTIME) ## build the wheel into build/dist
+wheel: $(RUNTIME) ## build the wheels, and that of the kernel where there is a Rust tool chain, into build/dist
+	cd verifier && ../$(BIN)/python -m hatchling build -d ../build/dist
 	$(BIN)/python -m hatchling build -t wheel -d build/dist
+	$(BIN)/python prover/kernel/build.py wheel $(KERNEL)
 
 lock: ## compile the two lock files again; UPGRADE=--upgrade takes newer versions
 	$(PYTHON) -m venv build/lock
@@ -80,15 +86,17 @@ $(VENV)/pyvenv.cfg:
 		|| { echo 'crossmargin needs Python 3.11 or newer; name it: make PYTHON=/path/to/python3' >&2; exit 1; }
 	'$(PYTHON)' -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# Both lock files hold the build backend, so the project itself is installed without a download of its own.
-$(RUNTIME): requirements.lock pyproject.toml | $(VENV)/pyvenv.cfg
+# Both lock files hold the build backend, so the project's own distributions are installed without another download.
+$(RUNTIME): requirements.lock $(METADATA) | $(VENV)/pyvenv.cfg
 	@echo 'Setting up $(VENV) from requirements.lock'
 	$(PIP) install --require-hashes -r requirements.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(INSTALL) .
+	$(INSTALL) ./verifier
 	@touch $@
 
-$(DEVELOPMENT): requirements-dev.lock pyproject.toml | $(VENV)/pyvenv.cfg
+$(DEVELOPMENT): requirements-dev.lock $(METADATA) | $(VENV)/pyvenv.cfg
 	@echo 'Setting up $(VENV) from requirements-dev.lock'
 	$(PIP) install --require-hashes -r requirements-dev.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(INSTALL) .
+	$(INSTALL) ./verifier
 	@touch $@ $(RUNTIME)

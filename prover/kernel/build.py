@@ -1,11 +1,14 @@
 """Build, install and check the compiled kernel; the Makefile runs this.
 
     build.py install [no]    build the wheel and install it into the environment of this interpreter
+    build.py wheel [no]      build the wheel into build/dist
     build.py lint            format, lints, and that the stub agrees with the module
     build.py test            the tests in Rust
 
 Without a Rust tool chain nothing is built, and the prover runs in plain Python; a kernel of other sources is removed,
 and the argument `no` removes any. Nothing is built either while the sources are those of the last installation.
+The bytes of the module depend on its sources, the tool chain and the platform, not on where and when it is built; those
+of the wheel also on the folder of the checkout, which maturin's list of crates names.
 """
 
 import os
@@ -23,7 +26,16 @@ HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build" / "kernel"
 STAMP = Path(sys.prefix) / ".kernel-installed"
 SLOWER = "everything works without the compiled kernel, slower"
-ENVIRONMENT = {"CARGO_TARGET_DIR": str(BUILD / "target"), **os.environ}
+CARGO_HOME = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
+FLAGS = [f"--remap-path-prefix={folder}={name}" for folder, name in ((HERE, "/kernel"), (CARGO_HOME, "/cargo"))]
+"""Names in place of folders of this machine, which would else be in the messages of the compiled module."""
+
+ENVIRONMENT = {
+    "CARGO_TARGET_DIR": str(BUILD / "target"),
+    "SOURCE_DATE_EPOCH": "1580601600",  # the date that hatchling gives files
+    **os.environ,
+    "CARGO_ENCODED_RUSTFLAGS": "\x1f".join([*os.environ.get("RUSTFLAGS", "").split(), *FLAGS]),
+}
 STUB_CHECK = [sys.executable, "-m", "mypy.stubtest", "crossmargin_kernel", "--allowlist", str(HERE / "stub.allow")]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet"]
 
@@ -47,23 +59,33 @@ def missing() -> str:
     return ""
 
 
-def build() -> None:
-    """Build the wheel and install it.
+def build(folder: Path) -> Path:
+    """Build the wheel into a folder and return its path.
 
     Raises:
-        CalledProcessError: maturin or pip failed, and said why.
+        CalledProcessError: maturin failed, and said why.
     """
-    wheels = BUILD / "wheels"
-    shutil.rmtree(wheels, ignore_errors=True)
+    fresh = BUILD / "wheels"
+    shutil.rmtree(fresh, ignore_errors=True)
     command = [sys.executable, "-m", "maturin", "build", "--release", "--locked", "--quiet", "--interpreter"]
-    command += [sys.executable, "--manifest-path", str(HERE / "binding" / "Cargo.toml"), "--out", str(wheels)]
+    command += [sys.executable, "--manifest-path", str(HERE / "binding" / "Cargo.toml"), "--out", str(fresh)]
     environment = {**ENVIRONMENT, "CROSSMARGIN_KERNEL_SOURCES": sources_digest(HERE)}
     finished = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, check=False)
     if finished.returncode:
         print(finished.stdout, finished.stderr, sep="", file=sys.stderr)
         finished.check_returncode()
-    (wheel,) = wheels.glob("*.whl")
-    subprocess.run([*PIP, "install", "--no-deps", "--no-index", "--force-reinstall", str(wheel)], check=True)
+    (built,) = fresh.glob("*.whl")
+    folder.mkdir(parents=True, exist_ok=True)
+    return built.replace(folder / built.name)
+
+
+def wheel(choice: str = "yes") -> int:
+    """Build the wheel to hand on, unless the choice is `no`, and return the exit status."""
+    if reason := "KERNEL=no says so" if choice == "no" else missing():
+        print(f"No wheel of the compiled kernel is built, since {reason}.")
+        return 0
+    print(build(HERE.parents[1] / "build" / "dist"))
+    return 0
 
 
 def install(choice: str = "yes") -> int:
@@ -92,7 +114,8 @@ def install(choice: str = "yes") -> int:
     print("Building the compiled kernel (about a minute)", flush=True)
     STAMP.unlink(missing_ok=True)
     try:
-        build()
+        built = build(BUILD)
+        subprocess.run([*PIP, "install", "--no-deps", "--no-index", "--force-reinstall", str(built)], check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"The compiled kernel could not be built: {error}", file=sys.stderr)
         print(f"Mend what is named above, or go on with `make KERNEL=no ..`: {SLOWER}.", file=sys.stderr)
@@ -140,4 +163,4 @@ def test() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit({"install": install, "lint": lint, "test": test}[sys.argv[1]](*sys.argv[2:]))
+    sys.exit({"install": install, "wheel": wheel, "lint": lint, "test": test}[sys.argv[1]](*sys.argv[2:]))

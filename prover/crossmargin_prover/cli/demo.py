@@ -13,7 +13,7 @@ import numpy as np
 
 from crossmargin.cli.margin.explain import print_explanation
 from crossmargin.cli.margin.show import print_book
-from crossmargin.cli.output import book_option, reporting, stage_progress
+from crossmargin.cli.output import reporting, stage_progress
 from crossmargin.engine.evaluate import evaluate
 from crossmargin.engine.explain import explain
 from crossmargin.loading import Inputs, load_folder
@@ -37,7 +37,9 @@ from crossmargin_prover.workflow.publish import publish
 from crossmargin_prover.workflow.run import Run
 from crossmargin_verifier.protocol.inclusion import Receipt
 
-__all__ = ["demo"]
+__all__ = ["demo", "example_book"]
+
+PACKAGE = Path(__file__).resolve().parents[1]
 
 DEMO_FILE = "crossmargin-demo.txt"
 """Says that a folder is that of a demo, which the next demo may replace."""
@@ -56,20 +58,29 @@ HEADING = "\n=== {} " + "=" * 20
 
 
 @click.command(short_help="Show the whole way on an example book.")
-@book_option
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder for the demo; an old one is replaced."
+    "--book",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Book folder. [default: the example book of 1,000 accounts]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="crossmargin-demo",
+    show_default=True,
+    help="Folder for the demo; an old one is replaced.",
 )
 @reporting
-def demo(book: Path, out: Path) -> None:
+def demo(book: Path | None, out: Path) -> None:
     """Show the whole way on an example book: margin, proof, verdict, receipt, and what tampering gets.
 
     \b
-    Example:
-      crossmargin demo --book examples/book --out build/demo
+    Examples:
+      crossmargin demo
+      crossmargin demo --book examples/small --out build/demo
     """
     _make_place(out)
-    inputs = load_folder(book)
+    inputs = load_folder(example_book() if book is None else book)
     _say("1. The venue computes the margin of its book")
     account = _show_margin(inputs)
 
@@ -95,7 +106,7 @@ def demo(book: Path, out: Path) -> None:
     digest = committed.digest.hex()
     _verify(0, "bundle", str(bundle), "--snapshot", digest)
 
-    _say("5. A holder checks his receipt")
+    _say("5. A holder checks their receipt")
     name = json.loads((receipts / "index.json").read_bytes())["receipts"][account]
     receipt = receipts / f"{name}.json"
     _verify(0, "receipt", str(receipt), "--bundle", str(bundle), "--id", account, "--snapshot", digest)
@@ -113,10 +124,17 @@ def demo(book: Path, out: Path) -> None:
     )
 
     _say("Done")
+    click.echo(f"everything is in {out.resolve()}")
     click.echo(f"public bundle      {bundle}  ({_size(bundle):,} bytes)")
     click.echo(f"private receipts   {receipts}  ({len(inputs.book)} accounts)")
     click.echo(f"private vault      {out / 'vault'}")
     click.echo(f"tampered copies    {out / 'tampered'}")
+
+
+def example_book() -> Path:
+    """Return the folder of the example book: inside an installed package, beside the packages in a checkout."""
+    packed = PACKAGE / "example_book"
+    return packed if packed.is_dir() else PACKAGE.parents[1] / "examples" / "book"
 
 
 def _make_place(out: Path) -> None:
