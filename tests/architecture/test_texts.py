@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-FOLDERS = (".ci", "benchmarks", "circuits", "crossmargin", "docs", "examples", "prover", "tests", "verifier")
+FOLDERS = (
+    *(".ci", "benchmarks", "circuits", "crossmargin", "docs", "examples", "prover", "spec", "tests", "tools"),
+    "verifier",
+)
 SUFFIXES = {"", ".cfg", ".csv", ".json", ".md", ".py", ".rs", ".sh", ".toml", ".txt", ".yaml", ".yml"}
 
 # Each pattern is written so that it does not match itself.
@@ -22,7 +25,8 @@ REFUSED = {
 
 
 def texts(root: Path) -> Iterator[Path]:
-    yield from (file for file in sorted(root.iterdir()) if file.is_file() and file.suffix in {*SUFFIXES, ".lock"})
+    top = (file for file in sorted(root.iterdir()) if file.is_file() and file.suffix in {*SUFFIXES, ".lock"})
+    yield from (file for file in top if file.name != ".git")  # a file in a second working tree
     for folder in FOLDERS:
         for file in sorted((root / folder).rglob("*")):
             hidden = any(
