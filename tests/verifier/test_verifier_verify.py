@@ -12,8 +12,9 @@ import pytest
 
 from crossmargin_circuits.layout import columns_digest, decode_columns, encode_columns
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
-from crossmargin_verifier.bundle import files as reading
-from crossmargin_verifier.bundle.files import read_statement
+from crossmargin_verifier.bundle import folder as reading
+from crossmargin_verifier.bundle.files import StatementFolder
+from crossmargin_verifier.bundle.folder import CannotCheckError, Folder
 from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.protocol.arithmetic import PLAIN
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
@@ -326,6 +327,18 @@ def folder(tiny: Files, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def read_statement(path: Path, relation: Relation | None = None) -> Files:
+    with Folder.open(path) as opened:
+        return dict(StatementFolder(opened).read(relation))
+
+
+@pytest.fixture(params=[True, False], ids=["relative", "by path"])
+def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also as on a system that opens no file relative to an open folder."""
+    monkeypatch.setattr(reading, "RELATIVE", request.param)
+
+
+@pytest.mark.usefixtures("_either_way")
 def test_read(folder: Path, tiny: Files) -> None:
     assert read_statement(folder) == tiny
     assert read_statement(Path(os.fsdecode(folder))) == tiny
@@ -337,13 +350,15 @@ def test_read_bounded(bounded: Files, tmp_path: Path) -> None:
     assert read_statement(tmp_path) == bounded
 
 
+@pytest.mark.usefixtures("_either_way")
 @pytest.mark.parametrize("name", ["snapshot.cm1", "positions.cm1", "relation.cm1", SHARD])
 def test_read_missing(folder: Path, name: str) -> None:
     (folder / name).unlink()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(CannotCheckError, match=f"{name}: No such file"):
         read_statement(folder)
 
 
+@pytest.mark.usefixtures("_either_way")
 @pytest.mark.parametrize("name", ["snapshot.cm1", "totals.cm1", SHARD])
 def test_read_only_plain_files(folder: Path, name: str) -> None:
     """A link could lead anywhere, and a pipe would wait for ever."""
@@ -362,6 +377,7 @@ def test_read_only_plain_files(folder: Path, name: str) -> None:
         read_statement(folder)
 
 
+@pytest.mark.usefixtures("_either_way")
 @pytest.mark.parametrize(
     ("name", "size"),
     [
@@ -384,6 +400,7 @@ def test_read_checks_sizes_first(folder: Path, name: str, size: int) -> None:
         read_statement(folder)
 
 
+@pytest.mark.usefixtures("_either_way")
 @pytest.mark.parametrize(("name", "size"), [("positions.cm1", 145), ("slack.cm1", 79), (SHARD, 10), (SHARD, 0)])
 def test_read_takes_sizes_that_are_known_exactly(folder: Path, tiny: Files, name: str, size: int) -> None:
     with (folder / name).open("r+b") as stream:
@@ -392,22 +409,22 @@ def test_read_takes_sizes_that_are_known_exactly(folder: Path, tiny: Files, name
         read_statement(folder, relation_of(tiny))
 
 
-@pytest.mark.parametrize(("reported", "words"), [(3, "changed"), (5, "changed"), (4, None)])
-def test_read_takes_no_file_that_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reported: int, words: str | None
-) -> None:
+@pytest.mark.parametrize("reported", [3, 4, 5])
+def test_read_takes_no_file_that_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reported: int) -> None:
     path = tmp_path / "file.cm1"
     path.write_bytes(b"four")
     status = list(path.stat())
     status[6] = reported
-    monkeypatch.setattr(reading.os, "fstat", lambda _: os.stat_result(status))
-    if words is None:
-        assert reading.read_plain_file(path, 4, exactly=True) == b"four"
-    else:
-        with pytest.raises(MalformedError, match=words):
-            reading.read_plain_file(path, 9)
+    with Folder.open(tmp_path) as opened:
+        monkeypatch.setattr(reading.os, "fstat", lambda _: os.stat_result(status))
+        if reported == 4:
+            assert opened.read("file.cm1", 4, exactly=True) == b"four"
+        else:
+            with pytest.raises(CannotCheckError, match=r"file\.cm1: it changed while it was read: run again"):
+                opened.read("file.cm1", 9)
 
 
+@pytest.mark.usefixtures("_either_way")
 def test_read_does_not_leak_descriptors(folder: Path) -> None:
     (folder / SHARD).unlink()
     (folder / SHARD).mkdir()
@@ -421,6 +438,7 @@ def test_read_does_not_leak_descriptors(folder: Path) -> None:
     assert before == after
 
 
+@pytest.mark.usefixtures("_either_way")
 def test_dangling_link_is_not_a_missing_file(folder: Path) -> None:
     (folder / "totals.cm1").unlink()
     (folder / "totals.cm1").symlink_to(folder / "nowhere")

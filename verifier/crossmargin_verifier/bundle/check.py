@@ -1,63 +1,38 @@
 """Check a bundle or a receipt on disk: read with limits, verify every proof, judge every claim.
 
-The only module that touches files; whatever it reads is treated as hostile.
+Whatever is read is treated as hostile, and a folder that changes meanwhile as neither verified nor rejected.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.encoding import check_depth
 from crossmargin_circuits.errors import CrossmarginError, PolicyError
-from crossmargin_circuits.policy import POLICY_FILE, Policy
-from crossmargin_circuits.relation import Relation
+from crossmargin_circuits.policy import Policy
 from crossmargin_verifier.bundle.claims import JudgedStatement
-from crossmargin_verifier.bundle.declarations import (
-    BUNDLE_FILE,
-    RESERVES_FILE,
-    SUMMARY_FILE,
-    SUMMARY_TEXT_FILE,
-    BundleManifest,
-    DeclaredReserves,
-)
-from crossmargin_verifier.bundle.files import read_plain_file, read_statement
+from crossmargin_verifier.bundle.declarations import SUMMARY_FILE, SUMMARY_TEXT_FILE
+from crossmargin_verifier.bundle.files import BundleFolder, StatementFolder
+from crossmargin_verifier.bundle.folder import CannotCheckError, Folder
 from crossmargin_verifier.bundle.receipt_view import TWIN_FORMAT, describe, twin_differences, unknown_margins
 from crossmargin_verifier.bundle.verdict import Verdict, compare, judge
 from crossmargin_verifier.kernel import KernelError
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.inclusion import verify_receipt
-from crossmargin_verifier.protocol.limits import (
-    MAX_COLUMNS_BYTES,
-    MAX_DECLARATION_BYTES,
-    MAX_MANIFEST_BYTES,
-    MAX_POLICY_BYTES,
-    MAX_RECEIPT_BYTES,
-)
-from crossmargin_verifier.protocol.manifests import (
-    AUXILIARY_TOTALS_FILE,
-    BOOK,
-    COLUMNS_FILE,
-    SNAPSHOT_FILE,
-    STATEMENT_FILE,
-    TOTALS_FILE,
-    StatementManifest,
-)
+from crossmargin_verifier.protocol.limits import MAX_RECEIPT_BYTES
 from crossmargin_verifier.protocol.signature import receipt_digest, verify_signature
 from crossmargin_verifier.protocol.verify import VerifiedSnapshot, verify_snapshot, verify_statement
 from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["CannotCheckError", "CheckedReceipt", "check_bundle", "check_receipt"]
-
-
-class CannotCheckError(CrossmarginError):
-    """A file is not there or cannot be read, or the machine failed: neither verified nor rejected."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,7 +50,7 @@ class CheckedReceipt:
 
 
 def check_bundle(
-    folder: Path,
+    folder: str | PathLike[str],
     expected: Mapping[str, bytes] | None = None,
     *,
     executor: Executor | None = None,
@@ -88,43 +63,52 @@ def check_bundle(
     multiplied, if not in this process; arithmetic: who multiplies them.
 
     Raises:
-        CannotCheckError: a file is missing or unreadable; a worker or the kernel failed; memory ran out.
+        CannotCheckError: a file is missing or unreadable, or the bundle changed while it was read; a worker or the
+            kernel failed; memory ran out.
         MalformedError: a file is not canonical. RejectedError: a step does not hold.
     """
-    manifest, reserves = _declarations(folder)
-    _compare_stated(folder, manifest, expected or {})
-    snapshot: VerifiedSnapshot | None = None
-    judged = []
-    for name in manifest.statements:
-        with _naming(name), _failures():
-            stage = partial(_report, progress, f"statement {name}")
-            stage("policy", 0, 1)
-            policy = _policy(folder / name)
-            compiled = compile_policy(policy)
-            stage("policy", 1, 1)
-            files = _read_statement(folder / name, compiled.relation)
-            if snapshot is None:
-                snapshot = verify_snapshot(
-                    files, executor=executor, arithmetic=arithmetic, progress=partial(_report, progress, "snapshot")
+    expected = expected or {}
+    with _opened(folder) as opened:
+        bundle = BundleFolder(opened)
+        manifest, reserves = bundle.manifest, bundle.reserves
+        _compare(bundle, expected)
+        snapshot: VerifiedSnapshot | None = None
+        judged = []
+        for name in manifest.statements:
+            with _naming(name), _failures():
+                stage = partial(_report, progress, f"statement {name}")
+                stage("policy", 0, 1)
+                statement = bundle.statement(name)
+                policy = statement.policy
+                compiled = compile_policy(policy)
+                stage("policy", 1, 1)
+                files = statement.read(compiled.relation)
+                if snapshot is None:
+                    snapshot = verify_snapshot(
+                        files, executor=executor, arithmetic=arithmetic, progress=partial(_report, progress, "snapshot")
+                    )
+                verified = verify_statement(
+                    files,
+                    compiled.relation,
+                    policy.digest,
+                    snapshot=snapshot,
+                    executor=executor,
+                    arithmetic=arithmetic,
+                    progress=stage,
                 )
-            verified = verify_statement(
-                files,
-                compiled.relation,
-                policy.digest,
-                snapshot=snapshot,
-                executor=executor,
-                arithmetic=arithmetic,
-                progress=stage,
-            )
-            judged.append(JudgedStatement(name, compiled, verified))
-    verdict = judge(manifest, reserves, judged, expected or {})
-    _check_summaries(folder, judge(manifest, reserves, judged, {}))
-    return verdict
+                judged.append(JudgedStatement(name, compiled, verified))
+        verdict = judge(manifest, reserves, judged)
+        for file, summary in ((SUMMARY_FILE, verdict.encoded), (SUMMARY_TEXT_FILE, verdict.text.encode("utf-8"))):
+            if bundle.summary(file) not in (None, summary):
+                raise RejectedError("V10", f"{file} is not the verdict on this bundle")
+        if not verdict.verified and opened.changed():
+            raise opened.mixture()
+    return replace(verdict, compared=tuple(name for name in verdict.digests if name in expected))
 
 
 def check_receipt(
-    path: Path,
-    folder: Path,
+    path: str | PathLike[str],
+    folder: str | PathLike[str],
     holder: str,
     *,
     snapshot_digest: bytes | None = None,
@@ -137,58 +121,71 @@ def check_receipt(
     Raises:
         CannotCheckError, MalformedError, RejectedError: as in `check_bundle`; H1 - H4 and "signature".
     """
-    manifest, _ = _declarations(folder)
-    data = _read(path, MAX_RECEIPT_BYTES)
-    twin: dict[str, Any] | None = None
-    signature = None
-    if path.suffix == ".json":
-        twin = _twin(data)
-        data, signature = bytes.fromhex(twin["receipt"]), bytes.fromhex(twin["signature"])
-    first = folder / manifest.statements[0]
-    verified = verify_receipt(
-        data,
-        _read_public(first / SNAPSHOT_FILE, MAX_MANIFEST_BYTES),
-        _read_public(first / COLUMNS_FILE, MAX_COLUMNS_BYTES),
-        holder=holder,
-        snapshot_digest=snapshot_digest,
-    )
-    if verified.snapshot.digest != manifest.snapshot_digest:
-        raise RejectedError("H1", "the bundle's statements are about another snapshot than its bundle.json")
-    if verified.receipt.record[0] != 1:
-        raise RejectedError("H2", "the account column of the record is not 1: the account is not counted in the totals")
-    if key is not None and key != manifest.receipt_key:
-        raise RejectedError("signature", "the bundle names another receipt key than the one expected")
-    if signature is not None:
-        verify_signature(manifest.receipt_key, receipt_digest(data), signature)
-    policies = {name: _stated_policy(folder / name, verified.snapshot.digest) for name in manifest.statements}
-    view = describe(verified, data, signature or b"", manifest.receipt_key, policies)
-    unchecked: list[str] = []
-    if twin is not None:
-        unchecked = unknown_margins(twin, view)
-        different = twin_differences(twin, view)
-        if different:
-            raise RejectedError("H2", f"the readable receipt differs from the signed one in: {', '.join(different)}")
+    with _opened(folder) as opened:
+        bundle = BundleFolder(opened)
+        manifest, _ = bundle.manifest, bundle.reserves
+        path = Path(path)
+        data = _read(path, MAX_RECEIPT_BYTES)
+        twin: dict[str, Any] | None = None
+        signature = None
+        if path.suffix == ".json":
+            twin = _twin(data)
+            data, signature = bytes.fromhex(twin["receipt"]), bytes.fromhex(twin["signature"])
+        first = bundle.statement(manifest.statements[0])
+        verified = verify_receipt(
+            data, first.snapshot_file, first.columns_file, holder=holder, snapshot_digest=snapshot_digest
+        )
+        if verified.snapshot.digest != manifest.snapshot_digest:
+            raise RejectedError("H1", "the bundle's statements are about another snapshot than its bundle.json")
+        if verified.receipt.record[0] != 1:
+            raise RejectedError(
+                "H2", "the account column of the record is not 1: the account is not counted in the totals"
+            )
+        if key is not None and key != manifest.receipt_key:
+            raise RejectedError("signature", "the bundle names another receipt key than the one expected")
+        if signature is not None:
+            verify_signature(manifest.receipt_key, receipt_digest(data), signature)
+        policies = {}
+        for name in manifest.statements:
+            with _naming(name):
+                policies[name] = _stated_policy(bundle.statement(name), verified.snapshot.digest)
+        view = describe(verified, data, signature or b"", manifest.receipt_key, policies)
+        unchecked: list[str] = []
+        if twin is not None:
+            unchecked = unknown_margins(twin, view)
+            different = twin_differences(twin, view)
+            if different:
+                raise RejectedError(
+                    "H2", f"the readable receipt differs from the signed one in: {', '.join(different)}"
+                )
     return CheckedReceipt(view, tuple(unchecked), signature is not None, snapshot_digest is not None, key is not None)
 
 
-def _declarations(folder: Path) -> tuple[BundleManifest, DeclaredReserves]:
-    if not folder.is_dir():
-        raise CannotCheckError(f"{folder}: no such folder")
-    manifest = BundleManifest.decode(_read_public(folder / BUNDLE_FILE, MAX_DECLARATION_BYTES))
-    return manifest, DeclaredReserves.decode(_read_public(folder / RESERVES_FILE, MAX_DECLARATION_BYTES))
+@contextmanager
+def _opened(path: str | PathLike[str]) -> Iterator[Folder]:
+    """Yield an open folder; what is wrong with a folder that changed meanwhile is nobody's fault."""
+    with Folder.open(Path(path)) as folder:
+        try:
+            yield folder
+        except (CannotCheckError, KernelError):
+            raise
+        except CrossmarginError:
+            if folder.changed():
+                raise folder.mixture() from None
+            raise
 
 
-def _compare_stated(folder: Path, manifest: BundleManifest, expected: Mapping[str, bytes]) -> None:
-    """Compare with what the bundle states before anything is verified: who gave a wrong digest need not wait."""
-    stated = {"snapshot": manifest.snapshot_digest, "receipt key": manifest.receipt_key}
+def _compare(bundle: BundleFolder, expected: Mapping[str, bytes]) -> None:
+    """Compare digests before anything is verified: nobody need wait to learn that one was mistyped."""
+    manifest = bundle.manifest
+    found = {"snapshot": manifest.snapshot_digest, "receipt key": manifest.receipt_key}
     for name in manifest.statements:
         with _naming(name):
             if f"{name} policy" in expected:
-                stated[f"{name} policy"] = _policy(folder / name).digest
+                found[f"{name} policy"] = bundle.statement(name).policy.digest
             if f"{name} statement" in expected:
-                data = _read_public(folder / name / STATEMENT_FILE, MAX_MANIFEST_BYTES)
-                stated[f"{name} statement"] = StatementManifest.decode(data).digest
-    compare(stated, expected)
+                found[f"{name} statement"] = bundle.statement(name).statement.digest
+    compare(found, expected)
 
 
 @contextmanager
@@ -219,43 +216,15 @@ def _report(progress: Progress, subject: str, stage: str, done: int, total: int)
     progress(f"{subject}: {stage}", done, total)
 
 
-def _stated_policy(folder: Path, snapshot_digest: bytes) -> Policy:
+def _stated_policy(folder: StatementFolder, snapshot_digest: bytes) -> Policy:
     """Return the policy of a folder, checked to be that of its statement; proofs are not looked at."""
-    with _naming(folder.name):
-        policy = _policy(folder)
-        statement = StatementManifest.decode(_read_public(folder / STATEMENT_FILE, MAX_MANIFEST_BYTES))
-        if statement.snapshot_digest != snapshot_digest:
-            raise RejectedError("V2", "the statement is about another snapshot")
-        relation = compile_policy(policy).relation
-        if (statement.policy_digest, statement.relation_digest) != (policy.digest, relation.digest):
-            raise RejectedError("V2", "the statement is about another policy")
-        return policy
-
-
-def _policy(folder: Path) -> Policy:
-    if folder.is_symlink():
-        raise MalformedError(f"{folder.name}: a link, not a folder")
-    return Policy.decode(_read_public(folder / POLICY_FILE, MAX_POLICY_BYTES))
-
-
-def _read_statement(folder: Path, relation: Relation) -> Mapping[str, bytes]:
-    try:
-        files = read_statement(folder, relation)
-    except OSError as error:
-        raise CannotCheckError(f"{error.filename or folder}: {error.strerror}") from None
-    if StatementManifest.decode(files[STATEMENT_FILE]).mode == BOOK:
-        for name in (TOTALS_FILE, AUXILIARY_TOTALS_FILE)[: 2 if relation.disclosed else 1]:
-            if name not in files:
-                raise CannotCheckError(f"{folder / name}: No such file or directory")
-    return files
-
-
-def _read_public(path: Path, limit: int) -> bytes:
-    """Read a file of the bundle, which must be a plain one: a link or a pipe of a stranger is not followed."""
-    try:
-        return read_plain_file(path, limit)
-    except OSError as error:
-        raise CannotCheckError(f"{path}: {error.strerror}") from None
+    policy, statement = folder.policy, folder.statement
+    if statement.snapshot_digest != snapshot_digest:
+        raise RejectedError("V2", "the statement is about another snapshot")
+    relation = compile_policy(policy).relation
+    if (statement.policy_digest, statement.relation_digest) != (policy.digest, relation.digest):
+        raise RejectedError("V2", "the statement is about another policy")
+    return policy
 
 
 def _read(path: Path, limit: int) -> bytes:
@@ -286,11 +255,3 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) != len(pairs):
         raise ValueError("duplicate key")
     return dict(pairs)
-
-
-def _check_summaries(folder: Path, verdict: Verdict) -> None:
-    """Refuse summaries in the bundle that are not the verdict on it."""
-    for name, expected in ((SUMMARY_FILE, verdict.encoded), (SUMMARY_TEXT_FILE, verdict.text.encode("utf-8"))):
-        path = folder / name
-        if (path.exists() or path.is_symlink()) and _read_public(path, MAX_DECLARATION_BYTES) != expected:
-            raise RejectedError("V10", f"{name} is not the verdict on this bundle")

@@ -1,20 +1,23 @@
-"""Reading files of strangers: plain ones alone, their size looked at before anything is allocated."""
+"""The files of a bundle in an open folder: each is read and decoded once in a check, when it is first needed."""
 
-import os
-from contextlib import suppress
-from pathlib import Path
-from stat import S_ISREG
+from collections.abc import Mapping
+from functools import cached_property
 
+from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.bundle.declarations import BUNDLE_FILE, RESERVES_FILE, BundleManifest, DeclaredReserves
+from crossmargin_verifier.bundle.folder import Folder
 from crossmargin_verifier.protocol.limits import (
     MAX_COLUMNS_BYTES,
+    MAX_DECLARATION_BYTES,
     MAX_MANIFEST_BYTES,
+    MAX_POLICY_BYTES,
     MAX_PROOF_BYTES,
     MAX_RELATION_BYTES,
 )
 from crossmargin_verifier.protocol.manifests import (
     AUXILIARY_TOTALS_FILE,
+    BOOK,
     COLUMNS_FILE,
     POSITIONS_FILE,
     RELATION_FILE,
@@ -29,73 +32,104 @@ from crossmargin_verifier.protocol.manifests import (
 )
 from crossmargin_verifier.protocol.shape import Shape
 
-__all__ = ["read_plain_file", "read_statement"]
-
-# Some systems lack some of these. A pipe is opened without waiting for whoever writes it, and refused.
-_FLAGS = os.O_RDONLY
-for _name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
-    _FLAGS |= getattr(os, _name, 0)
+__all__ = ["BundleFolder", "StatementFolder"]
 
 
-def read_plain_file(path: Path, limit: int, *, exactly: bool = False) -> bytes:
-    """Return the bytes of a file, at most `limit`, or with `exactly` as many.
+class StatementFolder:
+    """The folder of one statement; other files in it are ignored, links are not followed."""
 
-    Raises:
-        OSError: the file is missing or unreadable.
-        MalformedError: a link, a pipe, a folder or a device; another size; or the file changed while it was read.
-    """
-    if not hasattr(os, "O_NOFOLLOW") and path.is_symlink():
-        raise MalformedError(f"{path.name}: not a plain file")
-    try:
-        descriptor = os.open(path, _FLAGS)
-    except OSError as error:
-        # Links and sockets do not open; a folder does not open everywhere.
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            raise MalformedError(f"{path.name}: not a plain file") from error
-        raise
-    try:
-        status = os.fstat(descriptor)
-        if not S_ISREG(status.st_mode):
-            raise MalformedError(f"{path.name}: not a plain file")
-        size = status.st_size
-        if size > limit or (exactly and size != limit):
-            raise MalformedError(f"{path.name}: {size} bytes: {'must be' if exactly else 'at most'} {limit}")
-        with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            data = stream.read(size)
-            grew = stream.read(1)
-    finally:
-        os.close(descriptor)
-    if len(data) != size or grew:
-        raise MalformedError(f"{path.name}: changed while it was read")
-    return data
+    def __init__(self, folder: Folder) -> None:
+        """Take an open folder."""
+        self._folder = folder
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What `policy.json` says."""
+        return Policy.decode(self._folder.read(POLICY_FILE, MAX_POLICY_BYTES))
+
+    @cached_property
+    def snapshot_file(self) -> bytes:
+        """The bytes of `snapshot.cm1`."""
+        return self._folder.read(SNAPSHOT_FILE, MAX_MANIFEST_BYTES)
+
+    @cached_property
+    def columns_file(self) -> bytes:
+        """The bytes of `columns.cm1`."""
+        return self._folder.read(COLUMNS_FILE, MAX_COLUMNS_BYTES)
+
+    @cached_property
+    def statement_file(self) -> bytes:
+        """The bytes of `statement.cm1`."""
+        return self._folder.read(STATEMENT_FILE, MAX_MANIFEST_BYTES)
+
+    @cached_property
+    def statement(self) -> StatementManifest:
+        """What `statement.cm1` says."""
+        return StatementManifest.decode(self.statement_file)
+
+    def read(self, relation: Relation | None = None) -> Mapping[str, bytes]:
+        """Read what a verifier of the statement needs, sizes first.
+
+        relation: the verifier's own, which fixes the size of a shard file before it is read, and the totals of a book.
+
+        Raises:
+            CannotCheckError: a file that the statement needs is missing or unreadable.
+            MalformedError: a manifest is not canonical, or a file is no plain file or has a size that it cannot have.
+        """
+        files = {
+            SNAPSHOT_FILE: self.snapshot_file,
+            STATEMENT_FILE: self.statement_file,
+            COLUMNS_FILE: self.columns_file,
+            RELATION_FILE: self._folder.read(RELATION_FILE, MAX_RELATION_BYTES),
+        }
+        snapshot = SnapshotManifest.decode(self.snapshot_file)
+        statement = self.statement
+        for name, points in ((POSITIONS_FILE, snapshot.leaves), (SLACK_FILE, snapshot.leaves >> statement.packing)):
+            files[name] = self._folder.read(name, point_file_size(points), exactly=True)
+        shape = None if relation is None else Shape.of(snapshot, statement, relation)
+        size = MAX_PROOF_BYTES if shape is None else shape.shard_size
+        # A statement about another relation has shard files of other sizes; V2 says so better than they do.
+        exactly = relation is not None and statement.relation_digest == relation.digest
+        for shard in range(snapshot.shards):
+            files[shard_file(shard)] = self._folder.read(shard_file(shard), size, exactly=exactly)
+        needed = {TOTALS_FILE: statement.mode == BOOK and relation is not None}
+        needed[AUXILIARY_TOTALS_FILE] = needed[TOTALS_FILE] and relation is not None and bool(relation.disclosed)
+        for name, is_needed in needed.items():
+            read = self._folder.read if is_needed else self._folder.find
+            data = read(name, MAX_PROOF_BYTES)
+            if data is not None:
+                files[name] = data
+        return files
 
 
-def read_statement(folder: Path, relation: Relation | None = None) -> dict[str, bytes]:
-    """Read the files of one statement, sizes first; other files of the folder are ignored, links are not followed.
+class BundleFolder:
+    """The folder of a bundle."""
 
-    relation: the verifier's own, which fixes the size of a shard file before it is read.
+    def __init__(self, folder: Folder) -> None:
+        """Take an open folder."""
+        self._folder = folder
+        self._statements: dict[str, StatementFolder] = {}
 
-    Raises:
-        OSError: a file that every statement has is missing or unreadable.
-        MalformedError: a manifest is not canonical, or a file is no plain file or has a size that it cannot have.
-    """
-    files = {
-        SNAPSHOT_FILE: read_plain_file(folder / SNAPSHOT_FILE, MAX_MANIFEST_BYTES),
-        STATEMENT_FILE: read_plain_file(folder / STATEMENT_FILE, MAX_MANIFEST_BYTES),
-        COLUMNS_FILE: read_plain_file(folder / COLUMNS_FILE, MAX_COLUMNS_BYTES),
-        RELATION_FILE: read_plain_file(folder / RELATION_FILE, MAX_RELATION_BYTES),
-    }
-    snapshot = SnapshotManifest.decode(files[SNAPSHOT_FILE])
-    statement = StatementManifest.decode(files[STATEMENT_FILE])
-    for name, points in ((POSITIONS_FILE, snapshot.leaves), (SLACK_FILE, snapshot.leaves >> statement.packing)):
-        files[name] = read_plain_file(folder / name, point_file_size(points), exactly=True)
-    shape = None if relation is None else Shape.of(snapshot, statement, relation)
-    size = MAX_PROOF_BYTES if shape is None else shape.shard_size
-    # A statement about another relation has shard files of other sizes; V2 says so better than they do.
-    exactly = relation is not None and statement.relation_digest == relation.digest
-    for shard in range(snapshot.shards):
-        files[shard_file(shard)] = read_plain_file(folder / shard_file(shard), size, exactly=exactly)
-    for name in (TOTALS_FILE, AUXILIARY_TOTALS_FILE):
-        with suppress(FileNotFoundError):
-            files[name] = read_plain_file(folder / name, MAX_PROOF_BYTES)
-    return files
+    @cached_property
+    def manifest(self) -> BundleManifest:
+        """What `bundle.json` says."""
+        return BundleManifest.decode(self._folder.read(BUNDLE_FILE, MAX_DECLARATION_BYTES))
+
+    @cached_property
+    def reserves(self) -> DeclaredReserves:
+        """What `reserves.json` says."""
+        return DeclaredReserves.decode(self._folder.read(RESERVES_FILE, MAX_DECLARATION_BYTES))
+
+    def statement(self, name: str) -> StatementFolder:
+        """Return the folder of a statement.
+
+        Raises:
+            CannotCheckError: there is none. MalformedError: a link.
+        """
+        if name not in self._statements:
+            self._statements[name] = StatementFolder(self._folder.inner(name))
+        return self._statements[name]
+
+    def summary(self, name: str) -> bytes | None:
+        """Return the bytes of a summary, or None where the bundle has none."""
+        return self._folder.find(name, MAX_DECLARATION_BYTES)

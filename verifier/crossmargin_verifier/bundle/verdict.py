@@ -135,16 +135,13 @@ def judge(
     manifest: BundleManifest,
     reserves: DeclaredReserves,
     statements: Sequence[JudgedStatement],
-    expected: Mapping[str, bytes],
 ) -> Verdict:
     """Judge verified statements about one snapshot against the declarations.
 
-    statements: at least one, all about the same snapshot. expected: digests from an independent publication, by the
-    names that the verdict prints ("snapshot", "maintenance statement", ..., "receipt key").
+    statements: at least one, all about the same snapshot.
 
     Raises:
-        RejectedError: V10, the parts of the bundle are about different snapshots or venues, or an expected digest
-            differs or belongs to nothing in the bundle.
+        RejectedError: V10, the parts of the bundle are about different snapshots or venues.
     """
     snapshot = statements[0].verified.snapshot
     if {manifest.snapshot_digest, reserves.snapshot_digest} != {snapshot.digest}:
@@ -162,7 +159,6 @@ def judge(
         digests[f"{each.name} statement"] = each.verified.statement.digest
         digests[f"{each.name} policy"] = each.policy.digest
     digests["receipt key"] = manifest.receipt_key
-    compare(digests, expected)
 
     claims: list[Claim] = []
     for each in statements:
@@ -184,7 +180,7 @@ def judge(
         claims=tuple(claims),
         formulas={each.name: _formulas(each.policy) for each in statements},
         digests={name: digest.hex() for name, digest in digests.items()},
-        compared=tuple(name for name in digests if name in expected),
+        compared=(),
     )
 
 
