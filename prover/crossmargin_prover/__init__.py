@@ -1,1 +1,85 @@
-"""The prover: commits a snapshot, proves statements about it, writes receipts. It imports the verifier, never back."""
+"""The prover: commit a book, prove statements about it, publish the bundle, deliver a receipt to every account.
+
+    import crossmargin as cm
+    from crossmargin_prover import commit, deliver, prove, publish
+
+    book = cm.load("examples/small")
+    commit(book, "build/vault")
+    prove(book, "build/vault")
+    publish(book, "build/vault", "build/bundle")
+    deliver("build/vault", "build/receipts")
+
+Every step goes on from what an interrupted run has finished, and returns what it did as a value. `pipeline` takes all
+of them in turn. A `Run` says how the work is done: backend, executor, sizes, and who hears of progress and warnings.
+Names are resolved when they are first asked for. The prover imports the verifier, never back.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crossmargin_prover.backend.interface import Backend as Backend
+    from crossmargin_prover.backend.interface import BackendError as BackendError
+    from crossmargin_prover.backend.registry import select_backend as select_backend
+    from crossmargin_prover.commitments import ChangedInputError as ChangedInputError
+    from crossmargin_prover.signing import SigningKey as SigningKey
+    from crossmargin_prover.vault.vault import Vault as Vault
+    from crossmargin_prover.vault.vault import VaultError as VaultError
+    from crossmargin_prover.workflow.commit import commit as commit
+    from crossmargin_prover.workflow.deliver import deliver as deliver
+    from crossmargin_prover.workflow.order import OrderError as OrderError
+    from crossmargin_prover.workflow.pipeline import pipeline as pipeline
+    from crossmargin_prover.workflow.prove import InsolventError as InsolventError
+    from crossmargin_prover.workflow.prove import prove as prove
+    from crossmargin_prover.workflow.publish import publish as publish
+    from crossmargin_prover.workflow.run import Run as Run
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "ChangedInputError",
+    "InsolventError",
+    "OrderError",
+    "Run",
+    "SigningKey",
+    "Vault",
+    "VaultError",
+    "commit",
+    "deliver",
+    "pipeline",
+    "prove",
+    "publish",
+    "select_backend",
+]
+
+_PLACES = {
+    "Backend": "backend.interface",
+    "BackendError": "backend.interface",
+    "ChangedInputError": "commitments",
+    "InsolventError": "workflow.prove",
+    "OrderError": "workflow.order",
+    "Run": "workflow.run",
+    "SigningKey": "signing",
+    "Vault": "vault.vault",
+    "VaultError": "vault.vault",
+    "commit": "workflow.commit",
+    "deliver": "workflow.deliver",
+    "pipeline": "workflow.pipeline",
+    "prove": "workflow.prove",
+    "publish": "workflow.publish",
+    "select_backend": "backend.registry",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Return a public name, from the module that defines it."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

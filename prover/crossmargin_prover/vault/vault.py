@@ -79,7 +79,7 @@ class Vault:
     path: Path
 
     @classmethod
-    def create(cls, path: Path, signing_key: SigningKey | None = None, earlier: "Vault | None" = None) -> "Vault":
+    def create(cls, path: str | Path, signing_key: SigningKey | None = None, earlier: "Vault | None" = None) -> "Vault":
         """Make an empty vault with its keys, or return one whose snapshot was never finished.
 
         signing_key: the venue's own, or else that of the unfinished or the earlier vault, or a fresh one. The key for
@@ -88,6 +88,7 @@ class Vault:
         Raises:
             VaultError: the folder holds something else, or a finished snapshot; or another run is at work there.
         """
+        path = Path(path)
         vault = cls(path)
         if any((folder / BUNDLE_FILE).exists() for folder in (path, *path.resolve().parents)):
             raise VaultError(f"{path} is inside a public bundle: a vault is private, choose another folder")
@@ -112,13 +113,13 @@ class Vault:
         return vault
 
     @classmethod
-    def open(cls, path: Path) -> "Vault":
+    def open(cls, path: str | Path) -> "Vault":
         """Return an existing vault.
 
         Raises:
             VaultError: there is none.
         """
-        vault = cls(path)
+        vault = cls(Path(path))
         if not vault.is_finished:
             begun = "an unfinished snapshot" if SnapshotPlan.load(vault.snapshot) else "no committed snapshot"
             raise VaultError(f"{path} holds {begun}: run `crossmargin commit` first")

@@ -6,6 +6,7 @@ reuses the whole snapshot where no account changed, and re-randomizes its commit
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crossmargin.loading import Inputs
 from crossmargin_circuits.errors import MalformedError
@@ -18,10 +19,13 @@ from crossmargin_prover.vault.rerandomize import Earlier
 from crossmargin_prover.vault.vault import Report, Vault, VaultError
 from crossmargin_prover.witness import Records
 from crossmargin_prover.workflow.folders import check_earlier_vault
-from crossmargin_prover.workflow.given import given_vault, open_vault
+from crossmargin_prover.workflow.given import given_inputs, given_vault, open_vault
 from crossmargin_prover.workflow.order import check_later
 from crossmargin_prover.workflow.run import Run
 from crossmargin_prover.workflow.shard_size import cheapest_shard
+
+if TYPE_CHECKING:
+    from crossmargin import Book
 
 __all__ = ["Committed", "commit"]
 
@@ -62,7 +66,7 @@ class Committed:
 
 
 def commit(
-    inputs: Inputs,
+    book: "Book | Inputs",
     vault: Vault | str | Path,
     run: Run | None = None,
     *,
@@ -82,7 +86,7 @@ def commit(
         ChangedInputError: the vault was begun with other input.
         CrossmarginError: a record is out of range, or a file is damaged.
     """
-    run, vault = run or Run(), given_vault(vault)
+    run, inputs, vault = run or Run(), given_inputs(book), given_vault(vault)
     earlier = None if since is None else given_vault(since)
     if earlier is not None:
         check_earlier_vault(earlier, vault)

@@ -1,10 +1,25 @@
-"""A vault as callers give it: the vault itself, or the path of its folder."""
+"""Books and vaults as callers give them: a book from `crossmargin.load` or the loader, a vault also by its path."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from crossmargin.loading import Inputs, Parameters
 from crossmargin_prover.vault.vault import Vault
 
-__all__ = ["given_vault", "open_vault"]
+if TYPE_CHECKING:
+    from crossmargin import Book
+
+__all__ = ["given_inputs", "given_parameters", "given_vault", "open_vault"]
+
+
+def given_inputs(book: "Book | Inputs") -> Inputs:
+    """Return what was loaded of a book."""
+    return book if isinstance(book, Inputs) else book.inputs
+
+
+def given_parameters(book: "Book | Parameters") -> Parameters:
+    """Return the public part of a book, or parameters as they are."""
+    return book if isinstance(book, Parameters) else book.inputs
 
 
 def given_vault(vault: Vault | str | Path) -> Vault:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crossmargin.loading import Inputs, Parameters
 from crossmargin_prover.signing import SigningKey
@@ -10,10 +11,14 @@ from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow.commit import Committed, commit
 from crossmargin_prover.workflow.deliver import Delivered, deliver
 from crossmargin_prover.workflow.folders import check_folders
+from crossmargin_prover.workflow.given import given_inputs
 from crossmargin_prover.workflow.prove import prove, unproven
 from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.publish import Published, publish
 from crossmargin_prover.workflow.run import Run
+
+if TYPE_CHECKING:
+    from crossmargin import Book
 
 __all__ = ["Step", "pipeline"]
 
@@ -22,7 +27,7 @@ Step = Committed | Proven | Published | Delivered
 
 
 def pipeline(
-    inputs: Inputs,
+    book: "Book | Inputs",
     vault: Vault | str | Path,
     bundle: str | Path,
     receipts: str | Path | None = None,
@@ -43,10 +48,11 @@ def pipeline(
     """
     run = run or Run()
     check_folders(vault, bundle, receipts, since)
+    inputs = given_inputs(book)
     parameters = Parameters(**{each.name: getattr(inputs, each.name) for each in fields(Parameters)})
     committed = commit(inputs, vault, run, since=since, signing_key=signing_key)
     # From here on everything comes from the vault: the book need not stay in memory.
-    del inputs
+    del book, inputs
     yield committed
     names = [each.name for each in parameters.model.statements]
     for name in unproven(parameters, vault, run):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy.typing as npt
 
@@ -17,10 +18,13 @@ from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import belongs_to, prove_statement
 from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.witness import Records
-from crossmargin_prover.workflow.given import open_vault
+from crossmargin_prover.workflow.given import given_parameters, open_vault
 from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.run import Run
 from crossmargin_verifier.workers import Progress
+
+if TYPE_CHECKING:
+    from crossmargin import Book
 
 __all__ = ["InsolventError", "prove", "unproven"]
 
@@ -32,14 +36,14 @@ class InsolventError(CrossmarginError):
     """A statement that is false: names accounts and rows. Private, for the venue alone."""
 
 
-def unproven(parameters: Parameters, vault: Vault | str | Path, run: Run | None = None) -> tuple[str, ...]:
+def unproven(book: "Book | Parameters", vault: Vault | str | Path, run: Run | None = None) -> tuple[str, ...]:
     """Return the statements of the model that are not proven at these prices, under this model and with this packing.
 
     Raises:
         VaultError: the vault has no finished snapshot.
         MalformedError: a file of the vault is damaged.
     """
-    vault, run = open_vault(vault), run or Run()
+    parameters, vault, run = given_parameters(book), open_vault(vault), run or Run()
     venue, proven = vault.load_report().venue, vault.proven
     packing = min(run.packing, vault.load().manifest.accounts_per_shard.bit_length() - 1)
 
@@ -54,7 +58,7 @@ def unproven(parameters: Parameters, vault: Vault | str | Path, run: Run | None 
 
 
 def prove(
-    parameters: Parameters,
+    book: "Book | Parameters",
     vault: Vault | str | Path,
     statements: Sequence[str] = (),
     run: Run | None = None,
@@ -72,7 +76,7 @@ def prove(
         ChangedInputError: an interrupted run had other parameters.
         CrossmarginError: the parameters do not fit the snapshot, or a value is out of range.
     """
-    vault, run = open_vault(vault), run or Run()
+    parameters, vault, run = given_parameters(book), open_vault(vault), run or Run()
     proven = []
     with vault.locked():
         for name in statements or [each.name for each in parameters.model.statements]:

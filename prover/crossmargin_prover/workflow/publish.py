@@ -3,19 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crossmargin.loading import Parameters
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_prover.bundle import check_bundle_folder
 from crossmargin_prover.bundle import publish as publish_bundle
 from crossmargin_prover.vault.vault import Vault
-from crossmargin_prover.workflow.given import open_vault
+from crossmargin_prover.workflow.given import given_parameters, open_vault
 from crossmargin_prover.workflow.order import Moment, check_replaces
 from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.run import Run
 from crossmargin_prover.workflow.thin_totals import thin_totals
 from crossmargin_verifier.bundle.verdict import Verdict
 from crossmargin_verifier.protocol.errors import RejectedError
+
+if TYPE_CHECKING:
+    from crossmargin import Book
 
 __all__ = ["Published", "publish"]
 
@@ -30,7 +34,7 @@ class Published:
 
 
 def publish(
-    parameters: Parameters,
+    book: "Book | Parameters",
     vault: Vault | str | Path,
     bundle: str | Path,
     statements: Sequence[str] = (),
@@ -50,7 +54,8 @@ def publish(
         OrderError: the folder holds a later bundle, or another snapshot of the same time.
         CrossmarginError: the verifier refuses a proof.
     """
-    vault, bundle, run = open_vault(vault), Path(bundle), run or Run()
+    parameters, vault = given_parameters(book), open_vault(vault)
+    bundle, run = Path(bundle), run or Run()
     chosen = _choose(vault, statements, [each.name for each in parameters.model.statements])
     times = {each.policy.as_of for each in chosen}
     check_bundle_folder(bundle)
