@@ -37,6 +37,13 @@ class PriceHistory(Frozen):
         """Return the number of times."""
         return len(self.times)
 
+    def __repr__(self) -> str:
+        """Return the sizes and the ends: a history has years of prices."""
+        ends = f"{self.times[0]:%Y-%m-%d} to {self.times[-1]:%Y-%m-%d}"
+        return f"<PriceHistory: {len(self)} rows of {len(self.prices)} names, {ends}>"
+
+    __str__ = __repr__
+
     def until(self, moment: datetime) -> "PriceHistory":
         """Return the history up to and including a moment, of which at least two times must be there."""
         count = sum(time <= moment for time in self.times)

@@ -264,6 +264,12 @@ class Catalogue(Frozen):
                 raise refuse(reason, "keep one of them", f"assets[{number}].chain")
             held[asset.of, asset.chain] = asset.name
 
+    def __repr__(self) -> str:
+        """Return the sizes: a venue has thousands of instruments."""
+        return f"<Catalogue: {len(self.assets)} assets, {len(self.instruments)} instruments>"
+
+    __str__ = __repr__
+
     @cached_property
     def _assets(self) -> dict[str, Asset]:
         return {asset.name: asset for asset in self.assets}

@@ -126,6 +126,13 @@ class Market(Frozen):
         index = {name: each for name, each in self.index.items() if name not in (self.feeds or {})}
         return self.model_copy(update={"index": index})
 
+    def __repr__(self) -> str:
+        """Return the moment and the sizes: a market has hundreds of prices."""
+        quotes = len(self.marks) + len(self.options)
+        return f"<Market as of {self.as_of:%Y-%m-%dT%H:%M:%SZ}: {len(self.index)} index prices, {quotes} quotes>"
+
+    __str__ = __repr__
+
     def expired(self, instrument: Instrument) -> bool:
         """Return whether the instrument expires at or before as_of; an expired option is worth its intrinsic value."""
         return instrument.expiry is not None and instrument.expiry <= self.as_of

@@ -119,6 +119,12 @@ class ModelConfig(Frozen):
         """The architecture in words."""
         return self.model.replace("_", " ")
 
+    def __repr__(self) -> str:
+        """Return the architecture and the statements: parameters may fill pages."""
+        return f"<{type(self).__name__}: {self.title}; {', '.join(each.name for each in self.statements)}>"
+
+    __str__ = __repr__
+
     def statement(self, name: str) -> StatementConfig:
         """Return the statement of that name.
 

@@ -70,7 +70,7 @@ def cascade(
     if shock is None:
         raise click.UsageError("nothing moves: give --price or --volatility")
     config, document = load_model(file, CascadeConfig)
-    inputs = load_with(book, reject_bad_accounts, model)
+    inputs = load_with(book, reject_bad_accounts, model).inputs
     for problem in shock.check(inputs.environment):
         raise problem.at(file="command line")
     for name in config.depth:

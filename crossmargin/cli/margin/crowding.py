@@ -29,7 +29,7 @@ def crowding(book: Path, model: Path | None, reject_bad_accounts: bool) -> None:
     Example:
       crossmargin margin crowding --book examples/book --model examples/models/contagion_scenario.yaml
     """
-    inputs = load_with(book, reject_bad_accounts, model)
+    inputs = load_with(book, reject_bad_accounts, model).inputs
     policy = build_policy(inputs.venue.venue, inputs.environment, inputs.model, CROWDING)
     totals = crowding_of(compile_policy(policy), inputs.book.records, f"{CROWDING} statement of {inputs.snapshot_id}")
     click.echo(yaml.safe_dump(totals.model_dump(mode="json"), sort_keys=False), nl=False)

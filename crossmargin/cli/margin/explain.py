@@ -25,10 +25,7 @@ from crossmargin.cli.output import (
     table,
 )
 from crossmargin.engine.explain import Component, Explanation
-from crossmargin.engine.explain import explain as explain_account
-from crossmargin.models import build_policy
 from crossmargin_circuits.amounts import format_units
-from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.policy import Policy
 
 __all__ = ["explain", "print_explanation"]
@@ -62,9 +59,8 @@ def explain(
       crossmargin margin explain --book examples/book --account e383c1cf5fb6e39f8c0b71eb402202da
       crossmargin margin explain --book examples/small --account acct-a --statement initial --json
     """
-    inputs = load_with(book, reject_bad_accounts, model)
-    policy = build_policy(inputs.venue.venue, inputs.environment, inputs.model, statement)
-    shown = explain_account(compile_policy(policy), inputs.book, account)
+    loaded = load_with(book, reject_bad_accounts, model)
+    policy, shown = loaded.compiled(statement).policy, loaded.explain(account, statement).quanta
     if plot is not None:
         draw_parts(plot, shown, policy)
     if as_json:

@@ -96,7 +96,7 @@ def liquidation(
         raise click.BadParameter(str(error), param_hint="--buffer") from None
     if not 0 <= share <= 10:
         raise click.BadParameter("not between 0 and 10", param_hint="--buffer")
-    inputs = load_with(book, reject_bad_accounts, model)
+    inputs = load_with(book, reject_bad_accounts, model).inputs
     called = Rule(inputs.venue.venue, inputs.model, initial)
     liquidated = Rule(inputs.venue.venue, inputs.model, maintenance)
     unit = inputs.model.value_unit.stated

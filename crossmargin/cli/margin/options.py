@@ -1,16 +1,16 @@
 """What the commands of `crossmargin margin` have in common: which book, which model, which statement, which output."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from crossmargin.analysis.stress import Shock
+from crossmargin.api.book import Book
 from crossmargin.api.model import fitting
 from crossmargin.cli.output import load
 from crossmargin.errors import InputErrors
-from crossmargin.loading import Inputs, Parameters, load_margin_model
+from crossmargin.loading import Parameters, load_margin_model
 from crossmargin.models import ModelConfig
 from crossmargin.models.base import COVERAGE, CROWDING
 
@@ -99,14 +99,14 @@ def shock_of(prices: Sequence[str], volatilities: Sequence[str]) -> Shock | None
         raise click.UsageError(f"{first.field}: {first.reason}; {first.hint}") from None
 
 
-def load_with(book: Path, reject_bad_accounts: bool, model: Path | None) -> Inputs:
+def load_with(book: Path, reject_bad_accounts: bool, model: Path | None) -> Book:
     """Load a book folder, with another model in place of its own where one is given.
 
     Raises:
         InputErrors: bad input, or a model that does not fit the book's instruments and market.
     """
-    inputs = load(book, reject_bad_accounts)
-    return inputs if model is None else replace(inputs, model=_read(inputs, model))
+    loaded = Book(load(book, reject_bad_accounts))
+    return loaded if model is None else loaded.with_model(model)
 
 
 def load_models(inputs: Parameters, files: Sequence[Path]) -> dict[str, ModelConfig]:
@@ -119,9 +119,5 @@ def load_models(inputs: Parameters, files: Sequence[Path]) -> dict[str, ModelCon
     for file in files:
         if file.name in models:
             raise click.UsageError(f"two models are called {file.name}; rename one of the files")
-        models[file.name] = _read(inputs, file)
+        models[file.name] = fitting(load_margin_model(file), inputs.environment, file.name)
     return models
-
-
-def _read(parameters: Parameters, file: Path) -> ModelConfig:
-    return fitting(load_margin_model(file), parameters.environment, file.name)

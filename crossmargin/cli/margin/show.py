@@ -25,9 +25,7 @@ from crossmargin.cli.output import (
     reporting,
     table,
 )
-from crossmargin.engine.evaluate import Margin, evaluate
-from crossmargin.models import build_policy
-from crossmargin_circuits.compile import compile_policy
+from crossmargin.engine.evaluate import Margin
 from crossmargin_circuits.policy import Policy
 
 __all__ = ["print_book", "show"]
@@ -65,15 +63,14 @@ def show(
       crossmargin margin show --book examples/book --model examples/models/span.yaml
       crossmargin margin show --book examples/book --statement initial --json > margin.json
     """
-    inputs = load_with(book, reject_bad_accounts, model)
-    policy = build_policy(inputs.venue.venue, inputs.environment, inputs.model, statement)
-    result = evaluate(compile_policy(policy), inputs.book.records)
+    loaded = load_with(book, reject_bad_accounts, model)
+    policy, result = loaded.compiled(statement).policy, loaded.margin(statement).quanta
     if plot is not None:
         draw_distribution(plot, result, policy)
     if as_json:
-        print_json(_book_data(inputs.book, result, policy))
+        print_json(_book_data(loaded.inputs.book, result, policy))
     else:
-        print_book(inputs.book, result, policy, top)
+        print_book(loaded.inputs.book, result, policy, top)
 
 
 def print_book(book: Book, result: Margin, policy: Policy, top: int = 10) -> None:

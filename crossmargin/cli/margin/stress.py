@@ -76,7 +76,7 @@ def stress(
     shocks = [*(() if given is None else (given,)), *(() if stated is None else stated[0].shocks)]
     if not shocks:
         raise click.UsageError("nothing moves: give --price, --volatility or --shocks")
-    inputs = load_with(book, reject_bad_accounts, model)
+    inputs = load_with(book, reject_bad_accounts, model).inputs
     problems = [] if given is None else [each.at(file="command line") for each in given.check(inputs.environment)]
     if stated is not None:
         listed, document = stated
