@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from crossmargin.cli.output import (
     REFUSED,
@@ -60,11 +61,33 @@ signing_option = click.option(
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The venue's key that signs receipts, 32 bytes in hexadecimal. [default: that of --since, or a fresh one]",
 )
+
+
+class _BackendName(click.ParamType[str]):
+    """A backend that is installed when the command is run."""
+
+    name = "backend"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return the names that are there."""
+        return f"[{'|'.join(available())}]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, if there is such a backend."""
+        if value not in available():
+            self.fail(f"{value!r} is not installed; there are: {', '.join(available())}", param, ctx)
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the names that go on so."""
+        return [CompletionItem(name) for name in available() if name.startswith(incomplete)]
+
+
 backend_option = click.option(
     "--backend",
-    type=click.Choice(available()),
-    default=available()[0],
-    show_default=True,
+    type=_BackendName(),
+    default=lambda: available()[0],
+    show_default="the compiled kernel, where it is installed",
     help="Who does the arithmetic.",
 )
 packing_option = click.option(
