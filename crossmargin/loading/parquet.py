@@ -74,8 +74,10 @@ def _readable(file: str) -> Iterator[None]:
     try:
         with _without_backtraces():
             yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
-        raise _damaged(file) from None
+    except MemoryError:
+        raise
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise _damaged(file) from error
 
 
 @contextmanager

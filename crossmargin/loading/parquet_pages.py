@@ -97,7 +97,7 @@ def check_parquet(path: Path) -> int:
             ]
     except OSError as error:
         raise _refused(f"cannot be read: {error.strerror}", "check the path and its rights", file) from None
-    except (ThriftError, KeyError, TypeError, AttributeError):
+    except (ThriftError, LookupError, TypeError, AttributeError, ValueError):
         raise _refused("not a readable Parquet file: cut off or damaged", _WRITE_AGAIN, file) from None
     if problems:
         raise InputErrors(problems[:KEPT_PROBLEMS], len(problems))

@@ -106,6 +106,6 @@ def _readable(source: TableSource) -> Iterator[None]:
         yield
     except (CrossmarginError, MemoryError):
         raise
-    except Exception as error:
+    except (Exception, pl.exceptions.PanicException) as error:
         reason = f"cannot be read: {type(error).__name__}: {error}"
         raise InputErrors([InputError(reason, hint="check the source of this table", file=source.name)]) from error
