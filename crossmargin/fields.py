@@ -41,6 +41,19 @@ MAX_NAME_LENGTH = 64
 MAX_TEXT_LENGTH = 500
 """Characters of a line of text for people."""
 
+_REASONS = {
+    "dict_type": "not a mapping of fields",
+    "float_type": "not a number",
+    "literal_error": "not a word that belongs here",
+    "model_attributes_type": "not a mapping of fields",
+    "model_type": "not a mapping of fields",
+    "string_pattern_mismatch": "not in the form that is needed here",
+    "string_type": "not text",
+    "too_short": "too few entries",
+    "tuple_type": "not a list",
+}
+"""Words for the findings of pydantic that can reach a reader; each stands for what the file has, not for a type."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]*")
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -84,7 +97,7 @@ def problems_of(error: ValidationError) -> list[InputError]:
             part = context["field"]
             field += f".{part}" if field and part and not part.startswith("[") else part
         else:
-            reason, hint = detail["msg"], "follow the documented format"
+            reason, hint = _REASONS.get(kind, detail["msg"]), "follow the documented format"
         found.append(InputError(reason, hint=hint, field=field))
     return found
 

@@ -16,10 +16,13 @@ from pydantic import BaseModel, ValidationError
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.fields import dotted, problems_of
 
-__all__ = ["MAX_DEPTH", "MAX_FILE_BYTES", "Document", "fit", "load_model", "read_yaml"]
+__all__ = ["MAX_DEPTH", "MAX_FILE_BYTES", "MAX_VALUES", "Document", "fit", "load_model", "read_yaml"]
 
-MAX_FILE_BYTES = 64 * 2**20
-"""Bytes of a YAML file: about 300,000 instruments, far beyond any venue."""
+MAX_FILE_BYTES = 16 * 2**20
+"""Bytes of a YAML file: about 80,000 instruments, beyond any venue."""
+
+MAX_VALUES = 2**20
+"""Keys, values and containers of a YAML file: about 40,000 instruments, read in some five seconds."""
 
 MAX_DEPTH = 16
 """Deepest nesting; the formats need four levels."""
@@ -110,8 +113,10 @@ def read_yaml(path: Path) -> Document:
     builder = _Builder(file)
     documents = 0
     try:
-        for event in yaml.parse(text, Loader=_PARSER):
+        for number, event in enumerate(yaml.parse(text, Loader=_PARSER)):
             line = 1 if event.start_mark is None else event.start_mark.line + 1
+            if number > MAX_VALUES:
+                raise builder.refuse(line, f"more than {MAX_VALUES} values", "split or shorten the file")
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:

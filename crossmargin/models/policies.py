@@ -8,13 +8,15 @@
 The inputs stand in the policy next to the integers computed from them, so that anybody can compute them again.
 """
 
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from crossmargin.engine.risk_arrays import ROUNDING
-from crossmargin.errors import InputError
+from crossmargin.errors import InputError, InputErrors
+from crossmargin.fields import problems_of
 from crossmargin.market.crowding import Crowding
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.history import PriceHistory
@@ -34,6 +36,8 @@ from crossmargin_circuits.expression import Reference, Scale, Sum
 from crossmargin_circuits.policy import Constraint, Definition, Policy, Role
 
 __all__ = ["build_policy", "check_environment", "rebuild_policy"]
+
+Part = TypeVar("Part")
 
 JOINT_RULE = (
     "in one scenario every underlying moves by the same fraction of its own price range, and all volatilities move "
@@ -103,23 +107,41 @@ def rebuild_policy(policy: Policy) -> Policy:
     """Compute a policy again from its own inputs; the result equals the policy if its integers are what it says.
 
     Raises:
+        InputErrors: everything that is wrong with its inputs; the fields are stated, the file is not.
         PolicyError: the inputs are not those of a policy that this package builds.
     """
-    inputs = policy.inputs
+    inputs, problems = policy.inputs, list[InputError]()
+    catalogue = _given(inputs, "instruments", Catalogue.model_validate, problems)
+    market = _given(inputs, "market", Market.model_validate, problems)
+    model = _given(inputs, "model", parse_model, problems)
+    history = _given(inputs, "history", PriceHistory.model_validate, problems) if "history" in inputs else None
+    crowding = _given(inputs, "crowding", Crowding.model_validate, problems) if "crowding" in inputs else None
+    if problems or catalogue is None or market is None or model is None:
+        raise InputErrors(problems)
+    environment = MarketEnvironment(catalogue, market, history, crowding)
+    problems = check_environment(environment, model)
+    if problems:
+        raise InputErrors(problems)
     try:
-        environment = MarketEnvironment(
-            Catalogue.model_validate(inputs["instruments"]),
-            Market.model_validate(inputs["market"]),
-            PriceHistory.model_validate(inputs["history"]) if "history" in inputs else None,
-            Crowding.model_validate(inputs["crowding"]) if "crowding" in inputs else None,
-        )
-        model = parse_model(inputs["model"])
-        problems = check_environment(environment, model)
-        if problems:
-            raise problems[0]
-        return build_policy(policy.venue, environment, model, str(inputs["statement"]))
+        return build_policy(policy.venue, environment, model, str(inputs.get("statement")))
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise PolicyError(f"policy: inputs: not those of a policy that can be computed again: {error}") from None
+
+
+def _given(
+    inputs: Mapping[str, Any], name: str, read: Callable[[Any], Part], problems: list[InputError]
+) -> Part | None:
+    """Return a part of a policy's inputs, or None where it is refused; add what is wrong with it to `problems`."""
+    try:
+        return read(inputs.get(name))
+    except ValidationError as error:
+        found = problems_of(error)
+    except InputError as error:
+        found = [error]
+    for each in found:
+        field = ".".join(part for part in ("inputs", name, each.field) if part)
+        problems.append(InputError(each.reason, hint=each.hint, field=field))
+    return None
 
 
 def check_environment(environment: MarketEnvironment, model: ModelConfig) -> list[InputError]:

@@ -131,6 +131,6 @@ def parse_model(data: Any) -> ModelConfig:
     """Return a model from the data of `model.yaml`, or of a policy's inputs.
 
     Raises:
-        InputError: no such architecture. KeyError: no word. ValueError: other faults (pydantic).
+        InputError: no such architecture. ValueError: other faults (pydantic).
     """
-    return model_class(data["model"]).model_validate(data)
+    return model_class(data.get("model") if isinstance(data, Mapping) else None).model_validate(data)
