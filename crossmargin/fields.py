@@ -44,15 +44,15 @@ MAX_TEXT_LENGTH = 500
 _REASONS = {
     "dict_type": "not a mapping of fields",
     "float_type": "not a number",
-    "literal_error": "not a word that belongs here",
+    "literal_error": "not {expected}",
     "model_attributes_type": "not a mapping of fields",
     "model_type": "not a mapping of fields",
-    "string_pattern_mismatch": "not in the form that is needed here",
+    "string_pattern_mismatch": "not in the form {pattern}",
     "string_type": "not text",
     "too_short": "too few entries",
     "tuple_type": "not a list",
 }
-"""Words for the findings of pydantic that can reach a reader; each stands for what the file has, not for a type."""
+"""Words for the findings of pydantic that can reach a reader."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]*")
 _INSTANT = re.compile(
@@ -97,7 +97,9 @@ def problems_of(error: ValidationError) -> list[InputError]:
             part = context["field"]
             field += f".{part}" if field and part and not part.startswith("[") else part
         else:
-            reason, hint = _REASONS.get(kind, detail["msg"]), "follow the documented format"
+            words = _REASONS.get(kind)
+            reason = detail["msg"] if words is None else words.format(**context)
+            hint = "follow the documented format"
         found.append(InputError(reason, hint=hint, field=field))
     return found
 

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from crossmargin.loading import Inputs, load_folder
+from crossmargin.errors import shortened
+from crossmargin.loading import Inputs
+from crossmargin.loading import load as load_inputs
 from crossmargin.loading.problems import OnBad
 from crossmargin.units import format_money, format_units
 from crossmargin_circuits.errors import CrossmarginError
@@ -26,6 +29,8 @@ from crossmargin_circuits.policy import ValueUnit
 __all__ = [
     "REFUSED",
     "book_option",
+    "book_place",
+    "complete_folder",
     "console",
     "load",
     "money",
@@ -45,12 +50,32 @@ INTERRUPTED = 130
 Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
 
+
+def book_place(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Return a book folder, or SCHEME:REST for a source that an installed package offers, as it was written.
+
+    Raises:
+        click.BadParameter: a file.
+    """
+    if value is not None and Path(value).is_file():
+        raise click.BadParameter(f"Directory {value!r} is a file.")
+    return value
+
+
+def complete_folder(context: click.Context, option: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return what makes a shell complete the names of folders."""
+    return [CompletionItem(incomplete, type="dir")]
+
+
 book_option = click.option(
     "--book",
     "book",
-    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIRECTORY",
+    callback=book_place,
+    shell_complete=complete_folder,
     required=True,
-    help="Book folder: venue, instruments, market, model, reserves, accounts, balances, positions.",
+    help="Book folder: venue, instruments, market, model, reserves, accounts, balances, positions. Or SCHEME:REST of "
+    "an installed source.",
 )
 reject_option = click.option(
     "--reject-bad-accounts",
@@ -64,17 +89,16 @@ def console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
-def load(book: Path, reject_bad_accounts: bool) -> Inputs:
-    """Load a book folder and say what was rejected.
+def load(book: str, reject_bad_accounts: bool) -> Inputs:
+    """Load a book and say what was rejected.
 
     Raises:
         InputErrors: bad input.
     """
     on_bad: OnBad = "reject" if reject_bad_accounts else "refuse"
-    inputs = load_folder(book, on_bad=on_bad)
+    inputs = load_inputs(book, on_bad)
     for each in inputs.book.rejected:
-        where = f"{each.file}, line {each.line}" if each.line is not None else each.file
-        click.echo(printable(f"rejected account {each.account}: {where}: {each.reason}"), err=True)
+        click.echo(printable(f"rejected account {shortened(each.account)}: {each.place}: {each.reason}"), err=True)
     for waiting in inputs.book.pending.assets() if inputs.book.pending is not None else ():
         amount = format_units(waiting.units, inputs.catalogue.asset(waiting.asset).unit)
         deposits = f"{waiting.count} deposit{'' if waiting.count == 1 else 's'} of {amount} {waiting.asset}"

@@ -5,6 +5,7 @@ one, then the parameters, then, since these give tables their meaning, the table
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from os import PathLike
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 from crossmargin.book.book import Book
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading.binance import BINANCE_FOLDER, binance_files, load_binance
-from crossmargin.loading.control import CONTROL_FILE, Control, check_files, read_control
+from crossmargin.loading.control import CONTROL_FILE, Control, check_files, read_control, write_control
 from crossmargin.loading.csv import CsvTable
 from crossmargin.loading.deposits import DEPOSIT_COLUMNS
 from crossmargin.loading.history import load_history
@@ -145,6 +146,22 @@ class FolderSource:
             reason = f"a folder {BINANCE_FOLDER} beside {', '.join(tables)}"
             raise InputErrors([InputError(reason, hint="keep one or the other", file=BINANCE_FOLDER)])
         return load_binance(binance_files(binance), catalogue, on_bad, check)
+
+    def write_control(
+        self, balances: Mapping[str, Decimal] | None = None, positions: Mapping[str, Decimal] | None = None
+    ) -> Path:
+        """Write the control file of the folder, which has none yet; return its path.
+
+        balances, positions: totals by asset, and by instrument in contracts, from the exporter's own ledger; sums over
+        the files would repeat what the files say.
+
+        Raises:
+            InputErrors: there is a control file already, or a file cannot be read.
+        """
+        names = (*PARAMETER_FILES, HISTORY_FILE, CROWDING_FILE)
+        files = [name for name in names if (self.path / name).exists()]
+        files += [file.relative_to(self.path).as_posix() for file in self._table_files()]
+        return write_control(self.path, files, balances, positions)
 
     def _table_files(self) -> list[Path]:
         """Return the files that tables are read from."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from os import PathLike
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from crossmargin.book.book import Book
@@ -95,7 +96,7 @@ def source_of(place: str | PathLike[str]) -> Source:
     """Return the source of a place: that of a registered scheme, or else a folder.
 
     Raises:
-        InputErrors: a scheme whose package fails.
+        InputErrors: neither a folder nor a scheme, or a scheme whose package fails.
     """
     scheme, separator, rest = str(place).partition(":")
     if not separator or not _SCHEME.fullmatch(scheme):
@@ -103,6 +104,9 @@ def source_of(place: str | PathLike[str]) -> Source:
     try:
         packaged = offered(SOURCE_GROUP)
         if scheme not in packaged:
+            if not Path(place).exists():
+                hint = f"name a folder, or a source of these: {', '.join(packaged) or 'none is installed'}"
+                raise InputError("no such folder, and no source of this scheme", hint=hint, file=str(place))
             return FolderSource(place)
         opened: Callable[[str], Any] = load_entry(packaged[scheme])
     except InputError as error:

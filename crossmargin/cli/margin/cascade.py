@@ -50,7 +50,7 @@ __all__ = ["cascade"]
 @reject_option
 @reporting
 def cascade(
-    book: Path,
+    book: str,
     prices: tuple[str, ...],
     volatilities: tuple[str, ...],
     file: Path,

@@ -39,7 +39,7 @@ __all__ = ["compare"]
 @reject_option
 @reporting
 def compare(
-    book: Path,
+    book: str,
     files: tuple[Path, ...],
     statement: str,
     as_json: bool,

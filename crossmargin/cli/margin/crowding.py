@@ -20,7 +20,7 @@ __all__ = ["crowding"]
 @model_option
 @reject_option
 @reporting
-def crowding(book: Path, model: Path | None, reject_bad_accounts: bool) -> None:
+def crowding(book: str, model: Path | None, reject_bad_accounts: bool) -> None:
     """Print crowding.yaml: exposures of the whole book by underlying, from which the contagion buffer is computed.
 
     They are the totals that the statement named crowding opens, so that a reader of the bundle can compare them.

@@ -44,7 +44,7 @@ SHOWN_ROWS = 12
 @reject_option
 @reporting
 def explain(
-    book: Path,
+    book: str,
     account: str,
     model: Path | None,
     statement: str,

@@ -68,7 +68,7 @@ __all__ = ["liquidation"]
 @reject_option
 @reporting
 def liquidation(
-    book: Path,
+    book: str,
     account: str | None,
     initial: str,
     maintenance: str,

@@ -19,7 +19,7 @@ __all__ = ["models"]
 @models_option
 @json_option
 @reporting
-def models(book: Path, files: tuple[Path, ...], as_json: bool) -> None:
+def models(book: str, files: tuple[Path, ...], as_json: bool) -> None:
     """List rows, auxiliaries and bits of every statement of the book's model and of other models.
 
     The cost of a proof grows with rows times accounts; a row must fit 63 bits within the limits of the columns.

@@ -99,7 +99,7 @@ def shock_of(prices: Sequence[str], volatilities: Sequence[str]) -> Shock | None
         raise click.UsageError(f"{first.field}: {first.reason}; {first.hint}") from None
 
 
-def load_with(book: Path, reject_bad_accounts: bool, model: Path | None) -> Book:
+def load_with(book: str, reject_bad_accounts: bool, model: Path | None) -> Book:
     """Load a book folder, with another model in place of its own where one is given.
 
     Raises:

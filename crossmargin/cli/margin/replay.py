@@ -50,7 +50,7 @@ __all__ = ["replay"]
 @reject_option
 @reporting
 def replay(
-    book: Path,
+    book: str,
     files: tuple[Path, ...],
     file: Path | None,
     account: str | None,

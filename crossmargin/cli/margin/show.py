@@ -47,7 +47,7 @@ __all__ = ["print_book", "show"]
 @reject_option
 @reporting
 def show(
-    book: Path,
+    book: str,
     model: Path | None,
     statement: str,
     top: int,

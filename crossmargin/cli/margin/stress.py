@@ -54,7 +54,7 @@ __all__ = ["stress"]
 @reject_option
 @reporting
 def stress(
-    book: Path,
+    book: str,
     prices: tuple[str, ...],
     volatilities: tuple[str, ...],
     file: Path | None,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from crossmargin.cli.output import REFUSED, print_json, printable, reporting
+from crossmargin.cli.output import REFUSED, book_place, complete_folder, print_json, printable, reporting
+from crossmargin.cli.policy.file import located, read_policy
 from crossmargin.loading import load_parameters
 from crossmargin.models import build_policy, rebuild_policy
 from crossmargin_circuits.policy import Policy
@@ -18,7 +19,9 @@ __all__ = ["check"]
 @click.option(
     "--book",
     "book",
-    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIRECTORY",
+    callback=book_place,
+    shell_complete=complete_folder,
     help="Take instruments, market and model from this folder instead of from the policy.",
 )
 @click.option(
@@ -26,7 +29,7 @@ __all__ = ["check"]
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 @reporting
-def check(file: Path, book: Path | None, tolerance: int, as_json: bool) -> None:
+def check(file: Path, book: str | None, tolerance: int, as_json: bool) -> None:
     """Compute the risk arrays of FILE again from prices and volatilities, and compare every coefficient.
 
     Without --book the inputs are those in the policy: this checks the arithmetic. With --book they are your own market
@@ -37,9 +40,10 @@ def check(file: Path, book: Path | None, tolerance: int, as_json: bool) -> None:
       crossmargin policy check build/demo/bundle/maintenance/policy.json
       crossmargin policy check policy.json --book my-market --tolerance 1000
     """
-    given = Policy.decode(file.read_bytes())
+    given = read_policy(file)
     if book is None:
-        again = rebuild_policy(given)
+        with located(file):
+            again = rebuild_policy(given)
     else:
         mine = load_parameters(book)
         again = build_policy(given.venue, mine.environment, mine.model, str(given.inputs.get("statement")))

@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from crossmargin.cli.output import console, plain, print_json, reporting, table
+from crossmargin.cli.policy.file import located, read_policy
 from crossmargin_circuits.amounts import format_time
 from crossmargin_circuits.compile import compile_policy
-from crossmargin_circuits.policy import Constraint, Definition, Policy
+from crossmargin_circuits.policy import Constraint, Definition
 
 __all__ = ["show"]
 
@@ -25,8 +26,9 @@ def show(file: Path, arrays: bool, rows: bool, as_json: bool) -> None:
     Example:
       crossmargin policy show build/demo/bundle/maintenance/policy.json
     """
-    shown = Policy.decode(file.read_bytes())
-    compiled = compile_policy(shown)
+    shown = read_policy(file)
+    with located(file):
+        compiled = compile_policy(shown)
     relation = compiled.relation
     if as_json:
         print_json(

@@ -16,6 +16,7 @@ COMMANDS = {
     "publish": ("crossmargin_prover.cli.proving", "Publish the bundle, with its verdict."),
     "receipts": ("crossmargin_prover.cli.proving", "Write the private receipts."),
     "run": ("crossmargin_prover.cli.proving", "The whole way in one command."),
+    "control": ("crossmargin.cli.control", "Write the control file of a book folder."),
     "policy": ("crossmargin.cli.policy", "Show a policy as formulas, or compute it again."),
     "demo": ("crossmargin_prover.cli.demo", "Show the whole way on an example book."),
 }

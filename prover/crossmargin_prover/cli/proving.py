@@ -160,6 +160,8 @@ def _commitment(result: Committed) -> Iterator[str]:
         yield f"committed already; snapshot digest {digest}"
         return
     yield f"{report.loaded} accounts committed, {report.padding} padding, {report.rejected_accounts} rejected"
+    if report.control is not None:
+        yield f"files as control.json states them, SHA-256 {report.control}"
     if result.reused:
         yield f"no account changed: the earlier snapshot, its digest {digest} and its receipts stay"
         return
@@ -203,7 +205,7 @@ def _running(
         yield run, terminal
 
 
-def _load(book: Path, reject_bad_accounts: bool) -> Inputs:
+def _load(book: str, reject_bad_accounts: bool) -> Inputs:
     start = time.monotonic()
     inputs = load(book, reject_bad_accounts)
     click.echo(f"  load: {len(inputs.book):,} done in {time.monotonic() - start:.1f} s", err=True)
@@ -221,7 +223,7 @@ def _load(book: Path, reject_bad_accounts: bool) -> Inputs:
 @processes_option
 @reporting
 def commit(
-    book: Path,
+    book: str,
     vault: Path,
     since: Path | None,
     shard: int | None,
@@ -259,7 +261,7 @@ def commit(
 @processes_option
 @reporting
 def prove(
-    book: Path,
+    book: str,
     vault: Path,
     statements: tuple[str, ...],
     since: Path | None,
@@ -305,7 +307,7 @@ def prove(
 @processes_option
 @reporting
 def publish(
-    book: Path,
+    book: str,
     vault: Path,
     statements: tuple[str, ...],
     out: Path,
@@ -371,7 +373,7 @@ def receipts(vault: Path, out: Path, accounts: tuple[str, ...]) -> None:
 @processes_option
 @reporting
 def run(
-    book: Path,
+    book: str,
     vault: Path,
     bundle: Path,
     out: Path | None,

@@ -65,6 +65,8 @@ class Report:
     loaded: int
     padding: int
     rejected: tuple[Rejected, ...]
+    control: str | None = None
+    """SHA-256 of the control file that the book's files were compared with, if there was one."""
 
     @property
     def rejected_accounts(self) -> int:
@@ -253,7 +255,8 @@ class Vault:
             for each in report.rejected
         ]
         counts = {"venue": report.venue, "loaded": report.loaded, "padding": report.padding, "rejected": rejected}
-        write_private(self._report, json.dumps(counts, indent=2).encode("utf-8"))
+        control = {} if report.control is None else {"control": report.control}
+        write_private(self._report, json.dumps({**counts, **control}, indent=2).encode("utf-8"))
 
     def load_report(self) -> Report:
         """Return the report of the committed book.
@@ -264,7 +267,7 @@ class Vault:
         try:
             counts = json.loads(self._report.read_bytes())
             rejected = tuple(Rejected(**each) for each in counts["rejected"])
-            return Report(counts["venue"], counts["loaded"], counts["padding"], rejected)
+            return Report(counts["venue"], counts["loaded"], counts["padding"], rejected, counts.get("control"))
         except (ValueError, KeyError, TypeError, RecursionError):
             raise MalformedError(f"{self._report}: not a report of this vault") from None
 

@@ -183,7 +183,7 @@ def _commit(inputs: Inputs, vault: Vault, run: Run, since: Earlier | None = None
 
 def _report(inputs: Inputs, leaves: int) -> Report:
     accounts = len(inputs.book)
-    return Report(inputs.venue.venue, accounts, leaves - accounts, inputs.book.rejected)
+    return Report(inputs.venue.venue, accounts, leaves - accounts, inputs.book.rejected, inputs.control)
 
 
 def _holds_whole(vault: Vault, inputs: Inputs, run: Run) -> bool:

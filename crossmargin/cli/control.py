@@ -1,0 +1,32 @@
+"""`crossmargin control`: state what is in a book folder, so that damage is noticed from then on."""
+
+from pathlib import Path
+
+import click
+
+from crossmargin.cli.output import reporting
+from crossmargin.loading.folder import FolderSource
+
+__all__ = ["control"]
+
+
+@click.command(short_help="Write the control file of a book folder.")
+@click.option(
+    "--book",
+    "book",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    required=True,
+    help="Book folder that has no control.json yet.",
+)
+@reporting
+def control(book: Path) -> None:
+    """Write control.json: names, row counts and SHA-256 of the files in a book folder.
+
+    Every later load compares the files with it. It cannot tell what was lost before it was written; an exporter does
+    better, which also states totals from its own ledger (docs/formats.md).
+
+    \b
+    Example:
+      crossmargin control --book examples/book
+    """
+    click.echo(f"written to {FolderSource(book).write_control()}")
