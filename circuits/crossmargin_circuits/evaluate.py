@@ -1,71 +1,86 @@
-"""Read an expression on one record: plain integers, the reading a holder needs to see his own margin.
+"""Read an expression on one record: plain integers, as holders need them to see their own margin.
 
 The margin core reads the same expression over a whole book at once. Both name the worst scenario by one rule: the risk
 array with the greatest linear form among those in the requirement (the first of them on a tie).
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
-from crossmargin_circuits.expression import (
-    Abs,
-    Expression,
-    Linear,
-    Max,
-    Min,
-    PositivePart,
-    Reference,
-    Scale,
-    Sum,
-    SumLargest,
-)
-from crossmargin_circuits.policy import Policy
+from crossmargin_circuits.expression import Expression, Linear
+from crossmargin_circuits.policy import Policy, RiskArray
+from crossmargin_circuits.reading import Algebra, read
 
-__all__ = ["evaluate_expression", "scenario_leaves", "worst_scenario"]
+__all__ = ["Exact", "evaluate_expression", "scenario_leaves", "worst_scenario"]
+
+Leaves = tuple[tuple[str, int], ...]
+
+
+class Exact(Algebra[int]):
+    """Exact values on one record of V integers."""
+
+    def __init__(self, record: Sequence[int]) -> None:
+        """Read on this record."""
+        self._record = record
+
+    def linear(self, array: RiskArray) -> int:
+        """Return sum_v a_v x_v."""
+        return sum(a * x for a, x in zip(array.coefficients, self._record, strict=True) if x)
+
+    def zero(self) -> int:
+        """Return 0."""
+        return 0
+
+    def scale(self, by: int, value: int) -> int:
+        """Return the product."""
+        return by * value
+
+    def add(self, values: Iterator[int]) -> int:
+        """Return the sum."""
+        return sum(values)
+
+    def greatest(self, values: Iterator[int]) -> int:
+        """Return the maximum."""
+        return max(values)
+
+    def least(self, values: Iterator[int]) -> int:
+        """Return the minimum."""
+        return min(values)
+
+    def largest(self, count: int, values: Iterator[int]) -> int:
+        """Return the sum of the last `count` in ascending order."""
+        return sum(sorted(values)[-count:])
+
+
+class _Leaves(Algebra[Leaves]):
+    """The risk arrays in an expression, each with the factor above it, in the order of the text."""
+
+    def linear(self, array: RiskArray) -> Leaves:
+        return ((array.name, 1),)
+
+    def zero(self) -> Leaves:
+        return ()
+
+    def scale(self, by: int, value: Leaves) -> Leaves:
+        return tuple((name, by * factor) for name, factor in value)
+
+    def add(self, values: Iterator[Leaves]) -> Leaves:
+        return tuple(chain.from_iterable(values))
+
+    greatest = least = add
+
+    def largest(self, count: int, values: Iterator[Leaves]) -> Leaves:
+        return self.add(values)
 
 
 def evaluate_expression(policy: Policy, expression: Expression, record: Sequence[int]) -> int:
     """Return the value of an expression on a record of V integers; an auxiliary takes its tight value max(0, f)."""
-    match expression:
-        case Linear(name):
-            coefficients = policy.array(name).coefficients
-            return sum(a * x for a, x in zip(coefficients, record, strict=True) if x)
-        case Reference(name):
-            definition = policy.definition(name)
-            inner = evaluate_expression(policy, definition.expression, record)
-            return max(0, inner) if definition.role.is_auxiliary else inner
-        case Scale(by, of):
-            return by * evaluate_expression(policy, of, record)
-        case Sum(of):
-            return sum(evaluate_expression(policy, child, record) for child in of)
-        case Max(of):
-            return max(evaluate_expression(policy, child, record) for child in of)
-        case Min(of):
-            return min(evaluate_expression(policy, child, record) for child in of)
-        case SumLargest(count, of):
-            return sum(sorted(evaluate_expression(policy, child, record) for child in of)[-count:])
-        case Abs(of):
-            return abs(evaluate_expression(policy, of, record))
-        case PositivePart(of):
-            return max(0, evaluate_expression(policy, of, record))
+    return read(policy, expression, Exact(record))
 
 
-def scenario_leaves(policy: Policy, expression: Expression, factor: int = 1) -> Iterator[tuple[str, int]]:
-    """Yield the risk arrays in an expression, each with the scaling above it; both signs inside an absolute value."""
-    match expression:
-        case Linear(name):
-            yield name, factor
-        case Reference(name):
-            yield from scenario_leaves(policy, policy.definition(name).expression, factor)
-        case Scale(by, of):
-            yield from scenario_leaves(policy, of, factor * by)
-        case Sum(of) | Max(of) | Min(of) | SumLargest(_, of):
-            for child in of:
-                yield from scenario_leaves(policy, child, factor)
-        case PositivePart(of):
-            yield from scenario_leaves(policy, of, factor)
-        case Abs(of):
-            yield from scenario_leaves(policy, of, factor)
-            yield from scenario_leaves(policy, of, -factor)
+def scenario_leaves(policy: Policy, expression: Expression) -> Leaves:
+    """Return the risk arrays in an expression, each with the scaling above it; both signs inside an absolute value."""
+    return read(policy, expression, _Leaves())
 
 
 def worst_scenario(policy: Policy, expression: Expression, record: Sequence[int]) -> str | None:

@@ -11,7 +11,7 @@ expression is bounded by no row: max(a, b) + c may be small where a is not. A po
 bits anywhere is therefore read in Python's integers, which is slower. Values are in quanta of the policy's value unit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,31 +22,22 @@ from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.derivation import Least, Threshold
 from crossmargin_circuits.errors import BudgetError, CrossmarginError
 from crossmargin_circuits.evaluate import scenario_leaves
-from crossmargin_circuits.expression import (
-    Abs,
-    Expression,
-    Linear,
-    Max,
-    Min,
-    PositivePart,
-    Reference,
-    Scale,
-    Sum,
-    SumLargest,
-)
-from crossmargin_circuits.policy import Policy, Role
+from crossmargin_circuits.expression import Expression, Reference
+from crossmargin_circuits.policy import Policy, RiskArray, Role
+from crossmargin_circuits.reading import Algebra, Reading
 
 __all__ = [
     "LARGEST",
+    "Bound",
     "LimitError",
     "Margin",
+    "Vectors",
     "Violation",
     "ViolationError",
     "Witness",
     "check_limits",
     "evaluate",
     "forms",
-    "magnitude",
     "value_of",
     "witness",
 ]
@@ -153,18 +144,20 @@ def evaluate(compiled: CompiledPolicy, records: csr_array) -> Margin:
         raise ValueError(f"policy {policy.title!r} has no requirement to evaluate")
     check_limits(policy, records)
     accounts = _rows(records)
-    reading = _Reading(policy, requirement[0].expression)
+    arrays = _Forms(policy)
+    leaves = scenario_leaves(policy, requirement[0].expression)
     equity = np.empty(accounts, np.int64)
     needed = np.empty(accounts, np.int64)
     worst = np.empty(accounts, np.int32)
     for start, stop in _chunks(accounts, len(policy.arrays)):
-        reading.load(records[start:stop])
+        values = arrays.over(records[start:stop])
+        reading = Reading(policy, Vectors(values))
         try:
-            equity[start:stop] = reading.value(Reference("equity"))
-            needed[start:stop] = reading.value(Reference(requirement[0].name))
+            equity[start:stop] = reading.of(Reference("equity"))
+            needed[start:stop] = reading.of(Reference(requirement[0].name))
         except OverflowError:
             raise BudgetError(f"policy {policy.title!r}: equity of an account has more than 63 bits") from None
-        worst[start:stop] = reading.worst()
+        worst[start:stop] = _worst(values, leaves)
     return Margin(equity, needed, worst, tuple(array.meaning for array in policy.arrays))
 
 
@@ -255,36 +248,63 @@ def forms(policy: Policy, records: csr_array) -> dict[str, Integers]:
     return _Forms(policy).over(records)
 
 
-def value_of(policy: Policy, expression: Expression, values: dict[str, Integers]) -> Integers:
-    """Return an expression's value for every account, from the forms of its risk arrays."""
-    match expression:
-        case Linear(name):
-            return values[name]
-        case Reference(name):
-            definition = policy.definition(name)
-            inner = value_of(policy, definition.expression, values)
-            return np.maximum(inner, 0) if definition.role.is_auxiliary else inner
-        case Scale(by, of):
-            return by * value_of(policy, of, values)
-        case Sum(of):
-            total = value_of(policy, of[0], values)
-            for child in of[1:]:
-                total = total + value_of(policy, child, values)
-            return total
-        case Max(of) | Min(of):
-            choose = np.maximum if isinstance(expression, Max) else np.minimum
-            best = value_of(policy, of[0], values)
-            for child in of[1:]:
-                best = choose(best, value_of(policy, child, values))
-            return best
-        case SumLargest(count, of):
-            operands = np.stack([value_of(policy, child, values) for child in of], axis=1)
-            largest: Integers = np.partition(operands, len(of) - count, axis=1)[:, len(of) - count :]
-            return np.asarray(largest.sum(axis=1))
-        case Abs(of):
-            return np.abs(value_of(policy, of, values))
-        case PositivePart(of):
-            return np.maximum(value_of(policy, of, values), 0)
+class Vectors(Algebra[Integers]):
+    """Values of many accounts at once, from the forms of the risk arrays: name -> (n,)."""
+
+    def __init__(self, values: Mapping[str, Integers]) -> None:
+        """Read over these forms."""
+        self._values = values
+
+    def linear(self, array: RiskArray) -> Integers:
+        """Return the form of the array."""
+        return self._values[array.name]
+
+    def zero(self) -> Integers:
+        """Return one 0, which stands for that of every account."""
+        return _ZERO
+
+    def scale(self, by: int, value: Integers) -> Integers:
+        """Return the product."""
+        return by * value
+
+    def add(self, values: Iterator[Integers]) -> Integers:
+        """Return the sum, element by element."""
+        total = next(values)
+        for value in values:
+            total = total + value
+        return total
+
+    def greatest(self, values: Iterator[Integers]) -> Integers:
+        """Return the maximum, element by element."""
+        best = next(values)
+        for value in values:
+            best = np.maximum(best, value)
+        return best
+
+    def least(self, values: Iterator[Integers]) -> Integers:
+        """Return the minimum, element by element."""
+        best = next(values)
+        for value in values:
+            best = np.minimum(best, value)
+        return best
+
+    def largest(self, count: int, values: Iterator[Integers]) -> Integers:
+        """Return the sum of the `count` largest, element by element."""
+        operands = np.stack(list(values), axis=1)
+        place = operands.shape[1] - count
+        return np.asarray(np.partition(operands, place, axis=1)[:, place:].sum(axis=1))
+
+    def absolute(self, value: Integers) -> Integers:
+        """Return the absolute value, without the negated vector in between."""
+        return np.abs(value)
+
+
+_ZERO = np.zeros((), np.int64)
+
+
+def value_of(policy: Policy, expression: Expression, values: Mapping[str, Integers]) -> Integers:
+    """Return an expression's value for every account (n,), from the forms of its risk arrays."""
+    return Reading(policy, Vectors(values)).of(expression)
 
 
 def check_limits(policy: Policy, records: csr_array) -> None:
@@ -315,10 +335,9 @@ class _Forms:
         matrix = np.array([array.coefficients for array in policy.arrays], dtype=np.int64)
         self._columns = matrix.T
         self._sparse = csr_array(matrix) if np.count_nonzero(matrix) < SPARSE * matrix.size else None
-        limits = np.array([column.limit for column in policy.layout.columns], dtype=np.float64)
-        sizes = dict(zip(self._names, (np.abs(matrix) @ limits).tolist(), strict=True))
+        reading = Reading(policy, Bound(policy, matrix))
         read = [each.expression for each in policy.definitions] + [each.expression for each in policy.constraints]
-        self._long = max(magnitude(policy, expression, sizes) for expression in read) >= LARGEST
+        self._long = max(map(reading.of, read)) >= LARGEST
 
     def over(self, records: csr_array) -> dict[str, Integers]:
         """Return one contiguous vector (n) for each array."""
@@ -331,53 +350,58 @@ class _Forms:
         return {name: product[number] for number, name in enumerate(self._names)}
 
 
-def magnitude(policy: Policy, expression: Expression, sizes: dict[str, float]) -> float:
-    """Return an upper bound of every magnitude in an expression; sizes: of arrays, and of definitions once seen."""
-    match expression:
-        case Linear(name):
-            return sizes[name]
-        case Reference(name):
-            if name not in sizes:
-                sizes[name] = magnitude(policy, policy.definition(name).expression, sizes)
-            return sizes[name]
-        case Scale(by, of):
-            return float(abs(by)) * magnitude(policy, of, sizes)
-        case Abs(of) | PositivePart(of):
-            return magnitude(policy, of, sizes)
-        case Sum(of):
-            return sum(magnitude(policy, child, sizes) for child in of)
-        case SumLargest(count, of):
-            return count * max(magnitude(policy, child, sizes) for child in of)
-        case Max(of) | Min(of):
-            return max(magnitude(policy, child, sizes) for child in of)
+class Bound(Algebra[float]):
+    """An upper bound of every magnitude within an expression, from those of the arrays within the column limits."""
+
+    def __init__(self, policy: Policy, matrix: Integers) -> None:
+        """Take the bounds of all arrays, whose coefficients are the rows of the matrix (K, V)."""
+        limits = np.array([column.limit for column in policy.layout.columns], dtype=np.float64)
+        names = (array.name for array in policy.arrays)
+        self._sizes: dict[str, float] = dict(zip(names, (np.abs(matrix) @ limits).tolist(), strict=True))
+
+    def linear(self, array: RiskArray) -> float:
+        """Return sum_v |a_v| limit_v."""
+        return self._sizes[array.name]
+
+    def zero(self) -> float:
+        """Return 0."""
+        return 0.0
+
+    def scale(self, by: int, value: float) -> float:
+        """Return the product of the magnitudes."""
+        return float(abs(by)) * value
+
+    def add(self, values: Iterator[float]) -> float:
+        """Return the sum: partial sums stay below it in any order."""
+        return sum(values)
+
+    def greatest(self, values: Iterator[float]) -> float:
+        """Return the greatest, whichever operand is taken."""
+        return max(values)
+
+    def least(self, values: Iterator[float]) -> float:
+        """Return the greatest, whichever operand is taken."""
+        return max(values)
+
+    def largest(self, count: int, values: Iterator[float]) -> float:
+        """Return `count` times the greatest."""
+        return count * max(values)
 
 
-class _Reading:
-    """The forms of one chunk of accounts, and the arrays that stand in the requirement."""
+def _worst(values: Mapping[str, Integers], leaves: Sequence[tuple[str, int]]) -> npt.NDArray[np.int32]:
+    """Return, per account, the number of the array with the greatest part in the requirement; -1 for zero.
 
-    def __init__(self, policy: Policy, requirement: Expression) -> None:
-        self._policy = policy
-        self._forms = _Forms(policy)
-        self._values: dict[str, Integers] = {}
-        numbers = {array.name: number for number, array in enumerate(policy.arrays)}
-        self._leaves = [(name, numbers[name], factor) for name, factor in scenario_leaves(policy, requirement)]
-
-    def load(self, records: csr_array) -> None:
-        self._values = self._forms.over(records)
-
-    def value(self, expression: Expression) -> Integers:
-        return value_of(self._policy, expression, self._values)
-
-    def worst(self) -> npt.NDArray[np.int32]:
-        """Return, per account, the number of the array with the greatest part in the requirement; -1 for zero."""
-        accounts = len(next(iter(self._values.values())))
-        best = np.full(accounts, -1, np.int32)
-        greatest = np.zeros(accounts, np.int64)
-        for name, number, factor in self._leaves:
-            values = factor * self._values[name]
-            best[values > greatest] = number
-            greatest = np.maximum(greatest, values)
-        return best
+    values: forms of all arrays, in their order; leaves: arrays in the requirement, with their factors.
+    """
+    numbers = {name: number for number, name in enumerate(values)}
+    accounts = len(next(iter(values.values())))
+    best = np.full(accounts, -1, np.int32)
+    greatest = np.zeros(accounts, np.int64)
+    for name, factor in leaves:
+        part = factor * values[name]
+        best[part > greatest] = numbers[name]
+        greatest = np.maximum(greatest, part)
+    return best
 
 
 def _rows(records: csr_array) -> int:

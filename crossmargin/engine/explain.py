@@ -7,27 +7,17 @@ the columns' parts of equity add up to equity, their parts of the requirement to
 components.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from crossmargin.book.book import Book
 from crossmargin.engine.evaluate import evaluate
 from crossmargin_circuits.compile import CompiledPolicy
-from crossmargin_circuits.evaluate import evaluate_expression, scenario_leaves
-from crossmargin_circuits.expression import (
-    Abs,
-    Expression,
-    Linear,
-    Max,
-    Min,
-    PositivePart,
-    Reference,
-    Scale,
-    Sum,
-    SumLargest,
-)
+from crossmargin_circuits.evaluate import Exact, scenario_leaves
+from crossmargin_circuits.expression import Reference
 from crossmargin_circuits.layout import Column
-from crossmargin_circuits.policy import Policy, Role
+from crossmargin_circuits.policy import Definition, Policy, RiskArray, Role
+from crossmargin_circuits.reading import Algebra, Reading
 
 __all__ = ["ColumnPart", "Component", "Explanation", "SubAccount", "explain"]
 
@@ -110,14 +100,14 @@ def explain(compiled: CompiledPolicy, book: Book, account: str) -> Explanation:
     if not requirement:
         raise ValueError(f"policy {policy.title!r} has no requirement to explain")
     record = book.record(account)
-    reading = _Reading(policy, record)
-    equity, equity_forms = reading.active(Reference("equity"))
-    needed, needed_forms = reading.active(Reference(requirement[0].name))
+    algebra = _Active(policy, record)
+    reading = Reading(policy, algebra)
+    equity, needed = reading.of(Reference("equity")), reading.of(Reference(requirement[0].name))
     full = dict.fromkeys(
         name for name, _ in scenario_leaves(policy, Reference("equity")) if name.startswith(FULL_VALUE)
     )
-    whole = reading.coefficients(dict.fromkeys(full, 1))
-    of_equity, of_requirement = reading.coefficients(equity_forms), reading.coefficients(needed_forms)
+    whole = algebra.coefficients(dict.fromkeys(full, 1))
+    of_equity, of_requirement = algebra.coefficients(equity.forms), algebra.coefficients(needed.forms)
     parts = tuple(
         ColumnPart(column, units, whole[number] * units, of_equity[number] * units, of_requirement[number] * units)
         for number, (column, units) in enumerate(zip(policy.layout.columns, record, strict=True))
@@ -128,11 +118,11 @@ def explain(compiled: CompiledPolicy, book: Book, account: str) -> Explanation:
     return Explanation(
         account=account,
         value=sum(part.value for part in parts),
-        equity=equity,
-        requirement=needed,
-        worst=reading.decider(needed_forms) if needed else "",
+        equity=equity.value,
+        requirement=needed.value,
+        worst=algebra.decider(needed.forms) if needed.value else "",
         parts=parts,
-        components=tuple(reading.components(requirement[0].expression)) if needed else (),
+        components=reading.of(requirement[0].expression).components if needed.value else (),
         binding=_binding(compiled, record),
         sub_accounts=tuple(
             SubAccount(book.sub_accounts[row], int(alone.equity[number]), int(alone.requirement[number]))
@@ -155,12 +145,24 @@ def _binding(compiled: CompiledPolicy, record: list[int]) -> tuple[str, ...]:
     )
 
 
-class _Reading:
-    """One record under one policy: the active form of any expression."""
+@dataclass(frozen=True, repr=False)
+class _Form:
+    """The value of an expression at a record, the combination of arrays that equals it there, and its named parts."""
+
+    value: int
+    forms: Mapping[str, int]
+    components: tuple[Component, ...]
+
+
+class _Active(Algebra[_Form]):
+    """The active form of any expression at one record.
+
+    Components are the terms of sums and the definitions referred to, as far as a maximum takes them.
+    """
 
     def __init__(self, policy: Policy, record: list[int]) -> None:
         self._policy = policy
-        self._record = record
+        self._exact = Exact(record)
         self._values: dict[str, int] = {}
 
     def coefficients(self, forms: Mapping[str, int]) -> list[int]:
@@ -173,68 +175,62 @@ class _Reading:
 
     def decider(self, forms: Mapping[str, int]) -> str:
         """Return the meaning of the array with the greatest part in a combination, or "" without one."""
-        best = max(forms, key=lambda name: forms[name] * self._value(name), default=None)
+        best = max(forms, key=lambda name: forms[name] * self._values[name], default=None)
         return "" if best is None else self._policy.array(best).meaning
 
-    def active(self, expression: Expression) -> tuple[int, dict[str, int]]:
-        """Return the value of an expression and the combination of arrays that equals it at this record."""
-        match expression:
-            case Linear(name):
-                return self._value(name), {name: 1}
-            case Reference(name):
-                definition = self._policy.definition(name)
-                value, forms = self.active(definition.expression)
-                return (0, {}) if definition.role.is_auxiliary and value < 0 else (value, forms)
-            case Scale(by, of):
-                value, forms = self.active(of)
-                return by * value, {name: by * factor for name, factor in forms.items()}
-            case Sum(of):
-                return _added(self.active(child) for child in of)
-            case Max(of):
-                return max((self.active(child) for child in of), key=lambda found: found[0])
-            case Min(of):
-                return min((self.active(child) for child in of), key=lambda found: found[0])
-            case Abs(of):
-                value, forms = self.active(of)
-                return (value, forms) if value >= 0 else (-value, {name: -factor for name, factor in forms.items()})
-            case PositivePart(of):
-                value, forms = self.active(of)
-                return (value, forms) if value > 0 else (0, {})
-            case SumLargest(count, of):
-                found = sorted((self.active(child) for child in of), key=lambda each: each[0], reverse=True)
-                return _added(found[:count])
+    def linear(self, array: RiskArray) -> _Form:
+        if array.name not in self._values:
+            self._values[array.name] = self._exact.linear(array)
+        return self._alone(self._values[array.name], {array.name: 1})
 
-    def components(self, expression: Expression, factor: int = 1) -> "list[Component]":
-        """Return the named parts of an expression that is not zero: terms of sums and definitions referred to."""
-        value, forms = self.active(expression)
-        if not forms:
-            return []
-        match expression:
-            case Sum(of):
-                return [part for child in of for part in self.components(child, factor)]
-            case Scale(by, of):
-                return self.components(of, factor * by)
-            case Reference(name):
-                inner = self.components(self._policy.definition(name).expression, factor)
-                parts = tuple(inner) if len(inner) > 1 or any(part.parts for part in inner) else ()
-                return [Component(name, factor * value, self.decider(forms) if value else "", parts)]
-            case Max(of):
-                return self.components(max(of, key=lambda child: self.active(child)[0]), factor)
-            case PositivePart(of):
-                return self.components(of, factor)
-        return [Component("", factor * value, self.decider(forms))] if value else []
+    def zero(self) -> _Form:
+        return _Form(0, {}, ())
 
-    def _value(self, name: str) -> int:
-        if name not in self._values:
-            self._values[name] = evaluate_expression(self._policy, Linear(name), self._record)
-        return self._values[name]
+    def scale(self, by: int, value: _Form) -> _Form:
+        forms = {name: by * factor for name, factor in value.forms.items()}
+        return _Form(by * value.value, forms, tuple(_scaled(part, by) for part in value.components))
+
+    def add(self, values: Iterator[_Form]) -> _Form:
+        total = 0
+        forms: dict[str, int] = {}
+        components: list[Component] = []
+        for each in values:
+            total += each.value
+            for name, factor in each.forms.items():
+                forms[name] = forms.get(name, 0) + factor
+            components += each.components
+        forms = {name: factor for name, factor in forms.items() if factor}
+        return _Form(total, forms, tuple(components) if forms else ())
+
+    def greatest(self, values: Iterator[_Form]) -> _Form:
+        return max(values, key=lambda each: each.value)
+
+    def least(self, values: Iterator[_Form]) -> _Form:
+        least = min(values, key=lambda each: each.value)
+        return self._alone(least.value, least.forms)
+
+    def largest(self, count: int, values: Iterator[_Form]) -> _Form:
+        total = self.add(iter(sorted(values, key=lambda each: each.value, reverse=True)[:count]))
+        return self._alone(total.value, total.forms)
+
+    def absolute(self, value: _Form) -> _Form:
+        either = super().absolute(value)
+        return self._alone(either.value, either.forms)
+
+    def defined(self, definition: Definition, value: _Form) -> _Form:
+        # Of an auxiliary that is exactly zero the form still names what it would follow.
+        found = self.zero() if definition.role.is_auxiliary and value.value < 0 else value
+        if not found.forms:
+            return found
+        inner = found.components
+        parts = inner if len(inner) > 1 or any(part.parts for part in inner) else ()
+        decider = self.decider(found.forms) if found.value else ""
+        return _Form(found.value, found.forms, (Component(definition.name, found.value, decider, parts),))
+
+    def _alone(self, value: int, forms: Mapping[str, int]) -> _Form:
+        """Return a form without parts of its own: one component without a name, where it is not zero."""
+        return _Form(value, forms, (Component("", value, self.decider(forms)),) if value else ())
 
 
-def _added(found: Iterable[tuple[int, dict[str, int]]]) -> tuple[int, dict[str, int]]:
-    total = 0
-    forms: dict[str, int] = {}
-    for value, each in found:
-        total += value
-        for name, factor in each.items():
-            forms[name] = forms.get(name, 0) + factor
-    return total, {name: factor for name, factor in forms.items() if factor}
+def _scaled(part: Component, by: int) -> Component:
+    return replace(part, amount=by * part.amount, parts=tuple(_scaled(each, by) for each in part.parts))

@@ -10,29 +10,19 @@ more for a position than the terms of that instrument. All values now are exact 
 pass 63 bits anywhere within the column limits is refused.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from crossmargin.engine.evaluate import LARGEST, magnitude, value_of
+from crossmargin.engine.evaluate import LARGEST, Bound, value_of
 from crossmargin_circuits.errors import BudgetError
 from crossmargin_circuits.evaluate import scenario_leaves
-from crossmargin_circuits.expression import (
-    Abs,
-    Expression,
-    Linear,
-    Max,
-    Min,
-    PositivePart,
-    Reference,
-    Scale,
-    Sum,
-    SumLargest,
-)
-from crossmargin_circuits.policy import Policy
+from crossmargin_circuits.expression import Expression, Reference, Scale, Sum
+from crossmargin_circuits.policy import Definition, Policy, RiskArray
+from crossmargin_circuits.reading import Algebra, Reading
 
 __all__ = ["Ray", "Rays", "terms_of"]
 
@@ -47,41 +37,68 @@ CHUNK = 1 << 16
 """Accounts read at a time."""
 
 
-def terms_of(policy: Policy, expression: Expression, factor: int = 1) -> list[tuple[int, Expression]]:
+def terms_of(policy: Policy, expression: Expression) -> list[tuple[int, Expression]]:
     """Return factors and expressions that add up to `expression`, as many as its sums allow."""
-    match expression:
-        case Sum(of):
-            return [term for child in of for term in terms_of(policy, child, factor)]
-        case Scale(by, of):
-            return terms_of(policy, of, factor * by)
-        case Reference(name):
-            definition = policy.definition(name)
-            if not definition.role.is_auxiliary or _never_negative(policy, definition.expression):
-                return terms_of(policy, definition.expression, factor)
-    return [(factor, expression)]
+    signs = Reading(policy, _Signs())
+
+    def apart(part: Expression, factor: int) -> Iterator[tuple[int, Expression]]:
+        match part:
+            case Sum(of):
+                for child in of:
+                    yield from apart(child, factor)
+            case Scale(by, of):
+                yield from apart(of, factor * by)
+            case Reference(name) if _is_its_expression(policy.definition(name), signs):
+                yield from apart(policy.definition(name).expression, factor)
+            case _:
+                yield factor, part
+
+    return list(apart(expression, 1))
 
 
-def _never_negative(policy: Policy, expression: Expression) -> bool:
-    """Return whether max(0, expression) is expression, as far as its form tells."""
-    match expression:
-        case PositivePart() | Abs():
-            return True
-        case Reference(name):
-            definition = policy.definition(name)
-            return definition.role.is_auxiliary or _never_negative(policy, definition.expression)
-        case Scale(by, of):
-            return by > 0 and _never_negative(policy, of)
-        case Max(of):
-            return any(_never_negative(policy, child) for child in of) or _mirrored(policy, of)
-        case Sum(of) | Min(of) | SumLargest(_, of):
-            return all(_never_negative(policy, child) for child in of)
-    return False
+def _is_its_expression(definition: Definition, signs: "Reading[_Sign]") -> bool:
+    """Return whether a definition always has the value of its expression."""
+    return not definition.role.is_auxiliary or signs.of(definition.expression).never_negative
 
 
-def _mirrored(policy: Policy, of: Sequence[Expression]) -> bool:
-    """Return whether a form and its negative stand side by side, as the two sides of a tier do."""
-    forms = {policy.array(child.array).coefficients for child in of if isinstance(child, Linear)}
-    return any(tuple(-each for each in form) in forms for form in forms)
+@dataclass(frozen=True)
+class _Sign:
+    """Whether an expression is never negative, as far as its form tells; coefficients: of a single array."""
+
+    never_negative: bool
+    coefficients: tuple[int, ...] | None = None
+
+
+class _Signs(Algebra[_Sign]):
+    """What the form of an expression tells of its sign."""
+
+    def linear(self, array: RiskArray) -> _Sign:
+        return _Sign(False, array.coefficients)
+
+    def zero(self) -> _Sign:
+        return _Sign(True)
+
+    def scale(self, by: int, value: _Sign) -> _Sign:
+        return _Sign(by > 0 and value.never_negative)
+
+    def add(self, values: Iterator[_Sign]) -> _Sign:
+        return _Sign(all(each.never_negative for each in values))
+
+    def greatest(self, values: Iterator[_Sign]) -> _Sign:
+        # A form and its negative may stand side by side, as the two sides of a tier do.
+        operands = list(values)
+        forms = {each.coefficients for each in operands if each.coefficients is not None}
+        mirrored = any(tuple(-each for each in form) in forms for form in forms)
+        return _Sign(mirrored or any(each.never_negative for each in operands))
+
+    def least(self, values: Iterator[_Sign]) -> _Sign:
+        return self.add(values)
+
+    def largest(self, count: int, values: Iterator[_Sign]) -> _Sign:
+        return self.add(values)
+
+    def absolute(self, value: _Sign) -> _Sign:
+        return _Sign(True)
 
 
 def _holders(by_column: csc_array, columns: Integers) -> Integers:
@@ -117,9 +134,8 @@ class Rays:
         for factor, part in terms:
             leaves = {numbers[name] for name, _ in scenario_leaves(policy, part)}
             self._terms.append(_Term(factor, part, np.array(sorted(leaves), dtype=np.int64)))
-        limits = np.array([column.limit for column in policy.layout.columns], dtype=np.float64)
-        sizes = dict(zip(self._names, (np.abs(self._matrix) @ limits).tolist(), strict=True))
-        if sum(abs(factor) * magnitude(policy, part, sizes) for factor, part in terms) >= LARGEST:
+        bounds = Reading(policy, Bound(policy, self._matrix))
+        if sum(abs(factor) * bounds.of(part) for factor, part in terms) >= LARGEST:
             raise BudgetError(
                 f"policy {policy.title!r} can pass 63 bits within the column limits: lower the limits of the largest "
                 "columns, or choose a coarser value quantum"
@@ -165,9 +181,9 @@ class Rays:
 
         def ray(at: Floats) -> Pair:
             value, slope = constant.copy(), np.zeros(len(constant))
-            found: dict[str, Pair] = {}
+            reading = Reading(self.policy, _Along(lines, at))
             for term in moving:
-                more, rise = _pair(self.policy, term.expression, lines, at, found)
+                more, rise = reading.of(term.expression)
                 value += term.factor * more
                 slope += term.factor * rise
             return value, slope
@@ -182,50 +198,58 @@ class Rays:
         return term.factor * value_of(self.policy, term.expression, forms)
 
 
-def _pair(policy: Policy, expression: Expression, lines: dict[str, Pair], at: Floats, found: dict[str, Pair]) -> Pair:
-    """Return value and slope of an expression; `found` keeps those of definitions. The arrays are not to be changed."""
-    match expression:
-        case Linear(name):
-            level, step = lines[name]
-            return level + at * step, step
-        case Reference(name):
-            if name not in found:
-                definition = policy.definition(name)
-                inner = _pair(policy, definition.expression, lines, at, found)
-                found[name] = _positive(inner) if definition.role.is_auxiliary else inner
-            return found[name]
-        case Scale(by, of):
-            value, slope = _pair(policy, of, lines, at, found)
-            return by * value, by * slope
-        case Abs(of):
-            value, slope = _pair(policy, of, lines, at, found)
-            return np.abs(value), np.where(value < 0, -slope, slope)
-        case PositivePart(of):
-            return _positive(_pair(policy, of, lines, at, found))
-    pairs = [_pair(policy, child, lines, at, found) for child in expression.of]
-    if isinstance(expression, Sum):
-        return _added(pairs)
-    if isinstance(expression, SumLargest):
-        values, slopes = (np.stack(parts) for parts in zip(*pairs, strict=True))
-        chosen = np.argsort(values, axis=0, kind="stable")[-expression.count :]
-        taken = [np.take_along_axis(each, chosen, axis=0).sum(axis=0) for each in (values, slopes)]
-        return taken[0], taken[1]
-    best, rise = pairs[0][0].copy(), pairs[0][1].copy()
-    for value, slope in pairs[1:]:
-        better = value > best if isinstance(expression, Max) else value < best
-        np.copyto(best, value, where=better)
-        np.copyto(rise, slope, where=better)
+class _Along(Algebra[Pair]):
+    """Value and slope of every account at its own t, from the line of each array."""
+
+    def __init__(self, lines: Mapping[str, Pair], at: Floats) -> None:
+        """Read at these t (h,); lines: level at t = 0 and slope of each array."""
+        self._lines = lines
+        self._at = at
+
+    def linear(self, array: RiskArray) -> Pair:
+        level, step = self._lines[array.name]
+        return level + self._at * step, step
+
+    def zero(self) -> Pair:
+        return _ZERO, _ZERO
+
+    def scale(self, by: int, value: Pair) -> Pair:
+        return by * value[0], by * value[1]
+
+    def add(self, values: Iterator[Pair]) -> Pair:
+        value, slope = (part.copy() for part in next(values))
+        for more, rise in values:
+            value += more
+            slope += rise
+        return value, slope
+
+    def greatest(self, values: Iterator[Pair]) -> Pair:
+        return _chosen(values, np.greater)
+
+    def least(self, values: Iterator[Pair]) -> Pair:
+        return _chosen(values, np.less)
+
+    def largest(self, count: int, values: Iterator[Pair]) -> Pair:
+        levels, slopes = (np.stack(parts) for parts in zip(*values, strict=True))
+        chosen = np.argsort(levels, axis=0, kind="stable")[-count:]
+        level, slope = (np.take_along_axis(each, chosen, axis=0).sum(axis=0) for each in (levels, slopes))
+        return level, slope
+
+    def positive(self, value: Pair) -> Pair:
+        return np.maximum(value[0], 0.0), np.where(value[0] > 0, value[1], 0.0)
+
+    def absolute(self, value: Pair) -> Pair:
+        return np.abs(value[0]), np.where(value[0] < 0, -value[1], value[1])
+
+
+_ZERO = np.zeros(())
+
+
+def _chosen(values: Iterator[Pair], better: np.ufunc) -> Pair:
+    """Return, element by element, the first value than which no other is better, with its slope."""
+    best, rise = (part.copy() for part in next(values))
+    for value, slope in values:
+        replaced = better(value, best)
+        np.copyto(best, value, where=replaced)
+        np.copyto(rise, slope, where=replaced)
     return best, rise
-
-
-def _positive(pair: Pair) -> Pair:
-    value, slope = pair
-    return np.maximum(value, 0.0), np.where(value > 0, slope, 0.0)
-
-
-def _added(pairs: Sequence[Pair]) -> Pair:
-    value, slope = pairs[0][0].copy(), pairs[0][1].copy()
-    for more, rise in pairs[1:]:
-        value += more
-        slope += rise
-    return value, slope

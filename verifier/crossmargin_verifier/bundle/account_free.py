@@ -18,22 +18,12 @@ The rule is sufficient: it does not see dependences that cancel between two term
 a column over all forms, what owing one unit of it is charged, follows the same table, and is exact for it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from crossmargin_circuits.expression import (
-    Abs,
-    Expression,
-    Linear,
-    Max,
-    Min,
-    PositivePart,
-    Reference,
-    Scale,
-    Sum,
-    SumLargest,
-)
-from crossmargin_circuits.policy import Policy
+from crossmargin_circuits.expression import Expression
+from crossmargin_circuits.policy import Policy, RiskArray
+from crossmargin_circuits.reading import Algebra, Reading
 
 __all__ = ["AccountFree", "Charges"]
 
@@ -57,9 +47,7 @@ class AccountFree:
 
     def __init__(self, policy: Policy, columns: Sequence[int] = ()) -> None:
         """Read a policy, whose abbreviations are looked at once; columns: whose charges are of interest."""
-        self._policy = policy
-        self._columns = columns
-        self._known: dict[tuple[str, int], Charges] = {}
+        self._reading = Reading(policy, _Forms(columns))
 
     def charges(self, expression: Expression, sign: int) -> Charges:
         """Return the charges of sign * expression.
@@ -67,29 +55,52 @@ class AccountFree:
         sign: 1 for a concave expression, -1 for a convex one, so that sign * expression is concave. An expression of
         another curvature has no free form.
         """
-        match expression:
-            case Linear(name):
-                return self._linear(self._policy.array(name).coefficients, sign)
-            case Reference(name):
-                if (name, sign) not in self._known:
-                    self._known[name, sign] = self._definition(name, sign)
-                return self._known[name, sign]
-            case Scale(by, of):
-                inner = self.charges(of, sign if by > 0 else -sign)
-                return Charges(_scaled(inner.every, abs(by)), inner.free and _scaled(inner.free, abs(by)))
-            case Sum(of):
-                return _combined([self.charges(child, sign) for child in of], len(of), sum)
-            case Max(of) | Min(of):
-                least = isinstance(expression, Min) == (sign > 0)
-                return _combined([self.charges(child, sign) for child in of], 1 if least else len(of) + 1, max)
-            case SumLargest(count, of):
-                needed = count if sign < 0 else len(of) + 1
-                return _combined([self.charges(child, sign) for child in of], needed, _sum_of_largest(count))
-            case Abs(of):
-                sides = [_ZERO, self.charges(of, 1), self.charges(of, -1)]
-                return _combined(sides, 1 if sign < 0 else len(sides) + 1, max)
-            case PositivePart(of):
-                return _combined([_ZERO, self.charges(of, sign)], 1 if sign < 0 else 3, max)
+        above, below = self._reading.of(expression)
+        return above if sign > 0 else below
+
+
+_ZERO = Charges({}, {})
+
+Sides = tuple[Charges, Charges]
+"""The charges of an expression f, and those of -f."""
+
+
+class _Forms(Algebra[Sides]):
+    """The table above. A maximum, and what follows from one, has free forms on the side of -f alone."""
+
+    def __init__(self, columns: Sequence[int]) -> None:
+        self._columns = columns
+
+    def linear(self, array: RiskArray) -> Sides:
+        return self._linear(array.coefficients, 1), self._linear(array.coefficients, -1)
+
+    def zero(self) -> Sides:
+        return _ZERO, _ZERO
+
+    def scale(self, by: int, value: Sides) -> Sides:
+        above, below = value if by > 0 else value[::-1]
+        return _scaled(above, abs(by)), _scaled(below, abs(by))
+
+    def add(self, values: Iterator[Sides]) -> Sides:
+        above, below = _sides(values)
+        return _combined(above, len(above), sum), _combined(below, len(below), sum)
+
+    def greatest(self, values: Iterator[Sides]) -> Sides:
+        above, below = _sides(values)
+        return _combined(above, None, max), _combined(below, 1, max)
+
+    def least(self, values: Iterator[Sides]) -> Sides:
+        above, below = _sides(values)
+        return _combined(above, 1, max), _combined(below, None, max)
+
+    def largest(self, count: int, values: Iterator[Sides]) -> Sides:
+        above, below = _sides(values)
+        take = _sum_of_largest(count)
+        return _combined(above, None, take), _combined(below, count, take)
+
+    def absolute(self, value: Sides) -> Sides:
+        # Zero is the mean of f and -f, hence at least one of them.
+        return self.greatest(iter((self.zero(), value, value[::-1])))
 
     def _linear(self, coefficients: Sequence[int], sign: int) -> Charges:
         charged: dict[int, int] = {}
@@ -98,21 +109,20 @@ class AccountFree:
                 charged[number], charged[~number] = sign * coefficients[number], -sign * coefficients[number]
         return Charges(charged, None if coefficients[0] else charged)
 
-    def _definition(self, name: str, sign: int) -> Charges:
-        definition = self._policy.definition(name)
-        if definition.role.is_auxiliary:
-            return self.charges(PositivePart(definition.expression), sign)
-        return self.charges(definition.expression, sign)
+
+def _sides(values: Iterator[Sides]) -> tuple[list[Charges], list[Charges]]:
+    operands = list(values)
+    return [above for above, _ in operands], [below for _, below in operands]
 
 
-_ZERO = Charges({}, {})
+def _combined(operands: Sequence[Charges], needed: int | None, take: Callable[[Iterable[int]], int]) -> Charges:
+    """Return the charges over all operands, and over the free ones where at least `needed` of them have any.
 
-
-def _combined(operands: Sequence[Charges], needed: int, take: Callable[[Iterable[int]], int]) -> Charges:
-    """Return the charges over all operands, and over the free ones where at least `needed` of them have any."""
+    needed: None where the combination has the wrong curvature for a free form.
+    """
     free = [operand.free for operand in operands if operand.free is not None]
     every = _taken([operand.every for operand in operands], take)
-    return Charges(every, _taken(free, take) if len(free) >= needed else None)
+    return Charges(every, _taken(free, take) if needed is not None and len(free) >= needed else None)
 
 
 def _taken(operands: Sequence[Greatest], take: Callable[[Iterable[int]], int]) -> Greatest:
@@ -124,5 +134,8 @@ def _sum_of_largest(count: int) -> Callable[[Iterable[int]], int]:
     return lambda values: sum(sorted(values)[-count:])
 
 
-def _scaled(charged: Greatest, factor: int) -> Greatest:
-    return {each: factor * charge for each, charge in charged.items()}
+def _scaled(charges: Charges, factor: int) -> Charges:
+    def times(charged: Greatest) -> Greatest:
+        return {each: factor * charge for each, charge in charged.items()}
+
+    return Charges(times(charges.every), None if charges.free is None else times(charges.free))
