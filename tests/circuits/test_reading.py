@@ -1,7 +1,8 @@
 """One reader of expressions: every algebra agrees with the plainest evaluator; nothing else matches on operators."""
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations, product
 from pathlib import Path
 from types import ModuleType
 
@@ -135,6 +136,13 @@ def test_bound_of_every_magnitude(plain_value: Plain, expression: Expression, re
     assert abs(plain_value(POLICY, expression, extreme)) <= bound
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_bound_is_reached_by_the_largest(plain_value: Plain, count: int) -> None:
+    expression = Scale(-2, SumLargest(count, (Linear("a0"), Linear("a0"), Linear("a0"))))
+    bound = read(POLICY, expression, Bound(POLICY, np.array(COEFFICIENTS, dtype=np.int64)))
+    assert bound == -plain_value(POLICY, expression, (1, 10**6, 0, 0)) == 2 * count * 10**6
+
+
 @given(expression=convex, record=records)
 def test_leaves_hold_the_value(plain_value: Plain, expression: Expression, record: tuple[int, ...]) -> None:
     """A convex expression is at most the sum of what its arrays are worth at best."""
@@ -147,10 +155,12 @@ def test_leaves_hold_the_value(plain_value: Plain, expression: Expression, recor
 def test_value_and_slope_along_a_ray(
     plain_value: Plain, expression: Expression, record: tuple[int, ...], step: tuple[int, ...], at: int
 ) -> None:
-    rays = Rays(POLICY, expression)
+    source = policy(Definition("w", "of random form", Role.HIDDEN, expression))
+    expression = Sum((Reference("w"), expression))
+    rays = Rays(source, expression)
     book = csr_array(np.array([record], dtype=np.int64))
     now = rays.now(book)
-    assert now[0] == plain_value(POLICY, expression, record)
+    assert now[0] == plain_value(source, expression, record)
     one = np.ones(1, dtype=np.int64)
     ray = rays.along(book, np.zeros(1, dtype=np.int64), 3 * one, np.array(step, dtype=np.int64), now)
 
@@ -161,7 +171,7 @@ def test_value_and_slope_along_a_ray(
             RiskArray(each.name, each.meaning, (each.coefficients[0] + by, *each.coefficients[1:]))
             for each, by in zip(POLICY.arrays, moves, strict=True)
         )
-        there = Policy("test", "test", 0, POLICY.value_unit, LAYOUT, arrays, POLICY.definitions, ())
+        there = Policy("test", "test", 0, POLICY.value_unit, LAYOUT, arrays, source.definitions, ())
         return plain_value(there, expression, record)
 
     value, slope = (float(each[0]) for each in ray(np.array([float(at)])))
@@ -191,16 +201,54 @@ def test_explanation_adds_up(plain_value: Plain, needed: Expression, record: tup
     assert sum(part.amount for part in shown.components) == shown.requirement
 
 
-@given(expression=convex, units=st.integers(1, 10**6), column=st.integers(1, 3), number=st.integers(-(10**9), 10**9))
-def test_free_forms_bound_it_for_any_number_of_accounts(
-    plain_value: Plain, expression: Expression, units: int, column: int, number: int
-) -> None:
-    """For any made-up number of accounts, owing or holding units alone costs at least what the free forms charge."""
-    free = AccountFree(POLICY, (1, 2, 3)).charges(expression, -1).free
-    if free is not None:
-        for direction, sign in ((column, -1), (~column, 1)):
-            made_up = [number, *(sign * units if n == column else 0 for n in (1, 2, 3))]
-            assert plain_value(POLICY, expression, made_up) >= units * free.get(direction, 0)
+Form = tuple[tuple[int, ...], bool]
+"""Coefficients, and whether every array in the form leaves the account column out."""
+
+
+def forms_of(expression: Expression, sign: int) -> list[Form]:
+    """List the forms whose least is sign * expression, of a convex expression and -1 or the other way round."""
+
+    def of(each: Expression) -> list[Form]:
+        return forms_of(each, sign)
+
+    def added(parts: Iterable[list[Form]]) -> list[Form]:
+        chosen = [tuple(zip(*some, strict=True)) for some in product(*parts)]
+        return [(tuple(map(sum, zip(*forms, strict=True))), all(free)) for forms, free in chosen]
+
+    zero: list[Form] = [((0,) * len(LAYOUT), True)]
+    match expression:
+        case Linear(name):
+            coefficients = POLICY.array(name).coefficients
+            return [(tuple(sign * c for c in coefficients), not coefficients[0])]
+        case Reference(name):
+            definition = POLICY.definition(name)
+            return (zero if definition.role.is_auxiliary else []) + of(definition.expression)
+        case Scale(by, inner):
+            turned = forms_of(inner, sign if by > 0 else -sign)
+            return [(tuple(abs(by) * c for c in form), free) for form, free in turned]
+        case Sum(terms):
+            return added(of(each) for each in terms)
+        case Max(operands) | Min(operands):
+            return [form for each in operands for form in of(each)]
+        case SumLargest(count, operands):
+            return [form for some in combinations(operands, count) for form in added(of(each) for each in some)]
+        case PositivePart(inner):
+            return zero + of(inner)
+        case Abs(inner):
+            return zero + of(inner) + forms_of(inner, -sign)
+
+
+@given(expression=convex)
+def test_charges_are_the_greatest_coefficients_of_forms(expression: Expression) -> None:
+    forms = forms_of(expression, -1)
+    found = AccountFree(POLICY, (1, 2, 3)).charges(expression, -1)
+    free = [form for form, is_free in forms if is_free]
+    assert (found.free is None) == (not free)
+    for column in (1, 2, 3):
+        for direction, sign in ((column, 1), (~column, -1)):
+            assert found.every.get(direction, 0) == max(sign * form[column] for form, _ in forms)
+            if found.free is not None:
+                assert found.free.get(direction, 0) == max(sign * form[column] for form in free)
 
 
 def test_a_definition_is_read_once() -> None:
