@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 PUBLIC = {
     "crossmargin": "load a book and ask it for margin, scenarios, stress and liquidation prices",
+    "crossmargin_prover": "commit, prove, publish and deliver",
     "crossmargin.loading": "sources of books: folders, databases, frames",
     "crossmargin.models.policy_builder": "what a margin model writes its requirement with",
     "crossmargin.market.valuation": "values of one unit of every column, now and in scenarios",

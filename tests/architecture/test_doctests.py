@@ -10,7 +10,7 @@ import pytest
 from crossmargin.models import ARCHITECTURES
 
 ROOT = Path(__file__).resolve().parents[2]
-FRONT_DOORS = ("crossmargin",)
+FRONT_DOORS = ("crossmargin", "crossmargin_prover")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 NAMES = [(package, name) for package in FRONT_DOORS for name in import_module(package).__all__]
 
@@ -38,9 +38,20 @@ def test_public_names_say_what_they_are(package: str, name: str) -> None:
         assert examples_of(package, name), "a public function without an example"
 
 
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that looks like the repository to an example, and keeps what examples write.
+
+    Steps of the prover find what another example has finished, as a second run of a program does.
+    """
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
+    return folder
+
+
 @pytest.mark.parametrize(("package", "name"), NAMES)
-def test_examples_give_what_they_say(package: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+def test_examples_give_what_they_say(package: str, name: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
     # What an example registers is gone after it.
     monkeypatch.setattr(ARCHITECTURES, "_registered", dict(ARCHITECTURES._registered))
     for each in examples_of(package, name):

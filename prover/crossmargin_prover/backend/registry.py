@@ -43,6 +43,10 @@ def select_backend(name: str | None = None) -> Backend:
     Raises:
         BackendError: no backend of that name is installed, several are, or the one that is cannot be used: it cannot be
             imported, lacks a part of the interface, or is of another version.
+
+    >>> from crossmargin_prover import select_backend
+    >>> select_backend("reference").name
+    'reference'
     """
     installed = available()
     chosen = installed[0] if name is None else name

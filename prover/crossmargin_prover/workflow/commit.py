@@ -85,6 +85,11 @@ def commit(
         OrderError: the snapshot of the earlier vault is not earlier.
         ChangedInputError: the vault was begun with other input.
         CrossmarginError: a record is out of range, or a file is damaged.
+
+    >>> import crossmargin as cm
+    >>> from crossmargin_prover import commit
+    >>> commit(cm.load("examples/small"), "build/vault")
+    Committed(5 accounts, digest ...)
     """
     run, inputs, vault = run or Run(), given_inputs(book), given_vault(vault)
     earlier = None if since is None else given_vault(since)

@@ -42,6 +42,14 @@ def deliver(
     Raises:
         VaultError: the vault has no finished snapshot, or no proven statement.
         CrossmarginError: an account that is not in the snapshot, or a folder that holds something else.
+
+    >>> import crossmargin as cm
+    >>> from crossmargin_prover import commit, deliver, prove
+    >>> book = cm.load("examples/small")
+    >>> vault = commit(book, "build/vault").vault
+    >>> proven = prove(book, vault, ["coverage"])
+    >>> deliver(vault, "build/receipts").receipts
+    5
     """
     return Delivered(Path(receipts), write_receipts(open_vault(vault), Path(receipts), accounts, progress))
 

@@ -45,6 +45,12 @@ def pipeline(
 
     Raises:
         CrossmarginError: as the steps raise it; folders are checked before anything is done.
+
+    >>> import crossmargin as cm
+    >>> from crossmargin_prover import pipeline
+    >>> steps = pipeline(cm.load("examples/small"), "build/vault", "build/bundle", "build/receipts")
+    >>> next(steps)  # the next step proves the first statement
+    Committed(5 accounts, digest ...)
     """
     run = run or Run()
     check_folders(vault, bundle, receipts, since)

@@ -75,6 +75,13 @@ def prove(
         InsolventError: a strict statement about a book with an under-water account.
         ChangedInputError: an interrupted run had other parameters.
         CrossmarginError: the parameters do not fit the snapshot, or a value is out of range.
+
+    >>> import crossmargin as cm
+    >>> from crossmargin_prover import commit, prove
+    >>> book = cm.load("examples/small")
+    >>> committed = commit(book, "build/vault")
+    >>> [proven.statement for proven in prove(book, committed.vault, ["coverage"])]
+    ['coverage']
     """
     parameters, vault, run = given_parameters(book), open_vault(vault), run or Run()
     proven = []

@@ -53,6 +53,14 @@ def publish(
         VaultError: the vault has no such proven statement, or the folder holds something else.
         OrderError: the folder holds a later bundle, or another snapshot of the same time.
         CrossmarginError: the verifier refuses a proof.
+
+    >>> import crossmargin as cm
+    >>> from crossmargin_prover import commit, prove, publish
+    >>> book = cm.load("examples/small")
+    >>> vault = commit(book, "build/vault").vault
+    >>> proven = prove(book, vault, ["maintenance"])
+    >>> publish(book, vault, "build/bundle").verdict.verified
+    True
     """
     parameters, vault = given_parameters(book), open_vault(vault)
     bundle, run = Path(bundle), run or Run()
