@@ -1,12 +1,16 @@
 """A group of commands that imports the module of a command when it is run, so that help and completion start fast."""
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import click
 
-__all__ = ["LazyGroup"]
+__all__ = ["INTERRUPTED", "LazyGroup"]
+
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted: 128 and the number of the signal, as shells have it."""
 
 
 class LazyGroup(click.Group):
@@ -26,6 +30,14 @@ class LazyGroup(click.Group):
         """Import the command of this name and return it."""
         command: click.Command = getattr(import_module(self._modules[name]), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C while its module is imported ends with the same code as later."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

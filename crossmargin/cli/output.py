@@ -9,7 +9,7 @@ from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec
 
 import click
 from click.shell_completion import CompletionItem
@@ -18,6 +18,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from crossmargin.cli.lazy_group import INTERRUPTED
+from crossmargin.cli.streams import lasting_output
 from crossmargin.errors import shortened
 from crossmargin.loading import Inputs
 from crossmargin.loading import load as load_inputs
@@ -44,11 +46,9 @@ __all__ = [
 ]
 
 REFUSED = 1
-
-INTERRUPTED = 130
+OUTPUT_LOST = 3
 
 Arguments = ParamSpec("Arguments")
-Returned = TypeVar("Returned")
 
 
 def book_place(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
@@ -173,27 +173,45 @@ def stage_progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], No
             yield bar
 
 
-def reporting(command: Callable[Arguments, Returned]) -> Callable[Arguments, Returned]:
-    """Turn expected errors of a command into one message and exit code 1, and Ctrl-C into exit code 130."""
+def reporting(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Turn expected errors of a command into one message and exit code 1, and Ctrl-C into exit code 130.
+
+    Whatever the command does is done also where its output cannot be written: exit code 3 says that this alone failed.
+    """
 
     @functools.wraps(command)
-    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
-        try:
-            return command(*args, **kwargs)
-        except CrossmarginError as error:
-            click.echo("\n".join(map(printable, f"refused: {error}".split("\n"))), err=True)
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            click.echo(printable(f"refused: {where}{error.strerror or error}"), err=True)
-        except (BrokenExecutor, MemoryError):
-            click.echo(
-                "refused: memory ran out, or a worker process was ended from outside: use fewer --processes or a "
-                "smaller --shard; the same command goes on from what is finished",
-                err=True,
-            )
-        except (KeyboardInterrupt, click.Abort):
-            click.echo("interrupted: the same command goes on from what is finished", err=True)
-            sys.exit(INTERRUPTED)
-        sys.exit(REFUSED)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        with lasting_output() as output:
+            is_done, code = _outcome(lambda: command(*args, **kwargs))
+            if is_done and output.lost is not None:
+                click.echo(f"done, but the output could not be written: {output.lost.strerror}", err=True)
+                code = code or OUTPUT_LOST
+        if code:
+            sys.exit(code)
 
     return wrapped
+
+
+def _outcome(command: Callable[[], None]) -> tuple[bool, int]:
+    """Run a command; return whether it did its work, and the exit code. What is refused is said in words, too."""
+    try:
+        command()
+        return True, 0
+    except SystemExit as end:
+        # The command itself says how its work went.
+        return True, int(end.code or 0)
+    except CrossmarginError as error:
+        click.echo("\n".join(map(printable, f"refused: {error}".split("\n"))), err=True)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(printable(f"refused: {where}{error.strerror or error}"), err=True)
+    except (BrokenExecutor, MemoryError):
+        click.echo(
+            "refused: memory ran out, or a worker process was ended from outside: use fewer --processes or a "
+            "smaller --shard; the same command goes on from what is finished",
+            err=True,
+        )
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted: the same command goes on from what is finished", err=True)
+        return False, INTERRUPTED
+    return False, REFUSED

@@ -33,7 +33,7 @@ def main() -> None:
     prove (once per statement), publish (the bundle), receipts (one per account). `run` does all of them.
 
     Exit code: 0 done, 1 refused (bad input, an account that does not satisfy a strict statement, a failing claim),
-    2 wrong usage.
+    2 wrong usage, 3 done, but the output could not be written, 130 interrupted.
     """
     # A core file of a process that crashed would hold records, nonces and masks.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
