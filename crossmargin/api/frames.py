@@ -34,7 +34,10 @@ def ratio_column(name: str, above: NDArray[np.int64], below: NDArray[np.int64]) 
 
     Rounded down, a ratio is at least 1 exactly where above >= below.
     """
-    scale = 10**RATIO_PLACES
-    steps = [None if not b else a * scale // b for a, b in zip(above.tolist(), below.tolist(), strict=True)]
-    kind = pl.Decimal(DIGITS, RATIO_PLACES)
-    return pl.Series(name, [None if n is None else Decimal(n).scaleb(-RATIO_PLACES) for n in steps], dtype=kind)
+    scale, step = 10**RATIO_PLACES, Decimal(1).scaleb(-RATIO_PLACES)
+    defined = below != 0
+    steps = [a * scale // b for a, b in zip(above[defined].tolist(), below[defined].tolist(), strict=True)]
+    fits = all(-(2**63) <= each < 2**63 for each in steps)
+    column = money_column(name, np.array(steps, dtype=np.int64) if fits else steps, step)
+    places = np.where(defined, np.cumsum(defined) - 1, len(steps))
+    return column.extend(pl.Series(name, [None], dtype=column.dtype)).gather(places)

@@ -56,6 +56,7 @@ def test_totals_add_up_and_choices_are_margins(book: cm.Book) -> None:
     assert margin.least(3).accounts == tuple(frame.sort("excess")["account"][:3])
     assert len(margin.bankrupt) == 0
     assert margin.bankrupt.ratio is None
+    assert margin.bankrupt.frame().schema == frame.schema
     assert margin.of("acct-d").frame().rows() == frame.filter(account="acct-d").rows()
 
 

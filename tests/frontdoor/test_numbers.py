@@ -53,10 +53,12 @@ def test_columns_of_money_are_exact_to_the_ends_of_64_bits(quantum: str) -> None
         assert [Fraction(each) for each in column.to_list()] == [Fraction(quantum) * each for each in quanta]
 
 
-def test_a_ratio_is_at_least_one_exactly_where_it_covers() -> None:
-    above = np.array([LARGEST, LARGEST - 1, LARGEST, 5, -1, 0, -LARGEST], dtype=np.int64)
+@pytest.mark.parametrize("last", [5, -LARGEST])
+def test_a_ratio_is_at_least_one_exactly_where_it_covers(last: int) -> None:
+    above = np.array([LARGEST, LARGEST - 1, LARGEST, 5, -1, 0, last], dtype=np.int64)
     below = np.array([LARGEST, LARGEST, LARGEST - 1, 0, 3, 7, 1], dtype=np.int64)
     found = ratio_column("ratio", above, below).to_list()
+    assert found[6] == last
     assert found[3] is None
     assert found[4] == Decimal("-0.333334")
     for ratio, a, b in zip(found, above.tolist(), below.tolist(), strict=True):
