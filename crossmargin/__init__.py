@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from crossmargin.errors import InputError as InputError
     from crossmargin.errors import InputErrors as InputErrors
     from crossmargin.market.prices import Market as Market
-    from crossmargin.models.base import ModelConfig as MarginModel
+    from crossmargin.models.base import MarginModel as MarginModel
     from crossmargin.models.registry import register_model as register_model
 
 __all__ = [
@@ -43,18 +43,18 @@ __all__ = [
 ]
 
 _PLACES = {
-    "Book": ("api.book", "Book"),
-    "Change": ("api.change", "Change"),
-    "Explanation": ("api.explanation", "Explanation"),
-    "InputError": ("errors", "InputError"),
-    "InputErrors": ("errors", "InputErrors"),
-    "LiquidationPrice": ("api.liquidation_price", "LiquidationPrice"),
-    "Margin": ("api.margin", "Margin"),
-    "MarginModel": ("models.base", "ModelConfig"),
-    "Market": ("market.prices", "Market"),
-    "load": ("api.book", "load"),
-    "load_model": ("api.model", "load_model"),
-    "register_model": ("models.registry", "register_model"),
+    "Book": "api.book",
+    "Change": "api.change",
+    "Explanation": "api.explanation",
+    "InputError": "errors",
+    "InputErrors": "errors",
+    "LiquidationPrice": "api.liquidation_price",
+    "Margin": "api.margin",
+    "MarginModel": "models.base",
+    "Market": "market.prices",
+    "load": "api.book",
+    "load_model": "api.model",
+    "register_model": "models.registry",
 }
 
 
@@ -62,8 +62,7 @@ def __getattr__(name: str) -> object:
     """Return a public name, from the module that defines it."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, defined = _PLACES[name]
-    found: object = getattr(import_module(f"{__name__}.{module}"), defined)
+    found: object = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
     globals()[name] = found
     return found
 

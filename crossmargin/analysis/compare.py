@@ -13,7 +13,7 @@ from crossmargin.book.book import Book
 from crossmargin.book.exact_sum import total_of
 from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.market.environment import MarketEnvironment
-from crossmargin.models import ModelConfig, build_policy
+from crossmargin.models import MarginModel, build_policy
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 
 __all__ = ["Comparison", "Cost", "compare", "cost_of"]
@@ -73,7 +73,7 @@ class Comparison:
 
 
 def compare(
-    venue: str, environment: MarketEnvironment, models: Mapping[str, ModelConfig], statement: str, book: Book
+    venue: str, environment: MarketEnvironment, models: Mapping[str, MarginModel], statement: str, book: Book
 ) -> list[Comparison]:
     """Evaluate one statement of several models over a book, in the order given.
 

@@ -29,7 +29,7 @@ from crossmargin.market.crowding import Crowding
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.scenarios import Scenario
-from crossmargin.models import ModelConfig, build_policy
+from crossmargin.models import MarginModel, build_policy
 from crossmargin.models.base import CROWDING, StatementConfig
 from crossmargin.models.oracle import resolved
 from crossmargin.models.scan import ScanModel
@@ -95,7 +95,7 @@ class Replay:
 
 def replay(
     environment: MarketEnvironment,
-    model: ModelConfig,
+    model: MarginModel,
     statement: str,
     books: Books,
     path: PriceHistory,
@@ -162,7 +162,7 @@ def environment_at(
     return replace(moved, history=history, crowding=None)
 
 
-def opened_crowding(environment: MarketEnvironment, model: ModelConfig, records: csr_array) -> Crowding:
+def opened_crowding(environment: MarketEnvironment, model: MarginModel, records: csr_array) -> Crowding:
     """Return what a crowding statement of a model with thresholds would open over records (n, V) in an environment.
 
     Raises:
@@ -174,7 +174,7 @@ def opened_crowding(environment: MarketEnvironment, model: ModelConfig, records:
 
 
 def _step(
-    environment: MarketEnvironment, model: ModelConfig, statement: str, records: csr_array, per_account: bool
+    environment: MarketEnvironment, model: MarginModel, statement: str, records: csr_array, per_account: bool
 ) -> Step:
     margin = evaluate(compile_policy(build_policy(VENUE, environment, model, statement)), records)
     ranges = model.ranges(environment) if isinstance(model, ScanModel) else {}

@@ -31,7 +31,7 @@ from crossmargin.fields import (
 )
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.scenarios import Scenario
-from crossmargin.models import ModelConfig, build_policy
+from crossmargin.models import MarginModel, build_policy
 from crossmargin.models.oracle import resolved
 from crossmargin_circuits.compile import compile_policy
 
@@ -123,7 +123,7 @@ class Stressed:
 
 
 def stress(
-    venue: str, environment: MarketEnvironment, model: ModelConfig, statement: str, book: Book, shocks: Sequence[Shock]
+    venue: str, environment: MarketEnvironment, model: MarginModel, statement: str, book: Book, shocks: Sequence[Shock]
 ) -> list[Stressed]:
     """Return the book before, and after each shock alone.
 

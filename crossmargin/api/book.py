@@ -37,7 +37,7 @@ from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.valuation import unit_values
-from crossmargin.models import ModelConfig
+from crossmargin.models import MarginModel
 from crossmargin.models.base import COVERAGE, CROWDING
 from crossmargin.models.oracle import resolved
 from crossmargin.units import format_decimal, to_units
@@ -121,7 +121,7 @@ class Book:
         return self.inputs.market
 
     @property
-    def model(self) -> ModelConfig:
+    def model(self) -> MarginModel:
         """The margin model."""
         return self.inputs.model
 
@@ -134,7 +134,7 @@ class Book:
         """Return the number of accounts."""
         return len(self.inputs.book)
 
-    def with_model(self, model: ModelConfig | str | PathLike[str] | Mapping[str, object]) -> "Book":
+    def with_model(self, model: MarginModel | str | PathLike[str] | Mapping[str, object]) -> "Book":
         """Return the same accounts under another margin model: a model, or what `load_model` reads.
 
         Raises:
@@ -144,8 +144,8 @@ class Book:
         >>> cm.load("examples/book").with_model("examples/models/span.yaml").margin()
         <Margin of 1,000 accounts: ...>
         """
-        file = "" if isinstance(model, ModelConfig | Mapping) else Path(model).name
-        chosen = model if isinstance(model, ModelConfig) else load_model(model)
+        file = "" if isinstance(model, MarginModel | Mapping) else Path(model).name
+        chosen = model if isinstance(model, MarginModel) else load_model(model)
         return Book(replace(self.inputs, model=fitting(chosen, self._environment, file)))
 
     def compiled(self, statement: str = "maintenance") -> CompiledPolicy:

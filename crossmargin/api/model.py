@@ -9,13 +9,13 @@ from crossmargin.loading import load_margin_model
 from crossmargin.loading.parameters import fit_model
 from crossmargin.loading.yaml import Document
 from crossmargin.market.environment import MarketEnvironment
-from crossmargin.models import ModelConfig
+from crossmargin.models import MarginModel
 from crossmargin.models.policies import check_environment
 
 __all__ = ["fitting", "load_model"]
 
 
-def load_model(source: str | PathLike[str] | Mapping[str, object]) -> ModelConfig:
+def load_model(source: str | PathLike[str] | Mapping[str, object]) -> MarginModel:
     """Load a margin model: a file in the format of `model.yaml`, or the same data as a mapping.
 
     Raises:
@@ -30,7 +30,7 @@ def load_model(source: str | PathLike[str] | Mapping[str, object]) -> ModelConfi
     return fit_model(Document("", dict(source), {}))
 
 
-def fitting(model: ModelConfig, environment: MarketEnvironment, file: str = "") -> ModelConfig:
+def fitting(model: MarginModel, environment: MarketEnvironment, file: str = "") -> MarginModel:
     """Return a model that fits an environment.
 
     file: of the model, for errors.

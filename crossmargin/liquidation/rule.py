@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from crossmargin.errors import InputError
 from crossmargin.market.environment import MarketEnvironment
-from crossmargin.models.base import ModelConfig, StatementConfig
+from crossmargin.models.base import MarginModel, StatementConfig
 from crossmargin.models.policies import build_policy
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.expression import Expression, Reference, Scale, Sum
@@ -28,7 +28,7 @@ class Rule:
     """Statement `statement` of `model`, in the name of a venue; it must have a factor (so not coverage)."""
 
     venue: str
-    model: ModelConfig
+    model: MarginModel
     statement: str
 
     def policy(self, environment: MarketEnvironment) -> Policy:

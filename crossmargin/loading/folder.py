@@ -29,7 +29,7 @@ from crossmargin.market.crowding import Crowding
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.reserves import Reserves
-from crossmargin.models.base import ModelConfig
+from crossmargin.models.base import MarginModel
 
 __all__ = ["FolderSource", "load_margin_model"]
 
@@ -181,7 +181,7 @@ class FolderSource:
         return None
 
 
-def load_margin_model(path: str | PathLike[str]) -> ModelConfig:
+def load_margin_model(path: str | PathLike[str]) -> MarginModel:
     """Return the margin model of one file, in the format of `model.yaml`.
 
     Raises:

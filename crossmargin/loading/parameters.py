@@ -21,7 +21,7 @@ from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.reserves import Reserves
 from crossmargin.market.valuation import check_option_marks
-from crossmargin.models.base import ModelConfig
+from crossmargin.models.base import MarginModel
 from crossmargin.models.oracle import resolve
 from crossmargin.models.registry import model_class
 
@@ -50,7 +50,7 @@ class Parameters:
     venue: Venue
     catalogue: Catalogue
     market: Market
-    model: ModelConfig
+    model: MarginModel
     reserves: Reserves
     history: PriceHistory | None
     crowding: Crowding | None
@@ -84,7 +84,7 @@ def parameters_of(
     venue: Part[Venue],
     instruments: Part[Catalogue],
     market: Part[Market],
-    model: Part[ModelConfig],
+    model: Part[MarginModel],
     reserves: Part[Reserves],
     history: PriceHistory | None,
     crowding: Crowding | None,
@@ -121,7 +121,7 @@ def build_parameters(
     venue: Venue | Mapping[str, Any],
     instruments: Catalogue | Mapping[str, Any],
     market: Market | Mapping[str, Any],
-    model: ModelConfig | Mapping[str, Any],
+    model: MarginModel | Mapping[str, Any],
     reserves: Reserves | Mapping[str, Any],
     history: PriceHistory | Mapping[str, Any] | None = None,
     crowding: Crowding | Mapping[str, Any] | None = None,
@@ -139,7 +139,7 @@ def build_parameters(
         _part("venue", venue, Venue, problems),
         _part("instruments", instruments, Catalogue, problems),
         _part("market", market, Market, problems),
-        _part("model", model, ModelConfig, problems, fit_model),
+        _part("model", model, MarginModel, problems, fit_model),
         _part("reserves", reserves, Reserves, problems),
     )
     past = None if history is None else _part("history", history, PriceHistory, problems)
@@ -149,7 +149,7 @@ def build_parameters(
     return parameters_of(*parts, past and past.value, totals and totals.value)  # type: ignore[arg-type]
 
 
-def fit_model(document: Document) -> ModelConfig:
+def fit_model(document: Document) -> MarginModel:
     """Return a document as the margin model that its field `model` names.
 
     Raises:
@@ -180,7 +180,7 @@ def _part(
         return None
 
 
-def _check_market(environment: MarketEnvironment, model: ModelConfig) -> list[InputError]:
+def _check_market(environment: MarketEnvironment, model: MarginModel) -> list[InputError]:
     """Return what is wrong with the market; if its prices are all there, also with its option prices."""
     found = environment.market.check(environment.catalogue, model.staleness_limit_seconds)
     return found or check_option_marks(environment.catalogue, environment.market)

@@ -22,7 +22,7 @@ from crossmargin.units import format_decimal
 from crossmargin_circuits import policy
 from crossmargin_circuits.expression import Expression
 
-__all__ = ["COVERAGE", "CROWDING", "PROPERTIES", "ModelConfig", "StatementConfig", "ValueUnit"]
+__all__ = ["COVERAGE", "CROWDING", "PROPERTIES", "MarginModel", "StatementConfig", "ValueUnit"]
 
 COVERAGE = "coverage"
 """Name of the per-asset coverage statement, which has no factor."""
@@ -82,7 +82,7 @@ def _version(value: int) -> int:
     return value
 
 
-class ModelConfig(Frozen):
+class MarginModel(Frozen):
     """What every `model.yaml` holds; `strict` forbids the shortfall column. Each architecture adds its parameters."""
 
     COHERENT: ClassVar[frozenset[str]] = frozenset()
@@ -101,7 +101,7 @@ class ModelConfig(Frozen):
     oracle: OracleRule | None = None
 
     @model_validator(mode="after")
-    def _check_statements(self) -> "ModelConfig":
+    def _check_statements(self) -> "MarginModel":
         names = [statement.name for statement in self.statements]
         for number, name in enumerate(names):
             if name in names[:number]:

@@ -39,7 +39,7 @@ from crossmargin.market.instruments import Kind
 from crossmargin.market.returns import check_history, exact_move, filtered_moves, moves, rows_between
 from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import scenario_pnl, unit_values
-from crossmargin.models.base import ModelConfig
+from crossmargin.models.base import MarginModel
 from crossmargin.models.collateral import foreign_asset
 from crossmargin.models.policy_builder import PolicyBuilder, added
 from crossmargin.units import format_decimal
@@ -88,7 +88,7 @@ class _Part:
     weight: Fraction
 
 
-class ExpectedShortfallModel(ModelConfig):
+class ExpectedShortfallModel(MarginModel):
     """Expected shortfall over the last `observations` moves of `horizon_days`, mixed with a stressed window."""
 
     COHERENT: ClassVar[frozenset[str]] = frozenset({"subadditive", "monotone", "positively homogeneous", "translation"})

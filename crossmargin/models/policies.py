@@ -23,7 +23,7 @@ from crossmargin.market.history import PriceHistory
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.valuation import check_option_marks
-from crossmargin.models.base import COVERAGE, CROWDING, ModelConfig
+from crossmargin.models.base import COVERAGE, CROWDING, MarginModel
 from crossmargin.models.collateral import equity
 from crossmargin.models.coverage import debts
 from crossmargin.models.crowding import open_exposures
@@ -48,7 +48,7 @@ ONE_UNIT = Decimal(1)
 """Claims on an asset are rounded to its units."""
 
 
-def build_policy(venue: str, environment: MarketEnvironment, model: ModelConfig, statement: str) -> Policy:
+def build_policy(venue: str, environment: MarketEnvironment, model: MarginModel, statement: str) -> Policy:
     """Return the policy of the statement of that name.
 
     Raises:
@@ -144,7 +144,7 @@ def _given(
     return None
 
 
-def check_environment(environment: MarketEnvironment, model: ModelConfig) -> list[InputError]:
+def check_environment(environment: MarketEnvironment, model: MarginModel) -> list[InputError]:
     """Return what keeps a model from being computed in an environment; fields are stated, files are not."""
     resolution = resolve(environment, model.oracle)
     if resolution.problems:
@@ -158,7 +158,7 @@ def check_environment(environment: MarketEnvironment, model: ModelConfig) -> lis
     ]
 
 
-def _margin(builder: PolicyBuilder, model: ModelConfig) -> list[Constraint]:
+def _margin(builder: PolicyBuilder, model: MarginModel) -> list[Constraint]:
     """Add equity, requirement and shortfall to the builder; return the constraints of a strict model."""
     collateral = equity(builder, model.collateral, model.mismatch)
     depegged = [] if model.depeg is None else [depeg_charge(builder, model.depeg)]

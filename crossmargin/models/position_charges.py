@@ -22,7 +22,7 @@ from crossmargin.fields import Frozen, Name, refuse
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue, Contract, Instrument, Kind
 from crossmargin.market.prices import Market
-from crossmargin.models.base import ModelConfig
+from crossmargin.models.base import MarginModel
 from crossmargin.models.brackets import BracketTable, Rate, Tiers, bracketed
 from crossmargin.models.chords import Curve, LinearInSize, Power
 from crossmargin.models.option_charges import OptionCharges, option_margin
@@ -69,7 +69,7 @@ class FuturesCharge(Frozen):
         return BracketTable.model_validate({"tiers": [{"from": "0", "rate": self.rate}]})
 
 
-class PositionModel(ModelConfig):
+class PositionModel(MarginModel):
     """A model that charges futures in groups and options one by one; architectures say what a group is.
 
     futures: charges by instrument, or by underlying for all of its futures that have none of their own.

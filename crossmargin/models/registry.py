@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from crossmargin.entry_points import load_entry, offered
 from crossmargin.errors import InputError
-from crossmargin.models.base import ModelConfig
+from crossmargin.models.base import MarginModel
 from crossmargin.models.cross import CrossModel
 from crossmargin.models.delta import DeltaModel
 from crossmargin.models.expected_shortfall import ExpectedShortfallModel
@@ -24,9 +24,9 @@ __all__ = ["ARCHITECTURES", "MODEL_GROUP", "model_class", "parse_model", "regist
 MODEL_GROUP = "crossmargin.models"
 """Entry points of models from outside."""
 
-Registered = TypeVar("Registered", bound=type[ModelConfig])
+Registered = TypeVar("Registered", bound=type[MarginModel])
 
-_CLASSES: tuple[type[ModelConfig], ...] = (
+_CLASSES: tuple[type[MarginModel], ...] = (
     CrossModel,
     DeltaModel,
     ExpectedShortfallModel,
@@ -37,20 +37,20 @@ _CLASSES: tuple[type[ModelConfig], ...] = (
 )
 
 
-def _words(model: type[ModelConfig]) -> tuple[str, ...]:
+def _words(model: type[MarginModel]) -> tuple[str, ...]:
     """Return the words that a class reads: those of its `model: Literal[...]`."""
     annotation = model.model_fields["model"].annotation
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
-class _Architectures(Mapping[str, type[ModelConfig]]):
+class _Architectures(Mapping[str, type[MarginModel]]):
     """Classes by word: the built-in ones, those registered by the program, those that packages offer."""
 
-    def __init__(self, built_in: tuple[type[ModelConfig], ...]) -> None:
+    def __init__(self, built_in: tuple[type[MarginModel], ...]) -> None:
         self._built_in = {word: each for each in built_in for word in _words(each)}
-        self._registered: dict[str, type[ModelConfig]] = {}
+        self._registered: dict[str, type[MarginModel]] = {}
 
-    def __getitem__(self, word: str) -> type[ModelConfig]:
+    def __getitem__(self, word: str) -> type[MarginModel]:
         packaged = offered(MODEL_GROUP, frozenset(self._built_in))
         if word in self._built_in:
             return self._built_in[word]
@@ -78,7 +78,7 @@ class _Architectures(Mapping[str, type[ModelConfig]]):
             InputError: no model class, one without a word, or a word that another class has.
         """
         name = getattr(model, "__qualname__", str(model))
-        if not (isinstance(model, type) and issubclass(model, ModelConfig)):
+        if not (isinstance(model, type) and issubclass(model, MarginModel)):
             raise InputError(f"{name} is no margin model", hint="derive it from crossmargin.MarginModel")
         words = _words(model)
         if not words:
@@ -115,7 +115,7 @@ def register_model(model: Registered) -> Registered:
     return model
 
 
-def model_class(word: Any) -> type[ModelConfig]:
+def model_class(word: Any) -> type[MarginModel]:
     """Return the class that reads the models of a word.
 
     Raises:
@@ -127,7 +127,7 @@ def model_class(word: Any) -> type[ModelConfig]:
     raise InputError("no model" if word is None else f"not one of {known}", hint=f"write one of these words: {known}")
 
 
-def parse_model(data: Any) -> ModelConfig:
+def parse_model(data: Any) -> MarginModel:
     """Return a model from the data of `model.yaml`, or of a policy's inputs.
 
     Raises:

@@ -16,7 +16,7 @@ from crossmargin.errors import InputError
 from crossmargin.fields import Name
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.scenarios import ScanRange
-from crossmargin.models.base import ModelConfig
+from crossmargin.models.base import MarginModel
 from crossmargin.models.contagion import ContagionRule
 from crossmargin.models.dynamic import DynamicRule
 from crossmargin.models.oracle import widened
@@ -29,7 +29,7 @@ FINE = 100
 """Rounding may change what a whole price range moves a unit of an asset by, by one part in this many."""
 
 
-class ScanModel(ModelConfig):
+class ScanModel(MarginModel):
     """A model with scan ranges; every underlying needs one, an asset may have one."""
 
     WIDENS: ClassVar[bool] = True

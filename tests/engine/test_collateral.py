@@ -16,7 +16,7 @@ from crossmargin.engine.evaluate import evaluate
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
 from crossmargin.market.environment import MarketEnvironment
-from crossmargin.models import ModelConfig, build_policy, parse_model, rebuild_policy
+from crossmargin.models import MarginModel, build_policy, parse_model, rebuild_policy
 from crossmargin.models.collateral import CollateralRule
 from crossmargin.models.depeg import depeg_scenarios
 from crossmargin.models.policies import check_environment
@@ -44,7 +44,7 @@ TIERS = {
 quiet = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def with_rules(parameters: Parameters, **rules: Any) -> ModelConfig:
+def with_rules(parameters: Parameters, **rules: Any) -> MarginModel:
     data = parameters.model.model_dump(mode="json", exclude_none=True)
     return parse_model({**data, **rules})
 
@@ -57,7 +57,7 @@ def plain(parameters: Parameters, **haircuts: str) -> MarketEnvironment:
     return MarketEnvironment(type(parameters.catalogue).model_validate(data), parameters.market)
 
 
-def policy_of(environment: MarketEnvironment, model: ModelConfig) -> Policy:
+def policy_of(environment: MarketEnvironment, model: MarginModel) -> Policy:
     assert check_environment(environment, model) == []
     return build_policy("test", environment, model, "initial")
 

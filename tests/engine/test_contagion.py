@@ -20,7 +20,7 @@ from crossmargin.engine.evaluate import evaluate
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
 from crossmargin.market.crowding import Crowding, ExposureTotals
 from crossmargin.market.exposures import exposures
-from crossmargin.models.base import ModelConfig
+from crossmargin.models.base import MarginModel
 from crossmargin.models.contagion import ContagionRule, Indicators
 from crossmargin.models.policies import build_policy, rebuild_policy
 from crossmargin.models.scan import ScanModel
@@ -231,7 +231,7 @@ def test_range_beyond_the_price_is_refused_with_figures(book: Parameters, model:
     assert "BTC: a price range of 0.5" in problem.reason and "extreme multiple 2" in problem.reason
 
 
-def requirement_of(book: Parameters, model: ModelConfig, records: Any) -> list[int]:
+def requirement_of(book: Parameters, model: MarginModel, records: Any) -> list[int]:
     compiled = compile_policy(build_policy("test", book.environment, model, "initial"))
     return [int(each) for each in evaluate(compiled, csr_array(np.array(records, dtype=np.int64))).requirement]
 

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.loading import load_parameters
 from crossmargin.market.environment import MarketEnvironment
-from crossmargin.models import ModelConfig, build_policy, parse_model
+from crossmargin.models import MarginModel, build_policy, parse_model
 from crossmargin.models.policies import check_environment
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.layout import ColumnKind
@@ -29,7 +29,7 @@ def environment() -> MarketEnvironment:
     return load_parameters(EXAMPLES / "book").environment
 
 
-def model(**replace: Any) -> ModelConfig:
+def model(**replace: Any) -> MarginModel:
     return parse_model(
         {
             "model": "cross_margin",
@@ -54,7 +54,7 @@ def compiled(kind: str, tiered: bool = False, statement: str = "maintenance") ->
     return compile_policy(build_policy("test", environment(), chosen, statement))
 
 
-def isolated(**replace: Any) -> ModelConfig:
+def isolated(**replace: Any) -> MarginModel:
     data = {**model().model_dump(mode="json", exclude_none=True), **replace}
     del data["by"]
     return parse_model(data)

@@ -21,7 +21,7 @@ from crossmargin.loading.yaml import load_model
 from crossmargin.market.crowding import Crowding
 from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import unit_values
-from crossmargin.models import ModelConfig
+from crossmargin.models import MarginModel
 from crossmargin.models.base import StatementConfig
 from crossmargin.models.policies import build_policy, rebuild_policy
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
@@ -36,16 +36,16 @@ def book() -> Inputs:
 
 
 @pytest.fixture(scope="module")
-def model() -> ModelConfig:
+def model() -> MarginModel:
     return load_margin_model(EXAMPLES / "models" / "contagion_scenario.yaml")
 
 
 @pytest.fixture(scope="module")
-def compiled(book: Inputs, model: ModelConfig) -> CompiledPolicy:
+def compiled(book: Inputs, model: MarginModel) -> CompiledPolicy:
     return compile_policy(build_policy("test", book.environment, model, "crowding"))
 
 
-def test_totals_are_sums_over_accounts(book: Inputs, model: ModelConfig, compiled: CompiledPolicy) -> None:
+def test_totals_are_sums_over_accounts(book: Inputs, model: MarginModel, compiled: CompiledPolicy) -> None:
     """Against central differences of full revaluation, in floats; a unit's exposure is rounded to a quantum."""
     found = crowding_of(compiled, book.book.records, "test")
     for name, totals in found.exposures.items():
@@ -79,7 +79,7 @@ def test_engine_totals_are_those_of_the_compiled_auxiliaries(book: Inputs, compi
             assert Fraction(total) == sum(row[number] for row in auxiliaries) * quantum
 
 
-def test_file_of_the_example_book_is_near_its_totals(book: Inputs, model: ModelConfig) -> None:
+def test_file_of_the_example_book_is_near_its_totals(book: Inputs, model: MarginModel) -> None:
     """It is that of the day before; the rule reads about the same from both."""
     today, published = opened_crowding(book.environment, model, book.book.records), book.crowding
     assert published is not None

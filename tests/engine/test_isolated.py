@@ -14,7 +14,7 @@ from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.loading import load_parameters
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.valuation import unit_values
-from crossmargin.models import ModelConfig, build_policy, parse_model
+from crossmargin.models import MarginModel, build_policy, parse_model
 from crossmargin.models.policies import check_environment
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.layout import ColumnKind
@@ -35,7 +35,7 @@ def environment() -> MarketEnvironment:
     return load_parameters(EXAMPLES / "book").environment
 
 
-def model(**replace: Any) -> ModelConfig:
+def model(**replace: Any) -> MarginModel:
     return parse_model(
         {
             "model": "isolated_margin",
@@ -54,7 +54,7 @@ def model(**replace: Any) -> ModelConfig:
     )
 
 
-def compiled(chosen: ModelConfig, statement: str = "maintenance") -> CompiledPolicy:
+def compiled(chosen: MarginModel, statement: str = "maintenance") -> CompiledPolicy:
     return compile_policy(build_policy("test", environment(), chosen, statement))
 
 
@@ -181,7 +181,7 @@ def test_flat_rates_are_subadditive_and_homogeneous(data: st.DataObject) -> None
     assert found[3] == times * found[0]
 
 
-def fields(chosen: ModelConfig) -> dict[str, str]:
+def fields(chosen: MarginModel) -> dict[str, str]:
     return {problem.field: f"{problem.reason}; {problem.hint}" for problem in check_environment(environment(), chosen)}
 
 

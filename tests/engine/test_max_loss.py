@@ -16,7 +16,7 @@ from crossmargin.loading import load_parameters
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Instrument, Kind, OptionType
 from crossmargin.market.valuation import unit_values
-from crossmargin.models import ModelConfig, build_policy, parse_model
+from crossmargin.models import MarginModel, build_policy, parse_model
 from crossmargin.models.policies import check_environment
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.layout import ColumnKind
@@ -33,7 +33,7 @@ def environment() -> MarketEnvironment:
     return load_parameters(EXAMPLES / "book").environment
 
 
-def model(options: dict[str, Any]) -> ModelConfig:
+def model(options: dict[str, Any]) -> MarginModel:
     names = ("BTC", "ETH", "SOL")
     return parse_model(
         {

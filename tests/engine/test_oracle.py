@@ -24,7 +24,7 @@ from crossmargin.market.history import PriceHistory
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import ScanRange, Scenario
 from crossmargin.models import build_policy, parse_model, rebuild_policy
-from crossmargin.models.base import ModelConfig
+from crossmargin.models.base import MarginModel
 from crossmargin.models.oracle import OracleRule, Resolution, ResolvedPrice, resolve, widened
 from crossmargin.models.policies import check_environment
 from crossmargin_circuits.layout import ColumnKind
@@ -79,7 +79,7 @@ def resolved(resolution: Resolution, name: str = "BTC") -> ResolvedPrice:
     return found
 
 
-def with_oracle(parameters: Parameters, **changes: Any) -> ModelConfig:
+def with_oracle(parameters: Parameters, **changes: Any) -> MarginModel:
     data = parameters.model.model_dump(mode="json", exclude_none=True)
     return parse_model({**data, "oracle": rule(**changes).model_dump(mode="json", exclude_none=True)})
 
@@ -374,7 +374,7 @@ def test_refused_rules(
 
 
 def test_models_without_ranges_refuse_to_widen(parameters: Parameters) -> None:
-    class Flat(ModelConfig):
+    class Flat(MarginModel):
         pass
 
     data = parameters.model.model_dump(mode="json", exclude_none=True, exclude={"scan", "extreme"})

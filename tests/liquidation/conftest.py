@@ -13,7 +13,7 @@ from crossmargin.liquidation.rule import Rule
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue, Contract
 from crossmargin.market.prices import Market
-from crossmargin.models import ModelConfig
+from crossmargin.models import MarginModel
 from crossmargin.models.policy_builder import PolicyBuilder, added
 from crossmargin_circuits.expression import Expression, Max, PositivePart
 from crossmargin_circuits.layout import ColumnKind
@@ -21,7 +21,7 @@ from crossmargin_circuits.layout import ColumnKind
 NOW = "2025-03-28T08:00:00Z"
 
 
-class TieredModel(ModelConfig):
+class TieredModel(MarginModel):
     """requirement = sum over instruments of max over tiers of (rate * notional - amount), plus a flat charge (USD)."""
 
     model: Literal["tiered_for_tests"] = "tiered_for_tests"

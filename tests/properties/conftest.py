@@ -7,7 +7,7 @@ import pytest
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
-from crossmargin.models import ModelConfig, parse_model
+from crossmargin.models import MarginModel, parse_model
 
 NOW = "2025-03-28T08:00:00Z"
 
@@ -107,7 +107,7 @@ def environment(catalogue: Catalogue, market: Market) -> MarketEnvironment:
 
 
 @pytest.fixture(scope="session", params=["scenario_portfolio_margin", "sum_of_underlyings"])
-def model(request: pytest.FixtureRequest) -> ModelConfig:
+def model(request: pytest.FixtureRequest) -> MarginModel:
     """Return each model with maintenance, initial and coverage statements."""
     scan = {"price_range": "0.15", "volatility_up": "0.4", "volatility_down": "0.25"}
     return parse_model(

@@ -10,7 +10,7 @@ from crossmargin.engine.evaluate import LimitError, ViolationError, evaluate, wi
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
-from crossmargin.models import ModelConfig, build_policy, rebuild_policy
+from crossmargin.models import MarginModel, build_policy, rebuild_policy
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.evaluate import evaluate_expression, worst_scenario
 from crossmargin_circuits.expression import Reference
@@ -19,7 +19,7 @@ from crossmargin_circuits.policy import Policy
 quiet = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def compiled_statement(catalogue: Catalogue, market: Market, model: ModelConfig, name: str) -> CompiledPolicy:
+def compiled_statement(catalogue: Catalogue, market: Market, model: MarginModel, name: str) -> CompiledPolicy:
     """Return the compiled policy of one statement."""
     return compile_policy(build_policy("test venue", MarketEnvironment(catalogue, market), model, name))
 
@@ -44,7 +44,7 @@ def random_books(draw: st.DrawFn, limits: tuple[int, ...]) -> csr_array:
 @quiet
 @given(data=st.data())
 def test_margin_equals_the_relation(
-    data: st.DataObject, catalogue: Catalogue, market: Market, model: ModelConfig
+    data: st.DataObject, catalogue: Catalogue, market: Market, model: MarginModel
 ) -> None:
     compiled = compiled_statement(catalogue, market, model, data.draw(st.sampled_from(["maintenance", "initial"])))
     policy = compiled.policy
@@ -68,7 +68,7 @@ def test_margin_equals_the_relation(
 @quiet
 @given(data=st.data())
 def test_strict_statement_has_a_witness_exactly_when_no_account_is_under_water(
-    data: st.DataObject, catalogue: Catalogue, market: Market, model: ModelConfig
+    data: st.DataObject, catalogue: Catalogue, market: Market, model: MarginModel
 ) -> None:
     strict = compiled_statement(catalogue, market, model.model_copy(update={"strict": True}), "maintenance")
     limits = tuple(column.limit // 1000 + 1 for column in strict.policy.layout.columns)
@@ -86,7 +86,7 @@ def test_strict_statement_has_a_witness_exactly_when_no_account_is_under_water(
     assert first.row.endswith("equity - requirement >= 0")
 
 
-def test_coverage_opens_the_debts(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
+def test_coverage_opens_the_debts(catalogue: Catalogue, market: Market, model: MarginModel) -> None:
     compiled = compiled_statement(catalogue, market, model, "coverage")
     records = np.zeros((3, len(compiled.policy.layout)), dtype=np.int64)
     records[:, 0] = 1
@@ -97,7 +97,7 @@ def test_coverage_opens_the_debts(catalogue: Catalogue, market: Market, model: M
     assert all(auxiliary.disclosed for auxiliary in compiled.relation.auxiliaries)
 
 
-def test_record_beyond_its_limit_is_refused_by_column(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
+def test_record_beyond_its_limit_is_refused_by_column(catalogue: Catalogue, market: Market, model: MarginModel) -> None:
     compiled = compiled_statement(catalogue, market, model, "maintenance")
     records = np.zeros((2, len(compiled.policy.layout)), dtype=np.int64)
     records[1, 4] = compiled.policy.layout.columns[4].limit + 1
@@ -106,7 +106,7 @@ def test_record_beyond_its_limit_is_refused_by_column(catalogue: Catalogue, mark
 
 
 def test_policy_survives_its_file_and_is_computed_again_from_its_inputs(
-    catalogue: Catalogue, market: Market, model: ModelConfig
+    catalogue: Catalogue, market: Market, model: MarginModel
 ) -> None:
     for name in ("maintenance", "initial", "coverage"):
         policy = build_policy("test venue", MarketEnvironment(catalogue, market), model, name)
@@ -115,7 +115,7 @@ def test_policy_survives_its_file_and_is_computed_again_from_its_inputs(
         assert rebuild_policy(again) == policy
 
 
-def test_model_without_offsets_never_needs_less(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
+def test_model_without_offsets_never_needs_less(catalogue: Catalogue, market: Market, model: MarginModel) -> None:
     joint = compiled_statement(
         catalogue, market, model.model_copy(update={"model": "scenario_portfolio_margin"}), "initial"
     )

@@ -8,7 +8,7 @@ from crossmargin.engine.explain import explain
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
-from crossmargin.models import ModelConfig, build_policy
+from crossmargin.models import MarginModel, build_policy
 from crossmargin_circuits.compile import compile_policy
 
 
@@ -26,7 +26,7 @@ def two_sided_book(catalogue: Catalogue) -> Book:
 
 
 @pytest.mark.parametrize("account", ["a", "b"])
-def test_parts_add_up(account: str, catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
+def test_parts_add_up(account: str, catalogue: Catalogue, market: Market, model: MarginModel) -> None:
     compiled = compile_policy(build_policy("test", MarketEnvironment(catalogue, market), model, "maintenance"))
     shown = explain(compiled, two_sided_book(catalogue), account)
     assert sum(part.value for part in shown.parts) - shown.haircut == shown.equity
@@ -38,7 +38,7 @@ def test_parts_add_up(account: str, catalogue: Catalogue, market: Market, model:
     assert any("requirement covers the loss" in row for row in shown.binding)
 
 
-def test_pooling_saves_the_offset(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
+def test_pooling_saves_the_offset(catalogue: Catalogue, market: Market, model: MarginModel) -> None:
     compiled = compile_policy(build_policy("test", MarketEnvironment(catalogue, market), model, "maintenance"))
     book = two_sided_book(catalogue)
     pooled = explain(compiled, book, "a")

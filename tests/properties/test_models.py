@@ -16,7 +16,7 @@ from crossmargin.book.book import Book
 from crossmargin.engine.evaluate import evaluate, witness
 from crossmargin.engine.explain import explain
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
-from crossmargin.models import ARCHITECTURES, ModelConfig, build_policy, rebuild_policy
+from crossmargin.models import ARCHITECTURES, MarginModel, build_policy, rebuild_policy
 from crossmargin.models.base import PROPERTIES
 from crossmargin.models.policies import check_environment
 from crossmargin_circuits.compile import BUDGET_BITS, CompiledPolicy, compile_policy
@@ -39,7 +39,7 @@ def parameters() -> Parameters:
 
 
 @cache
-def model_of(name: str) -> ModelConfig:
+def model_of(name: str) -> MarginModel:
     return load_margin_model(EXAMPLES / "models" / f"{name}.yaml")
 
 

@@ -8,15 +8,15 @@ from crossmargin.errors import InputError
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
-from crossmargin.models import ModelConfig, build_policy
+from crossmargin.models import MarginModel, build_policy
 
 
-def with_quantum(model: ModelConfig, quantum: str) -> ModelConfig:
+def with_quantum(model: MarginModel, quantum: str) -> MarginModel:
     unit = model.value_unit.model_copy(update={"quantum": Decimal(quantum)})
     return model.model_copy(update={"value_unit": unit})
 
 
-def test_coarse_quantum_is_refused(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
+def test_coarse_quantum_is_refused(catalogue: Catalogue, market: Market, model: MarginModel) -> None:
     """At one cent, a satoshi of less than a tenth of a cent would be worth nothing."""
     with pytest.raises(InputError, match=r"balance (USDC|BTC).*one part in 1000") as error:
         build_policy("test", MarketEnvironment(catalogue, market), with_quantum(model, "0.01"), "maintenance")
@@ -25,7 +25,7 @@ def test_coarse_quantum_is_refused(catalogue: Catalogue, market: Market, model: 
 
 
 def test_price_that_the_quantum_cannot_show_is_refused(
-    catalogue: Catalogue, market: Market, model: ModelConfig
+    catalogue: Catalogue, market: Market, model: MarginModel
 ) -> None:
     """A stable coin at 0.9975 is 99.75 quanta a unit, and 100 when rounded."""
     lower = market.index["USDC"].model_copy(update={"price": Decimal("0.9975")})
@@ -35,7 +35,7 @@ def test_price_that_the_quantum_cannot_show_is_refused(
     build_policy("test", MarketEnvironment(catalogue, moved), with_quantum(model, "0.000000001"), "maintenance")
 
 
-def test_options_that_rounding_would_hide_are_refused(catalogue: Catalogue, market: Market, model: ModelConfig) -> None:
+def test_options_that_rounding_would_hide_are_refused(catalogue: Catalogue, market: Market, model: MarginModel) -> None:
     """An option worth less than half a quantum a lot counts nothing, which a great position would make something."""
     data = catalogue.model_dump(mode="json", exclude_none=True)
     data["instruments"][-1] |= {"limit": "100000000000000", "strike": "20000", "name": "far"}

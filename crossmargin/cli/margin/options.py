@@ -11,7 +11,7 @@ from crossmargin.api.model import fitting
 from crossmargin.cli.output import load
 from crossmargin.errors import InputErrors
 from crossmargin.loading import Parameters, load_margin_model
-from crossmargin.models import ModelConfig
+from crossmargin.models import MarginModel
 from crossmargin.models.base import COVERAGE, CROWDING
 
 __all__ = [
@@ -109,7 +109,7 @@ def load_with(book: str, reject_bad_accounts: bool, model: Path | None) -> Book:
     return loaded if model is None else loaded.with_model(model)
 
 
-def load_models(inputs: Parameters, files: Sequence[Path]) -> dict[str, ModelConfig]:
+def load_models(inputs: Parameters, files: Sequence[Path]) -> dict[str, MarginModel]:
     """Return the book's own model as "model.yaml", then those of the files, by the name of the file.
 
     Raises:
