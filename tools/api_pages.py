@@ -25,6 +25,7 @@ PUBLIC = {
     "crossmargin.models.policy_builder": "what a margin model writes its requirement with",
     "crossmargin.market.valuation": "values of one unit of every column, now and in scenarios",
     "crossmargin.fields": "types of the parameters of a margin model",
+    "crossmargin_verifier": "check a bundle or a receipt; nothing of the prover or the margin core",
     "crossmargin_circuits.expression": "the convex expressions that a requirement is made of",
 }
 """Public modules, and what each is for."""

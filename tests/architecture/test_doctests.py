@@ -10,7 +10,7 @@ import pytest
 from crossmargin.models import ARCHITECTURES
 
 ROOT = Path(__file__).resolve().parents[2]
-FRONT_DOORS = ("crossmargin", "crossmargin_prover")
+FRONT_DOORS = ("crossmargin", "crossmargin_prover", "crossmargin_verifier")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 NAMES = [(package, name) for package in FRONT_DOORS for name in import_module(package).__all__]
 

@@ -17,12 +17,12 @@ from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.encoding import check_depth
 from crossmargin_circuits.errors import CrossmarginError, PolicyError
 from crossmargin_circuits.policy import Policy
-from crossmargin_verifier.bundle.claims import JudgedStatement
 from crossmargin_verifier.bundle.declarations import SUMMARY_FILE, SUMMARY_TEXT_FILE
 from crossmargin_verifier.bundle.files import BundleFolder, StatementFolder
 from crossmargin_verifier.bundle.folder import CannotCheckError, Folder
+from crossmargin_verifier.bundle.judged_statement import JudgedStatement
 from crossmargin_verifier.bundle.receipt_view import TWIN_FORMAT, describe, twin_differences, unknown_margins
-from crossmargin_verifier.bundle.verdict import Verdict, compare, judge
+from crossmargin_verifier.bundle.verdict import Verdict, judge
 from crossmargin_verifier.kernel import KernelError
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
@@ -60,7 +60,19 @@ def check_bundle(
     """Verify every statement of a bundle and judge its claims.
 
     expected: digests from an independent publication, by the names that the verdict prints; executor: where points are
-    multiplied, if not in this process; arithmetic: who multiplies them.
+    multiplied, if not in this process; arithmetic: who multiplies them, plain Python or `KernelArithmetic`; progress:
+    called with the name of a stage, how many of its parts are done, and all of them.
+
+    >>> published = "ff5a0daeac2d147ed60cc4d3786d9559b2e5e07a4da401fcdb774b729f2ecfc2"
+    >>> bundle = "tests/bundles/crossmargin-1/bundle"
+    >>> verdict = check_bundle(bundle, {"snapshot": bytes.fromhex(published)})
+    >>> verdict.verified, verdict.compared
+    (True, ('snapshot',))
+    >>> print(verdict.claims[0].name, verdict.claims[0].result)
+    maintenance PASS
+    >>> check_bundle(bundle, {"snapshot": bytes(32)})
+    Traceback (most recent call last):
+    crossmargin_verifier.protocol.errors.RejectedError: V10: snapshot: expected 0000...
 
     Raises:
         CannotCheckError: a file is missing or unreadable, or the bundle changed while it was read; a worker or the
@@ -116,7 +128,18 @@ def check_receipt(
 ) -> CheckedReceipt:
     """Check a receipt against the snapshot of a bundle, and compute the holder's margin under its statements.
 
-    path: the receipt file, or its readable twin, which is computed again and compared.
+    path: the receipt file, or its readable twin (.json), which is computed again and compared; holder: the account id
+    that the holder knows to be theirs; snapshot_digest, key: from an independent publication.
+
+    >>> folder = "tests/bundles/crossmargin-1"
+    >>> checked = check_receipt(f"{folder}/receipt.json", f"{folder}/bundle", "acct-b")
+    >>> checked.signed, checked.snapshot_compared
+    (True, False)
+    >>> checked.view["margin"][2]["excess"]
+    '101,597.49583439 USD'
+    >>> check_receipt(f"{folder}/receipt.json", f"{folder}/bundle", "acct-c")
+    Traceback (most recent call last):
+    crossmargin_verifier.protocol.errors.RejectedError: H2: the id in the receipt is not the holder's
 
     Raises:
         CannotCheckError, MalformedError, RejectedError: as in `check_bundle`; H1 - H4 and "signature".
@@ -176,7 +199,11 @@ def _opened(path: str | PathLike[str]) -> Iterator[Folder]:
 
 
 def _compare(bundle: BundleFolder, expected: Mapping[str, bytes]) -> None:
-    """Compare digests before anything is verified: nobody need wait to learn that one was mistyped."""
+    """Compare digests before anything is verified: nobody need wait to learn that one was mistyped.
+
+    Raises:
+        RejectedError: V10, an expected digest differs or belongs to nothing in the bundle.
+    """
     manifest = bundle.manifest
     found = {"snapshot": manifest.snapshot_digest, "receipt key": manifest.receipt_key}
     for name in manifest.statements:
@@ -185,7 +212,11 @@ def _compare(bundle: BundleFolder, expected: Mapping[str, bytes]) -> None:
                 found[f"{name} policy"] = bundle.statement(name).policy.digest
             if f"{name} statement" in expected:
                 found[f"{name} statement"] = bundle.statement(name).statement.digest
-    compare(found, expected)
+    for name, digest in expected.items():
+        if name not in found:
+            raise RejectedError("V10", f"the bundle has no {name} to compare the expected digest with")
+        if found[name] != digest:
+            raise RejectedError("V10", f"{name}: expected {digest.hex()}, found {found[name].hex()}")
 
 
 @contextmanager

@@ -13,23 +13,16 @@ from typing import Any
 from crossmargin_circuits.amounts import format_time
 from crossmargin_circuits.encoding import dump_canonical
 from crossmargin_circuits.policy import Policy
-from crossmargin_verifier.bundle.claims import (
-    Claim,
-    JudgedStatement,
-    Result,
-    count_claims,
-    covered_assets,
-    declaration_claim,
-    liability_claims,
-    line,
-    open_interest_claims,
-    statement_claims,
-    states_solvency,
-)
+from crossmargin_verifier.bundle.book_claims import count_claims, open_interest_claims
+from crossmargin_verifier.bundle.claim import Claim, Result, line
+from crossmargin_verifier.bundle.coverage import covered_assets, declaration_claim, liability_claims
 from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves
+from crossmargin_verifier.bundle.judged_statement import JudgedStatement
+from crossmargin_verifier.bundle.solvency import states_solvency
+from crossmargin_verifier.bundle.statement_claims import statement_claims
 from crossmargin_verifier.protocol.errors import RejectedError
 
-__all__ = ["Verdict", "compare", "judge"]
+__all__ = ["Verdict", "judge"]
 
 NOT_SHOWN = (
     "that every holder was included: only a holder who checks his receipt notices that he was left out",
@@ -52,7 +45,23 @@ MAX_WRAPPED = 2**20
 
 @dataclass(frozen=True)
 class Verdict:
-    """All claims about a bundle, and the digests that a reader must compare with an independent publication."""
+    """All claims about a bundle, and the digests that a reader must compare with an independent publication.
+
+    claims: in the order in which they are printed; formulas: of the model, by statement; digests: in hexadecimal, by
+    name; compared: the names of those that were compared.
+
+    >>> claim = Claim("open interest", Result.FAIL, "net 3 BTC", "longs and shorts do not cancel")
+    >>> verdict = Verdict("some-exchange", "book/1970", 0, (claim,), {}, {"snapshot": "5c2f"}, ())
+    >>> verdict.verified
+    False
+    >>> print(verdict.text)
+    some-exchange: snapshot book/1970 of 1970-01-01T00:00:00Z
+    <BLANKLINE>
+      FAIL  open interest  net 3 BTC
+    ...
+    Verdict: REJECTED
+    <BLANKLINE>
+    """
 
     venue: str
     snapshot_id: str
@@ -116,19 +125,6 @@ class Verdict:
         lines += [f"  - {text}" for text in NOT_SHOWN]
         lines += ["", f"Verdict: {'VERIFIED' if self.verified else 'REJECTED'}"]
         return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines) + "\n"
-
-
-def compare(digests: Mapping[str, bytes], expected: Mapping[str, bytes]) -> None:
-    """Compare the digests of a bundle with expected ones, by the names that the verdict prints.
-
-    Raises:
-        RejectedError: V10, an expected digest differs or belongs to nothing in the bundle.
-    """
-    for name, digest in expected.items():
-        if name not in digests:
-            raise RejectedError("V10", f"the bundle has no {name} to compare the expected digest with")
-        if digests[name] != digest:
-            raise RejectedError("V10", f"{name}: expected {digest.hex()}, found {digests[name].hex()}")
 
 
 def judge(

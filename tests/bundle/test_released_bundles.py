@@ -1,0 +1,50 @@
+"""A bundle that was published once keeps verifying, to the byte of its summaries, and so do its receipts."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from crossmargin_verifier import MalformedError, RejectedError, check_bundle, check_receipt
+
+BUNDLES = Path(__file__).parents[1] / "bundles"
+RELEASED = {
+    "crossmargin-1": {
+        "snapshot": "ff5a0daeac2d147ed60cc4d3786d9559b2e5e07a4da401fcdb774b729f2ecfc2",
+        "holder": "acct-b",
+    },
+}
+
+
+def test_every_released_format_has_a_bundle() -> None:
+    assert sorted(path.name for path in BUNDLES.iterdir() if path.is_dir()) == sorted(RELEASED)
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_a_released_bundle_keeps_verifying(name: str) -> None:
+    folder = BUNDLES / name / "bundle"
+    verdict = check_bundle(str(folder), {"snapshot": bytes.fromhex(RELEASED[name]["snapshot"])})
+    assert verdict.verified
+    assert verdict.compared == ("snapshot",)
+    assert {path.name for path in folder.iterdir()} >= {"summary.json", "summary.txt"}
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_a_released_receipt_keeps_verifying(name: str) -> None:
+    folder = BUNDLES / name
+    for file, signed in (("receipt.json", True), ("receipt.cm1", False)):
+        checked = check_receipt(str(folder / file), str(folder / "bundle"), RELEASED[name]["holder"])
+        assert checked.signed is signed
+        assert checked.unchecked == ()
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_an_altered_released_bundle_is_refused(name: str, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(BUNDLES / name / "bundle", tmp_path / "bundle"))
+    for path in sorted(copy.rglob("*")):
+        if path.is_file():
+            data = path.read_bytes()
+            path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+            with pytest.raises((MalformedError, RejectedError)):
+                check_bundle(copy)
+            path.write_bytes(data)
