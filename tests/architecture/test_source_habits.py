@@ -40,7 +40,7 @@ ENDS = ("raise", "sys.exit(", "_stop(")
 
 
 def test_what_catches_everything_swallows_nothing(packages: dict[str, Path]) -> None:
-    """It raises again, or ends the program with a code of its own: a crash of a library must not look like a verdict."""
+    """It raises again, or ends the program with a code of its own, lest a crash of a library look like a verdict."""
     for file, tree in source_files(packages):
         for node in ast.walk(tree):
             if isinstance(node, ast.ExceptHandler):
