@@ -8,6 +8,7 @@ import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,22 @@ def test_processes() -> None:
 def test_a_worker_that_dies_is_an_error() -> None:
     with worker_pool(2) as pool, pytest.raises(BrokenProcessPool):
         list(run_jobs(os._exit, [(1,), (1,)], pool))
+
+
+def test_pieces_are_dropped_before_the_workers_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Python 3.11 a pool that loses its workers fails over pieces that were cancelled: it must have dropped them."""
+    still_there = []
+    terminate = workers._Worker.terminate
+
+    def terminated(worker: Any) -> None:
+        still_there.append(getattr(pool, "_cancel_pending_futures", None))
+        terminate(worker)
+
+    monkeypatch.setattr(workers._Worker, "terminate", terminated)
+    with pytest.raises(KeyboardInterrupt), worker_pool(2) as pool:
+        for _ in run_jobs(time.sleep, [(0.1,)] * 9, pool):
+            raise KeyboardInterrupt
+    assert still_there == [False, False]
 
 
 PARENT = """

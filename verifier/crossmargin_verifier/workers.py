@@ -7,6 +7,7 @@ not grow with the number of pieces. What a piece computes does not depend on whe
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
@@ -30,6 +31,9 @@ IN_FLIGHT = 2
 
 PATIENCE = 0.2
 """Seconds after which a wait for a worker looks whether somebody interrupts it."""
+
+DROPPING_SECONDS = 1.0
+"""Longest wait for a pool that ends; it takes milliseconds."""
 
 MAX_THREADS = 1024
 """Threads of one operation: as many as the compiled kernel takes."""
@@ -109,9 +113,18 @@ def worker_pool(processes: int) -> Iterator[Executor | None]:
             yield pool
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            if context.started:
+                _drop_cancelled(pool)
             for worker in context.started:
                 worker.terminate()
             raise
+
+
+def _drop_cancelled(pool: ProcessPoolExecutor) -> None:
+    """Wait until a pool has dropped its cancelled pieces: Python 3.11 fails in one that loses its workers before."""
+    end = time.monotonic() + DROPPING_SECONDS
+    while getattr(pool, "_cancel_pending_futures", False) and time.monotonic() < end:
+        time.sleep(0.001)
 
 
 class _Worker(SpawnProcess):
