@@ -32,7 +32,7 @@ from crossmargin_verifier.protocol.manifests import (
     SnapshotManifest,
     encode_positions,
 )
-from crossmargin_verifier.protocol.merkle import shard_tree, top_tree
+from crossmargin_verifier.protocol.merkle import shard_root, top_root
 from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 
 __all__ = ["ChangedInputError", "book_digest", "commit_snapshot", "stand_alone_snapshot"]
@@ -146,7 +146,7 @@ def stand_alone_snapshot(
         columns_digest=book.manifest.columns_digest,
         accounts_per_shard=count,
         shards=1,
-        position_root=top_tree([shard_tree(alone.encodings).root]).root,
+        position_root=top_root([shard_root(alone.encodings)]),
     )
     return CommittedSnapshot(manifest, book.columns, _files(manifest, book.columns, alone.encodings), (alone,))
 
@@ -258,13 +258,12 @@ def _finish(
         encodings.append(shard.encodings)
         totals = [total + part for total, part in zip(totals, shard.records.totals(), strict=True)]
         blinding += shard.blinding
-    roots = [shard_tree(each).root for each in encodings]
-    manifest = replace(draft, position_root=top_tree(roots).root)
+    roots = [shard_root(each) for each in encodings]
+    manifest = replace(draft, position_root=top_root(roots))
     files = _files(manifest, columns, b"".join(encodings))
     if open_totals:
         nonce = randomness.scalars(Draw.TOTALS, 0, 0, 1, plan.inputs + manifest.digest)[0]
-        proof = prove_base_totals(manifest.digest, tuple(totals), blinding % ORDER, nonce, backend)
-        files[TOTALS_FILE] = proof.encode()
+        files[TOTALS_FILE] = prove_base_totals(manifest.digest, totals, blinding % ORDER, nonce, backend)
     for name in (COLUMNS_FILE, POSITIONS_FILE, TOTALS_FILE, SNAPSHOT_FILE):
         if name in files:
             store[name] = files[name]

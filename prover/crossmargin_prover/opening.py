@@ -9,12 +9,12 @@ the prover sends log2(l) - 2 pairs of points, each fold halving s, w and the bas
 from collections.abc import Sequence
 
 from crossmargin_prover.backend import Backend, finite
-from crossmargin_verifier.protocol.field import ORDER, dot, encode_scalar
+from crossmargin_prover.proof_writer import ProofWriter
+from crossmargin_verifier.protocol.field import ORDER, dot
 from crossmargin_verifier.protocol.generators import value_generator
-from crossmargin_verifier.protocol.group import Affine, Point, encode_point
-from crossmargin_verifier.protocol.messages import Opening
+from crossmargin_verifier.protocol.group import Affine, Point
 from crossmargin_verifier.protocol.shape import LAST_LENGTH, folds
-from crossmargin_verifier.protocol.transcript import ETA, FOLD, FOLD_CHALLENGE, OPEN, XI, Transcript
+from crossmargin_verifier.protocol.transcript import ETA, FOLD, FOLD_CHALLENGE, OPEN, XI
 
 __all__ = ["fold_response", "prove_opening"]
 
@@ -66,15 +66,17 @@ class _Bases:
 
 
 def prove_opening(
-    transcript: Transcript,
+    writer: ProofWriter,
     points: Sequence[Affine],
     factors: Sequence[int],
     secret: Sequence[int],
     weights: Sequence[int],
     nonces: Sequence[int],
     backend: Backend,
-) -> Opening:
-    """Open <o, w> for o = secret committed over the bases factors_i points_i; all sequences have one length l_0.
+) -> bytes:
+    """Write the opening of <o, w> for o = secret committed over the bases factors_i points_i; return the whole file.
+
+    All sequences have one length l_0.
 
     Precondition: nonces (q) are uniform, secret and never used again.
     """
@@ -82,41 +84,37 @@ def prove_opening(
     scalars = [q * factor % ORDER for q, factor in zip(nonces, factors, strict=True)]
     commitment = finite(backend.msm(scalars, points))
     value = dot(nonces, weights)
-    transcript.absorb(OPEN, encode_point(commitment) + encode_scalar(value))
-    eta = transcript.challenge(ETA)
+    writer.message(OPEN, points=[commitment], scalars=[value])
+    eta = writer.challenge(ETA)
     response = [(q + eta * entry) % ORDER for q, entry in zip(nonces, secret, strict=True)]
-    return fold_response(transcript, points, factors, response, weights, commitment, value, backend)
+    return fold_response(writer, points, factors, response, weights, backend)
 
 
 def fold_response(
-    transcript: Transcript,
+    writer: ProofWriter,
     points: Sequence[Affine],
     factors: Sequence[int],
     response: Sequence[int],
     weights: Sequence[int],
-    commitment: Affine,
-    value: int,
     backend: Backend,
-) -> Opening:
-    """Fold a response s to Gamma = commitment and u = value, a public function of them (SPEC P8)."""
-    xi = transcript.challenge(XI)
+) -> bytes:
+    """Fold the response s to what was sent, a public function of them (SPEC P8); return the whole file."""
+    xi = writer.challenge(XI)
     rounds = folds(len(points))
     length = LAST_LENGTH << rounds
     padding = [0] * (length - len(points))
     s = [*response, *padding]
     w = [*weights, *padding]
     bases = _Bases(points, factors, length, backend)
-    pairs = []
     for fold in range(rounds):
         if fold == FOLDS_BEFORE_MERGE and rounds - fold >= FOLDS_AFTER_MERGE:
             bases.merge()
         half = length >> (fold + 1)
         s_low, s_high, w_low, w_high = s[:half], s[half:], w[:half], w[half:]
         pair = bases.cross_terms(s, (xi * dot(s_low, w_high), xi * dot(s_high, w_low)))
-        pairs.append(pair)
-        transcript.absorb(FOLD, encode_point(pair[0]) + encode_point(pair[1]))
-        x = transcript.challenge(FOLD_CHALLENGE)
+        writer.message(FOLD, points=pair)
+        x = writer.challenge(FOLD_CHALLENGE)
         s = [(a + x * b) % ORDER for a, b in zip(s_low, s_high, strict=True)]
         w = [(x * a + b) % ORDER for a, b in zip(w_low, w_high, strict=True)]
         bases.fold(x)
-    return Opening(commitment, value, tuple(pairs), tuple(s))
+    return writer.last(s)

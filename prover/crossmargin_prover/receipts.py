@@ -19,12 +19,12 @@ from crossmargin_circuits.errors import MalformedError
 from crossmargin_circuits.policy import Policy
 from crossmargin_prover.signing import WEIGHT_BITS, SigningKey
 from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapshot, receipt_in
+from crossmargin_prover.tree import shard_tree
 from crossmargin_verifier.bundle.receipt_view import describe
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.generators import blinding_generator, position_generators
 from crossmargin_verifier.protocol.group import PRIME, msm
 from crossmargin_verifier.protocol.inclusion import Receipt, VerifiedReceipt
-from crossmargin_verifier.protocol.merkle import shard_tree
 
 __all__ = ["ReceiptFiles", "find_leaves", "make_receipts", "receipt_name"]
 

@@ -13,9 +13,9 @@ from py_ecc.secp256k1.secp256k1 import ecdsa_raw_sign, privtopub
 
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_prover.randomness import KEY_BYTES
+from crossmargin_verifier.bundle.signature import receipt_digest
 from crossmargin_verifier.protocol.field import ORDER, SCALAR_BYTES
 from crossmargin_verifier.protocol.group import BASE_POINT, Affine, decode_point, encode_point, lift_x, msm
-from crossmargin_verifier.protocol.signature import receipt_digest
 
 __all__ = ["KeyFileError", "SignatureFailedError", "SigningKey", "check_signatures"]
 

@@ -11,13 +11,14 @@ from crossmargin_circuits.digest import tag_prefix
 from crossmargin_circuits.encoding import Writer
 from crossmargin_circuits.errors import MalformedError
 from crossmargin_prover.backend import Int64Array
+from crossmargin_prover.tree import Tree, shard_tree, top_tree
 from crossmargin_prover.witness import Records
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.generators import blinding_generator, position_generators
-from crossmargin_verifier.protocol.group import POINT_BYTES, msm, sum_points
+from crossmargin_verifier.protocol.group import POINT_BYTES, msm, sum_points_batch
 from crossmargin_verifier.protocol.inclusion import NONCE_BYTES, Receipt
 from crossmargin_verifier.protocol.manifests import POSITIONS_FILE, TOTALS_FILE, SnapshotManifest, point_file_body
-from crossmargin_verifier.protocol.merkle import Tree, shard_tree, top_tree
+from crossmargin_verifier.protocol.merkle import shard_root, top_root
 
 __all__ = [
     "COORDINATES_BYTES",
@@ -92,7 +93,8 @@ class CommittedShard:
         blinding = sum(self.blindings(sid)) % ORDER
         totals = [*self.records.totals(), blinding]
         bases = [*position_generators(self.records.columns), blinding_generator()]
-        if blinding != self.blinding or sum_points(zip(values[::2], values[1::2], strict=True)) != msm(totals, bases):
+        points = list(zip(values[::2], values[1::2], strict=True))
+        if blinding != self.blinding or sum_points_batch([points]) != [msm(totals, bases)]:
             raise MalformedError(f"{where}: its commitments do not open to its records: restore the file")
 
     def take(self, places: Sequence[int], sid: str) -> "CommittedShard":
@@ -158,8 +160,8 @@ class CommittedSnapshot:
         Raises:
             MalformedError: the positions do not lead to the root of the manifest.
         """
-        roots = tuple(shard_tree(self.shard_encodings(shard)).root for shard in range(self.manifest.shards))
-        if top_tree(roots).root != self.manifest.position_root:
+        roots = tuple(shard_root(self.shard_encodings(shard)) for shard in range(self.manifest.shards))
+        if top_root(roots) != self.manifest.position_root:
             raise MalformedError(f"{POSITIONS_FILE} does not lead to the root of the snapshot: the vault is damaged")
         return roots
 

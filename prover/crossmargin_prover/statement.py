@@ -24,6 +24,7 @@ from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapsh
 from crossmargin_prover.totals import prove_auxiliary_totals
 from crossmargin_prover.vault.store import Store, located
 from crossmargin_prover.witness import Records, ShardWitness, WitnessError, check_rows, unsigned_values
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.manifests import (
     AUXILIARY_TOTALS_FILE,
     BOOK,
@@ -34,10 +35,9 @@ from crossmargin_verifier.protocol.manifests import (
     encode_slack_rows,
     shard_file,
 )
-from crossmargin_verifier.protocol.merkle import shard_tree, top_tree
-from crossmargin_verifier.protocol.messages import ShardProof
+from crossmargin_verifier.protocol.merkle import shard_root, top_root
 from crossmargin_verifier.protocol.shape import Shape
-from crossmargin_verifier.protocol.shard import PublicShard, check_bounded_size
+from crossmargin_verifier.protocol.shard import PublicShard, check_bounded_size, check_shard
 from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 
 __all__ = ["DEFAULT_PACKING", "GivenWitness", "StatementError", "WitnessSource", "belongs_to", "prove_statement"]
@@ -132,8 +132,8 @@ def prove_statement(
     # S8, S9: slack rows, blinded for this statement alone, and the manifest.
     run.commit_slack_rows(randomness, backend, executor, progress)
     encodings = [run.slack_rows(shard).encodings for shard in range(shape.shards)]
-    slack_roots = [shard_tree(each).root for each in encodings]
-    statement = replace(draft, slack_root=top_tree(slack_roots).root)
+    slack_roots = [shard_root(each) for each in encodings]
+    statement = replace(draft, slack_root=top_root(slack_roots))
 
     # P1 - P8: every shard by itself.
     run.prove_shards(statement, slack_roots, randomness, backend, executor, progress)
@@ -231,26 +231,24 @@ class _Run:
         progress: Progress,
     ) -> None:
         """Prove the shards that have no proof yet."""
-        missing = []
-        for shard in range(self.shape.shards):
-            name = shard_file(shard)
-            if name not in self.store:
-                missing.append(shard)
-            elif ShardProof.decode(self.store[name], self.shape, shard).statement_digest != statement.digest:
-                name = located(self.store, name)
-                raise ChangedInputError(f"{name}: of another run of this statement: give that up (--restart)")
+        public = [
+            PublicShard(statement.digest, self.relation, self.shape, shard, *roots)
+            for shard, roots in enumerate(zip(self.snapshot.shard_roots, slack_roots, strict=True))
+        ]
+        missing = [shard for shard in range(self.shape.shards) if shard_file(shard) not in self.store]
+        for shard in sorted(set(range(self.shape.shards)) - set(missing)):
+            name = located(self.store, shard_file(shard))
+            proof = self.store[shard_file(shard)]
+            if len(proof) != self.shape.shard_size:
+                raise MalformedError(f"{name}: {len(proof)} bytes: must be {self.shape.shard_size}")
+            try:
+                check_shard(public[shard], proof)
+            except RejectedError:
+                raise ChangedInputError(f"{name}: of another run of this statement: give that up (--restart)") from None
 
         def jobs() -> Iterator[tuple[object, ...]]:
             for shard in missing:
-                public = PublicShard(
-                    statement_digest=statement.digest,
-                    relation=self.relation,
-                    shape=self.shape,
-                    index=shard,
-                    position_root=self.snapshot.shard_roots[shard],
-                    slack_root=slack_roots[shard],
-                )
-                yield public, *self._shard_secrets(shard), randomness, backend
+                yield public[shard], *self._shard_secrets(shard), randomness, backend
 
         done = self._report("prove shards", missing, progress)
         for shard, proof in zip(missing, run_jobs(_prove_shard, jobs(), executor), strict=True):
@@ -280,7 +278,7 @@ class _Run:
             totals = [a + b for a, b in zip(totals, part.auxiliary_totals(rows, values), strict=True)]
             blinding += sum(part.blindings)
             state.update(part.values_digest)
-        opened = prove_auxiliary_totals(
+        return prove_auxiliary_totals(
             statement.digest,
             self.relation,
             self.shape.packing,
@@ -291,7 +289,6 @@ class _Run:
             state.digest(),
             backend,
         )
-        return opened.encode()
 
     def _report(self, stage: str, missing: list[int], progress: Progress) -> Callable[[], None]:
         """Report the accounts of finished shards; returns what reports one more."""

@@ -12,53 +12,46 @@ from dataclasses import dataclass
 from crossmargin_prover.backend import Backend, UInt64Array
 from crossmargin_prover.masks import Masks
 from crossmargin_prover.projection import ProjectionSumcheck
-from crossmargin_verifier.protocol.field import ORDER, encode_scalars
+from crossmargin_prover.proof_writer import ProofWriter
+from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.shape import Shape
-from crossmargin_verifier.protocol.transcript import RHO, ROUND, TAU, Transcript
+from crossmargin_verifier.protocol.transcript import RHO, ROUND, TAU
 
-__all__ = ["SumcheckProof", "prove_sumcheck"]
+__all__ = ["ReducedSumcheck", "prove_sumcheck"]
 
 
 @dataclass(frozen=True)
-class SumcheckProof:
-    """What the sum-check sends, the points of its challenges, and the value b_hat(rho) (not yet absorbed)."""
+class ReducedSumcheck:
+    """The points of the challenges, and the value b_hat(rho), which is not sent yet."""
 
     tau: list[int]
     rho: list[int]
-    rounds: tuple[tuple[int, ...], ...]
-    projection_rounds: tuple[tuple[int, int], ...]
     beta: int
 
 
 def prove_sumcheck(
-    transcript: Transcript,
+    writer: ProofWriter,
     shape: Shape,
     values: UInt64Array,
     masks: Masks,
     projection: ProjectionSumcheck | None,
     backend: Backend,
-) -> SumcheckProof:
+) -> ReducedSumcheck:
     """Prove that the bits of values (N, J) are bits; in bounded mode also that the projections are those sent."""
-    tau = [transcript.challenge(TAU) for _ in range(shape.variables)]
+    tau = [writer.challenge(TAU) for _ in range(shape.variables)]
     state = backend.bit_sumcheck(values, tau, masks.cube)
     rho: list[int] = []
-    rounds = []
-    projection_rounds = []
     for variable, mask in enumerate(masks.rounds):
-        coefficients = tuple((t + g) % ORDER for t, g in zip(state.round(), mask, strict=True))
-        rounds.append(coefficients)
-        message = coefficients
+        message = [(t + g) % ORDER for t, g in zip(state.round(), mask, strict=True)]
         projected = projection is not None and variable >= shape.first_account_variable
         if projection is not None and projected:
-            pair = projection.round()
-            projection_rounds.append(pair)
-            message += pair
-        transcript.absorb(ROUND, encode_scalars(message))
-        challenge = transcript.challenge(RHO)
+            message += projection.round()
+        writer.message(ROUND, scalars=message)
+        challenge = writer.challenge(RHO)
         while variable == 0 and challenge in (0, 1):
-            challenge = transcript.challenge(RHO)
+            challenge = writer.challenge(RHO)
         rho.append(challenge)
         state.bind(challenge)
         if projection is not None and projected:
             projection.bind(challenge)
-    return SumcheckProof(tau, rho, tuple(rounds), tuple(projection_rounds), state.value)
+    return ReducedSumcheck(tau, rho, state.value)

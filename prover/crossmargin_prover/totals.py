@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from crossmargin_circuits.relation import Relation
 from crossmargin_prover.backend import Backend, finite
 from crossmargin_prover.opening import prove_opening
+from crossmargin_prover.proof_writer import ProofWriter
 from crossmargin_prover.randomness import Draw, Randomness
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.generators import blinding_generator, slack_generators
-from crossmargin_verifier.protocol.group import encode_point
 from crossmargin_verifier.protocol.linear_form import auxiliary_weights
-from crossmargin_verifier.protocol.messages import AuxiliaryTotals, BaseTotals, encode_total_list
+from crossmargin_verifier.protocol.proof_stream import AUXILIARY_TOTALS_MAGIC, TOTALS_MAGIC
 from crossmargin_verifier.protocol.transcript import (
     AUXILIARY_TOTALS,
     ETA,
@@ -20,7 +20,6 @@ from crossmargin_verifier.protocol.transcript import (
     TOTALS_NONCE,
     TOTALS_VALUES,
     ZETA,
-    Transcript,
 )
 
 __all__ = ["prove_auxiliary_totals", "prove_base_totals"]
@@ -28,18 +27,17 @@ __all__ = ["prove_auxiliary_totals", "prove_base_totals"]
 
 def prove_base_totals(
     snapshot_digest: bytes, totals: Sequence[int], blinding: int, nonce: int, backend: Backend
-) -> BaseTotals:
-    """Open T_v = sum_i x_iv for every column, with a Schnorr proof of the blinding sum_i r_i (SPEC P9).
+) -> bytes:
+    """Open T_v = sum_i x_iv for every column, and the blinding sum_i r_i by a Schnorr proof (SPEC P9); return the file.
 
     nonce: q, uniform, secret and never used again.
     """
-    transcript = Transcript(TOTALS)
-    transcript.absorb(SNAPSHOT, snapshot_digest)
-    transcript.absorb(TOTALS_VALUES, encode_total_list(tuple(totals)))
-    commitment = finite(backend.msm([nonce], [blinding_generator()]))
-    transcript.absorb(TOTALS_NONCE, encode_point(commitment))
-    eta = transcript.challenge(ETA)
-    return BaseTotals(snapshot_digest, tuple(totals), commitment, (nonce + eta * blinding) % ORDER)
+    writer = ProofWriter(TOTALS, TOTALS_MAGIC, snapshot_digest)
+    writer.absorb(SNAPSHOT, snapshot_digest)
+    writer.totals(TOTALS_VALUES, totals)
+    writer.message(TOTALS_NONCE, points=[finite(backend.msm([nonce], [blinding_generator()]))])
+    eta = writer.challenge(ETA)
+    return writer.last([nonce + eta * blinding])
 
 
 def prove_auxiliary_totals(
@@ -52,19 +50,18 @@ def prove_auxiliary_totals(
     randomness: Randomness,
     context: bytes,
     backend: Backend,
-) -> AuxiliaryTotals:
-    """Open the totals of the disclosed auxiliaries over the sum of all slack rows (SPEC P10).
+) -> bytes:
+    """Open the totals of the disclosed auxiliaries over the sum of all slack rows (SPEC P10); return the file.
 
     totals: T'_e; bit_sums: sum_h b_{hG+a,j,t}, ordered (a J + j) 64 + t; blinding: sum_h s_h; context: what the draws
     of the opening are bound to, besides the transcript.
     """
-    transcript = Transcript(AUXILIARY_TOTALS)
-    transcript.absorb(STATEMENT, statement_digest)
-    transcript.absorb(TOTALS_VALUES, encode_total_list(tuple(totals)))
-    zeta = transcript.challenge(ZETA)
+    writer = ProofWriter(AUXILIARY_TOTALS, AUXILIARY_TOTALS_MAGIC, statement_digest)
+    writer.absorb(STATEMENT, statement_digest)
+    writer.totals(TOTALS_VALUES, totals)
+    zeta = writer.challenge(ZETA)
     weights = auxiliary_weights(relation, packing, zeta)
     secret = [*bit_sums, blinding % ORDER]
     points = [*slack_generators(relation.values, packing), blinding_generator()]
-    nonces = randomness.scalars(Draw.AUXILIARY_OPEN, 0, 0, len(points), transcript.state + context)
-    opening = prove_opening(transcript, points, [1] * len(points), secret, weights, nonces, backend)
-    return AuxiliaryTotals(statement_digest, tuple(totals), opening)
+    nonces = randomness.scalars(Draw.AUXILIARY_OPEN, 0, 0, len(points), writer.state + context)
+    return prove_opening(writer, points, [1] * len(points), secret, weights, nonces, backend)

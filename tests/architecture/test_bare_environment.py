@@ -56,6 +56,7 @@ import json, sys
 from crossmargin_circuits.relation import Relation
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.inclusion import verify_receipt
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.verify import verify_statement
 
 with open(sys.argv[1], encoding="utf-8") as stream:
@@ -63,10 +64,10 @@ with open(sys.argv[1], encoding="utf-8") as stream:
 for name in ("tiny", "tiny_bounded"):
     files = {file: bytes.fromhex(data) for file, data in vectors[name]["files"].items()}
     relation = Relation.decode(files["relation.cm1"], ("usd", "btc", "perp"))
-    print(name, verify_statement(files, relation, bytes(32)).totals)
+    print(name, verify_statement(StatementFiles(files), relation, bytes(32)).totals)
     files["shard-000000.cm1"] = files["shard-000000.cm1"][:-1] + bytes([files["shard-000000.cm1"][-1] ^ 1])
     try:
-        verify_statement(files, relation, bytes(32))
+        verify_statement(StatementFiles(files), relation, bytes(32))
     except (MalformedError, RejectedError) as error:
         print("refused", type(error).__name__)
 files = {file: bytes.fromhex(data) for file, data in vectors["tiny"]["files"].items()}

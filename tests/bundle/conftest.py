@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from crossmargin_prover.workflow.publish import publish
 from crossmargin_verifier.bundle import check
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE, RESERVES_FILE, BundleManifest, DeclaredReserves
 from crossmargin_verifier.protocol.manifests import BOOK
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 
 SMALL = Path(__file__).parents[2] / "examples" / "small"
 
@@ -102,9 +102,8 @@ def proofs_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify files that were verified before only once: for tests that change what stands beside the proofs."""
     verify = check.verify_statement
 
-    def remembered(files: Mapping[str, bytes], relation: Any, policy_digest: bytes, **options: Any) -> Any:
-        digests = tuple((name, sha256(data).digest()) for name, data in sorted(files.items()))
-        key = (digests, relation.digest, policy_digest, options["snapshot"].digest)
+    def remembered(files: StatementFiles, relation: Any, policy_digest: bytes, **options: Any) -> Any:
+        key = (files.digest, relation.digest, policy_digest, options["snapshot"].digest)
         if key not in VERIFIED:
             VERIFIED[key] = verify(files, relation, policy_digest, **options)
         return VERIFIED[key]

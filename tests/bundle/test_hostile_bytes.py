@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from crossmargin.loading import load_parameters
 from crossmargin.models import build_policy, rebuild_policy
 from crossmargin_circuits.compile import compile_policy
-from crossmargin_circuits.encoding import dump_canonical, load_canonical
+from crossmargin_circuits.encoding import Reader, dump_canonical, load_canonical
 from crossmargin_circuits.errors import CrossmarginError, MalformedError, PolicyError
 from crossmargin_circuits.expression import expression_from_json, expression_to_json
 from crossmargin_circuits.layout import decode_columns, encode_columns
@@ -26,10 +26,11 @@ from crossmargin_circuits.policy import Policy
 from crossmargin_circuits.relation import Relation
 from crossmargin_verifier.bundle.check import check_receipt
 from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves
+from crossmargin_verifier.protocol import shard, totals
 from crossmargin_verifier.protocol.arithmetic import decode_encodings
 from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.protocol.field import decode_scalar, encode_scalar
-from crossmargin_verifier.protocol.group import decode_point, encode_point
+from crossmargin_verifier.protocol.group import Affine, decode_point, encode_point
 from crossmargin_verifier.protocol.inclusion import Receipt
 from crossmargin_verifier.protocol.manifests import (
     POSITIONS_FILE,
@@ -40,8 +41,9 @@ from crossmargin_verifier.protocol.manifests import (
     encode_slack_rows,
     point_file_body,
 )
-from crossmargin_verifier.protocol.messages import AuxiliaryTotals, BaseTotals, ShardProof
+from crossmargin_verifier.protocol.proof_stream import ProofStream
 from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.verify import verify_statement
 
 pytestmark = pytest.mark.timeout(120)
@@ -51,13 +53,58 @@ VECTORS = json.loads((ROOT / "tests" / "vectors" / "protocol.json").read_text(en
 TINY = {name: bytes.fromhex(data) for name, data in VECTORS["tiny"]["files"].items()}
 BOUNDED = {name: bytes.fromhex(data) for name, data in VECTORS["tiny_bounded"]["files"].items()}
 RECEIPT = bytes.fromhex(VECTORS["tiny"]["receipt0"])
+SHARD = "shard-000000.cm1"
 COLUMNS = decode_columns(TINY["columns.cm1"])
 RELATION = Relation.decode(TINY["relation.cm1"], COLUMNS)
 
 
-def shape(files: Mapping[str, bytes]) -> Shape:
-    snapshot = SnapshotManifest.decode(files["snapshot.cm1"])
-    return Shape.of(snapshot, StatementManifest.decode(files["statement.cm1"]), RELATION)
+class Rewriting(ProofStream):
+    """Encodes again what it decodes."""
+
+    def __init__(self, kind: str, reader: Reader) -> None:
+        super().__init__(kind, reader)
+        self.again: list[bytes] = []
+        STREAMS.append(self)
+
+    def message(self, label: str, **fields: Any) -> tuple[list[Affine], list[int]]:
+        points, scalars = super().message(label, **fields)
+        self.again += [*map(encode_point, points), *map(encode_scalar, scalars)]
+        return points, scalars
+
+    def totals(self, label: str, count: int) -> tuple[int, ...]:
+        totals = super().totals(label, count)
+        self.again += [count.to_bytes(4, "big"), *(total.to_bytes(16, "big", signed=True) for total in totals)]
+        return totals
+
+    def last(self, count: int, field: str) -> list[int]:
+        scalars = super().last(count, field)
+        self.again += map(encode_scalar, scalars)
+        return scalars
+
+
+STREAMS: list[Rewriting] = []
+
+
+def read_again(data: bytes, files: Mapping[str, bytes], name: str) -> bytes:
+    """Read a proof file as the verifier does; return its header and what was decoded, encoded again."""
+    decoded = StatementFiles(files)
+    shape = Shape.of(decoded.snapshot, decoded.statement, RELATION)
+    STREAMS.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shard, "ProofStream", Rewriting)
+        patch.setattr(totals, "ProofStream", Rewriting)
+        try:
+            if name == "totals.cm1":
+                totals.verify_base_totals(decoded.snapshot.digest, shape, data)
+            elif name == "auxtotals.cm1":
+                totals.verify_auxiliary_totals(decoded.statement.digest, RELATION, shape, data)
+            else:
+                public = shard.PublicShard(decoded.statement.digest, RELATION, shape, 0, bytes(32), bytes(32))
+                shard.verify_shard(public, data)
+        except RejectedError as error:
+            raise MalformedError(str(error)) from None
+    header = data[: 46 if name == SHARD else 38]
+    return header + b"".join(STREAMS[0].again)
 
 
 @cache
@@ -79,7 +126,6 @@ class Decoder:
     again: Callable[[bytes], bytes]
 
 
-SHARD = "shard-000000.cm1"
 BINARY = {
     "columns": Decoder(lambda: TINY["columns.cm1"], lambda data: encode_columns(decode_columns(data))),
     "relation": Decoder(lambda: TINY["relation.cm1"], lambda data: Relation.decode(data, COLUMNS).encoded),
@@ -92,12 +138,10 @@ BINARY = {
         ),
     ),
     "slack": Decoder(lambda: TINY[SLACK_FILE], lambda data: encode_slack_rows(point_file_body(data, SLACK_FILE, 2))),
-    "shard": Decoder(lambda: TINY[SHARD], lambda data: ShardProof.decode(data, shape(TINY), 0).encode()),
-    "bounded shard": Decoder(lambda: BOUNDED[SHARD], lambda data: ShardProof.decode(data, shape(BOUNDED), 0).encode()),
-    "totals": Decoder(lambda: TINY["totals.cm1"], lambda data: BaseTotals.decode(data, shape(TINY)).encode()),
-    "auxtotals": Decoder(
-        lambda: TINY["auxtotals.cm1"], lambda data: AuxiliaryTotals.decode(data, shape(TINY)).encode()
-    ),
+    "shard": Decoder(lambda: TINY[SHARD], lambda data: read_again(data, TINY, SHARD)),
+    "bounded shard": Decoder(lambda: BOUNDED[SHARD], lambda data: read_again(data, BOUNDED, SHARD)),
+    "totals": Decoder(lambda: TINY["totals.cm1"], lambda data: read_again(data, TINY, "totals.cm1")),
+    "auxtotals": Decoder(lambda: TINY["auxtotals.cm1"], lambda data: read_again(data, TINY, "auxtotals.cm1")),
     "receipt": Decoder(lambda: RECEIPT, lambda data: Receipt.decode(data).encode()),
     "point": Decoder(lambda: TINY[POSITIONS_FILE][14:47], lambda data: encode_point(decode_point(data))),
     "scalar": Decoder(lambda: TINY[SHARD][79:111], lambda data: encode_scalar(decode_scalar(data))),
@@ -371,7 +415,7 @@ def test_statement_with_an_edited_file_is_refused(file: str, edit: Callable[[byt
     if data == TINY[file]:
         return
     with pytest.raises((MalformedError, RejectedError)):
-        verify_statement({**TINY, file: data}, RELATION, bytes(32))
+        verify_statement(StatementFiles({**TINY, file: data}), RELATION, bytes(32))
 
 
 @given(

@@ -23,6 +23,7 @@ from crossmargin_verifier.protocol.manifests import (
     SNAPSHOT_FILE,
     TOTALS_FILE,
 )
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.verify import verify_statement
 
 LARGEST = 2**64 - 1
@@ -49,7 +50,7 @@ def test_sizes(venue: Any, records: list[tuple[int, int]], per_shard: int, packi
     relation = venue.relation(EQUITY)
     snapshot = venue.commit(relation, records, per_shard)
     files = venue.prove(snapshot, relation, packing=packing)
-    shown = verify_statement(files, relation, venue.policy_digest)
+    shown = verify_statement(StatementFiles(files), relation, venue.policy_digest)
     assert shown.totals == (sum(r[0] for r in records), sum(r[1] for r in records))
     assert shown.auxiliary_totals is None
     assert AUXILIARY_TOTALS_FILE not in files
@@ -62,7 +63,7 @@ def test_largest_and_smallest_slacks(venue: Any, record: tuple[int, int]) -> Non
     low, high = (entry // 4 for entry in record)
     snapshot = venue.commit(relation, [(low, high, 3), (0, 0, 0)], 2)
     files = venue.prove(snapshot, relation)
-    assert verify_statement(files, relation, venue.policy_digest).totals == (low, high, 3)
+    assert verify_statement(StatementFiles(files), relation, venue.policy_digest).totals == (low, high, 3)
 
 
 def test_largest_records_of_both_signs(venue: Any) -> None:
@@ -70,21 +71,21 @@ def test_largest_records_of_both_signs(venue: Any) -> None:
     relation = venue.relation([((1, 1), (), 0), ((-1, -1), (), 0)])
     snapshot = venue.commit(relation, [(top, -top), (-top, top)], 2)
     files = venue.prove(snapshot, relation, packing=1)
-    assert verify_statement(files, relation, venue.policy_digest).totals == (0, 0)
+    assert verify_statement(StatementFiles(files), relation, venue.policy_digest).totals == (0, 0)
 
 
 def test_largest_auxiliaries(venue: Any) -> None:
     relation = venue.relation([((0, 0), (1,), 0)], [True])
     snapshot = venue.commit(relation, [(1, 2)], 2)
     files = venue.prove(snapshot, relation, lambda record: (LARGEST,), packing=1)
-    assert verify_statement(files, relation, venue.policy_digest).auxiliary_totals == (2 * LARGEST,)
+    assert verify_statement(StatementFiles(files), relation, venue.policy_digest).auxiliary_totals == (2 * LARGEST,)
 
 
 def test_negative_offset_met_by_an_auxiliary(venue: Any) -> None:
     relation = venue.relation([((1, 0), (1,), -5)], [False])
     snapshot = venue.commit(relation, [(7, 0), (2, 0)], 2)
     files = venue.prove(snapshot, relation, lambda record: (max(5 - record[0], 0),))
-    shown = verify_statement(files, relation, venue.policy_digest)
+    shown = verify_statement(StatementFiles(files), relation, venue.policy_digest)
     assert shown.auxiliary_totals is None
 
 
@@ -94,7 +95,7 @@ def test_disclosed_auxiliaries(venue: Any, disclosed: tuple[bool, bool]) -> None
     relation = venue.relation(DEBTS, disclosed)
     snapshot = venue.commit(relation, [(9, -6), (-3, 2), (50, 0)], 4)
     files = venue.prove(snapshot, relation, debts, packing=0)
-    shown = verify_statement(files, relation, venue.policy_digest)
+    shown = verify_statement(StatementFiles(files), relation, venue.policy_digest)
     assert shown.totals == (56, -4)
     expected = tuple(total for total, flag in zip((3, 6), disclosed, strict=True) if flag)
     assert (shown.auxiliary_totals or ()) == expected
@@ -105,7 +106,7 @@ def test_bounded_mode(venue: Any, open_totals: bool) -> None:
     relation = venue.relation(DEBTS, (True, False))
     snapshot = venue.commit(relation, [(9, -6), (-3, 2)], 2, open_totals=open_totals)
     files = venue.prove(snapshot, relation, debts, mode=BOUNDED)
-    shown = verify_statement(files, relation, venue.policy_digest)
+    shown = verify_statement(StatementFiles(files), relation, venue.policy_digest)
     assert shown.book_statement_shown is open_totals
     assert shown.auxiliary_totals == ((3,) if open_totals else None)
     assert (TOTALS_FILE in files) is open_totals
@@ -116,7 +117,7 @@ def test_bounded_mode_with_one_account_and_largest_records(venue: Any) -> None:
     top = RECORD_BOUND - 1
     snapshot = venue.commit(relation, [(top, -top)], 1, open_totals=False)
     files = venue.prove(snapshot, relation, mode=BOUNDED)
-    verify_statement(files, relation, venue.policy_digest)
+    verify_statement(StatementFiles(files), relation, venue.policy_digest)
 
 
 def test_stand_alone_proof_of_accounts_of_a_book(venue: Any) -> None:
@@ -125,9 +126,9 @@ def test_stand_alone_proof_of_accounts_of_a_book(venue: Any) -> None:
     leaves = [leaf for leaf, number in enumerate(book.whole().order) if number in (1, 4, 5)]
     alone = stand_alone_snapshot(book, leaves, SystemRandomness(), select_backend())
     files = venue.prove(alone, relation, mode=BOUNDED, packing=2)
-    shown = verify_statement(files, relation, venue.policy_digest)
+    shown = verify_statement(StatementFiles(files), relation, venue.policy_digest)
     assert not shown.book_statement_shown
-    assert shown.leaves == 4
+    assert shown.snapshot.leaves == 4
     for index, leaf in enumerate(leaves):
         receipt = verify_receipt(
             receipt_for(book, leaf), book.files[SNAPSHOT_FILE], book.files[COLUMNS_FILE], holder=book.whole().ids[leaf]
@@ -182,7 +183,7 @@ def test_shards_through_an_executor(venue: Any, pool: str) -> None:
     }
     with makers[pool]() as executor:
         files = venue.prove(snapshot, relation, executor=executor, progress=progress)
-    verify_statement(files, relation, venue.policy_digest)
+    verify_statement(StatementFiles(files), relation, venue.policy_digest)
     assert stages == {"commit slacks": [0, 1, 2, 3], "prove shards": [0, 1, 2, 3]}
 
 
@@ -218,5 +219,5 @@ def test_random_books(venue: Any, case: tuple[Any, list[Any], int, int, int]) ->
     relation = venue.relation(rows, disclosed)
     snapshot = venue.commit(relation, records, per_shard)
     files = venue.prove(snapshot, relation, lambda record: [2**40] * len(disclosed), packing=packing, mode=mode)
-    shown = verify_statement(files, relation, venue.policy_digest)
+    shown = verify_statement(StatementFiles(files), relation, venue.policy_digest)
     assert shown.totals == tuple(sum(record[v] for record in records) for v in range(len(relation.columns)))

@@ -15,6 +15,7 @@ from crossmargin_circuits.layout import decode_columns
 from crossmargin_circuits.relation import Relation
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.inclusion import verify_receipt
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.verify import verify_statement
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "protocol.json").read_text(encoding="utf-8"))
@@ -188,7 +189,7 @@ def test_every_field(place: Place) -> None:
     own = Relation.decode(honest["relation.cm1"], decode_columns(honest["columns.cm1"]))
     files = {**honest, place.file: tampered(honest[place.file], place.end - 1)}
     with pytest.raises((MalformedError, RejectedError)):
-        verify_statement(files, own, bytes(32))
+        verify_statement(StatementFiles(files), own, bytes(32))
 
 
 def test_manifest_of_the_receipt_covers_every_byte() -> None:

@@ -23,6 +23,7 @@ from crossmargin_verifier.protocol.inclusion import blinding_scalar, verify_rece
 from crossmargin_verifier.protocol.merkle import leaf_hash
 from crossmargin_verifier.protocol.projection import projection_stream
 from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.transcript import Transcript
 from crossmargin_verifier.protocol.verify import verify_snapshot, verify_statement
 
@@ -109,7 +110,7 @@ def test_book_proof(vectors: dict[str, Any], tiny: Files, monkeypatch: pytest.Mo
     monkeypatch.setattr(Transcript, "challenge", record)
     vector = vectors["tiny"]
     verified = verify_statement(
-        tiny,
+        StatementFiles(tiny),
         relation_of(tiny),
         bytes(32),
     )
@@ -127,7 +128,7 @@ def test_book_proof(vectors: dict[str, Any], tiny: Files, monkeypatch: pytest.Mo
 
 
 def test_bounded_proof(bounded: Files) -> None:
-    verified = verify_statement(bounded, relation_of(bounded), bytes(32))
+    verified = verify_statement(StatementFiles(bounded), relation_of(bounded), bytes(32))
     assert verified.totals is None
     assert not verified.book_statement_shown
 
@@ -143,7 +144,7 @@ def test_receipt(vectors: dict[str, Any], tiny: Files, bounded: Files) -> None:
         snapshot_digest=bytes.fromhex(vector["snapshot_digest"]),
         record=vector["accounts"][0]["x"],
     )
-    verify_same_position(verified, verify_snapshot(bounded).positions, 0)
+    verify_same_position(verified, verify_snapshot(StatementFiles(bounded)).positions, 0)
 
 
 def test_digests_of_the_files(tiny: Files, bounded: Files) -> None:

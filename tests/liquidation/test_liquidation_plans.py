@@ -26,6 +26,7 @@ from crossmargin_prover.backend import select_backend
 from crossmargin_prover.commitments import commit_snapshot
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.statement import GivenWitness, prove_statement
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.verify import verify_statement
 
 ROOT = Path(__file__).parents[2]
@@ -258,7 +259,7 @@ def test_record_after_a_plan_is_proven_and_verified(desk: SimpleNamespace) -> No
         backend,
         packing=0,
     )
-    shown = verify_statement(files, compiled.relation, compiled.policy.digest)
+    shown = verify_statement(StatementFiles(files), compiled.relation, compiled.policy.digest)
     assert shown.totals == plan.record
 
 

@@ -37,6 +37,7 @@ from crossmargin_prover.vault.vault import Vault, VaultError
 from crossmargin_prover.witness import Records
 from crossmargin_prover.workflow import commit as workflow_commit
 from crossmargin_verifier.protocol.manifests import StatementManifest, shard_file
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.verify import verify_statement
 
 BACKEND = select_backend()
@@ -94,7 +95,7 @@ def prove(snapshot: CommittedSnapshot, store: Store, **options: Any) -> dict[str
 
 
 def verify(files: dict[str, bytes]) -> None:
-    verify_statement(files, RELATION, bytes(32))
+    verify_statement(StatementFiles(files), RELATION, bytes(32))
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from crossmargin_verifier.protocol.generators import blinding_generator, positio
 from crossmargin_verifier.protocol.group import encode_point, msm
 from crossmargin_verifier.protocol.inclusion import verify_receipt
 from crossmargin_verifier.protocol.manifests import COLUMNS_FILE, SNAPSHOT_FILE
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.verify import verify_statement
 
 BACKEND = select_backend()
@@ -67,7 +68,7 @@ def test_accounts_that_stay_change_come_and_go() -> None:
     witness = GivenWitness(np.zeros((8, 0), np.uint64), values, 8)
     files = prove_statement(snapshot, RELATION, bytes(32), witness, RANDOMNESS, BACKEND)
     totals = np.array(list(book.values()), dtype=object).sum(axis=0)
-    assert verify_statement(files, RELATION, bytes(32)).totals == tuple(totals)
+    assert verify_statement(StatementFiles(files), RELATION, bytes(32)).totals == tuple(totals)
 
 
 def test_nothing_of_the_earlier_snapshot_shows() -> None:

@@ -20,7 +20,7 @@ from crossmargin_prover.snapshot import COORDINATES_BYTES, CommittedShard, Commi
 from crossmargin_prover.vault.vault import Vault, VaultError
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.group import PRIME, add
-from crossmargin_verifier.protocol.signature import receipt_digest, verify_signature
+from crossmargin_verifier.bundle.signature import receipt_digest, verify_signature
 from tests.reliability.conftest import EXAMPLE, command
 
 

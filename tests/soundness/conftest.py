@@ -39,7 +39,7 @@ from crossmargin_verifier.protocol.manifests import (
     encode_slack_rows,
     shard_file,
 )
-from crossmargin_verifier.protocol.merkle import shard_tree, top_tree
+from crossmargin_verifier.protocol.merkle import shard_root, top_root
 from crossmargin_verifier.protocol.polynomial import eq_table
 from crossmargin_verifier.protocol.shape import Shape
 from crossmargin_verifier.protocol.shard import PublicShard
@@ -173,10 +173,10 @@ class Forger:
             columns_digest(self.relation.columns),
             self.per_shard,
             len(parts),
-            top_tree(self.position_roots).root,
+            top_root(self.position_roots),
         )
         self.statement = StatementManifest(
-            self.manifest.digest, self.relation.digest, POLICY, self.packing, self.mode, top_tree(self.slack_roots).root
+            self.manifest.digest, self.relation.digest, POLICY, self.packing, self.mode, top_root(self.slack_roots)
         )
         self.files = {
             COLUMNS_FILE: encode_columns(self.relation.columns),
@@ -190,7 +190,7 @@ class Forger:
     @staticmethod
     def roots(encodings: list[bytes], per_shard: int) -> list[bytes]:
         starts = range(0, len(encodings), per_shard)
-        return [shard_tree(b"".join(encodings[start : start + per_shard])).root for start in starts]
+        return [shard_root(b"".join(encodings[start : start + per_shard])) for start in starts]
 
     def public(self, shard: int) -> PublicShard:
         shape = Shape.of(self.manifest, self.statement, self.relation)
@@ -212,13 +212,14 @@ class Forger:
             self.files[shard_file(shard)] = prove_shard(self.public(shard), self.witness(shard), RANDOMNESS, backend)
         if self.open_totals:
             (nonce,) = RANDOMNESS.scalars(Draw.TOTALS, 0, 0, 1, b"")
-            totals = prove_base_totals(self.manifest.digest, self.totals, sum(self.r), nonce, self.backends[0])
-            self.files[TOTALS_FILE] = totals.encode()
+            self.files[TOTALS_FILE] = prove_base_totals(
+                self.manifest.digest, self.totals, sum(self.r), nonce, self.backends[0]
+            )
             if self.relation.disclosed:
                 whole = self.backend(self.records, self.digits)
                 sums = whole.fold_bits(self.array, self.packing, [1] * len(self.s))
                 disclosed = self.array[:, [len(self.relation.rows) + number for number in self.relation.disclosed]]
-                opened = prove_auxiliary_totals(
+                self.files[AUXILIARY_TOTALS_FILE] = prove_auxiliary_totals(
                     self.statement.digest,
                     self.relation,
                     self.packing,
@@ -229,7 +230,6 @@ class Forger:
                     b"",
                     whole,
                 )
-                self.files[AUXILIARY_TOTALS_FILE] = opened.encode()
         return self.files
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from crossmargin_circuits.layout import decode_columns
 from crossmargin_circuits.relation import Relation
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.transcript import Transcript
 from crossmargin_verifier.protocol.verify import verify_statement
 
@@ -57,7 +58,7 @@ def main() -> None:
         recorder.lines.append(f"# {title}: the proof `{name}` of protocol.json")
         files = {file: bytes.fromhex(data) for file, data in vectors[name]["files"].items()}
         relation = Relation.decode(files["relation.cm1"], decode_columns(files["columns.cm1"]))
-        verify_statement(files, relation, bytes(32))
+        verify_statement(StatementFiles(files), relation, bytes(32))
     sys.stdout.write("\n".join(recorder.lines) + "\n")
 
 

@@ -23,7 +23,8 @@ from crossmargin_verifier.protocol.manifests import (
     StatementManifest,
     point_file_body,
 )
-from crossmargin_verifier.protocol.merkle import shard_tree, top_tree
+from crossmargin_verifier.protocol.merkle import shard_root, top_root
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.verify import verify_statement
 
 Files = dict[str, bytes]
@@ -115,7 +116,7 @@ def both(*edits: Edit) -> Edit:
 def tree_root(encodings: bytes, shards: int) -> bytes:
     """Return the root over encoded points in so many shards."""
     size = len(encodings) // shards
-    return top_tree([shard_tree(encodings[shard * size :][:size]).root for shard in range(shards)]).root
+    return top_root([shard_root(encodings[shard * size :][:size]) for shard in range(shards)])
 
 
 def linked(*edits: Edit) -> Edit:
@@ -368,7 +369,7 @@ def run() -> int:
         apply(files, entry["edits"])
         outcome = {"family": "accepted"}
         try:
-            verify_statement(files, relation, bytes(32))
+            verify_statement(StatementFiles(files), relation, bytes(32))
         except MalformedError:
             outcome = {"family": "malformed"}
         except RejectedError as error:

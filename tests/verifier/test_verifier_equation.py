@@ -82,7 +82,7 @@ def check(
     workplace: Workplace = HERE,
     **options: Any,
 ) -> None:
-    source = batch_weights({}) if draw is None else draw.__next__
+    source = batch_weights(b"") if draw is None else draw.__next__
     functions = [lambda each=each: each for each in equations]
     check_equations(functions, totals or [], bases(len(equations)), source, workplace, **options)  # type: ignore[arg-type]
 
@@ -222,7 +222,7 @@ def test_points_that_cannot_be_decoded() -> None:
     bad[33] = 5
     wrong = replace(good, committed={**good.committed, Block.R: bytes(bad)})
     with pytest.raises(MalformedPointError, match=r"point \d+: point with prefix 5: must be 2 or 3"):
-        check_equations([lambda: stated(0, [1]), lambda: stated(1, [1])], [], wrong, batch_weights({}), HERE)
+        check_equations([lambda: stated(0, [1]), lambda: stated(1, [1])], [], wrong, batch_weights(b""), HERE)
 
 
 @given(st.integers(0, 8), st.sampled_from([1, 2, 3, 4, 9, 20]), st.booleans())

@@ -5,14 +5,12 @@ from hypothesis import strategies as st
 from crossmargin_verifier.protocol.errors import MalformedError
 from crossmargin_verifier.protocol.field import (
     ORDER,
-    batch_inverse,
     centred,
     decode_scalar,
     dot,
     encode_scalar,
     encode_scalars,
 )
-from crossmargin_verifier.protocol.group import PRIME
 
 integers = st.integers(-(2**300), 2**300)
 scalars = st.integers(0, ORDER - 1)
@@ -47,18 +45,6 @@ def test_centred(value: int) -> None:
     result = centred(value)
     assert (result - value) % ORDER == 0
     assert abs(result) <= ORDER // 2
-
-
-@given(st.lists(st.integers(1, 2**256).filter(lambda value: value % ORDER and value % PRIME), max_size=9))
-def test_batch_inverse(values: list[int]) -> None:
-    for modulus in (ORDER, PRIME):
-        assert batch_inverse(values, modulus) == [pow(value, -1, modulus) for value in values]
-
-
-@pytest.mark.parametrize("values", [[0], [3, ORDER, 5]])
-def test_zero_has_no_inverse(values: list[int]) -> None:
-    with pytest.raises(ZeroDivisionError):
-        batch_inverse(values)
 
 
 def test_dot() -> None:

@@ -22,9 +22,7 @@ from crossmargin_verifier.protocol.group import (
     encode_point,
     lift_x,
     msm,
-    multiply,
     negate,
-    sum_points,
     sum_points_batch,
 )
 
@@ -82,7 +80,7 @@ def test_batch_addition(pairs: list[tuple[int, int]]) -> None:
 
 
 def test_batch_addition_of_different_lengths_is_refused() -> None:
-    with pytest.raises(ValueError, match="length"):
+    with pytest.raises(ValueError, match="zip"):
         batch_add([BASE_POINT], [])
 
 
@@ -90,12 +88,11 @@ def test_batch_addition_of_different_lengths_is_refused() -> None:
 def test_sums(lists: list[list[int]]) -> None:
     expected = [by_reference(sum(numbers)) for numbers in lists]
     assert sum_points_batch([[multiple(number) for number in numbers] for numbers in lists]) == expected
-    assert [sum_points(multiple(number) for number in numbers) for numbers in lists] == expected
 
 
 @given(scalars, small)
 def test_multiplication(scalar: int, number: int) -> None:
-    assert multiply(multiple(number), scalar) == by_reference(scalar * number)
+    assert msm([scalar], [multiple(number)]) == by_reference(scalar * number)
 
 
 @given(st.lists(st.tuples(scalars, small), max_size=12))
@@ -127,7 +124,7 @@ def test_terms_come_in_pairs() -> None:
 
 @given(st.integers(1, ORDER - 1))
 def test_encoding_round_trip(scalar: int) -> None:
-    point = multiply(BASE_POINT, scalar)
+    point = msm([scalar], [BASE_POINT])
     assert point is not None
     assert decode_point(encode_point(point)) == point
     assert decode_point(encode_point(negate(point))) == negate(point)

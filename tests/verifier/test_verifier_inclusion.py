@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin_circuits.layout import columns_digest, encode_columns
+from crossmargin_prover.tree import shard_tree, top_tree
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.generators import blinding_generator, position_generators
@@ -20,7 +21,6 @@ from crossmargin_verifier.protocol.inclusion import (
     verify_same_position,
 )
 from crossmargin_verifier.protocol.manifests import SnapshotManifest
-from crossmargin_verifier.protocol.merkle import shard_tree, top_tree
 
 HOLDERS = ["alice@example.org", "bob@example.org", "carol/sub 1", "dave", "erin", ""]
 RECORDS = [(1000, 5, -3), (-(2**62) + 1, 2**62 - 1, 0), (0, 0, 0), (1, 2, 3), (4, 5, 6), (0, 0, 0)]

@@ -1,19 +1,20 @@
 """Trees against a naive recursion over the definition."""
 
 import hashlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossmargin_prover.tree import Tree, shard_tree, top_tree
 from crossmargin_verifier.protocol.merkle import (
     EMPTY_SUBTREE,
-    Tree,
     leaf_hash,
     path_length,
     root_of_path,
-    shard_tree,
-    top_tree,
+    shard_root,
+    top_root,
 )
 
 
@@ -56,6 +57,8 @@ def test_trees_of_shards_and_the_tree_on_top(shape: tuple[int, int]) -> None:
     size = 1 << depth
     parts, top = trees_of(points, size)
     assert ([part.root for part in parts], top.root) == naive(points, depth)
+    roots = [shard_root(b"".join(points[start : start + size])) for start in range(0, len(points), size)]
+    assert (roots, top_root(roots)) == naive(points, depth)
     for index, point in enumerate(points):
         shard, leaf = divmod(index, size)
         path = parts[shard].path(leaf) + top.path(shard)
@@ -76,18 +79,19 @@ def test_leaves_and_nodes_are_told_apart() -> None:
     assert leaf_hash(left + right) != shard_tree(left + right).root
 
 
-def test_trees_have_a_power_of_two_of_hashes() -> None:
+@pytest.mark.parametrize("make", [shard_root, shard_tree])
+def test_trees_have_a_power_of_two_of_points(make: Callable[[bytes], object]) -> None:
     for count in (0, 3, 5):
         with pytest.raises(ValueError, match="power of two"):
-            Tree([bytes(32)] * count)
-    with pytest.raises(ValueError, match="32 bytes"):
-        Tree([bytes(31), bytes(32)])
-    with pytest.raises(ValueError, match="power of two"):
-        shard_tree(b"".join(encodings(3)))
+            make(b"".join(encodings(count)))
     with pytest.raises(ValueError, match="33 bytes"):
-        shard_tree(bytes(34))
+        make(bytes(34))
+
+
+@pytest.mark.parametrize("make", [top_root, top_tree])
+def test_a_top_tree_has_a_shard(make: Callable[[list[bytes]], object]) -> None:
     with pytest.raises(ValueError, match="shard"):
-        top_tree([])
+        make([])
 
 
 @pytest.mark.parametrize("index", [-1, 4])

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from py_ecc.secp256k1 import secp256k1 as reference
 
+from crossmargin_verifier.bundle.signature import receipt_digest, verify_signature
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.field import ORDER
-from crossmargin_verifier.protocol.group import BASE_POINT, PRIME, encode_point, multiply
-from crossmargin_verifier.protocol.signature import receipt_digest, verify_signature
+from crossmargin_verifier.protocol.group import BASE_POINT, PRIME, encode_point, msm
 
 SECRET = 0x1F2E3D4C5B6A79881122334455667788
-KEY = encode_point(multiply(BASE_POINT, SECRET))
+KEY = encode_point(msm([SECRET], [BASE_POINT]))
 DIGEST = receipt_digest(b"receipt file")
 
 
@@ -29,7 +29,7 @@ R, S = sign(DIGEST)
 
 @given(st.binary(min_size=32, max_size=32), st.integers(1, ORDER - 1))
 def test_honest_signatures(digest: bytes, secret: int) -> None:
-    key = encode_point(multiply(BASE_POINT, secret))
+    key = encode_point(msm([secret], [BASE_POINT]))
     verify_signature(key, digest, encode(*sign(digest, secret)))
 
 
@@ -44,7 +44,7 @@ def test_other_signatures_are_rejected(r: int, s: int) -> None:
 
 def test_other_key_or_digest_is_rejected() -> None:
     with pytest.raises(RejectedError):
-        verify_signature(encode_point(multiply(BASE_POINT, SECRET + 1)), DIGEST, encode(R, S))
+        verify_signature(encode_point(msm([SECRET + 1], [BASE_POINT])), DIGEST, encode(R, S))
     with pytest.raises(RejectedError):
         verify_signature(bytes([KEY[0] ^ 1]) + KEY[1:], DIGEST, encode(R, S))
     with pytest.raises(RejectedError):

@@ -4,19 +4,28 @@ import random
 
 import pytest
 
+from crossmargin_circuits.encoding import Reader
 from crossmargin_verifier.protocol.field import ORDER, encode_scalars
-from crossmargin_verifier.protocol.group import BASE_POINT
-from crossmargin_verifier.protocol.messages import Opening, ShardProof
+from crossmargin_verifier.protocol.proof_stream import ProofStream
 from crossmargin_verifier.protocol.shape import Shape
 from crossmargin_verifier.protocol.sumcheck import verify_sumcheck
 from crossmargin_verifier.protocol.transcript import SHARD, Transcript
 
+Rounds = list[list[int]]
 
-def proof_of(shape: Shape, generator: random.Random) -> ShardProof:
-    rounds = tuple(tuple(generator.randrange(ORDER) for _ in range(degree)) for degree in shape.degrees)
-    account_rounds = shape.account_bits if shape.bounded else 0
-    pairs = tuple((generator.randrange(ORDER), generator.randrange(ORDER)) for _ in range(account_rounds))
-    return ShardProof(bytes(32), 0, BASE_POINT, (), rounds, pairs, 0, Opening(BASE_POINT, 0, (), (0, 0, 0, 0)))
+
+def rounds_of(shape: Shape, generator: random.Random) -> Rounds:
+    """Return random coefficients of every round, in bounded mode the two of an account round last."""
+    extra = [2 * (shape.bounded and number >= shape.first_account_variable) for number in range(shape.variables)]
+    return [
+        [generator.randrange(ORDER) for _ in range(degree + more)]
+        for degree, more in zip(shape.degrees, extra, strict=True)
+    ]
+
+
+def stream_of(rounds: Rounds) -> ProofStream:
+    """Return a proof of these rounds, after which something is left to read."""
+    return ProofStream(SHARD, Reader(b"".join(map(encode_scalars, rounds)) + b"?", "rounds"))
 
 
 @pytest.mark.parametrize("mode", [0, 1])
@@ -24,17 +33,16 @@ def proof_of(shape: Shape, generator: random.Random) -> ShardProof:
 def test_recurrences(accounts: int, mode: int) -> None:
     generator = random.Random(accounts)
     shape = Shape(accounts, 1, 2, 0, 0, 3, 0, mode)
-    proof = proof_of(shape, generator)
-    transcript = Transcript(SHARD)
-    claim = verify_sumcheck(transcript, shape, proof, 77 if mode else None)
+    rounds = rounds_of(shape, generator)
+    stream = stream_of(rounds)
+    claim = verify_sumcheck(stream, shape, 77 if mode else None)
 
     again = Transcript(SHARD)
     assert list(claim.tau) == [again.challenge("tau") for _ in range(shape.variables)]
     value, projected = 0, 77
-    first = shape.first_account_variable
-    for variable, coefficients in enumerate(proof.rounds):
-        pair = proof.projection_rounds[variable - first] if mode and variable >= first else ()
-        again.absorb("round", encode_scalars([*coefficients, *pair]))
+    for variable, (sent, degree) in enumerate(zip(rounds, shape.degrees, strict=True)):
+        coefficients, pair = sent[:degree], sent[degree:]
+        again.absorb("round", encode_scalars(sent))
         rho = again.challenge("rho")
         assert claim.rho[variable] == rho
         constant = (value - claim.tau[variable] * sum(coefficients)) % ORDER
@@ -50,7 +58,7 @@ def test_recurrences(accounts: int, mode: int) -> None:
             projected = (start + pair[0] * rho + pair[1] * rho * rho) % ORDER
     assert claim.value == value
     assert claim.projection_value == (projected if mode else None)
-    assert transcript.state == again.state
+    assert stream.state == again.state
 
 
 @pytest.mark.parametrize("refused", [[0], [1], [1, 0, 0]])
@@ -65,5 +73,5 @@ def test_first_challenge_is_drawn_again(monkeypatch: pytest.MonkeyPatch, refused
 
     monkeypatch.setattr(Transcript, "challenge", challenge)
     shape = Shape(1, 1, 1, 0, 0, 2, 0, 0)
-    claim = verify_sumcheck(Transcript(SHARD), shape, proof_of(shape, random.Random(1)), None)
+    claim = verify_sumcheck(stream_of(rounds_of(shape, random.Random(1))), shape, None)
     assert claim.rho == (5, 0, 1, 9, 9, 9, 9)

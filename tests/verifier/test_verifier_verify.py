@@ -19,7 +19,9 @@ from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.protocol.arithmetic import PLAIN
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.manifests import BOOK, BOUNDED, SnapshotManifest, StatementManifest
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.verify import VerifiedStatement, verify_snapshot, verify_statement
+from crossmargin_verifier.protocol.weights import files_digest
 from crossmargin_verifier.workers import worker_pool
 
 POLICY = bytes(32)
@@ -32,7 +34,7 @@ def relation_of(files: Files) -> Relation:
 
 
 def verify(files: Files, **options: Any) -> VerifiedStatement:
-    return verify_statement(files, relation_of(files), POLICY, **options)
+    return verify_statement(StatementFiles(files), relation_of(files), POLICY, **options)
 
 
 def with_relation(files: Files, relation: Relation) -> Files:
@@ -51,8 +53,8 @@ def test_book_statement(tiny: Files) -> None:
     verified = verify(tiny)
     assert verified.totals == (1025, 75, 9)
     assert verified.auxiliary_totals == (12,)
-    assert verified.mode == BOOK
-    assert verified.leaves == 4
+    assert verified.statement.mode == BOOK
+    assert verified.snapshot.leaves == 4
     assert verified.book_statement_shown
     assert verified.snapshot == SnapshotManifest.decode(tiny["snapshot.cm1"])
     assert verified.statement == StatementManifest.decode(tiny["statement.cm1"])
@@ -64,7 +66,7 @@ def test_bounded_statement_without_totals(bounded: Files) -> None:
     verified = verify(bounded)
     assert verified.totals is None
     assert verified.auxiliary_totals is None
-    assert verified.mode == BOUNDED
+    assert verified.statement.mode == BOUNDED
     assert not verified.book_statement_shown
 
 
@@ -74,13 +76,13 @@ def test_other_files_are_ignored(tiny: Files) -> None:
 
 def test_policy_and_relation_are_the_verifiers_own(tiny: Files) -> None:
     relation = relation_of(tiny)
-    refused("V2", lambda: verify_statement(tiny, relation, b"\x01" + bytes(31)), "policy")
+    refused("V2", lambda: verify_statement(StatementFiles(tiny), relation, b"\x01" + bytes(31)), "policy")
     cheaper = replace(relation, rows=(*relation.rows[:2], replace(relation.rows[2], base=(100, 110, 116))))
-    refused("V2", lambda: verify_statement(tiny, cheaper, POLICY), "policy")
+    refused("V2", lambda: verify_statement(StatementFiles(tiny), cheaper, POLICY), "policy")
     # A prover who ships the relation he likes, with a manifest to match, is not believed either.
-    refused("V2", lambda: verify_statement(with_relation(tiny, cheaper), relation, POLICY), "policy")
+    refused("V2", lambda: verify_statement(StatementFiles(with_relation(tiny, cheaper)), relation, POLICY), "policy")
     relabelled = replace(relation, columns=("usd", "btc", "future"))
-    refused("V2", lambda: verify_statement(tiny, relabelled, POLICY), "columns")
+    refused("V2", lambda: verify_statement(StatementFiles(tiny), relabelled, POLICY), "columns")
 
 
 def test_statement_about_another_snapshot(tiny: Files) -> None:
@@ -150,7 +152,7 @@ def test_missing_files(tiny: Files, name: str) -> None:
     relation = relation_of(tiny)
     files = {other: data for other, data in tiny.items() if other != name}
     with pytest.raises(MalformedError, match=f"{name}: missing"):
-        verify_statement(files, relation, POLICY)
+        verify_statement(StatementFiles(files), relation, POLICY)
 
 
 def test_bounded_mode_omits_both_totals_or_neither(tiny: Files, bounded: Files) -> None:
@@ -184,7 +186,7 @@ def test_verification_is_deterministic_but_for_the_weights(tiny: Files) -> None:
 
 
 def test_one_snapshot_for_several_statements(tiny: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    snapshot = verify_snapshot(tiny)
+    snapshot = verify_snapshot(StatementFiles(tiny))
     assert snapshot.digest == SnapshotManifest.decode(tiny["snapshot.cm1"]).digest
     assert snapshot.columns == ("usd", "btc", "perp")
     assert snapshot.positions == tiny["positions.cm1"][14:]
@@ -193,13 +195,13 @@ def test_one_snapshot_for_several_statements(tiny: Files, monkeypatch: pytest.Mo
 
 
 def test_a_statement_cannot_bring_another_snapshot(tiny: Files, bounded: Files) -> None:
-    snapshot = verify_snapshot(tiny)
+    snapshot = verify_snapshot(StatementFiles(tiny))
     other = replace(SnapshotManifest.decode(tiny["snapshot.cm1"]), as_of=1)
     refused("V2", lambda: verify({**tiny, "snapshot.cm1": other.encoded}, snapshot=snapshot), "another snapshot")
     refused("V2", lambda: verify(bounded, snapshot=snapshot), "another snapshot")
     columns = {**tiny, "columns.cm1": encode_columns(("usd", "btc", "future"))}
     relation = relation_of(tiny)
-    refused("V2", lambda: verify_statement(columns, relation, POLICY, snapshot=snapshot), "columns")
+    refused("V2", lambda: verify_statement(StatementFiles(columns), relation, POLICY, snapshot=snapshot), "columns")
     data = tiny["positions.cm1"]
     exchanged = data[:14] + data[47:80] + data[14:47] + data[80:]
     refused("V3", lambda: verify({**tiny, "positions.cm1": exchanged}, snapshot=snapshot), "positions")
@@ -302,7 +304,9 @@ def test_points_come_first(sharded: Files) -> None:
     positions = bytearray(sharded["positions.cm1"])
     positions[14] = 9
     with pytest.raises(MalformedError, match="point 0"):
-        verify_statement({**sharded, "positions.cm1": bytes(positions)}, relation_of(sharded), bytes(31) + b"?")
+        verify_statement(
+            StatementFiles({**sharded, "positions.cm1": bytes(positions)}), relation_of(sharded), b"?" * 32
+        )
 
 
 def test_processes_verify(sharded: Files, processes: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,9 +331,9 @@ def folder(tiny: Files, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read_statement(path: Path, relation: Relation | None = None) -> Files:
+def read_statement(path: Path, relation: Relation | None = None) -> StatementFiles:
     with Folder.open(path) as opened:
-        return dict(StatementFolder(opened).read(relation))
+        return StatementFolder(opened).read(relation)
 
 
 @pytest.fixture(params=[True, False], ids=["relative", "by path"])
@@ -340,14 +344,14 @@ def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.usefixtures("_either_way")
 def test_read(folder: Path, tiny: Files) -> None:
-    assert read_statement(folder) == tiny
-    assert read_statement(Path(os.fsdecode(folder))) == tiny
+    assert read_statement(folder).digest == files_digest(tiny)
+    assert read_statement(Path(os.fsdecode(folder))).digest == files_digest(tiny)
 
 
 def test_read_bounded(bounded: Files, tmp_path: Path) -> None:
     for name, data in bounded.items():
         (tmp_path / name).write_bytes(data)
-    assert read_statement(tmp_path) == bounded
+    assert read_statement(tmp_path).digest == files_digest(bounded)
 
 
 @pytest.mark.usefixtures("_either_way")

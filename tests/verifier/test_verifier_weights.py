@@ -12,7 +12,7 @@ Files = dict[str, bytes]
 
 
 def drawn(files: Files, number: int = 3) -> list[int]:
-    draw = batch_weights(files)
+    draw = batch_weights(files_digest(files))
     return [draw() for _ in range(number)]
 
 

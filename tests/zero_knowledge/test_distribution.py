@@ -19,7 +19,6 @@ from crossmargin_prover.shard import prove_shard
 from crossmargin_prover.witness import Records, ShardWitness
 from crossmargin_verifier.protocol.generators import blinding_generator
 from crossmargin_verifier.protocol.group import Point
-from crossmargin_verifier.protocol.messages import ShardProof
 from crossmargin_verifier.protocol.shape import Shape
 from crossmargin_verifier.protocol.shard import PublicShard
 
@@ -48,6 +47,21 @@ class Unmasked(SystemRandomness):
         return [0] * count if draw is Draw.MASK else super().scalars(draw, shard, first, count, context)
 
 
+def scalars_of(proof: bytes, shape: Shape) -> tuple[list[int], list[int]]:
+    """Return the projections, and every other scalar that a shard file reveals, in the order of SPEC section 6."""
+
+    def scalars(start: int, count: int) -> list[int]:
+        return [int.from_bytes(proof[at : at + 32], "big") for at in range(start, start + 32 * count, 32)]
+
+    projected = 128 if shape.bounded else 0
+    account_rounds = shape.account_bits if shape.bounded else 0
+    start = 46 + 33
+    sent = sum(shape.degrees) + 2 * account_rounds + 1
+    opening = start + 32 * (projected + sent)
+    revealed = scalars(start + 32 * projected, sent) + scalars(opening + 33, 1) + scalars(len(proof) - 128, 4)
+    return scalars(start, projected), revealed
+
+
 def samples(records: Sequence[Sequence[int]], mode: int, randomness: SystemRandomness) -> np.ndarray:
     """Return the revealed scalars of many proofs, (PROOFS, scalars)."""
     shape = Shape(2, 1, 2, 0, 0, 1, 0, mode)
@@ -56,12 +70,10 @@ def samples(records: Sequence[Sequence[int]], mode: int, randomness: SystemRando
     witness = ShardWitness(Records.of(csr_array(np.array(records)), str), values, [1, 2], [3, 4])
     rows = []
     for _ in range(PROOFS):
-        proof = ShardProof.decode(prove_shard(public, witness, randomness, NoPoints()), shape, 0)
-        revealed = [proof.beta, proof.opening.value, *proof.opening.scalars]
-        for coefficients in (*proof.rounds, *proof.projection_rounds):
-            revealed += coefficients
+        proof = prove_shard(public, witness, randomness, NoPoints())
+        projections, revealed = scalars_of(proof, shape)
         # The top bits of a projection are where a record would show.
-        revealed += [z >> shape.mask_bits - 2 for z in proof.projections[:8]] + list(proof.projections[:8])
+        revealed += [z >> shape.mask_bits - 2 for z in projections[:8]] + projections[:8]
         rows.append([scalar % BINS for scalar in revealed])
     return np.array(rows)
 

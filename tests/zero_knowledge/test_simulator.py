@@ -13,8 +13,9 @@ from crossmargin_circuits.layout import columns_digest, encode_columns
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
 from crossmargin_prover.backend.reference import ReferenceBackend
 from crossmargin_prover.opening import fold_response
+from crossmargin_prover.proof_writer import ProofWriter
 from crossmargin_verifier.protocol.errors import RejectedError
-from crossmargin_verifier.protocol.field import ORDER, dot, encode_scalar
+from crossmargin_verifier.protocol.field import ORDER, dot
 from crossmargin_verifier.protocol.generators import (
     blinding_generator,
     generator,
@@ -39,11 +40,11 @@ from crossmargin_verifier.protocol.manifests import (
     encode_slack_rows,
     shard_file,
 )
-from crossmargin_verifier.protocol.merkle import shard_tree
-from crossmargin_verifier.protocol.messages import AuxiliaryTotals, BaseTotals, Opening, ShardProof, encode_total_list
-from crossmargin_verifier.protocol.polynomial import eq_table, powers
+from crossmargin_verifier.protocol.merkle import shard_root
+from crossmargin_verifier.protocol.polynomial import eq_table, evaluate, powers
+from crossmargin_verifier.protocol.proof_stream import AUXILIARY_TOTALS_MAGIC, SHARD_MAGIC, TOTALS_MAGIC
 from crossmargin_verifier.protocol.shape import Shape
-from crossmargin_verifier.protocol.sumcheck import verify_sumcheck
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.transcript import (
     AUXILIARY_TOTALS,
     BETA,
@@ -52,10 +53,13 @@ from crossmargin_verifier.protocol.transcript import (
     MASK,
     MU,
     OPEN,
+    RHO,
+    ROUND,
     SHARD,
     SHARD_ROOTS,
     SNAPSHOT,
     STATEMENT,
+    TAU,
     TOTALS,
     TOTALS_NONCE,
     TOTALS_VALUES,
@@ -90,11 +94,9 @@ class Simulator:
         self.x = points(b"X", ACCOUNTS)
         self.r = points(b"R", ACCOUNTS >> PACKING)
         positions, rows = (b"".join(map(encode_point, points)) for points in (self.x, self.r))
-        self.tree, self.slack_tree = shard_tree(positions), shard_tree(rows)
-        self.snapshot = SnapshotManifest("simulated", 1, columns_digest(RELATION.columns), ACCOUNTS, 1, self.tree.root)
-        self.statement = StatementManifest(
-            self.snapshot.digest, RELATION.digest, POLICY, PACKING, 0, self.slack_tree.root
-        )
+        self.root, self.slack_root = shard_root(positions), shard_root(rows)
+        self.snapshot = SnapshotManifest("simulated", 1, columns_digest(RELATION.columns), ACCOUNTS, 1, self.root)
+        self.statement = StatementManifest(self.snapshot.digest, RELATION.digest, POLICY, PACKING, 0, self.slack_root)
         self.shape = Shape.of(self.snapshot, self.statement, RELATION)
         self.files = {
             COLUMNS_FILE: encode_columns(RELATION.columns),
@@ -110,41 +112,44 @@ class Simulator:
 
     def opening(
         self,
-        transcript: Transcript,
+        writer: ProofWriter,
         bases: list[Affine],
         factors: list[int],
         weights: list[int],
         claim: int,
         committed: tuple[list[int], list[Affine]],
-    ) -> Opening:
+    ) -> bytes:
         """Choose s, then Gamma = <s, bases> - eta P_0 and u = <s, w> - eta claim."""
-        eta = ProgrammedCopy(transcript).challenge(ETA)
+        eta = ProgrammedCopy(writer).challenge(ETA)
         s = uniform(len(bases))
         scaled = [entry * factor for entry, factor in zip(s, factors, strict=True)]
         coefficients, committed_points = committed
         nonce = msm([*scaled, *(-eta * entry for entry in coefficients)], [*bases, *committed_points])
         assert nonce is not None
-        value = (dot(s, weights) - eta * claim) % ORDER
-        transcript.absorb(OPEN, encode_point(nonce) + encode_scalar(value))
-        transcript.challenge(ETA)
-        return fold_response(transcript, bases, factors, s, weights, nonce, value, BACKEND)
+        writer.message(OPEN, points=[nonce], scalars=[dot(s, weights) - eta * claim])
+        writer.challenge(ETA)
+        return fold_response(writer, bases, factors, s, weights, BACKEND)
 
     def shard(self) -> bytes:
         shape = self.shape
-        transcript = Transcript(SHARD)
-        transcript.absorb(STATEMENT, self.statement.digest)
-        roots = self.tree.root + self.slack_tree.root
-        transcript.absorb(SHARD_ROOTS, bytes(8) + roots)
+        writer = ProofWriter(SHARD, SHARD_MAGIC, self.statement.digest + bytes(8))
+        writer.absorb(STATEMENT, self.statement.digest)
+        writer.absorb(SHARD_ROOTS, bytes(8) + self.root + self.slack_root)
         (mask,) = points(b"C", 1)
-        transcript.absorb(MASK, encode_point(mask))
-        rounds = tuple(tuple(uniform(degree)) for degree in shape.degrees)
+        writer.message(MASK, points=[mask])
+        tau = [writer.challenge(TAU) for _ in range(shape.variables)]
+        rho: list[int] = []
+        value = 0
+        for variable, degree in enumerate(shape.degrees):
+            coefficients = uniform(degree)
+            writer.message(ROUND, scalars=coefficients)
+            rho.append(writer.challenge(RHO))
+            value = evaluate([value - tau[variable] * sum(coefficients), *coefficients], rho[-1])
         (beta,) = uniform(1)
-        proof = ShardProof(self.statement.digest, 0, mask, (), rounds, (), beta, Opening(mask, 0, (), ()))
-        reduced = verify_sumcheck(transcript, shape, proof, None)
-        transcript.absorb(BETA, encode_scalar(beta))
-        mu, chi = transcript.challenge(MU), transcript.challenge(CHI)
-        weights = shard_weights(RELATION, shape, reduced.tau, reduced.rho, mu)
-        claim = shard_claim(RELATION, mu, beta, reduced.value - beta * beta + beta)
+        writer.message(BETA, scalars=[beta])
+        mu, chi = writer.challenge(MU), writer.challenge(CHI)
+        weights = shard_weights(RELATION, shape, tau, rho, mu)
+        claim = shard_claim(RELATION, mu, beta, value - beta * beta + beta)
         bases = [
             *position_generators(shape.columns),
             *slack_generators(shape.values, PACKING),
@@ -152,35 +157,33 @@ class Simulator:
             blinding_generator(),
         ]
         factors = [1] * shape.columns + [chi] * shape.slack_length + [chi * chi] * shape.masks + [1]
-        accounts = eq_table(reduced.rho[shape.first_account_variable :])
-        rows = eq_table(reduced.rho[shape.first_account_variable + PACKING :])
+        accounts = eq_table(rho[shape.first_account_variable :])
+        rows = eq_table(rho[shape.first_account_variable + PACKING :])
         committed = [*accounts, *(chi * weight for weight in rows), chi * chi], [*self.x, *self.r, mask]
-        opening = self.opening(transcript, bases, factors, weights, claim, committed)
-        return ShardProof(self.statement.digest, 0, mask, (), rounds, (), beta, opening).encode()
+        return self.opening(writer, bases, factors, weights, claim, committed)
 
     def totals(self) -> bytes:
-        transcript = Transcript(TOTALS)
-        transcript.absorb(SNAPSHOT, self.snapshot.digest)
-        transcript.absorb(TOTALS_VALUES, encode_total_list(TOTALS_SHOWN))
-        eta = ProgrammedCopy(transcript).challenge(ETA)
+        writer = ProofWriter(TOTALS, TOTALS_MAGIC, self.snapshot.digest)
+        writer.absorb(SNAPSHOT, self.snapshot.digest)
+        writer.totals(TOTALS_VALUES, TOTALS_SHOWN)
+        eta = ProgrammedCopy(writer).challenge(ETA)
         (response,) = uniform(1)
         opened = [eta * total for total in TOTALS_SHOWN]
         nonce = msm([response, *[-eta] * ACCOUNTS, *opened], [blinding_generator(), *self.x, *position_generators(2)])
         assert nonce is not None
-        transcript.absorb(TOTALS_NONCE, encode_point(nonce))
-        return BaseTotals(self.snapshot.digest, TOTALS_SHOWN, nonce, response).encode()
+        writer.message(TOTALS_NONCE, points=[nonce])
+        return writer.last([response])
 
     def auxiliary_totals(self) -> bytes:
-        transcript = Transcript(AUXILIARY_TOTALS)
-        transcript.absorb(STATEMENT, self.statement.digest)
-        transcript.absorb(TOTALS_VALUES, encode_total_list(AUXILIARY_SHOWN))
-        zeta = transcript.challenge(ZETA)
+        writer = ProofWriter(AUXILIARY_TOTALS, AUXILIARY_TOTALS_MAGIC, self.statement.digest)
+        writer.absorb(STATEMENT, self.statement.digest)
+        writer.totals(TOTALS_VALUES, AUXILIARY_SHOWN)
+        zeta = writer.challenge(ZETA)
         bases = [*slack_generators(self.shape.values, PACKING), blinding_generator()]
         weights = auxiliary_weights(RELATION, PACKING, zeta)
         claim = dot(powers(zeta, 1), AUXILIARY_SHOWN)
         committed = [1] * len(self.r), self.r
-        opening = self.opening(transcript, bases, [1] * len(bases), weights, claim, committed)
-        return AuxiliaryTotals(self.statement.digest, AUXILIARY_SHOWN, opening).encode()
+        return self.opening(writer, bases, [1] * len(bases), weights, claim, committed)
 
 
 class ProgrammedCopy(Transcript):
@@ -203,7 +206,7 @@ def programmed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("programmed")
 def test_simulated_statement_verifies() -> None:
-    shown = verify_statement(Simulator().files, RELATION, POLICY)
+    shown = verify_statement(StatementFiles(Simulator().files), RELATION, POLICY)
     assert shown.totals == TOTALS_SHOWN
     assert shown.auxiliary_totals == AUXILIARY_SHOWN
 
@@ -211,4 +214,4 @@ def test_simulated_statement_verifies() -> None:
 def test_simulated_statement_needs_the_programmed_challenge() -> None:
     """Nothing but eta stands between the simulator and a forgery."""
     with pytest.raises(RejectedError):
-        verify_statement(Simulator().files, RELATION, POLICY)
+        verify_statement(StatementFiles(Simulator().files), RELATION, POLICY)

@@ -22,13 +22,13 @@ from crossmargin_verifier.bundle.files import BundleFolder, StatementFolder
 from crossmargin_verifier.bundle.folder import CannotCheckError, Folder
 from crossmargin_verifier.bundle.judged_statement import JudgedStatement
 from crossmargin_verifier.bundle.receipt_view import TWIN_FORMAT, describe, twin_differences, unknown_margins
+from crossmargin_verifier.bundle.signature import receipt_digest, verify_signature
 from crossmargin_verifier.bundle.verdict import Verdict, judge
 from crossmargin_verifier.kernel import KernelError
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.inclusion import verify_receipt
 from crossmargin_verifier.protocol.limits import MAX_RECEIPT_BYTES
-from crossmargin_verifier.protocol.signature import receipt_digest, verify_signature
 from crossmargin_verifier.protocol.verify import VerifiedSnapshot, verify_snapshot, verify_statement
 from crossmargin_verifier.workers import Progress, no_progress
 

@@ -1,6 +1,5 @@
 """The files of a bundle in an open folder: each is read and decoded once in a check, when it is first needed."""
 
-from collections.abc import Mapping
 from functools import cached_property
 
 from crossmargin_circuits.policy import POLICY_FILE, Policy
@@ -25,12 +24,12 @@ from crossmargin_verifier.protocol.manifests import (
     SNAPSHOT_FILE,
     STATEMENT_FILE,
     TOTALS_FILE,
-    SnapshotManifest,
     StatementManifest,
     point_file_size,
     shard_file,
 )
 from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 
 __all__ = ["BundleFolder", "StatementFolder"]
 
@@ -41,33 +40,31 @@ class StatementFolder:
     def __init__(self, folder: Folder) -> None:
         """Take an open folder."""
         self._folder = folder
+        self._files: dict[str, bytes] = {}
+        self._decoded = StatementFiles(self._files)
 
     @cached_property
     def policy(self) -> Policy:
         """What `policy.json` says."""
         return Policy.decode(self._folder.read(POLICY_FILE, MAX_POLICY_BYTES))
 
-    @cached_property
+    @property
     def snapshot_file(self) -> bytes:
         """The bytes of `snapshot.cm1`."""
-        return self._folder.read(SNAPSHOT_FILE, MAX_MANIFEST_BYTES)
+        return self._read(SNAPSHOT_FILE, MAX_MANIFEST_BYTES)
 
-    @cached_property
+    @property
     def columns_file(self) -> bytes:
         """The bytes of `columns.cm1`."""
-        return self._folder.read(COLUMNS_FILE, MAX_COLUMNS_BYTES)
+        return self._read(COLUMNS_FILE, MAX_COLUMNS_BYTES)
 
-    @cached_property
-    def statement_file(self) -> bytes:
-        """The bytes of `statement.cm1`."""
-        return self._folder.read(STATEMENT_FILE, MAX_MANIFEST_BYTES)
-
-    @cached_property
+    @property
     def statement(self) -> StatementManifest:
         """What `statement.cm1` says."""
-        return StatementManifest.decode(self.statement_file)
+        self._read(STATEMENT_FILE, MAX_MANIFEST_BYTES)
+        return self._decoded.statement
 
-    def read(self, relation: Relation | None = None) -> Mapping[str, bytes]:
+    def read(self, relation: Relation | None = None) -> StatementFiles:
         """Read what a verifier of the statement needs, sizes first.
 
         relation: the verifier's own, which fixes the size of a shard file before it is read, and the totals of a book.
@@ -76,30 +73,32 @@ class StatementFolder:
             CannotCheckError: a file that the statement needs is missing or unreadable.
             MalformedError: a manifest is not canonical, or a file is no plain file or has a size that it cannot have.
         """
-        files = {
-            SNAPSHOT_FILE: self.snapshot_file,
-            STATEMENT_FILE: self.statement_file,
-            COLUMNS_FILE: self.columns_file,
-            RELATION_FILE: self._folder.read(RELATION_FILE, MAX_RELATION_BYTES),
-        }
-        snapshot = SnapshotManifest.decode(self.snapshot_file)
-        statement = self.statement
+        self._read(SNAPSHOT_FILE, MAX_MANIFEST_BYTES)
+        self._read(COLUMNS_FILE, MAX_COLUMNS_BYTES)
+        self._read(RELATION_FILE, MAX_RELATION_BYTES)
+        snapshot, statement = self._decoded.snapshot, self.statement
         for name, points in ((POSITIONS_FILE, snapshot.leaves), (SLACK_FILE, snapshot.leaves >> statement.packing)):
-            files[name] = self._folder.read(name, point_file_size(points), exactly=True)
+            self._read(name, point_file_size(points), exactly=True)
         shape = None if relation is None else Shape.of(snapshot, statement, relation)
         size = MAX_PROOF_BYTES if shape is None else shape.shard_size
         # A statement about another relation has shard files of other sizes; V2 says so better than they do.
         exactly = relation is not None and statement.relation_digest == relation.digest
         for shard in range(snapshot.shards):
-            files[shard_file(shard)] = self._folder.read(shard_file(shard), size, exactly=exactly)
+            self._read(shard_file(shard), size, exactly=exactly)
         needed = {TOTALS_FILE: statement.mode == BOOK and relation is not None}
         needed[AUXILIARY_TOTALS_FILE] = needed[TOTALS_FILE] and relation is not None and bool(relation.disclosed)
         for name, is_needed in needed.items():
             read = self._folder.read if is_needed else self._folder.find
             data = read(name, MAX_PROOF_BYTES)
             if data is not None:
-                files[name] = data
-        return files
+                self._files[name] = data
+        return self._decoded
+
+    def _read(self, name: str, limit: int, *, exactly: bool = False) -> bytes:
+        """Return the bytes of a file, which is read once."""
+        if name not in self._files:
+            self._files[name] = self._folder.read(name, limit, exactly=exactly)
+        return self._files[name]
 
 
 class BundleFolder:

@@ -1,9 +1,6 @@
-"""The scalar field F = Z/r of secp256k1, as plain integers in [0, r) (SPEC section 1).
+"""The scalar field F = Z/r of secp256k1, as plain integers in [0, r) (SPEC section 1)."""
 
-Also the one batched inversion that field and group share (Montgomery's trick).
-"""
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from operator import mul
 
 from crossmargin_circuits.relation import CURVE_ORDER
@@ -12,7 +9,6 @@ from crossmargin_verifier.protocol.errors import MalformedError
 __all__ = [
     "ORDER",
     "SCALAR_BYTES",
-    "batch_inverse",
     "centred",
     "decode_scalar",
     "dot",
@@ -60,24 +56,3 @@ def dot(left: Iterable[int], right: Iterable[int]) -> int:
     """Return the inner product of two vectors, reduced once at the end."""
     total: int = sum(map(mul, left, right))
     return total % ORDER
-
-
-def batch_inverse(values: Sequence[int], modulus: int = ORDER) -> list[int]:
-    """Return the inverses of non-zero values modulo a prime, with one inversion.
-
-    Raises:
-        ZeroDivisionError: a value is zero modulo the modulus.
-    """
-    prefixes = []
-    product = 1
-    for value in values:
-        prefixes.append(product)
-        product = product * value % modulus
-    if not product:
-        raise ZeroDivisionError("zero has no inverse")
-    inverse = pow(product, -1, modulus)
-    results = [0] * len(prefixes)
-    for index in range(len(prefixes) - 1, -1, -1):
-        results[index] = inverse * prefixes[index] % modulus
-        inverse = inverse * values[index] % modulus
-    return results

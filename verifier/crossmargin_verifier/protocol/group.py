@@ -7,7 +7,6 @@ on top of them. py_ecc supplies the curve; its arithmetic is the slow reference 
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import cast
 
 _recursion_limit = sys.getrecursionlimit()
 from py_ecc.secp256k1 import secp256k1 as _curve  # noqa: E402
@@ -16,7 +15,7 @@ from py_ecc.secp256k1 import secp256k1 as _curve  # noqa: E402
 sys.setrecursionlimit(_recursion_limit)
 
 from crossmargin_verifier.protocol.errors import MalformedError  # noqa: E402
-from crossmargin_verifier.protocol.field import ORDER, batch_inverse  # noqa: E402
+from crossmargin_verifier.protocol.field import ORDER  # noqa: E402
 
 __all__ = [
     "BASE_POINT",
@@ -30,9 +29,7 @@ __all__ = [
     "encode_point",
     "lift_x",
     "msm",
-    "multiply",
     "negate",
-    "sum_points",
     "sum_points_batch",
 ]
 
@@ -52,8 +49,6 @@ POINT_BYTES = 33
 """Bytes of a SEC1 compressed point."""
 
 _SQUARE_ROOT = (PRIME + 1) // 4
-_Jacobian = tuple[int, int, int]
-_ZERO: _Jacobian = (1, 1, 0)
 
 
 def lift_x(x: int, parity: int) -> Affine | None:
@@ -108,60 +103,34 @@ def add(left: Point, right: Point) -> Point:
 
 
 def batch_add(lefts: Sequence[Point], rights: Sequence[Point]) -> list[Point]:
-    """Return the sums P_i + Q_i of two sequences of one length, with one inversion; any points, the identity too."""
-    if len(lefts) != len(rights):
-        raise ValueError("sequences of different lengths")
-    # Almost every pair is of two points with different x: the common case is tried first, without looking at pairs.
-    if None not in lefts and None not in rights:
-        sums = _add_distinct(cast("Sequence[Affine]", lefts), cast("Sequence[Affine]", rights))
-        if sums is not None:
-            return sums
+    """Return the sums P_i + Q_i of two sequences of one length, with one inversion (Montgomery's trick); any points."""
+    p = PRIME
     results: list[Point] = []
     pending = []
-    denominators = []
+    product = 1
     for left, right in zip(lefts, rights, strict=True):
         if left is None or right is None:
             results.append(right if left is None else left)
             continue
-        if left[0] != right[0]:
-            numerator, denominator = right[1] - left[1], right[0] - left[0]
-        elif left[1] == right[1]:
-            numerator, denominator = 3 * left[0] * left[0], 2 * left[1]
+        x, y = left
+        other_x, other_y = right
+        if x != other_x:
+            rise, run = other_y - y, other_x - x
+        elif y == other_y:
+            rise, run = 3 * x * x, 2 * y
         else:
             results.append(None)
             continue
-        pending.append((len(results), left, right[0], numerator))
-        denominators.append(denominator)
+        pending.append((len(results), x, y, other_x, rise, run, product))
+        product = product * run % p
         results.append(None)
-    for (index, (x, y), other, numerator), inverse in zip(pending, batch_inverse(denominators, PRIME), strict=True):
-        slope = numerator * inverse % PRIME
-        sum_x = (slope * slope - x - other) % PRIME
-        results[index] = (sum_x, (slope * (x - sum_x) - y) % PRIME)
-    return results
-
-
-def _add_distinct(lefts: Sequence[Affine], rights: Sequence[Affine]) -> list[Point] | None:
-    """Return the sums of pairs, or None where the two x of some pair are equal."""
-    p = PRIME
-    differences = [right[0] - left[0] for left, right in zip(lefts, rights, strict=True)]
-    prefixes = []
-    product = 1
-    for difference in differences:
-        prefixes.append(product)
-        product = product * difference % p
-    if not product:
-        return None
     inverse = pow(product, -1, p)
-    sums: list[Point] = []
-    for (x, y), (other_x, other_y), difference, prefix in zip(
-        reversed(lefts), reversed(rights), reversed(differences), reversed(prefixes), strict=True
-    ):
-        slope = inverse * prefix % p * (other_y - y) % p
-        inverse = inverse * difference % p
+    for index, x, y, other_x, rise, run, prefix in reversed(pending):
+        slope = inverse * prefix % p * rise % p
+        inverse = inverse * run % p
         sum_x = (slope * slope - x - other_x) % p
-        sums.append((sum_x, (slope * (x - sum_x) - y) % p))
-    sums.reverse()
-    return sums
+        results[index] = (sum_x, (slope * (x - sum_x) - y) % p)
+    return results
 
 
 def sum_points_batch(lists: Sequence[Sequence[Point]]) -> list[Point]:
@@ -191,28 +160,6 @@ def sum_points_batch(lists: Sequence[Sequence[Point]]) -> list[Point]:
                 still_open.append(index)
         open_lists = still_open
     return [points[0] if points else None for points in rest]
-
-
-def sum_points(points: Iterable[Point]) -> Point:
-    """Return the sum of points."""
-    return sum_points_batch([list(points)])[0]
-
-
-def multiply(point: Point, scalar: int) -> Point:
-    """Return scalar P for any integer; time depends on the scalar."""
-    scalar %= ORDER
-    if point is None or not scalar:
-        return None
-    table: list[Point] = [None, point]
-    for _ in range(14):
-        table.append(add(table[-1], point))
-    digits = [scalar >> shift & 15 for shift in range(0, scalar.bit_length(), 4)]
-    total = _ZERO
-    for digit in reversed(digits):
-        for _ in range(4):
-            total = _double(total)
-        total = _add_affine(total, table[digit])
-    return _to_affine(total)
 
 
 def msm(scalars: Iterable[int], points: Iterable[Point]) -> Point:
@@ -246,24 +193,45 @@ def msm(scalars: Iterable[int], points: Iterable[Point]) -> Point:
     bias = sum(half << width * window for window in range(windows))
     mask = (1 << width) - 1
     biased = [magnitude + bias for magnitude in magnitudes]
-    by_exponent: list[list[Point]] = [[] for _ in range(windows * width)]
+    sums = []
     for window in range(windows):
-        shift = window * width
         buckets: list[list[Point]] = [[] for _ in range(half + 1)]
         for index, value in enumerate(biased):
-            digit = (value >> shift & mask) - half
+            digit = (value >> window * width & mask) - half
             if digit > 0:
                 buckets[digit].append(positive[index])
             elif digit:
                 buckets[-digit].append(negative[index])
-        for exponent, part in enumerate(_weigh(sum_points_batch(buckets))):
-            by_exponent[shift + exponent].append(part)
-    total = _ZERO
-    for parts in reversed(by_exponent):
-        total = _double(total)
-        for part in parts:
-            total = _add_affine(total, part)
-    return _to_affine(total)
+        sums.append(sum_points_batch(buckets))
+    # sum_d d B_d is the sum of all B_half + .. + B_d, for every window at the same time.
+    running: list[Point] = [None] * windows
+    parts: list[Point] = [None] * windows
+    for digit in range(half, 0, -1):
+        running = batch_add(running, [buckets[digit] for buckets in sums])
+        parts = batch_add(parts, running)
+    total: Point = None
+    for part in reversed(parts):
+        total = add(_double(total, width), part)
+    return total
+
+
+def _double(point: Point, times: int) -> Point:
+    """Return 2^times P, in Jacobian coordinates (x / z^2, y / z^3) and with one inversion."""
+    if point is None:
+        return None
+    p = PRIME
+    (x, y), z = point, 1
+    for _ in range(times):
+        y_squared = y * y % p
+        shared = 4 * x * y_squared % p
+        slope = 3 * x * x % p
+        z = 2 * y * z % p
+        x = (slope * slope - 2 * shared) % p
+        y = (slope * (shared - x) - 8 * y_squared * y_squared) % p
+    # The order is odd: no multiple of the point has y = 0, and z is never zero.
+    inverse = pow(z, -1, p)
+    squared = inverse * inverse % p
+    return x * squared % p, y * squared * inverse % p
 
 
 def _windows(bits: int, width: int) -> int:
@@ -272,56 +240,3 @@ def _windows(bits: int, width: int) -> int:
     A window costs about one addition per point and two per bucket, 2^width in all.
     """
     return (bits + 1) // width + 1
-
-
-def _weigh(buckets: list[Point]) -> list[Point]:
-    """Return parts with sum_e 2^e parts_e = sum_i i buckets_i, for 2^k + 1 buckets; k + 1 parts.
-
-    Halving: sum i B_i = sum_{i odd} B_i + 2 sum_m m (B_2m + B_2m+1), about two batched additions per bucket.
-    """
-    odd_lists: list[list[Point]] = []
-    level = buckets
-    while len(level) > 1:
-        # The last, unpaired entry of an odd length has an even index and moves down alone.
-        paired = len(level) & ~1
-        odd_lists.append(level[1::2])
-        level = batch_add(level[0:paired:2], level[1:paired:2]) + level[paired:]
-    return sum_points_batch(odd_lists)
-
-
-def _double(point: _Jacobian) -> _Jacobian:
-    x, y, z = point
-    p = PRIME
-    y_squared = y * y % p
-    shared = 4 * x * y_squared % p
-    slope = 3 * x * x % p
-    new_x = (slope * slope - 2 * shared) % p
-    return new_x, (slope * (shared - new_x) - 8 * y_squared * y_squared) % p, 2 * y * z % p
-
-
-def _add_affine(point: _Jacobian, other: Point) -> _Jacobian:
-    x, y, z = point
-    if other is None:
-        return point
-    if not z:
-        return other[0], other[1], 1
-    p = PRIME
-    z_squared = z * z % p
-    width = (other[0] * z_squared - x) % p
-    height = (other[1] * z_squared * z - y) % p
-    if not width:
-        return _ZERO if height else _double(point)
-    width_squared = width * width % p
-    width_cubed = width_squared * width % p
-    anchor = x * width_squared % p
-    new_x = (height * height - width_cubed - 2 * anchor) % p
-    return new_x, (height * (anchor - new_x) - y * width_cubed) % p, z * width % p
-
-
-def _to_affine(point: _Jacobian) -> Point:
-    x, y, z = point
-    if not z:
-        return None
-    inverse = pow(z, -1, PRIME)
-    squared = inverse * inverse % PRIME
-    return x * squared % PRIME, y * squared * inverse % PRIME

@@ -13,13 +13,15 @@ from crossmargin_verifier.protocol.group import POINT_BYTES
 __all__ = [
     "EMPTY_SUBTREE",
     "HASH_BYTES",
-    "Tree",
     "leaf_hash",
     "node_hash",
+    "parents",
     "path_length",
     "root_of_path",
-    "shard_tree",
-    "top_tree",
+    "shard_leaves",
+    "shard_root",
+    "top_leaves",
+    "top_root",
 ]
 
 HASH_BYTES = 32
@@ -51,58 +53,50 @@ def root_of_path(leaf: bytes, index: int, siblings: Sequence[bytes]) -> bytes:
     return node
 
 
-class Tree:
-    """A binary tree over a power of two of hashes; every level is one bytes object, 64 bytes a leaf in all."""
-
-    def __init__(self, leaves: Sequence[bytes]) -> None:
-        """Build over hashes (32 bytes each)."""
-        count = len(leaves)
-        if count < 1 or count & (count - 1):
-            raise ValueError("the leaves of a tree must be a power of two")
-        self._levels = [b"".join(leaves)]
-        if len(self._levels[0]) != count * HASH_BYTES:
-            raise ValueError("a leaf must be a hash of 32 bytes")
-        while len(self._levels[-1]) > HASH_BYTES:
-            self._levels.append(_parents(self._levels[-1]))
-
-    @property
-    def root(self) -> bytes:
-        """Root, 32 bytes."""
-        return self._levels[-1]
-
-    def path(self, index: int) -> tuple[bytes, ...]:
-        """Return the siblings of a leaf, from the leaf up."""
-        if not 0 <= index < len(self._levels[0]) // HASH_BYTES:
-            raise ValueError("no such leaf")
-        siblings = []
-        for height, level in enumerate(self._levels[:-1]):
-            start = (index >> height ^ 1) * HASH_BYTES
-            siblings.append(level[start : start + HASH_BYTES])
-        return tuple(siblings)
-
-
-def shard_tree(encodings: bytes) -> Tree:
-    """Return the tree of a shard from its encoded points, 33 bytes each, one after the other; 2^w of them."""
-    if len(encodings) % POINT_BYTES:
-        raise ValueError("encodings must be whole points of 33 bytes")
-    sha256 = hashlib.sha256
-    return Tree(
-        [
-            sha256(b"\x00" + encodings[start : start + POINT_BYTES]).digest()
-            for start in range(0, len(encodings), POINT_BYTES)
-        ]
-    )
-
-
-def top_tree(shard_roots: Sequence[bytes]) -> Tree:
-    """Return the tree over the roots of all shards in order, padded with EMPTY_SUBTREE to a power of two."""
-    count = len(shard_roots)
-    if not count:
-        raise ValueError("there must be a shard")
-    return Tree([*shard_roots, *[EMPTY_SUBTREE] * ((1 << (count - 1).bit_length()) - count)])
-
-
-def _parents(level: bytes) -> bytes:
+def parents(level: bytes) -> bytes:
+    """Return the nodes above a level of nodes, 32 bytes each, one after the other."""
     sha256 = hashlib.sha256
     pair = 2 * HASH_BYTES
     return b"".join([sha256(b"\x01" + level[start : start + pair]).digest() for start in range(0, len(level), pair)])
+
+
+def shard_leaves(encodings: bytes) -> bytes:
+    """Return the leaves of a shard, 32 bytes each, from its encoded points, 33 bytes each; a power of two of them.
+
+    Raises:
+        ValueError: another number of bytes.
+    """
+    count = len(encodings) // POINT_BYTES
+    if len(encodings) % POINT_BYTES or count < 1 or count & (count - 1):
+        raise ValueError("the leaves of a tree must be a power of two of points, 33 bytes each")
+    starts = range(0, len(encodings), POINT_BYTES)
+    return b"".join([leaf_hash(encodings[start : start + POINT_BYTES]) for start in starts])
+
+
+def top_leaves(shard_roots: Sequence[bytes]) -> bytes:
+    """Return the leaves of the top tree: the roots of all shards, padded with EMPTY_SUBTREE to a power of two.
+
+    Raises:
+        ValueError: no shard.
+    """
+    if not shard_roots:
+        raise ValueError("there must be a shard")
+    count = len(shard_roots)
+    return b"".join(shard_roots) + EMPTY_SUBTREE * ((1 << (count - 1).bit_length()) - count)
+
+
+def root_of(leaves: bytes) -> bytes:
+    """Return the root over leaves of 32 bytes each, a power of two of them."""
+    while len(leaves) > HASH_BYTES:
+        leaves = parents(leaves)
+    return leaves
+
+
+def shard_root(encodings: bytes) -> bytes:
+    """Return the root of a shard from its encoded points."""
+    return root_of(shard_leaves(encodings))
+
+
+def top_root(shard_roots: Sequence[bytes]) -> bytes:
+    """Return the root over the roots of all shards in order."""
+    return root_of(top_leaves(shard_roots))

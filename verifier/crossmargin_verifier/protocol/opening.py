@@ -8,10 +8,11 @@ nothing but scalars and is left with one equation between points.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crossmargin_verifier.protocol.field import ORDER, dot, encode_scalar
-from crossmargin_verifier.protocol.group import Affine, encode_point
-from crossmargin_verifier.protocol.messages import Opening
-from crossmargin_verifier.protocol.transcript import ETA, FOLD, FOLD_CHALLENGE, OPEN, XI, Transcript
+from crossmargin_verifier.protocol.field import ORDER, dot
+from crossmargin_verifier.protocol.group import Affine
+from crossmargin_verifier.protocol.proof_stream import ProofStream
+from crossmargin_verifier.protocol.shape import LAST_LENGTH, folds
+from crossmargin_verifier.protocol.transcript import ETA, FOLD, FOLD_CHALLENGE, OPEN, XI
 
 __all__ = ["OpeningEquation", "verify_opening"]
 
@@ -26,32 +27,35 @@ class OpeningEquation:
     points: Sequence[tuple[int, Affine]]
 
 
-def verify_opening(transcript: Transcript, opening: Opening, weights: Sequence[int], claim: int) -> OpeningEquation:
-    """Reduce an opening of <o, weights> = claim to one equation between points.
+def verify_opening(stream: ProofStream, weights: Sequence[int], claim: int) -> OpeningEquation:
+    """Read an opening of <o, weights> = claim to the end of the file, and reduce it to one equation between points.
 
     weights: w, l_0 of them, unpadded. The bases are those of the caller, with the factors of their blocks.
+
+    Raises:
+        MalformedError: a point or a scalar is not canonical.
     """
-    transcript.absorb(OPEN, encode_point(opening.nonce) + encode_scalar(opening.value))
-    eta = transcript.challenge(ETA)
-    xi = transcript.challenge(XI)
-    challenges = []
-    for low, high in opening.folds:
-        transcript.absorb(FOLD, encode_point(low) + encode_point(high))
-        challenges.append(transcript.challenge(FOLD_CHALLENGE))
+    (nonce,), (nonce_value,) = stream.message(OPEN, points=["Gamma"], scalars=["u"])
+    eta = stream.challenge(ETA)
+    xi = stream.challenge(XI)
+    pairs = []
+    for fold in range(1, folds(len(weights)) + 1):
+        pair, _ = stream.message(FOLD, points=[f"E of fold {fold}", f"E' of fold {fold}"])
+        pairs.append((pair, stream.challenge(FOLD_CHALLENGE)))
 
     # The coefficient of base i is s_{i mod 4} times x_f for every fold f that found i in the lower half.
-    base_weights = list(opening.scalars)
-    for challenge in reversed(challenges):
+    base_weights = stream.last(LAST_LENGTH, "last scalars")
+    for _, challenge in reversed(pairs):
         base_weights = [challenge * entry % ORDER for entry in base_weights] + base_weights
     del base_weights[len(weights) :]
 
     # w is folded as the bases are, so that <s, w folded> is the same combination of w.
     points: list[tuple[int, Affine]] = []
     rest = 1
-    for (low, high), challenge in zip(reversed(opening.folds), reversed(challenges), strict=True):
+    for (low, high), challenge in reversed(pairs):
         points.append((-rest % ORDER, low))
         points.append((-rest * challenge * challenge % ORDER, high))
         rest = rest * challenge % ORDER
-    points.append((-rest % ORDER, opening.nonce))
-    value = xi * (dot(base_weights, weights) - rest * (opening.value + eta * claim)) % ORDER
+    points.append((-rest % ORDER, nonce))
+    value = xi * (dot(base_weights, weights) - rest * (nonce_value + eta * claim)) % ORDER
     return OpeningEquation(base_weights, value, -rest * eta % ORDER, points)

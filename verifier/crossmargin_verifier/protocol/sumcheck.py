@@ -7,10 +7,10 @@ bounded mode the account rounds also send p_1, p_2 with p_0 = (f' - p_1 - p_2) /
 from dataclasses import dataclass
 
 from crossmargin_verifier.protocol.field import ORDER
-from crossmargin_verifier.protocol.messages import ShardProof
 from crossmargin_verifier.protocol.polynomial import evaluate
+from crossmargin_verifier.protocol.proof_stream import ProofStream
 from crossmargin_verifier.protocol.shape import Shape
-from crossmargin_verifier.protocol.transcript import RHO, ROUND, TAU, Transcript
+from crossmargin_verifier.protocol.transcript import RHO, ROUND, TAU
 
 __all__ = ["EvaluationClaim", "verify_sumcheck"]
 
@@ -30,22 +30,26 @@ class EvaluationClaim:
     projection_value: int | None
 
 
-def verify_sumcheck(
-    transcript: Transcript, shape: Shape, proof: ShardProof, projection_claim: int | None
-) -> EvaluationClaim:
-    """Reduce the sum over the cube to one evaluation; projection_claim is sum_l lambda^l z_l in bounded mode."""
-    tau = tuple(transcript.challenge(TAU) for _ in range(shape.variables))
+def verify_sumcheck(stream: ProofStream, shape: Shape, projection_claim: int | None) -> EvaluationClaim:
+    """Reduce the sum over the cube to one evaluation; projection_claim is sum_l lambda^l z_l in bounded mode.
+
+    Raises:
+        MalformedError: a coefficient is not canonical.
+    """
+    tau = tuple(stream.challenge(TAU) for _ in range(shape.variables))
     rho: list[int] = []
     claim = 0
-    for variable, coefficients in enumerate(proof.rounds):
-        transcript.absorb(ROUND, proof.round_message(variable))
-        challenge = transcript.challenge(RHO)
+    for variable, degree in enumerate(shape.degrees):
+        projected = projection_claim is not None and variable >= shape.first_account_variable
+        count = degree + 2 if projected else degree
+        _, sent = stream.message(ROUND, scalars=[f"round {variable + 1}"] * count)
+        challenge = stream.challenge(RHO)
         # In the first round a z_1 (1 - z_1) masks b_hat(rho), and must not vanish.
         while variable == 0 and challenge in (0, 1):
-            challenge = transcript.challenge(RHO)
+            challenge = stream.challenge(RHO)
         rho.append(challenge)
+        coefficients, pair = sent[:degree], sent[degree:]
         claim = evaluate([claim - tau[variable] * sum(coefficients), *coefficients], challenge)
-        if projection_claim is not None and variable >= shape.first_account_variable:
-            pair = proof.projection_rounds[variable - shape.first_account_variable]
+        if projection_claim is not None and projected:
             projection_claim = evaluate([(projection_claim - sum(pair)) * _HALF, *pair], challenge)
     return EvaluationClaim(tau, tuple(rho), claim, projection_claim)

@@ -1,24 +1,46 @@
 """Verification of a whole statement (SPEC V1 - V9).
 
-A snapshot is verified once (`verify_snapshot`) and can carry any number of statements (`verify_statement`). The
-relation is the verifier's own, compiled from the policy; nothing but commitments and proofs is taken from the files.
-Verifying is a pure function of the files but for the weights of V9, drawn when every byte has been received. Files,
-digests and trees are checked here; committed points are decoded where they are multiplied, in pieces (`equation`).
-Whenever something is rejected, the points of the files whose length was checked so far are decoded first and the first
-that is none is named instead: positions for whatever step, slack rows once V2 and the comparison of digests passed.
+`verify_snapshot` checks what is committed, once for any number of statements about it, and `verify_statement` what is
+said. Their steps, in the order in which they are taken:
+
+    snapshot    V1  manifest and columns are canonical, and there are as many positions as the manifest says
+                V2  the columns are those of the manifest
+                V3  the positions lead to the position root
+    statement   V1  the manifest is canonical
+                V2  the verifier's own relation, policy, columns and snapshot are those that the statement is about
+                V1  every other file has the one size that follows from relation and manifests
+                V3  the slack rows lead to the slack root
+                V4  every proof is about its shard of this statement
+                V7, V8  the totals are in range, and lead to one equation between points each
+                V5, V6  every shard proof, read through its transcript, leads to one equation between points
+                V9  all equations hold, in one multi-scalar multiplication under random weights
+
+Verifying is a pure function of the files but for the weights. Whenever something is rejected, committed points are
+decoded first, and one that is no point of the curve is named instead (V1).
+
+**Duties of the caller** (V10). Compile the relation from the policy that has this policy digest, and read that policy.
+Compare the digests of snapshot and statement, which a `VerifiedStatement` carries, with an independent publication.
+Where `totals` is None nothing is shown about the book as a whole. Nobody who made the files may predict the weights.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
 from crossmargin_circuits.errors import BudgetError
-from crossmargin_circuits.layout import columns_digest, decode_columns
+from crossmargin_circuits.layout import columns_digest
 from crossmargin_circuits.relation import Relation
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic, MalformedPointError
-from crossmargin_verifier.protocol.equation import Bases, Block, Workplace, check_encodings, check_equations
+from crossmargin_verifier.protocol.equation import (
+    Bases,
+    Block,
+    PointEquation,
+    Workplace,
+    check_encodings,
+    check_equations,
+)
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.generators import (
     blinding_generator,
@@ -29,24 +51,18 @@ from crossmargin_verifier.protocol.generators import (
 )
 from crossmargin_verifier.protocol.manifests import (
     AUXILIARY_TOTALS_FILE,
-    BOOK,
-    COLUMNS_FILE,
     POSITIONS_FILE,
     RELATION_FILE,
     SLACK_FILE,
-    SNAPSHOT_FILE,
-    STATEMENT_FILE,
     TOTALS_FILE,
     SnapshotManifest,
     StatementManifest,
-    encode_positions,
-    point_file_body,
     shard_file,
 )
-from crossmargin_verifier.protocol.merkle import shard_tree, top_tree
-from crossmargin_verifier.protocol.messages import AuxiliaryTotals, BaseTotals, ShardProof
+from crossmargin_verifier.protocol.merkle import shard_root, top_root
 from crossmargin_verifier.protocol.shape import Shape
 from crossmargin_verifier.protocol.shard import PublicShard, check_bounded_size, check_shard, verify_shard
+from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.totals import verify_auxiliary_totals, verify_base_totals
 from crossmargin_verifier.protocol.weights import WeightSource, batch_weights
 from crossmargin_verifier.workers import Progress, no_progress
@@ -74,13 +90,10 @@ class VerifiedSnapshot:
 
 @dataclass(frozen=True)
 class VerifiedStatement:
-    """What a verified statement shows, and about what.
+    """What a verified statement shows, and about what; the caller's duties stand at the head of this module.
 
     totals: of the base columns, in their units, or None where they stay closed (bounded mode); auxiliary_totals: of
     the disclosed auxiliaries in order, or None.
-
-    The caller still has to compare the digests of snapshot and statement with an independent publication, and the
-    policy digest with a policy that he has read (SPEC V10).
     """
 
     snapshot: SnapshotManifest
@@ -90,53 +103,39 @@ class VerifiedStatement:
     auxiliary_totals: tuple[int, ...] | None
 
     @property
-    def mode(self) -> int:
-        """BOOK or BOUNDED."""
-        return self.statement.mode
-
-    @property
-    def leaves(self) -> int:
-        """Accounts, with padding."""
-        return self.snapshot.leaves
-
-    @property
     def book_statement_shown(self) -> bool:
         """Whether totals were opened, without which nothing follows about the book as a whole (SPEC 8.3)."""
         return self.totals is not None
 
 
 def verify_snapshot(
-    files: Mapping[str, bytes],
+    files: StatementFiles,
     *,
     executor: Executor | None = None,
     arithmetic: Arithmetic = PLAIN,
     progress: Progress = no_progress,
 ) -> VerifiedSnapshot:
-    """Check that columns, manifest and positions agree (V1 - V3).
-
-    That every position is a point of the curve is left to `verify_statement`, which has to decode them.
+    """Check that columns, manifest and positions agree; the positions are decoded with every statement.
 
     Raises:
         MalformedError: a file is missing or not canonical.
         RejectedError: V2, V3.
     """
-    # V1
-    manifest = SnapshotManifest.decode(_file(files, SNAPSHOT_FILE))
-    columns = decode_columns(_file(files, COLUMNS_FILE))
-    positions = point_file_body(_file(files, POSITIONS_FILE), POSITIONS_FILE, manifest.leaves)
+    # V1: manifest and columns are canonical, and there are as many positions as the manifest says.
+    manifest, columns, positions = files.snapshot, files.columns, files.positions
     with _points_first({POSITIONS_FILE: positions}, Workplace(arithmetic, executor)):
-        # V2
+        # V2: the columns are those of the manifest.
         if columns_digest(columns) != manifest.columns_digest:
             raise RejectedError("V2", "the columns are not those of the snapshot")
-        # V3
+        # V3: the positions lead to the position root.
         roots = _shard_roots(positions, manifest.shards, progress)
-        if top_tree(roots).root != manifest.position_root:
+        if top_root(roots) != manifest.position_root:
             raise RejectedError("V3", "the positions do not lead to the position root of the snapshot")
     return VerifiedSnapshot(manifest, columns, positions, roots)
 
 
 def verify_statement(
-    files: Mapping[str, bytes],
+    files: StatementFiles,
     relation: Relation,
     policy_digest: bytes,
     *,
@@ -146,44 +145,40 @@ def verify_statement(
     progress: Progress = no_progress,
     draw: WeightSource | None = None,
 ) -> VerifiedStatement:
-    """Verify a statement (V1 - V9): every committed account satisfies the relation.
+    """Verify that every committed account satisfies the relation, and that the totals are those of the commitments.
 
-    files: name to bytes, as `read_statement` returns; relation: the verifier's own, compiled from the policy with
-    policy_digest; snapshot: verified before, when several statements share one; executor: where pieces are multiplied,
-    if not in this process; arithmetic: who multiplies; draw: source of the weights of V9, for tests alone.
-
-    Soundness: the weights must be unpredictable to whoever made the files, and the arithmetic must be right.
+    relation, policy_digest: the verifier's own (see the duties above); snapshot: verified before, when several
+    statements share one; executor: where pieces are multiplied, if not in this process; arithmetic: who multiplies;
+    draw: source of the weights of V9, for tests alone.
 
     Raises:
         MalformedError: a file is missing, superfluous or not canonical.
         RejectedError: V2 - V9 with step and shard.
     """
     workplace = Workplace(arithmetic, executor)
-    shared = snapshot is not None
     if snapshot is None:
         snapshot = verify_snapshot(files, executor=executor, arithmetic=arithmetic, progress=progress)
-    manifest = snapshot.manifest
     points = {POSITIONS_FILE: snapshot.positions}
     with _points_first(points, workplace):
-        if shared:
-            _check_same_snapshot(files, snapshot)
+        # V1: the manifest is canonical.
+        statement = files.statement
 
-        # V1
-        statement = StatementManifest.decode(_file(files, STATEMENT_FILE))
-        stated = Relation.decode(_file(files, RELATION_FILE), snapshot.columns)
-        # V2 before the rest of V1, since the lengths of the other files follow from the verifier's own relation.
-        _check_digests(snapshot, statement, stated, relation, policy_digest)
-        shape = Shape.of(manifest, statement, relation)
-        # V1
-        slack_rows = point_file_body(_file(files, SLACK_FILE), SLACK_FILE, shape.slack_rows)
-        points[SLACK_FILE] = slack_rows
-        proofs = [ShardProof.decode(_file(files, shard_file(shard)), shape, shard) for shard in range(manifest.shards)]
-        totals, auxiliary_totals = _decode_totals(files, shape)
-        # V3
-        slack_roots = _shard_roots(slack_rows, manifest.shards, progress)
-        if top_tree(slack_roots).root != statement.slack_root:
+        # V2: relation, policy, columns and snapshot are those that the statement is about.
+        _check_same_snapshot(files, snapshot)
+        _check_relation(files, snapshot, relation, policy_digest)
+
+        # V1: every other file has the one size that follows from relation and manifests.
+        shape = Shape.of(snapshot.manifest, statement, relation)
+        points[SLACK_FILE] = files.slack_rows
+        proofs = [files.sized(shard_file(shard), shape.shard_size) for shard in range(shape.shards)]
+        totals_file, auxiliary_totals_file = _totals_files(files, shape)
+
+        # V3: the slack rows lead to the slack root.
+        slack_roots = _shard_roots(files.slack_rows, shape.shards, progress)
+        if top_root(slack_roots) != statement.slack_root:
             raise RejectedError("V3", "the slack rows do not lead to the slack root of the statement")
-        # V4
+
+        # V4: every proof is about its shard of this statement.
         if shape.bounded:
             check_bounded_size(relation, shape)
         public = [
@@ -192,48 +187,39 @@ def verify_statement(
         ]
         for pair in zip(public, proofs, strict=True):
             check_shard(*pair)
-        # V7, V8
-        equations = []
-        if totals is not None:
-            equations.append(verify_base_totals(manifest.digest, totals))
-        if auxiliary_totals is not None:
-            equations.append(verify_auxiliary_totals(statement.digest, relation, shape, auxiliary_totals))
-        # V5, V6, V9
-        bases = Bases(
-            generators={
-                Block.A: position_generators(shape.columns),
-                Block.B: slack_generators(shape.values, shape.packing),
-                Block.M: mask_generators(shape.masks),
-                Block.H: [blinding_generator()],
-                Block.U: [value_generator()],
-            },
-            committed={Block.X: snapshot.positions, Block.R: slack_rows},
-            shards=manifest.shards,
-        )
+
+        # V7, V8: the totals are in range, and lead to one equation between points each.
+        totals: tuple[int, ...] | None = None
+        auxiliary_totals: tuple[int, ...] | None = None
+        equations: list[PointEquation] = []
+        if totals_file is not None:
+            totals, equation = verify_base_totals(snapshot.digest, shape, totals_file)
+            equations.append(equation)
+        if auxiliary_totals_file is not None:
+            auxiliary_totals, equation = verify_auxiliary_totals(
+                statement.digest, relation, shape, auxiliary_totals_file
+            )
+            equations.append(equation)
+
+        # V5, V6: every shard proof leads to one equation between points. V9: all of them hold.
         check_equations(
             [partial(verify_shard, *pair) for pair in zip(public, proofs, strict=True)],
             equations,
-            bases,
-            batch_weights(files) if draw is None else draw,
+            _bases(shape, snapshot.positions, files.slack_rows),
+            batch_weights(files.digest) if draw is None else draw,
             workplace,
             progress,
         )
-    return VerifiedStatement(
-        snapshot=manifest,
-        statement=statement,
-        relation=relation,
-        totals=None if totals is None else totals.totals,
-        auxiliary_totals=None if auxiliary_totals is None else auxiliary_totals.totals,
-    )
+    return VerifiedStatement(snapshot.manifest, statement, relation, totals, auxiliary_totals)
 
 
 @contextmanager
-def _points_first(files: Mapping[str, bytes], workplace: Workplace) -> Iterator[None]:
+def _points_first(points: dict[str, bytes], workplace: Workplace) -> Iterator[None]:
     """When something is rejected, or a point cannot be decoded, name the first such point of these files instead."""
     try:
         yield
     except (RejectedError, MalformedPointError):
-        for name, encodings in files.items():
+        for name, encodings in points.items():
             check_encodings(encodings, name, workplace)
         raise
 
@@ -244,32 +230,31 @@ def _shard_roots(encodings: bytes, shards: int, progress: Progress) -> tuple[byt
     roots = []
     progress("trees", 0, shards)
     for shard in range(shards):
-        roots.append(shard_tree(encodings[shard * size : (shard + 1) * size]).root)
+        roots.append(shard_root(encodings[shard * size : (shard + 1) * size]))
         progress("trees", shard + 1, shards)
     return tuple(roots)
 
 
-def _check_same_snapshot(files: Mapping[str, bytes], snapshot: VerifiedSnapshot) -> None:
+def _check_same_snapshot(files: StatementFiles, snapshot: VerifiedSnapshot) -> None:
     """Check that the snapshot of the files is the one that was verified."""
-    if SnapshotManifest.decode(_file(files, SNAPSHOT_FILE)) != snapshot.manifest:
+    if files.snapshot != snapshot.manifest:
         raise RejectedError("V2", "the statement comes with another snapshot")
-    if decode_columns(_file(files, COLUMNS_FILE)) != snapshot.columns:
+    if files.columns != snapshot.columns:
         raise RejectedError("V2", "the columns are not those of the snapshot")
-    if _file(files, POSITIONS_FILE) != encode_positions(snapshot.positions):
+    if files.positions != snapshot.positions:
         raise RejectedError("V3", "the positions are not those of the snapshot")
 
 
-def _check_digests(
-    snapshot: VerifiedSnapshot,
-    statement: StatementManifest,
-    stated: Relation,
-    relation: Relation,
-    policy_digest: bytes,
+def _check_relation(
+    files: StatementFiles, snapshot: VerifiedSnapshot, relation: Relation, policy_digest: bytes
 ) -> None:
-    """Check V2 and S10."""
+    """Check V2 and S10; `relation.cm1` is compared with the verifier's own relation, and used for nothing else."""
+    statement = files.statement
+    if files[RELATION_FILE] != relation.encoded:
+        Relation.decode(files[RELATION_FILE], snapshot.columns)
     if columns_digest(relation.columns) != snapshot.manifest.columns_digest:
         raise RejectedError("V2", "the relation of the policy is about other columns than the snapshot")
-    if stated.digest != relation.digest or statement.relation_digest != relation.digest:
+    if files[RELATION_FILE] != relation.encoded or statement.relation_digest != relation.digest:
         raise RejectedError("V2", "the relation is not that of the policy")
     if statement.policy_digest != policy_digest:
         raise RejectedError("V2", "the statement is about another policy")
@@ -284,19 +269,23 @@ def _check_digests(
             raise RejectedError("V2", f"row {row.label!r} has a positive offset, which weakens the statement")
 
 
-def _decode_totals(files: Mapping[str, bytes], shape: Shape) -> tuple[BaseTotals | None, AuxiliaryTotals | None]:
-    """Parse both totals; bounded mode may omit them, both or neither."""
+def _totals_files(files: StatementFiles, shape: Shape) -> tuple[bytes | None, bytes | None]:
+    """Return both files of totals; the second is there for disclosed auxiliaries, and bounded mode may omit both."""
     if not shape.disclosed and AUXILIARY_TOTALS_FILE in files:
         raise MalformedError(f"{AUXILIARY_TOTALS_FILE}: the relation discloses no auxiliary")
-    if shape.mode != BOOK and TOTALS_FILE not in files and AUXILIARY_TOTALS_FILE not in files:
+    if shape.bounded and TOTALS_FILE not in files and AUXILIARY_TOTALS_FILE not in files:
         return None, None
-    totals = BaseTotals.decode(_file(files, TOTALS_FILE), shape)
-    if not shape.disclosed:
-        return totals, None
-    return totals, AuxiliaryTotals.decode(_file(files, AUXILIARY_TOTALS_FILE), shape)
+    totals = files.sized(TOTALS_FILE, shape.totals_size)
+    return totals, files.sized(AUXILIARY_TOTALS_FILE, shape.auxiliary_totals_size) if shape.disclosed else None
 
 
-def _file(files: Mapping[str, bytes], name: str) -> bytes:
-    if name not in files:
-        raise MalformedError(f"{name}: missing")
-    return files[name]
+def _bases(shape: Shape, positions: bytes, slack_rows: bytes) -> Bases:
+    """Return what all equations are about."""
+    generators = {
+        Block.A: position_generators(shape.columns),
+        Block.B: slack_generators(shape.values, shape.packing),
+        Block.M: mask_generators(shape.masks),
+        Block.H: [blinding_generator()],
+        Block.U: [value_generator()],
+    }
+    return Bases(generators, {Block.X: positions, Block.R: slack_rows}, shape.shards)

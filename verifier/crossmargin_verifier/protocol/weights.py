@@ -35,9 +35,9 @@ def files_digest(files: Mapping[str, bytes]) -> bytes:
     return digest.digest()
 
 
-def batch_weights(files: Mapping[str, bytes]) -> WeightSource:
-    """Return the source of the weights for these files; every byte of them must have been received."""
-    seed = tagged_hash("weights", secrets.token_bytes(DIGEST_BYTES) + files_digest(files))
+def batch_weights(digest: bytes) -> WeightSource:
+    """Return the source of the weights for files of this digest; every byte of them must have been received."""
+    seed = tagged_hash("weights", secrets.token_bytes(DIGEST_BYTES) + digest)
     number = 0
 
     def draw() -> int:

@@ -1,0 +1,41 @@
+"""Proof files are written through the transcript, as the verifier's `ProofStream` reads them (SPEC S1, section 6).
+
+What is sent is absorbed as the bytes that stand in the file, so that the two sides cannot differ.
+"""
+
+from collections.abc import Sequence
+
+from crossmargin_circuits.encoding import Writer
+from crossmargin_verifier.protocol.field import encode_scalars
+from crossmargin_verifier.protocol.group import Affine, encode_point
+from crossmargin_verifier.protocol.transcript import Transcript
+
+__all__ = ["ProofWriter"]
+
+
+class ProofWriter(Transcript):
+    """A transcript that writes down what it is told; messages and last scalars in the order of the file."""
+
+    def __init__(self, kind: str, magic: bytes, header: bytes) -> None:
+        """Start a transcript of a kind and a file with a header, of which nothing is absorbed."""
+        super().__init__(kind)
+        self._writer = Writer(magic).raw(header)
+
+    def message(self, label: str, *, points: Sequence[Affine] = (), scalars: Sequence[int] = ()) -> None:
+        """Write a message, points and then scalars, and absorb it."""
+        self._send(label, b"".join(map(encode_point, points)) + encode_scalars(scalars))
+
+    def totals(self, label: str, totals: Sequence[int]) -> None:
+        """Write u32 count and i128 totals, and absorb them."""
+        message = Writer().u32(len(totals))
+        for total in totals:
+            message.i128(total)
+        self._send(label, message.bytes())
+
+    def last(self, scalars: Sequence[int]) -> bytes:
+        """Write the last scalars, which are not absorbed, and return the file."""
+        return self._writer.raw(encode_scalars(scalars)).bytes()
+
+    def _send(self, label: str, message: bytes) -> None:
+        self._writer.raw(message)
+        self.absorb(label, message)

@@ -1,0 +1,83 @@
+"""Proof files are read through the transcript: no message can be used that was not absorbed (SPEC S1, V4).
+
+A proof is a sequence of messages of points and scalars. `ProofStream.message` absorbs the bytes of the next one before
+it decodes them, and the only scalars that are not absorbed are the last ones of a file, after which no challenge is
+drawn. Sizes follow from the shape, so that a file has one length, and every value one encoding.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from crossmargin_circuits.encoding import Reader
+from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.field import SCALAR_BYTES, decode_scalar
+from crossmargin_verifier.protocol.group import POINT_BYTES, Affine, decode_point
+from crossmargin_verifier.protocol.transcript import Transcript
+
+__all__ = ["AUXILIARY_TOTALS_MAGIC", "SHARD_MAGIC", "TOTALS_MAGIC", "ProofStream"]
+
+SHARD_MAGIC = b"CM1P"
+TOTALS_MAGIC = b"CM1T"
+AUXILIARY_TOTALS_MAGIC = b"CM1U"
+
+Value = TypeVar("Value")
+
+
+class ProofStream(Transcript):
+    """A transcript that hears what is read from a proof; errors name the fields of a message as SPEC does."""
+
+    def __init__(self, kind: str, reader: Reader) -> None:
+        """Start a transcript of a kind, and read the messages that follow in the reader."""
+        super().__init__(kind)
+        self._reader = reader
+
+    def message(
+        self, label: str, *, points: Sequence[str] = (), scalars: Sequence[str] = ()
+    ) -> tuple[list[Affine], list[int]]:
+        """Absorb the next message, points and then scalars by the names of their fields, and return it decoded.
+
+        Raises:
+            MalformedError: a point or a scalar is not canonical.
+        """
+        encoded_points = [(self._reader.raw(POINT_BYTES, field), field) for field in points]
+        encoded_scalars = [(self._reader.raw(SCALAR_BYTES, field), field) for field in scalars]
+        self.absorb(label, b"".join([data for data, _ in encoded_points + encoded_scalars]))
+        return (
+            [self._decode(decode_point, *each) for each in encoded_points],
+            [self._decode(decode_scalar, *each) for each in encoded_scalars],
+        )
+
+    def totals(self, label: str, count: int) -> tuple[int, ...]:
+        """Absorb the next message, u32 count and i128 totals, and return the totals.
+
+        Raises:
+            MalformedError: another count.
+        """
+        data = self._reader.raw(4 + 16 * count, "totals")
+        self.absorb(label, data)
+        entries = Reader(data, label)
+        if entries.u32("number of totals") != count:
+            raise self._reader.refuse("number of totals", f"must be {count}")
+        return tuple(entries.i128("total") for _ in range(count))
+
+    def last(self, count: int, field: str) -> list[int]:
+        """Return the last scalars of the proof, not absorbed.
+
+        Raises:
+            MalformedError: a scalar is not canonical, or the file goes on.
+        """
+        scalars = [self._decode(decode_scalar, self._reader.raw(SCALAR_BYTES, field), field) for _ in range(count)]
+        self._reader.end()
+        return scalars
+
+    def challenge(self, label: str) -> int:
+        """Return a challenge; there is none after the last scalars, which it would not depend on."""
+        if not self._reader.left:
+            raise ValueError(f"challenge {label!r} after the last scalars of a proof")
+        return super().challenge(label)
+
+    def _decode(self, decode: Callable[[bytes], Value], data: bytes, field: str) -> Value:
+        try:
+            return decode(data)
+        except MalformedError as error:
+            raise self._reader.refuse(field, str(error)) from None
