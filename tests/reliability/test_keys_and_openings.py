@@ -18,9 +18,9 @@ from crossmargin_prover.receipts import check_each_opening, make_receipts
 from crossmargin_prover.signing import SignatureFailedError, SigningKey, check_signatures
 from crossmargin_prover.snapshot import COORDINATES_BYTES, CommittedShard, CommittedSnapshot
 from crossmargin_prover.vault.vault import Vault, VaultError
+from crossmargin_verifier.bundle.signature import receipt_digest, verify_signature
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.group import PRIME, add
-from crossmargin_verifier.bundle.signature import receipt_digest, verify_signature
 from tests.reliability.conftest import EXAMPLE, command
 
 
