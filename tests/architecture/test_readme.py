@@ -1,19 +1,20 @@
 """What README.md says to type is true: every help text in it is compared, every command and target exists."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+
+from crossmargin_prover.cli import main as prover
+from crossmargin_verifier.cli import main as verifier
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PROGRAMS = ("crossmargin", "crossmargin-verify")
+PROGRAMS = {"crossmargin": prover, "crossmargin-verify": verifier}
 
 
 def transcripts() -> Iterator[tuple[str, str]]:
@@ -37,18 +38,15 @@ HELP_TEXTS = [(command, shown) for command, shown in TRANSCRIPTS if command in P
 MAKE_CALLS = [command for command, _ in TRANSCRIPTS if command.startswith("make")]
 
 
-def run(words: list[str]) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).parent / Path(words[0]).name
-    surroundings = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
-    return subprocess.run(
-        [program, *words[1:]], capture_output=True, text=True, check=False, env=surroundings, stdin=subprocess.DEVNULL
-    )
+def run(words: list[str]) -> Result:
+    name = Path(words[0]).name
+    return CliRunner().invoke(PROGRAMS[name], words[1:], prog_name=name, terminal_width=80)
 
 
 @pytest.mark.parametrize(("command", "shown"), HELP_TEXTS)
 def test_help_text_is_current(command: str, shown: str) -> None:
     finished = run(shlex.split(command, comments=True))
-    assert finished.returncode == 0, finished.stderr
+    assert finished.exit_code == 0, finished.output
     assert [line.rstrip() for line in finished.stdout.strip().splitlines()] == [
         line.rstrip() for line in shown.splitlines()
     ]
@@ -59,11 +57,11 @@ def test_command_and_its_options_exist(command: str) -> None:
     arguments = shlex.split(command, comments=True)
     path = [arguments[0]]
     for word in arguments[1:]:
-        if word.startswith("-") or not re.fullmatch(r"[a-z][a-z-]*", word) or run([*path, word, "--help"]).returncode:
+        if word.startswith("-") or not re.fullmatch(r"[a-z][a-z-]*", word) or run([*path, word, "--help"]).exit_code:
             break
         path.append(word)
     finished = run([*path, "--help"])
-    assert finished.returncode == 0, finished.stderr
+    assert finished.exit_code == 0, finished.output
     if len(arguments) > 1 and not arguments[1].startswith("-"):
         assert len(path) > 1, f"no such command: {command}"
     for option in re.findall(r"--[a-z][a-z-]*", command):
