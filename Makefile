@@ -31,7 +31,7 @@ demo: $(RUNTIME) kernel ## the whole way on the example book; writes build/demo
 	$(BIN)/crossmargin demo --out build/demo
 
 test: $(DEVELOPMENT) kernel ## run the tests (some minutes)
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 lint: $(DEVELOPMENT) kernel ## check style, types, import contracts and the links of the docs
 	$(BIN)/ruff check .
@@ -58,7 +58,7 @@ docs: $(DEVELOPMENT) ## write docs/api again from the docstrings of the public n
 	$(BIN)/python -m tools.api_pages
 
 campaigns: $(DEVELOPMENT) kernel ## the slow tests, and every property with many more examples (an hour or more)
-	$(BIN)/python -m pytest -q -n 2 -m "slow or not slow" --hypothesis-profile slow --timeout 3600
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "slow or not slow" --hypothesis-profile slow --timeout 3600
 
 wheel: $(RUNTIME) ## build the wheels, and that of the kernel where there is a Rust tool chain, into build/dist
 	cd verifier && ../$(BIN)/python -m hatchling build -d ../build/dist

@@ -131,7 +131,7 @@ class Workshop:
             [f"holder-{number}" for number in range(len(records))],
             size,
             self.randomness,
-            select_backend("reference"),
+            select_backend(),
         )
 
     def prove(self, snapshot: CommittedSnapshot, policy: Policy, mode: int = BOOK) -> dict[str, bytes]:
@@ -144,7 +144,7 @@ class Workshop:
             policy.digest,
             GivenWitness(values.auxiliaries, values.slacks, snapshot.manifest.leaves),
             self.randomness,
-            select_backend("reference"),
+            select_backend(),
             packing=0,
             mode=mode,
         )

@@ -103,7 +103,7 @@ def claims(workshop: Any, tmp_path: Path) -> Callable[..., dict[str, Claim]]:
             statement.digest,
             GivenWitness(auxiliaries, slacks, leaves),
             workshop.randomness,
-            select_backend("reference"),
+            select_backend(),
             packing=0,
         )
         proven = {"m": {**files, POLICY_FILE: statement.encoded}}

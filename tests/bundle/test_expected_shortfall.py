@@ -135,6 +135,6 @@ def test_cheaper_auxiliary_of_one_account_proves_nothing(workshop: Any, snapshot
             policy.digest,
             GivenWitness(np.array(auxiliaries, dtype=object), np.array(wrapped, dtype=object), leaves),
             workshop.randomness,
-            select_backend("reference"),
+            select_backend(),
             packing=0,
         )

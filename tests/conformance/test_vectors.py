@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -176,9 +177,10 @@ def test_negative_vectors_are_up_to_date() -> None:
     assert run_script("negative.py", "write") == (FOLDER / "negative.json").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("optimised", [False, True], ids=["plain", "without asserts"])
+@pytest.mark.parametrize("optimised", [False, True], ids=["with the kernel", "without asserts"])
 def test_negative_vectors(optimised: bool) -> None:
-    """Also under `python -O`, which deletes assert statements and what they would have refused."""
-    lines = run_script("negative.py", "run", optimised=optimised).splitlines()
+    """In plain Python under `python -O`, which deletes assert statements, and with the compiled kernel, if any."""
+    arithmetic = ["kernel"] if not optimised and find_spec("crossmargin_kernel") else []
+    lines = run_script("negative.py", "run", *arithmetic, optimised=optimised).splitlines()
     assert lines[0] == f"asserts: {'off' if optimised else 'on'}"
     assert len(lines) > 60

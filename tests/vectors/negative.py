@@ -2,7 +2,8 @@
 
 Run in this folder:
     python negative.py write > negative.json    write the vectors
-    python -O negative.py run                   verify every vector, and fail if one is not refused as it says
+    python -O negative.py run [kernel]          verify every vector, in plain Python or with the compiled kernel, and
+                                                fail if one is not refused as it says
 """
 
 import json
@@ -15,6 +16,8 @@ from typing import Any
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.layout import decode_columns
 from crossmargin_circuits.relation import Relation
+from crossmargin_verifier.kernel import KernelArithmetic
+from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.group import PRIME
@@ -353,7 +356,7 @@ def write() -> None:
     sys.stdout.write(json.dumps({"suite": "crossmargin/1", "vectors": entries}, indent=1) + "\n")
 
 
-def run() -> int:
+def run(arithmetic: Arithmetic) -> int:
     """Verify every vector; return the number of those that are not refused as expected."""
     asserts = "off"
     if __debug__:
@@ -369,7 +372,7 @@ def run() -> int:
         apply(files, entry["edits"])
         outcome = {"family": "accepted"}
         try:
-            verify_statement(StatementFiles(files), relation, bytes(32))
+            verify_statement(StatementFiles(files), relation, bytes(32), arithmetic=arithmetic)
         except MalformedError:
             outcome = {"family": "malformed"}
         except RejectedError as error:
@@ -385,7 +388,7 @@ def run() -> int:
 if __name__ == "__main__":
     if sys.argv[1:] == ["write"]:
         write()
-    elif sys.argv[1:] == ["run"]:
-        sys.exit(1 if run() else 0)
+    elif sys.argv[1:] in (["run"], ["run", "kernel"]):
+        sys.exit(1 if run(KernelArithmetic() if "kernel" in sys.argv else PLAIN) else 0)
     else:
         sys.exit(__doc__)
