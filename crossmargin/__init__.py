@@ -6,6 +6,7 @@
     margin = book.margin("maintenance")
     margin.under_water.frame()
 
+Whatever is refused raises a `CrossmarginError`; bad input is an `InputError`, or `InputErrors` where there may be many.
 Names are resolved when they are first asked for, so that `import crossmargin`, which every start of a program runs,
 loads none of the numerical packages.
 """
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
     from crossmargin.market.prices import Market as Market
     from crossmargin.models.base import MarginModel as MarginModel
     from crossmargin.models.registry import register_model as register_model
+    from crossmargin_circuits.errors import CrossmarginError as CrossmarginError
 
 __all__ = [
     "Book",
     "Change",
+    "CrossmarginError",
     "Explanation",
     "InputError",
     "InputErrors",
@@ -43,18 +46,19 @@ __all__ = [
 ]
 
 _PLACES = {
-    "Book": "api.book",
-    "Change": "api.change",
-    "Explanation": "api.explanation",
-    "InputError": "errors",
-    "InputErrors": "errors",
-    "LiquidationPrice": "api.liquidation_price",
-    "Margin": "api.margin",
-    "MarginModel": "models.base",
-    "Market": "market.prices",
-    "load": "api.book",
-    "load_model": "api.model",
-    "register_model": "models.registry",
+    "Book": "crossmargin.api.book",
+    "Change": "crossmargin.api.change",
+    "CrossmarginError": "crossmargin_circuits.errors",
+    "Explanation": "crossmargin.api.explanation",
+    "InputError": "crossmargin.errors",
+    "InputErrors": "crossmargin.errors",
+    "LiquidationPrice": "crossmargin.api.liquidation_price",
+    "Margin": "crossmargin.api.margin",
+    "MarginModel": "crossmargin.models.base",
+    "Market": "crossmargin.market.prices",
+    "load": "crossmargin.api.book",
+    "load_model": "crossmargin.api.model",
+    "register_model": "crossmargin.models.registry",
 }
 
 
@@ -62,7 +66,7 @@ def __getattr__(name: str) -> object:
     """Return a public name, from the module that defines it."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    found: object = getattr(import_module(_PLACES[name]), name)
     globals()[name] = found
     return found
 

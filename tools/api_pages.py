@@ -54,7 +54,7 @@ def index() -> str:
         NOTE,
         "# Python interface",
         "What these pages name is public: it changes with a line in the changelog. All else may change at any time. "
-        "Every example runs in the tests.",
+        "Every example runs in the tests; [scripts and a notebook](../../examples/README.md) show how things fit.",
         "| module | for |\n|---|---|\n"
         + "\n".join(f"| [`{name}`]({name}.md) | {what} |" for name, what in PUBLIC.items()),
     ]
