@@ -4,7 +4,8 @@ Source: Python packaging, "Entry points specification". Only names are read here
 is asked for.
 """
 
-from collections.abc import Collection, Mapping
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -14,13 +15,18 @@ from crossmargin.errors import InputError
 __all__ = ["load_entry", "offered"]
 
 
-@cache
-def offered(group: str, own: Collection[str] = frozenset()) -> Mapping[str, EntryPoint]:
+def offered(group: str, own: Collection[str] = ()) -> Mapping[str, EntryPoint]:
     """Return the entry points of a group by name; own: names that no package may take.
 
     Raises:
         InputError: a name of our own, or one that two packages offer.
     """
+    return _offered(group, frozenset(own), tuple(sys.path))
+
+
+@cache
+def _offered(group: str, own: Collection[str], path: Sequence[str]) -> Mapping[str, EntryPoint]:
+    """Look the group up once for each search path, as that takes milliseconds."""
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=group):
         if entry.name in own:

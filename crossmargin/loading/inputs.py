@@ -7,7 +7,7 @@ source: with `sqlite = "my_package:Ledger"`, the place `sqlite:book.db` is read 
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -59,7 +59,8 @@ def load(where: Where | BookSource, on_bad: OnBad = "refuse", *, parameters: Par
         book = source.book(given.catalogue, on_bad, control)
     else:
         book = read_book(source, given.catalogue, on_bad)
-    return Inputs(**vars(given), book=book, control=None if control is None else control.digest)
+    public = {each.name: getattr(given, each.name) for each in fields(Parameters)}
+    return Inputs(**public, book=book, control=None if control is None else control.digest)
 
 
 def load_folder(path: str | PathLike[str], on_bad: OnBad = "refuse") -> Inputs:

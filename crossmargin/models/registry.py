@@ -37,10 +37,19 @@ _CLASSES: tuple[type[MarginModel], ...] = (
 )
 
 
-def _words(model: type[MarginModel]) -> tuple[str, ...]:
-    """Return the words that a class reads: those of its `model: Literal[...]`."""
+def _words(model: Any) -> tuple[str, ...]:
+    """Return the words that a class reads: those of its `model: Literal[...]`.
+
+    Raises:
+        InputError: no model class, or one without a word.
+    """
+    name = getattr(model, "__qualname__", str(model))
+    if not (isinstance(model, type) and issubclass(model, MarginModel)):
+        raise InputError(f"{name} is no margin model", hint="derive it from crossmargin.MarginModel")
     annotation = model.model_fields["model"].annotation
-    return get_args(annotation) if get_origin(annotation) is Literal else ()
+    if get_origin(annotation) is not Literal:
+        raise InputError(f"{name} has no word", hint='annotate it, such as model: Literal["flat_rate"]')
+    return get_args(annotation)
 
 
 class _Architectures(Mapping[str, type[MarginModel]]):
@@ -51,18 +60,16 @@ class _Architectures(Mapping[str, type[MarginModel]]):
         self._registered: dict[str, type[MarginModel]] = {}
 
     def __getitem__(self, word: str) -> type[MarginModel]:
-        packaged = offered(MODEL_GROUP, frozenset(self._built_in))
-        if word in self._built_in:
-            return self._built_in[word]
-        if word not in self._registered and word in packaged:
-            found = load_entry(packaged[word])
-            self.register(found)
-            if word not in self._registered:
-                raise InputError(f"{packaged[word].value} does not read the model {word}", hint="name its own word")
-        return self._registered[word]
+        packaged = offered(MODEL_GROUP, self._built_in)
+        if word in self._built_in or word in self._registered:
+            return self._built_in.get(word) or self._registered[word]
+        found: type[MarginModel] = load_entry(packaged[word])
+        if word not in _words(found):
+            raise InputError(f"{packaged[word].value} does not read the model {word}", hint="name its own word")
+        return found
 
     def __iter__(self) -> Iterator[str]:
-        packaged = offered(MODEL_GROUP, frozenset(self._built_in))
+        packaged = offered(MODEL_GROUP, self._built_in)
         yield from dict.fromkeys((*self._built_in, *self._registered, *packaged))
 
     def __len__(self) -> int:
@@ -77,15 +84,12 @@ class _Architectures(Mapping[str, type[MarginModel]]):
         Raises:
             InputError: no model class, one without a word, or a word that another class has.
         """
-        name = getattr(model, "__qualname__", str(model))
-        if not (isinstance(model, type) and issubclass(model, MarginModel)):
-            raise InputError(f"{name} is no margin model", hint="derive it from crossmargin.MarginModel")
         words = _words(model)
-        if not words:
-            raise InputError(f"{name} has no word", hint='annotate it, such as model: Literal["flat_rate"]')
+        taken = {*self._built_in, *offered(MODEL_GROUP, self._built_in)}
         for word in words:
-            if word in self._built_in or self._registered.get(word, model) is not model:
-                raise InputError(f"the model {word} exists already", hint=f"choose another word for {name}")
+            if word in taken or self._registered.get(word, model) is not model:
+                hint = f"choose another word for {model.__qualname__}"
+                raise InputError(f"the model {word} exists already", hint=hint)
         self._registered.update(dict.fromkeys(words, model))
 
 
