@@ -80,6 +80,8 @@ ROWS = "time,BTC\n2025-01-01T00:00:00Z,90000\n2025-01-02T00:00:00Z,91000\n"
         (ROWS.replace("time,BTC", "time,BTC,BTC"), 1, "", "wrong header"),
         ("time\n2025-01-01T00:00:00Z\n", 1, "", "wrong header"),
         ("", 1, "", "wrong header"),
+        (ROWS[:-2], 3, "", "the last line does not end: the file may be cut off"),
+        (ROWS.replace("BTC", "BTC[7]"), 1, "BTC[7]", "not a name"),
         ("time,BTC\n2025-01-01T00:00:00Z,90000\n", None, "time", ""),
         (b"time,BTC\n\xff\xfe,1\n", None, "", "not UTF-8"),
         ('time,BTC\n"2025,1\n', None, "", "not CSV"),
@@ -194,6 +196,15 @@ def test_check_names_what_is_missing() -> None:
         assert reason in problems[0].reason
         assert problems[0].field == "observations"
     assert "add 2 earlier rows" in faults["10 rows up to as_of, the model needs 12"][0].hint
+
+
+def test_a_folder_in_place_of_the_history(tmp_path: Path) -> None:
+    (tmp_path / "history.csv").mkdir()
+    problems: list[InputError] = []
+    assert load_history(tmp_path / "history.csv", problems) is None
+    assert [str(each) for each in problems] == [
+        "history.csv: cannot be read: Is a directory; check the path and its rights"
+    ]
 
 
 @pytest.mark.parametrize("gap", [timedelta(hours=1), timedelta(days=8)])
