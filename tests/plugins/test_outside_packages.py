@@ -179,7 +179,7 @@ def test_a_folder_with_a_colon(tmp_path: Path) -> None:
         ("[crossmargin.models]\nspan = first:Model\n", "first offers span under crossmargin.models, a name of"),
         ("[crossmargin.models]\nmine = first_is_missing:Model\n", "mine of first cannot be imported: ModuleNotFound"),
         ("[crossmargin.models]\nmine = json:dumps\n", "dumps is no margin model"),
-        ("[crossmargin.models]\nmine = crossmargin.models.base:ModelConfig\n", "ModelConfig has no word"),
+        ("[crossmargin.models]\nmine = crossmargin.models.base:MarginModel\n", "MarginModel has no word"),
         ("[crossmargin.models]\nmine = crossmargin.models.cross:CrossModel\n", "does not read the model mine"),
     ],
 )
