@@ -16,7 +16,6 @@ import polars as pl
 import crossmargin as cm
 from crossmargin.fields import NotNegative
 from crossmargin.loading import TableSource, load_parameters
-from crossmargin.market.valuation import unit_values
 from crossmargin.models.policy_builder import PolicyBuilder
 from crossmargin_circuits.expression import Abs, Expression, Sum
 
@@ -32,7 +31,7 @@ class FlatRate(cm.MarginModel):
 
     def requirement(self, builder: PolicyBuilder) -> Expression:
         """Write one charge for each instrument; the builder applies the statement's factor and rounds once."""
-        values = unit_values(builder.catalogue, builder.market)
+        values = builder.valuation.unit_values()
         charges = []
         for number, column in enumerate(builder.layout.columns):
             if column.kind == "position":

@@ -36,7 +36,6 @@ from crossmargin.loading import load as load_inputs
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
-from crossmargin.market.valuation import unit_values
 from crossmargin.models import MarginModel
 from crossmargin.models.base import COVERAGE, CROWDING
 from crossmargin.models.oracle import resolved
@@ -307,7 +306,7 @@ class Book:
         """Return the record of an account after trades at the mark and deposits."""
         catalogue, layout = self.catalogue, self.catalogue.layout()
         environment = resolved(self._environment, self.model.oracle)
-        values = unit_values(catalogue, environment.market)
+        values = environment.valuation.unit_values()
         made = []
         for name, quantity in trades.items():
             item = next((each for each in catalogue.instruments if each.name == name), None)

@@ -39,7 +39,6 @@ from crossmargin.liquidation.trades import ceil_times, floor_times, price_of, va
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Kind
 from crossmargin.market.scenarios import Scenario
-from crossmargin.market.valuation import scenario_pnl, unit_values
 from crossmargin.models.oracle import resolved
 from crossmargin_circuits.layout import ColumnKind
 
@@ -183,7 +182,7 @@ class _Sales:
         self._environment, self._config = environment, config
         catalogue, layout = environment.catalogue, environment.catalogue.layout()
         self._first = len(layout) - len(catalogue.instruments)
-        values = unit_values(catalogue, environment.market)
+        values = environment.valuation.unit_values()
         self._per_lot = [
             value_per_lot(environment, each, price_of(environment, each, values)) for each in catalogue.instruments
         ]
@@ -235,7 +234,7 @@ class _Sales:
         per_lot = np.array([float(each) for each in self._per_lot])
         for name in self.sold:
             probe = Scenario(1, "probe", {name: PROBE}, {})
-            change = scenario_pnl(self._environment.catalogue, self._environment.market, probe) / float(PROBE)
+            change = self._environment.valuation.scenario_pnl(probe) / float(PROBE)
             exposure = change[self._first :] - per_lot * change[self._paid]
             self.sold[name] = -float(net @ exposure)
             self.volume += float(gross @ np.abs(exposure))

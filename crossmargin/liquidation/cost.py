@@ -21,7 +21,6 @@ from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, WholeNumber, 
 from crossmargin.liquidation.trades import Trade, price_of, value_per_lot
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue, Instrument
-from crossmargin.market.valuation import unit_values
 
 __all__ = ["ClosingCost", "Depth", "Quotes"]
 
@@ -85,7 +84,7 @@ class Quotes:
         """Value every instrument once."""
         self.environment = environment
         self.cost = cost
-        values = unit_values(environment.catalogue, environment.market)
+        values = environment.valuation.unit_values()
         self._marks = {each.name: price_of(environment, each, values) for each in environment.catalogue.instruments}
 
     def price(self, instrument: Instrument, closing: int, slippage: Decimal) -> Fraction:

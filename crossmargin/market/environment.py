@@ -3,12 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from crossmargin.market.crowding import Crowding
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Scenario
+
+if TYPE_CHECKING:
+    from crossmargin.market.valuation import Valuation
 
 __all__ = ["MarketEnvironment"]
 
@@ -27,6 +32,14 @@ class MarketEnvironment:
     crowding: Crowding | None = None
     widening: Mapping[str, Decimal] | None = None
     is_moved: bool = False
+
+    @cached_property
+    def valuation(self) -> "Valuation":
+        """The values of column units in this market, read once for all scenarios of all statements."""
+        # Imported here: it needs scipy, which those who only read public data do without.
+        from crossmargin.market.valuation import Valuation
+
+        return Valuation(self.catalogue, self.market)
 
     def moved(self, scenario: Scenario) -> "MarketEnvironment":
         """Return the environment with the market moved by a scenario."""

@@ -26,10 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from crossmargin.market.instruments import Catalogue, Contract, Instrument, Kind
-from crossmargin.market.prices import Market
+from crossmargin.market.instruments import Contract, Instrument, Kind
 from crossmargin.market.scenarios import Scenario
-from crossmargin.market.valuation import OptionInputs, option_inputs, unit_values
+from crossmargin.market.valuation import OptionInputs, Valuation, option_inputs
 from crossmargin_circuits.layout import ColumnKind
 
 __all__ = ["Exposures", "exposures", "forward_deltas", "quadratic_pnl"]
@@ -51,9 +50,10 @@ class Exposures:
         return result
 
 
-def exposures(catalogue: Catalogue, market: Market, name: str) -> Exposures:
+def exposures(valuation: Valuation, name: str) -> Exposures:
     """Return the exposures of every column to the price and the volatilities of an underlying or asset."""
-    layout, values = catalogue.layout(), unit_values(catalogue, market)
+    catalogue, market = valuation.catalogue, valuation.market
+    layout, values = catalogue.layout(), valuation.unit_values()
     power = np.zeros(len(layout))
     for number, column in enumerate(layout.columns):
         if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY) and catalogue.asset(column.name).priced_as == name:
@@ -72,13 +72,14 @@ def exposures(catalogue: Catalogue, market: Market, name: str) -> Exposures:
     return Exposures(delta, gamma, vega)
 
 
-def forward_deltas(catalogue: Catalogue, market: Market, underlying: str) -> dict[datetime | None, Floats]:
+def forward_deltas(valuation: Valuation, underlying: str) -> dict[datetime | None, Floats]:
     """Return d value / d ln forward of every column by expiry, (V,) each, with the index at rest; USD.
 
     The key None is the mark of the perpetuals; expiries ascend after it. Expired options, which have no forward any
     more, are left out. Positions alone have such a delta, inverse contracts too (their size in USD).
     """
-    layout, values = catalogue.layout(), unit_values(catalogue, market)
+    catalogue, market = valuation.catalogue, valuation.market
+    layout, values = catalogue.layout(), valuation.unit_values()
     found: dict[datetime | None, Floats] = {}
     first = len(layout) - len(catalogue.instruments)
     for number, item in enumerate(catalogue.instruments, start=first):

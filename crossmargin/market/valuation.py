@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +23,7 @@ from crossmargin.market.prices import RATE_CURRENCY, Market
 from crossmargin.market.scenarios import Scenario
 from crossmargin_circuits.layout import ColumnKind
 
-__all__ = ["OptionInputs", "black76", "check_option_marks", "option_inputs", "scenario_pnl", "unit_values"]
+__all__ = ["OptionInputs", "Valuation", "black76", "check_option_marks", "option_inputs"]
 
 MARK_TOLERANCE = (0.01, 0.0005)
 """A stated option price may differ from Black-76 by this part of itself plus this part of the forward."""
@@ -78,27 +79,68 @@ def black76(
     return result
 
 
-def unit_values(catalogue: Catalogue, market: Market, scenario: Scenario | None = None) -> Floats:
-    """Return the USD value of one unit of every column, float64[V]; 0 for the account column.
+class Valuation:
+    """Values of the columns of a catalogue in one market; what does not move is read once, for many scenarios.
 
-    `market` has passed `Market.check` for this catalogue.
+    `market` has passed `Market.check` for this catalogue. A `MarketEnvironment` has its own as `valuation`.
     """
-    return _columns(catalogue, market).values(scenario)
+
+    def __init__(self, catalogue: Catalogue, market: Market) -> None:
+        """Read what does not move."""
+        self.catalogue = catalogue
+        self.market = market
+        layout = catalogue.layout()
+        self._width = len(layout)
+        assets = [
+            (number, catalogue.asset(column.name))
+            for number, column in enumerate(layout.columns)
+            if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY)
+        ]
+        self._cash = np.array([number for number, _ in assets], dtype=np.int64)
+        self._unit = np.array([float(asset.unit) for _, asset in assets], dtype=np.float64)
+        self._price, self._priced = _prices([asset.priced_as for _, asset in assets], market)
+        numbered = list(enumerate(catalogue.instruments, start=self._width - len(catalogue.instruments)))
+        dated = [(number, item) for number, item in numbered if item.kind is not Kind.OPTION]
+        self._futures = np.array([number for number, _ in dated], dtype=np.int64)
+        self._size = np.array([float(item.lot * item.contract_size) for _, item in dated], dtype=np.float64)
+        self._mark = np.array([float(market.marks[item.name].price) for _, item in dated], dtype=np.float64)
+        self._linear = np.array([item.contract is Contract.LINEAR for _, item in dated], dtype=np.bool_)
+        self._years = np.array([market.years(item) for _, item in dated], dtype=np.float64)
+        self._followed = _Names([item.underlying for _, item in dated])
+        self._index, self._settled = _prices([item.settlement for _, item in dated], market)
+        options = [(number, item) for number, item in numbered if item.kind is Kind.OPTION]
+        self._options = np.array([number for number, _ in options], dtype=np.int64)
+        self._priced_options = _Options([item for _, item in options], market)
+
+    def unit_values(self, scenario: Scenario | None = None) -> Floats:
+        """Return the USD value of one unit of every column, float64[V]; 0 for the account column."""
+        price, mark, index = self._price, self._mark, self._index
+        if scenario is not None:
+            moves = scenario.price_moves
+            price = price * self._priced.factors(moves)
+            mark = mark * self._followed.factors(moves) * _basis(self._followed, self._years, scenario)
+            index = index * self._settled.factors(moves)
+        values = np.zeros(self._width, dtype=np.float64)
+        values[self._cash] = self._unit * price
+        values[self._futures] = self._size * np.where(self._linear, mark, -1.0 / mark) * index
+        if len(self._options):
+            inputs = self._priced_options.inputs(scenario)
+            values[self._options] = inputs.size * inputs.prices
+        return values
+
+    def scenario_pnl(self, scenario: Scenario) -> Floats:
+        """Return covered * (value under the scenario - value now) of one unit of every column, USD, float64[V]."""
+        result: Floats = float(scenario.covered) * (self.unit_values(scenario) - self._now)
+        return result
+
+    @cached_property
+    def _now(self) -> Floats:
+        return self.unit_values()
 
 
 def option_inputs(items: Sequence[Instrument], market: Market) -> OptionInputs:
     """Return what Black-76 reads of options now; of an expired one the index as forward, and no time."""
     return _Options(items, market).inputs(None)
-
-
-def scenario_pnl(catalogue: Catalogue, market: Market, scenario: Scenario, now: Floats | None = None) -> Floats:
-    """Return covered * (value under the scenario - value now) of one unit of every column, USD, float64[V].
-
-    now: the values without a scenario, for callers who take many scenarios.
-    """
-    change = unit_values(catalogue, market, scenario) - (unit_values(catalogue, market) if now is None else now)
-    result: Floats = float(scenario.covered) * change
-    return result
 
 
 def check_option_marks(catalogue: Catalogue, market: Market) -> list[InputError]:
@@ -181,63 +223,6 @@ class _Options:
         for number in np.flatnonzero((move != 0) & self._live).tolist():
             moved[number] = term.moved(float(moved[number]), float(move[number]), float(self._years[number]))
         return moved
-
-
-class _Columns:
-    """What does not move of the columns of a catalogue in a market, read once for many scenarios."""
-
-    def __init__(self, catalogue: Catalogue, market: Market) -> None:
-        layout = catalogue.layout()
-        self._width = len(layout)
-        assets = [
-            (number, catalogue.asset(column.name))
-            for number, column in enumerate(layout.columns)
-            if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY)
-        ]
-        self._cash = np.array([number for number, _ in assets], dtype=np.int64)
-        self._unit = np.array([float(asset.unit) for _, asset in assets], dtype=np.float64)
-        self._price, self._priced = _prices([asset.priced_as for _, asset in assets], market)
-        numbered = list(enumerate(catalogue.instruments, start=self._width - len(catalogue.instruments)))
-        dated = [(number, item) for number, item in numbered if item.kind is not Kind.OPTION]
-        self._futures = np.array([number for number, _ in dated], dtype=np.int64)
-        self._size = np.array([float(item.lot * item.contract_size) for _, item in dated], dtype=np.float64)
-        self._mark = np.array([float(market.marks[item.name].price) for _, item in dated], dtype=np.float64)
-        self._linear = np.array([item.contract is Contract.LINEAR for _, item in dated], dtype=np.bool_)
-        self._years = np.array([market.years(item) for _, item in dated], dtype=np.float64)
-        self._followed = _Names([item.underlying for _, item in dated])
-        self._index, self._settled = _prices([item.settlement for _, item in dated], market)
-        options = [(number, item) for number, item in numbered if item.kind is Kind.OPTION]
-        self._options = np.array([number for number, _ in options], dtype=np.int64)
-        self._priced_options = _Options([item for _, item in options], market)
-
-    def values(self, scenario: Scenario | None) -> Floats:
-        """Return the USD value of one unit of every column, float64[V]."""
-        price, mark, index = self._price, self._mark, self._index
-        if scenario is not None:
-            moves = scenario.price_moves
-            price = price * self._priced.factors(moves)
-            mark = mark * self._followed.factors(moves) * _basis(self._followed, self._years, scenario)
-            index = index * self._settled.factors(moves)
-        values = np.zeros(self._width, dtype=np.float64)
-        values[self._cash] = self._unit * price
-        values[self._futures] = self._size * np.where(self._linear, mark, -1.0 / mark) * index
-        if len(self._options):
-            inputs = self._priced_options.inputs(scenario)
-            values[self._options] = inputs.size * inputs.prices
-        return values
-
-
-def _columns(catalogue: Catalogue, market: Market) -> _Columns:
-    """Return what was read last, where it is of this catalogue and market: scenarios come by the hundred."""
-    for known, of, columns in _LAST:
-        if known is catalogue and of is market:
-            return columns
-    columns = _Columns(catalogue, market)
-    _LAST[:] = [(catalogue, market, columns)]
-    return columns
-
-
-_LAST: list[tuple[Catalogue, Market, _Columns]] = []
 
 
 def _prices(names: Sequence[str], market: Market) -> tuple[Floats, _Names]:

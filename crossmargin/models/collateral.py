@@ -47,7 +47,6 @@ from crossmargin.engine.risk_arrays import check_resolution
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Positive, between, refuse
 from crossmargin.market.instruments import Asset, Catalogue
-from crossmargin.market.valuation import unit_values
 from crossmargin.models.policy_builder import PolicyBuilder
 from crossmargin_circuits.expression import Expression, Min, PositivePart, Reference, Scale, Sum
 
@@ -178,7 +177,7 @@ def equity(
 ) -> Reference:
     """Define equity as an abbreviation called `equity`, and return it."""
     catalogue = builder.catalogue
-    values = unit_values(catalogue, builder.market)
+    values = builder.valuation.unit_values()
     check_resolution(values, builder.quantum, catalogue)
     settled = np.array(catalogue.settlement_of_columns())
     ruled = rules or {}

@@ -27,13 +27,12 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, model_validator
 
 from crossmargin.fields import ExactDecimal, Frozen, between, refuse
-from crossmargin.market.instruments import Catalogue, Contract, Kind
-from crossmargin.market.prices import Market
+from crossmargin.market.instruments import Contract, Kind
 from crossmargin.market.scenarios import Scenario
-from crossmargin.market.valuation import unit_values
+from crossmargin.market.valuation import Valuation
 from crossmargin_circuits.layout import ColumnKind
 
-__all__ = ["DeltaWeights", "exposures"]
+__all__ = ["DeltaWeights", "composite_deltas"]
 
 Floats = NDArray[np.float64]
 
@@ -70,17 +69,18 @@ class DeltaWeights(Frozen):
         return tuple(steps)
 
 
-def exposures(
-    catalogue: Catalogue, market: Market, ranges: Mapping[str, Fraction], weights: DeltaWeights
+def composite_deltas(
+    valuation: Valuation, ranges: Mapping[str, Fraction], weights: DeltaWeights
 ) -> dict[str, dict[datetime | None, Floats]]:
     """Return, by underlying and expiry, the exposure of one unit of every column, float64[V], USD per relative move.
 
     ranges: price scan range by underlying. The expiry of coins and perpetuals is None. Expiries are in order of time,
     None first; only those are there in which a column has an exposure.
     """
+    catalogue = valuation.catalogue
     layout = catalogue.layout()
-    values = unit_values(catalogue, market)
-    slopes = _option_slopes(catalogue, market, ranges, weights)
+    values = valuation.unit_values()
+    slopes = _option_slopes(valuation, ranges, weights)
     found: dict[str, dict[datetime | None, Floats]] = {name: {} for name in catalogue.underlyings}
 
     def add(name: str, expiry: datetime | None, number: int, amount: float) -> None:
@@ -108,10 +108,9 @@ def _order(expiry: datetime | None) -> float:
     return 0.0 if expiry is None else expiry.timestamp()
 
 
-def _option_slopes(
-    catalogue: Catalogue, market: Market, ranges: Mapping[str, Fraction], weights: DeltaWeights
-) -> Floats:
+def _option_slopes(valuation: Valuation, ranges: Mapping[str, Fraction], weights: DeltaWeights) -> Floats:
     """Return the composite delta of every option column times its size and the index price; 0 elsewhere."""
+    catalogue, market = valuation.catalogue, valuation.market
     layout = catalogue.layout()
     scales = np.zeros(len(layout))
     first = len(layout) - len(catalogue.instruments)
@@ -124,8 +123,7 @@ def _option_slopes(
     for step, weight in weights.by_step():
         at = Scenario(0, "scan point", {name: Fraction(step, 3) * width for name, width in ranges.items()}, {})
         up, down = (
-            unit_values(catalogue, market, replace(at, price_moves=_shifted(at.price_moves, bump)))
-            for bump in (BUMP, -BUMP)
+            valuation.unit_values(replace(at, price_moves=_shifted(at.price_moves, bump))) for bump in (BUMP, -BUMP)
         )
         slopes += float(weight) * (up - down) / (2 * float(BUMP))
     deltas = np.divide(slopes, scales, out=np.zeros_like(slopes), where=scales > 0)

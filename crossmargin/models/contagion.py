@@ -202,7 +202,7 @@ class ContagionRule(Frozen):
             if not buffer or not self.rates.get(name):
                 continue
             rate = float(Fraction(self.rates[name]) * buffer / Fraction(self.maximum))
-            delta = rate * exposures(builder.catalogue, builder.market, name).delta
+            delta = rate * exposures(builder.valuation, name).delta
             beyond = tuple(
                 builder.charge(
                     f"crowded {word} {name}",

@@ -12,7 +12,6 @@ the claims on an asset that rests on debtors, not on reserves, is at most D_a.
 
 import numpy as np
 
-from crossmargin.market.valuation import unit_values
 from crossmargin.models.policy_builder import PolicyBuilder
 from crossmargin_circuits.expression import Scale
 from crossmargin_circuits.layout import ColumnKind
@@ -24,7 +23,7 @@ __all__ = ["debts"]
 def debts(builder: PolicyBuilder) -> None:
     """Add the claim array and the disclosed debt of every asset, in units of the asset (a builder with quantum 1)."""
     catalogue, layout = builder.catalogue, builder.layout
-    values = unit_values(catalogue, builder.market)
+    values = builder.valuation.unit_values()
     settled = np.array(catalogue.settlement_of_columns())
     for asset in catalogue.assets:
         unit_value = values[layout.index(ColumnKind.BALANCE, asset.name)]

@@ -25,7 +25,6 @@ from decimal import Decimal
 from crossmargin.errors import InputError
 from crossmargin.market.crowding import BOOK_VALUE, GROSS, LARGE_LONGS, LARGE_SHORTS
 from crossmargin.market.exposures import exposures
-from crossmargin.market.valuation import unit_values
 from crossmargin.models.policy_builder import PolicyBuilder
 from crossmargin_circuits.expression import Abs
 from crossmargin_circuits.policy import Definition, Role
@@ -47,10 +46,10 @@ def open_exposures(builder: PolicyBuilder, thresholds: Mapping[str, Decimal]) ->
                 field="contagion.thresholds",
                 hint=f"add contagion.thresholds.{name}, the USD of net exposure beyond which an account is large",
             )
-    value = builder.value("value", "value at mark", unit_values(builder.catalogue, builder.market))
+    value = builder.value("value", "value at mark", builder.valuation.unit_values())
     builder.abbreviate(BOOK_VALUE, "value at mark, before haircuts", value)
     for name in builder.catalogue.underlyings:
-        per_unit = exposures(builder.catalogue, builder.market, name).delta
+        per_unit = exposures(builder.valuation, name).delta
         delta = builder.value(f"exposure {name}", f"net exposure to {name}", per_unit)
         beyond = {
             sign: builder.value(

@@ -42,7 +42,7 @@ class DeltaModel(ScanModel):
         """Return the sum of delta, gamma and vega risks; what no column is exposed to is left out."""
         parts: list[Expression] = []
         for name, scan in self.ranges(builder.environment).items():
-            found = exposures(builder.catalogue, builder.market, name)
+            found = exposures(builder.valuation, name)
             shock = float(scan.price_range)
             delta = builder.charge(f"delta {name}", f"{name} price move of {scan.price_range:f}", shock * found.delta)
             parts.append(builder.abbreviate(f"delta risk {name}", f"net {name} against its price", Abs(delta)))

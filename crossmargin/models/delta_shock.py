@@ -69,7 +69,7 @@ class DeltaShock(Frozen):
 
 def delta_shock(builder: PolicyBuilder, underlying: str, rule: DeltaShock) -> Expression:
     """Return the bound of an underlying's delta shock as an abbreviation."""
-    delta = exposures(builder.catalogue, builder.market, underlying).delta
+    delta = exposures(builder.valuation, underlying).delta
     free = -rule.rate * float(rule.threshold)
     sides: list[Expression] = [
         builder.charge(f"delta shock {underlying} {word}", f"{word} delta beyond", sign * rule.rate * delta, free)

@@ -27,7 +27,6 @@ from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Listed, Name, between
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.scenarios import Scenario
-from crossmargin.market.valuation import scenario_pnl, unit_values
 from crossmargin.models.collateral import foreign_asset
 from crossmargin.models.policy_builder import PolicyBuilder, worst_loss
 from crossmargin_circuits.expression import Reference
@@ -83,9 +82,9 @@ def depeg_charge(builder: PolicyBuilder, scenarios: Sequence[Mapping[str, Decima
     """
     prices = {name: quote.price for name, quote in builder.market.index.items()}
     moves = depeg_scenarios(prices, scenarios)
-    values = unit_values(builder.catalogue, builder.market)
+    values = builder.valuation.unit_values()
     for each in moves:
-        change = scenario_pnl(builder.catalogue, builder.market, each)
+        change = builder.valuation.scenario_pnl(each)
         check_resolution(change, builder.quantum, builder.catalogue, values)
     losses = worst_loss(builder.scenarios("depeg", moves))
     return builder.abbreviate("depeg charge", "worst loss over the depeg scenarios", losses)

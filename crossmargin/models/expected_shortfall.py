@@ -38,7 +38,6 @@ from crossmargin.market.history import PriceHistory
 from crossmargin.market.instruments import Kind
 from crossmargin.market.returns import check_history, exact_move, filtered_moves, moves, rows_between
 from crossmargin.market.scenarios import Scenario
-from crossmargin.market.valuation import scenario_pnl, unit_values
 from crossmargin.models.base import MarginModel
 from crossmargin.models.collateral import foreign_asset
 from crossmargin.models.policy_builder import PolicyBuilder, added
@@ -192,9 +191,7 @@ class ExpectedShortfallModel(MarginModel):
         """Return weight / k times the sum of the k largest losses."""
         scale = float(part.weight / part.count)
         pnls = [
-            builder.charge(
-                f"{prefix} {each.number}", each.label, scale * scenario_pnl(builder.catalogue, builder.market, each)
-            )
+            builder.charge(f"{prefix} {each.number}", each.label, scale * builder.valuation.scenario_pnl(each))
             for each in scenarios
         ]
         return SumLargest(part.count, tuple(Scale(-1, pnl) for pnl in pnls))
@@ -285,7 +282,7 @@ class ExpectedShortfallModel(MarginModel):
         """Refuse a quantum that k roundings of half a quantum are too coarse for; options may be worth nothing."""
         counts = sum(part.count for part in self._parts(environment))
         catalogue = environment.catalogue
-        quanta = np.abs(unit_values(catalogue, environment.market)) / float(self.value_unit.quantum)
+        quanta = np.abs(environment.valuation.unit_values()) / float(self.value_unit.quantum)
         priced = {asset.name: asset.priced_as for asset in catalogue.assets}
         settled = [priced.get(name, "") for name in catalogue.settlement_of_columns()]
         names = self._names(environment)

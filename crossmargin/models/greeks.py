@@ -39,7 +39,7 @@ class GreeksModel(GridModel):
     def requirement(self, builder: PolicyBuilder) -> Expression:
         """Return the worst loss at the points, of all underlyings together or of each alone."""
         names = tuple(self.ranges(builder.environment))
-        found = {name: exposures(builder.catalogue, builder.market, name) for name in names}
+        found = {name: exposures(builder.valuation, name) for name in names}
         groups = [(f" {name}", (name,)) for name in names] if self.netting == "by_underlying" else [("", names)]
         parts: list[Expression] = []
         for of, members in groups:

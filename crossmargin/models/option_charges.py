@@ -37,7 +37,6 @@ from pydantic import AfterValidator, model_validator
 
 from crossmargin.fields import ExactDecimal, Frozen, between, refuse
 from crossmargin.market.instruments import Instrument, OptionType
-from crossmargin.market.valuation import unit_values
 from crossmargin.models.brackets import Rate
 from crossmargin.models.policy_builder import PolicyBuilder, added, worst_loss
 from crossmargin_circuits.expression import Expression, Max, PositivePart, Reference
@@ -107,7 +106,7 @@ def option_margin(
 def _alone(builder: PolicyBuilder, item: Instrument, rates: ShortOption) -> Expression:
     """Return max(mark x, -short x) of one option."""
     index = float(builder.market.index[item.underlying].price)
-    values = unit_values(builder.catalogue, builder.market)
+    values = builder.valuation.unit_values()
     # `charge` multiplies by the factor: by 1 at most in all.
     counted = min(1.0, 1.0 / float(builder.factor))
     number = builder.layout.index(ColumnKind.POSITION, item.name)
@@ -123,7 +122,7 @@ def _alone(builder: PolicyBuilder, item: Instrument, rates: ShortOption) -> Expr
 
 def _by_expiry(builder: PolicyBuilder, items: Sequence[Instrument], rule: MaxLoss) -> list[Expression]:
     """Return worst settlement and unpaired calls of every expiry."""
-    values = unit_values(builder.catalogue, builder.market)
+    values = builder.valuation.unit_values()
     parts: list[Expression] = []
     for expiry in sorted({item.expiry for item in items if item.expiry is not None}):
         mine = [item for item in items if item.expiry == expiry]

@@ -15,7 +15,7 @@ from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Scenario
-from crossmargin.market.valuation import scenario_pnl
+from crossmargin.market.valuation import Valuation
 from crossmargin_circuits.expression import Expression, Linear, Max, PositivePart, Reference, Scale, Sum
 from crossmargin_circuits.layout import RecordLayout
 from crossmargin_circuits.policy import Definition, RiskArray, Role
@@ -48,6 +48,11 @@ class PolicyBuilder:
         return self.environment.market
 
     @property
+    def valuation(self) -> Valuation:
+        """The values of column units in the environment, now and under scenarios."""
+        return self.environment.valuation
+
+    @property
     def layout(self) -> RecordLayout:
         """The columns of a record."""
         return self.environment.catalogue.layout()
@@ -71,8 +76,7 @@ class PolicyBuilder:
     def scenarios(self, prefix: str, scenarios: Iterable[Scenario]) -> list[Linear]:
         """Add the profit and loss of each scenario as "prefix number", times the statement's factor."""
         return [
-            self.charge(f"{prefix} {each.number}", each.label, scenario_pnl(self.catalogue, self.market, each))
-            for each in scenarios
+            self.charge(f"{prefix} {each.number}", each.label, self.valuation.scenario_pnl(each)) for each in scenarios
         ]
 
     def abbreviate(self, name: str, meaning: str, expression: Expression) -> Reference:

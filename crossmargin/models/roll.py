@@ -23,7 +23,6 @@ from crossmargin.fields import ExactDecimal, Frozen, between
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.exposures import forward_deltas
 from crossmargin.market.scenarios import Scenario
-from crossmargin.market.valuation import scenario_pnl
 from crossmargin.models.policy_builder import PolicyBuilder, added, worst_loss
 from crossmargin_circuits.expression import Abs, Expression
 
@@ -43,7 +42,7 @@ class RollRule(Frozen):
 def roll_risk(builder: PolicyBuilder, underlying: str, rule: RollRule) -> Expression | None:
     """Return the roll risk of an underlying as an abbreviation, or None where nothing of it is dated."""
     parts: list[Expression] = []
-    for expiry, deltas in forward_deltas(builder.catalogue, builder.market, underlying).items():
+    for expiry, deltas in forward_deltas(builder.valuation, underlying).items():
         if expiry is None:
             continue
         years = max(0.0, (expiry - builder.market.as_of).total_seconds() / (365 * 86400))
@@ -61,7 +60,7 @@ def basis_risk(builder: PolicyBuilder, underlying: str, move: Fraction) -> Expre
     pnls: list[Expression] = []
     for number, (word, sign) in enumerate((("up", 1), ("down", -1)), start=1):
         scenario = Scenario(number, f"{underlying} basis {word}", {}, {}, basis_moves={underlying: sign * move})
-        values = scenario_pnl(builder.catalogue, builder.market, scenario)
+        values = builder.valuation.scenario_pnl(scenario)
         pnls.append(builder.charge(f"basis {underlying} {word}", scenario.label, values))
     return builder.abbreviate(
         f"basis risk {underlying}", f"forwards of {underlying} against its index", worst_loss(pnls)

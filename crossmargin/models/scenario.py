@@ -43,7 +43,6 @@ from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Name, refuse
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.scenarios import Scenario, VolatilityTerm
-from crossmargin.market.valuation import scenario_pnl, unit_values
 from crossmargin.models.delta_shock import DeltaShock, delta_shock
 from crossmargin.models.grid import GridModel
 from crossmargin.models.minimums import Minimums, with_minimums
@@ -165,13 +164,13 @@ class ScenarioModel(GridModel):
 
     def _partly_offset(self, builder: PolicyBuilder, names: Sequence[str], points: Sequence[Scenario]) -> Expression:
         """Return max_s sum_u max(-g, -p g), or max(-g - D, 0) with a dampener D."""
-        part, now = float(self.offset or 0), unit_values(builder.catalogue, builder.market)
+        part = float(self.offset or 0)
         losses: list[Expression] = []
         for point in points:
             sides: list[Expression] = []
             for name in names:
                 alone, free = point.only(name), float(point.dampener)
-                values = scenario_pnl(builder.catalogue, builder.market, alone, now)
+                values = builder.valuation.scenario_pnl(alone)
                 full = Scale(-1, builder.charge(f"pnl {name} {point.number}", alone.label, values, free))
                 if part == 0 or free:
                     sides.append(PositivePart(full))
@@ -184,13 +183,9 @@ class ScenarioModel(GridModel):
 
 def pnl_forms(builder: PolicyBuilder, prefix: str, points: Sequence[Scenario]) -> list[Linear]:
     """Add what counts of each scenario's profit and loss, as "prefix number"."""
-    now = unit_values(builder.catalogue, builder.market)
     return [
         builder.charge(
-            f"{prefix} {each.number}",
-            each.label,
-            scenario_pnl(builder.catalogue, builder.market, each, now),
-            float(each.dampener),
+            f"{prefix} {each.number}", each.label, builder.valuation.scenario_pnl(each), float(each.dampener)
         )
         for each in points
     ]

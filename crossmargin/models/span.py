@@ -46,7 +46,7 @@ from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Positive, bet
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Kind
 from crossmargin.market.scenarios import Extreme, ScanRange, span_grid
-from crossmargin.models.composite_delta import DeltaWeights, exposures
+from crossmargin.models.composite_delta import DeltaWeights, composite_deltas
 from crossmargin.models.policy_builder import PolicyBuilder, added, worst_loss
 from crossmargin.models.scan import ScanModel
 from crossmargin_circuits.expression import Abs, Expression, Max, PositivePart, Scale
@@ -132,7 +132,7 @@ class SpanModel(ScanModel):
         """Return the sum over the underlyings, with credited pairs written together."""
         ranges = self.ranges(builder.environment)
         grid = span_grid(ranges, self.extreme)
-        legs = exposures(builder.catalogue, builder.market, _price_ranges(ranges), self.delta_weights)
+        legs = composite_deltas(builder.valuation, _price_ranges(ranges), self.delta_weights)
         credited = {name for credit in self.inter_commodity for name in credit.legs}
         parts: list[Expression] = []
         for name in ranges:
@@ -165,7 +165,7 @@ class SpanModel(ScanModel):
 
     def _legs(self, environment: MarketEnvironment) -> Mapping[str, Legs]:
         ranges = _price_ranges(self.ranges(environment))
-        return exposures(environment.catalogue, environment.market, ranges, self.delta_weights)
+        return composite_deltas(environment.valuation, ranges, self.delta_weights)
 
     def _check_month(self, environment: MarketEnvironment, name: str, charge: InterMonth) -> list[InputError]:
         field = f"inter_month.{name}"

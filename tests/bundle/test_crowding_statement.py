@@ -134,7 +134,7 @@ def test_holders_see_their_part_of_what_is_opened(folder: Path, crowded: Path, c
 def test_few_accounts_on_one_side_are_warned_about(folder: Path, crowded: Path, inputs: Inputs) -> None:
     """With the net total both sides of a gross exposure follow from it, so each side is counted."""
     assert crowded.is_dir()
-    deltas = exposures(inputs.catalogue, inputs.market, "BTC").delta
+    deltas = exposures(inputs.environment.valuation, "BTC").delta
     net = inputs.book.records @ deltas
     proven = Vault.open(folder.parent / "vault").proven
     statements = [Proven(name, path) for name, path in proven.items()]

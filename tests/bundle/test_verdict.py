@@ -13,7 +13,6 @@ import pytest
 
 from crossmargin.engine.evaluate import evaluate
 from crossmargin.loading import Inputs
-from crossmargin.market.valuation import unit_values
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
@@ -102,7 +101,7 @@ def test_requirement_and_shortfall_are_the_engines(verdict: Verdict, small: Inpu
 @pytest.mark.parametrize("asset", ["USDC", "BTC"])
 def test_debts_are_the_negative_claims(verdict: Verdict, small: Inputs, asset: str) -> None:
     """A claim is balance, entry value and the mark value of what settles in the asset, rounded once per lot."""
-    values = unit_values(small.catalogue, small.market)
+    values = small.environment.valuation.unit_values()
     unit = values[small.catalogue.layout().index(ColumnKind.BALANCE, asset)]
     settled = [name == asset for name in small.catalogue.settlement_of_columns()]
     weights = np.where(settled, np.rint(values / unit), 0).astype(np.int64)

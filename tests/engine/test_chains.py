@@ -19,7 +19,7 @@ from crossmargin.errors import InputErrors
 from crossmargin.loading import csv, load_book, load_folder, load_parameters, parquet
 from crossmargin.market.exposures import exposures
 from crossmargin.market.scenarios import Scenario
-from crossmargin.market.valuation import unit_values
+from crossmargin.market.valuation import Valuation
 from crossmargin.models import build_policy, rebuild_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
@@ -99,9 +99,9 @@ def test_price_is_that_of_the_asset_and_haircuts_compose(write_folder: WriteFold
     assert catalogue.weight("USDC.ethereum") == Fraction(98, 100)
     assert catalogue.weight("USDC.solana") == Fraction(99, 100) * Fraction(95, 100)
     assert catalogue.weight("BTC") == Fraction(95, 100)
-    values = unit_values(catalogue, parameters.market)
-    falling = unit_values(catalogue, parameters.market, Scenario(1, "fall", {"USDC": Fraction(-1, 10)}, {}))
-    delta = exposures(catalogue, parameters.market, "USDC").delta
+    values = Valuation(catalogue, parameters.market).unit_values()
+    falling = Valuation(catalogue, parameters.market).unit_values(Scenario(1, "fall", {"USDC": Fraction(-1, 10)}, {}))
+    delta = exposures(Valuation(catalogue, parameters.market), "USDC").delta
     for name in ("USDC", "USDC.ethereum", "USDC.solana"):
         column = layout.index(ColumnKind.BALANCE, name)
         assert values[column] == pytest.approx(0.98e-6)

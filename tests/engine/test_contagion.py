@@ -249,7 +249,7 @@ def test_charge_is_the_rate_on_what_is_beyond_the_threshold(book: Parameters, mo
         book, model.model_copy(update={"contagion": rule.model_copy(update={"rates": {}})}), records
     )
     rate = float(Fraction(rule.rates["BTC"]) * rule.buffers(crowding)["BTC"] / Fraction(rule.maximum))
-    delta = exposures(book.catalogue, book.market, "BTC").delta[column]
+    delta = exposures(book.environment.valuation, "BTC").delta[column]
     for record, charged, plain in zip(records, with_charge, without, strict=True):
         expected = rate * max(0.0, abs(delta * record[column]) - 1_000_000) / 1e-8
         assert charged - plain == pytest.approx(expected, rel=1e-6, abs=1e6)

@@ -20,7 +20,6 @@ from crossmargin.loading import Inputs, load_folder, load_margin_model
 from crossmargin.loading.yaml import load_model
 from crossmargin.market.crowding import Crowding
 from crossmargin.market.scenarios import Scenario
-from crossmargin.market.valuation import unit_values
 from crossmargin.models import MarginModel
 from crossmargin.models.base import StatementConfig
 from crossmargin.models.policies import build_policy, rebuild_policy
@@ -50,7 +49,7 @@ def test_totals_are_sums_over_accounts(book: Inputs, model: MarginModel, compile
     found = crowding_of(compiled, book.book.records, "test")
     for name, totals in found.exposures.items():
         up, down = (
-            unit_values(book.catalogue, book.market, Scenario(1, "", {name: move}, {}))
+            book.environment.valuation.unit_values(Scenario(1, "", {name: move}, {}))
             for move in (Fraction(1, 10_000), Fraction(-1, 10_000))
         )
         deltas = book.book.records @ ((up - down) / 0.0002)
@@ -60,7 +59,7 @@ def test_totals_are_sums_over_accounts(book: Inputs, model: MarginModel, compile
         assert float(totals.large_longs) == pytest.approx(np.maximum(deltas - beyond, 0).sum(), abs=rounding)
         assert float(totals.large_shorts) == pytest.approx(np.maximum(-deltas - beyond, 0).sum(), abs=rounding)
     assert float(found.equity) == pytest.approx(
-        (book.book.records @ unit_values(book.catalogue, book.market)).sum(), rel=2e-4
+        (book.book.records @ book.environment.valuation.unit_values()).sum(), rel=2e-4
     )
 
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from crossmargin.loading import Parameters
 from crossmargin.market.scenarios import Scenario
-from crossmargin.market.valuation import scenario_pnl
 from crossmargin.models import build_policy, parse_model
 from crossmargin_circuits.evaluate import evaluate_expression
 from crossmargin_circuits.expression import Reference
@@ -74,7 +73,7 @@ def test_linear_books_lose_what_full_revaluation_says(parameters: Parameters, da
     losses = []
     for sign in (1, -1):
         scenario = Scenario(1, "move", {"BTC": Fraction(sign * 15, 100)}, {})
-        losses.append(-scenario_pnl(parameters.catalogue, parameters.market, scenario) @ np.array(vector))
+        losses.append(-parameters.environment.valuation.scenario_pnl(scenario) @ np.array(vector))
     # An inverse position's mark leg does not move in USD, so the book is linear in the price.
     assert needed(policy, vector) == pytest.approx(max(losses), abs=len(vector) * 10**6 * QUANTUM)
 

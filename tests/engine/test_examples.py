@@ -13,7 +13,6 @@ from crossmargin.engine import evaluate as engine
 from crossmargin.errors import InputErrors
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.market.scenarios import span_grid
-from crossmargin.market.valuation import unit_values
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
@@ -135,10 +134,10 @@ def test_few_accounts_are_under_water(book: Inputs, statement: str, fewest: int,
 
 def test_limits_leave_room_in_the_bit_budget(book: Inputs) -> None:
     limits = np.array([float(column.limit) for column in book.catalogue.layout().columns])
-    now = np.abs(unit_values(book.catalogue, book.market)) @ limits
+    now = np.abs(book.environment.valuation.unit_values()) @ limits
     assert now <= 2e10
     for scenario in span_grid(book.model.scan, book.model.extreme):
-        value = np.abs(unit_values(book.catalogue, book.market, scenario)) @ limits
+        value = np.abs(book.environment.valuation.unit_values(scenario)) @ limits
         assert value <= 3 * now <= float(Fraction(2**63, 10**8)), scenario.label
 
 

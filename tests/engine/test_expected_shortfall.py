@@ -25,7 +25,7 @@ from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.returns import filtered_moves, moves, rows_between
 from crossmargin.market.scenarios import Scenario
-from crossmargin.market.valuation import black76, unit_values
+from crossmargin.market.valuation import black76
 from crossmargin.models import build_policy
 from crossmargin.models.expected_shortfall import ExpectedShortfallModel
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
@@ -425,13 +425,13 @@ def test_example_on_the_book_costs_a_row_for_each_scenario_and_rounds_little(boo
 
 def mean_largest(book: Inputs, by_name: Mapping[str, Floats], count: int) -> Floats:
     """Return the mean of the largest losses of every account in floats, USD; volatilities as in the example."""
-    now = unit_values(book.catalogue, book.market)
+    now = book.environment.valuation.unit_values()
     beta = {"BTC": -0.8, "ETH": -0.8, "SOL": -0.6}
     profits = []
     for day in range(len(by_name["BTC"])):
         prices = {name: Fraction(float(each[day])) for name, each in by_name.items()}
         volatilities = {name: max(Fraction(-9, 10), Fraction(each) * prices[name]) for name, each in beta.items()}
-        profits.append(unit_values(book.catalogue, book.market, Scenario(1, "day", prices, volatilities)) - now)
+        profits.append(book.environment.valuation.unit_values(Scenario(1, "day", prices, volatilities)) - now)
     losses = np.sort(-np.asarray(book.book.records @ np.array(profits).T), axis=1)
     result: Floats = losses[:, -count:].mean(axis=1)
     return result

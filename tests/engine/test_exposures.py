@@ -13,7 +13,7 @@ from crossmargin.market.exposures import exposures, forward_deltas, quadratic_pn
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Scenario
-from crossmargin.market.valuation import unit_values
+from crossmargin.market.valuation import Valuation
 
 BOOK = Path(__file__).parents[2] / "examples" / "book"
 STEP = Fraction(1, 2000)
@@ -42,15 +42,15 @@ def market() -> Market:
 
 
 def values(catalogue: Catalogue, market: Market, name: str, move: Fraction, volatility: Fraction) -> np.ndarray:
-    return unit_values(catalogue, market, Scenario(1, "moved", {name: move}, {name: volatility}))
+    return Valuation(catalogue, market).unit_values(Scenario(1, "moved", {name: move}, {name: volatility}))
 
 
 @pytest.mark.parametrize("name", ["BTC", "ETH", "SOL", "USDT", "USDC"])
 def test_exposures_are_central_differences(catalogue: Catalogue, market: Market, name: str) -> None:
-    now = unit_values(catalogue, market)
+    now = Valuation(catalogue, market).unit_values()
     up, down = (values(catalogue, market, name, step, Fraction(0)) for step in (STEP, -STEP))
     bright, calm = (values(catalogue, market, name, Fraction(0), step) for step in (STEP, -STEP))
-    found, step = exposures(catalogue, market, name), float(STEP)
+    found, step = exposures(Valuation(catalogue, market), name), float(STEP)
     scale = np.maximum(np.abs(now), 1e-12)
     np.testing.assert_allclose(found.delta, (up - down) / (2 * step), atol=2e-5 * scale.max(), rtol=2e-5)
     np.testing.assert_allclose(found.vega, (bright - calm) / (2 * step), atol=1e-6 * scale.max(), rtol=1e-5)
@@ -61,7 +61,7 @@ def test_exposures_are_central_differences(catalogue: Catalogue, market: Market,
 def test_an_inverse_position_with_its_entry_is_delta_one(catalogue: Catalogue, market: Market) -> None:
     """The coins of the entry value are the exposure: together they are the contract's size in USD."""
     keys = [column.key for column in catalogue.layout().columns]
-    delta = exposures(catalogue, market, "BTC").delta
+    delta = exposures(Valuation(catalogue, market), "BTC").delta
     mark, index = float(market.marks["BTC-PERPETUAL"].price), float(market.index["BTC"].price)
     coins = 8500 * 10 / mark / 1e-8
     net = 8500 * delta[keys.index("position BTC-PERPETUAL")] + coins * delta[keys.index("entry BTC")]
@@ -71,7 +71,7 @@ def test_an_inverse_position_with_its_entry_is_delta_one(catalogue: Catalogue, m
 def test_expired_options_have_the_delta_of_their_intrinsic_value(catalogue: Catalogue, market: Market) -> None:
     later = market.model_copy(update={"as_of": datetime(2025, 6, 27, 8, tzinfo=UTC)})
     keys = [column.key for column in catalogue.layout().columns]
-    found = exposures(catalogue, later, "BTC")
+    found = exposures(Valuation(catalogue, later), "BTC")
     index = float(market.index["BTC"].price)
     for option, expected in (
         ("BTC-27JUN25-70000-C", 0.1 * index),
@@ -82,7 +82,9 @@ def test_expired_options_have_the_delta_of_their_intrinsic_value(catalogue: Cata
         number = keys.index(f"position {option}")
         assert found.delta[number] == pytest.approx(expected)
         assert found.gamma[number] == found.vega[number] == 0
-    assert datetime(2025, 4, 25, 8, tzinfo=UTC) in forward_deltas(catalogue, later, "BTC"), "futures keep their mark"
+    assert datetime(2025, 4, 25, 8, tzinfo=UTC) in forward_deltas(Valuation(catalogue, later), "BTC"), (
+        "futures keep their mark"
+    )
 
 
 def moved_expiry(market: Market, catalogue: Catalogue, expiry: datetime | None, factor: Fraction) -> Market:
@@ -106,11 +108,14 @@ def moved_expiry(market: Market, catalogue: Catalogue, expiry: datetime | None, 
 
 
 def test_forward_deltas_are_central_differences(catalogue: Catalogue, market: Market) -> None:
-    found = forward_deltas(catalogue, market, "BTC")
+    found = forward_deltas(Valuation(catalogue, market), "BTC")
     assert next(iter(found)) is None
     assert [each.date().isoformat() for each in list(found)[1:] if each] == ["2025-04-25", "2025-06-27", "2025-09-26"]
     for expiry, deltas in found.items():
-        up, down = (unit_values(catalogue, moved_expiry(market, catalogue, expiry, 1 + step)) for step in (STEP, -STEP))
+        up, down = (
+            Valuation(catalogue, moved_expiry(market, catalogue, expiry, 1 + step)).unit_values()
+            for step in (STEP, -STEP)
+        )
         np.testing.assert_allclose(deltas, (up - down) / (2 * float(STEP)), rtol=1e-5, atol=1e-5)
         assert deltas.any()
 
@@ -118,8 +123,10 @@ def test_forward_deltas_are_central_differences(catalogue: Catalogue, market: Ma
 def test_forwards_and_index_together_are_the_whole_delta(catalogue: Catalogue, market: Market) -> None:
     """Per contract settled in USD nothing is left for the index; a coin-settled one owes its size in coins."""
     keys = [column.key for column in catalogue.layout().columns]
-    rest = exposures(catalogue, market, "BTC").delta - sum(forward_deltas(catalogue, market, "BTC").values())
-    now = unit_values(catalogue, market)
+    rest = exposures(Valuation(catalogue, market), "BTC").delta - sum(
+        forward_deltas(Valuation(catalogue, market), "BTC").values()
+    )
+    now = Valuation(catalogue, market).unit_values()
     for key, left, value in zip(keys, rest, now, strict=True):
         if not key.startswith("position") or "BTC" not in key:
             continue
@@ -138,8 +145,8 @@ def test_quadratic_meets_full_revaluation_to_third_order(catalogue: Catalogue, m
 
     def missed(size: Fraction) -> np.ndarray:
         scenario = Scenario(1, "test", {"BTC": size}, {}, Fraction(1, 2))
-        full = (unit_values(catalogue, market, scenario) - unit_values(catalogue, market)) / 2
-        return np.abs(quadratic_pnl({"BTC": exposures(catalogue, market, "BTC")}, scenario) - full)
+        full = (Valuation(catalogue, market).unit_values(scenario) - Valuation(catalogue, market).unit_values()) / 2
+        return np.abs(quadratic_pnl({"BTC": exposures(Valuation(catalogue, market), "BTC")}, scenario) - full)
 
     wide, half = missed(Fraction(1, 50)), missed(Fraction(1, 100))
     curved = wide > 1e-4

@@ -68,7 +68,7 @@ def test_requirement_is_the_worst_quadratic_loss(seed: int) -> None:
     ranges = {"BTC": (0.15, 0.4, 0.25), "ETH": (0.18, 0.4, 0.25), "SOL": (0.24, 0.48, 0.28)}
     losses = []
     for name, (width, up, down) in ranges.items():
-        found = exposures(book().catalogue, book().market, name)
+        found = exposures(book().environment.valuation, name)
         delta, gamma, vega = (float(each @ np.array(vector)) for each in (found.delta, found.gamma, found.vega))
         losses.append(
             [

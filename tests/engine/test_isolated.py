@@ -13,7 +13,6 @@ from scipy.sparse import csr_array
 from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.loading import load_parameters
 from crossmargin.market.environment import MarketEnvironment
-from crossmargin.market.valuation import unit_values
 from crossmargin.models import MarginModel, build_policy, parse_model
 from crossmargin.models.policies import check_environment
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
@@ -128,7 +127,7 @@ def test_part_of_the_mark_value_of_a_put_where_it_is_more() -> None:
     low = {"rate": "0.001", "floor": "0.001", "of_mark": "0.075"}
     relation = compiled(model(options={**model().model_dump()["options"], "BTC": {"call": low, "put": low}}))
     column = relation.policy.layout.index(ColumnKind.POSITION, "BTC-26SEP25-120000-P")
-    value = unit_values(environment().catalogue, environment().market)[column]
+    value = environment().valuation.unit_values()[column]
     assert needed(relation, **{"BTC__26SEP25__120000__P": -1}) == pytest.approx(0.075 * value, abs=1e-8)
 
 

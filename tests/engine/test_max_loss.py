@@ -15,7 +15,6 @@ from crossmargin.engine.evaluate import evaluate
 from crossmargin.loading import load_parameters
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Instrument, Kind, OptionType
-from crossmargin.market.valuation import unit_values
 from crossmargin.models import MarginModel, build_policy, parse_model
 from crossmargin.models.policies import check_environment
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
@@ -76,7 +75,7 @@ def needed(kind: str, holding: dict[str, int]) -> float:
 
 def loss_at(price: float, holding: dict[str, int]) -> float:
     """Return what a holding loses from its marks to a settlement, USD."""
-    layout, values = environment().catalogue.layout(), unit_values(environment().catalogue, environment().market)
+    layout, values = environment().catalogue.layout(), environment().valuation.unit_values()
     lost = 0.0
     for name, lots in holding.items():
         item = environment().catalogue.instrument(name)
@@ -117,7 +116,7 @@ def verticals() -> tuple[Instrument, Instrument]:
 
 def test_a_spread_that_is_paid_for_risks_its_price_alone() -> None:
     low, high = verticals()
-    values, layout = unit_values(environment().catalogue, environment().market), environment().catalogue.layout()
+    values, layout = environment().valuation.unit_values(), environment().catalogue.layout()
     price = {item.name: values[layout.index(ColumnKind.POSITION, item.name)] for item in (low, high)}
     bought = needed("max loss", {low.name: 10, high.name: -10})
     assert bought == pytest.approx(10 * (price[low.name] - price[high.name]), abs=1e-3)

@@ -16,7 +16,7 @@ from scipy.integrate import quad
 from crossmargin.market.exposures import exposures
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
-from crossmargin.market.valuation import black76, unit_values
+from crossmargin.market.valuation import Valuation, black76
 
 TABLE = json.loads((Path(__file__).parents[1] / "vectors" / "greeks.json").read_text(encoding="utf-8"))["cases"]
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
@@ -79,9 +79,9 @@ def venue(case: dict[str, str]) -> tuple[Catalogue, Market]:
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case["id"])
 def test_published_greeks(case: dict[str, str]) -> None:
     catalogue, market = venue(case)
-    found = exposures(catalogue, market, "INDEX")
+    found = exposures(Valuation(catalogue, market), "INDEX")
     spot, sigma, exact = float(case["spot"]), float(case["volatility"]), float(case["tolerance"])
-    assert unit_values(catalogue, market)[-1] == pytest.approx(float(case["price"]), abs=exact)
+    assert Valuation(catalogue, market).unit_values()[-1] == pytest.approx(float(case["price"]), abs=exact)
     assert found.delta[-1] / spot == pytest.approx(float(case["delta"]), abs=exact)
     assert found.gamma[-1] / spot**2 == pytest.approx(float(case["gamma"]), abs=exact)
     assert found.vega[-1] / sigma == pytest.approx(float(case["vega"]), abs=exact)
@@ -92,7 +92,7 @@ def test_calls_and_puts_differ_by_a_forward(strike: int, volatility: int, days: 
     """Of put-call parity the derivatives: deltas differ by the discounted forward, gammas and vegas are equal."""
     terms = {"spot": "100", "strike": str(strike), "rate": "0.03", "days": str(days)}
     terms["volatility"] = str(Decimal(volatility) / 100)
-    call, put = (exposures(*venue({**terms, "type": word}), "INDEX") for word in ("call", "put"))
+    call, put = (exposures(Valuation(*venue({**terms, "type": word})), "INDEX") for word in ("call", "put"))
     # The forward is carried at the rate, so that its discounted value is the index.
     assert call.delta[-1] - put.delta[-1] == pytest.approx(100)
     np.testing.assert_allclose((call.gamma, call.vega), (put.gamma, put.vega))

@@ -18,7 +18,7 @@ from crossmargin.errors import InputErrors
 from crossmargin.loading import Inputs, load_folder, load_margin_model
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.history import PriceHistory
-from crossmargin.market.valuation import unit_values
+from crossmargin.market.valuation import Valuation
 from crossmargin.models.dynamic import DynamicRule
 from crossmargin.models.policies import build_policy
 from crossmargin.models.scenario import ScenarioModel
@@ -129,7 +129,7 @@ def test_moving_there_and_back_changes_nothing(book: Inputs, history: PriceHisto
     there = environment_at(book.environment, history, 100, ("BTC", "ETH", "SOL"))
     last = len(history) - 1
     back = environment_at(MarketEnvironment(book.catalogue, there.market), history, last, ("BTC", "ETH", "SOL"))
-    now, again = (unit_values(book.catalogue, market) for market in (book.market, back.market))
+    now, again = (Valuation(book.catalogue, market).unit_values() for market in (book.market, back.market))
     assert again == pytest.approx(now, rel=1e-12)
 
 

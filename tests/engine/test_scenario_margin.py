@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from crossmargin.loading import Parameters, load_parameters
 from crossmargin.market.exposures import forward_deltas
 from crossmargin.market.scenarios import Scenario
-from crossmargin.market.valuation import scenario_pnl, unit_values
+from crossmargin.market.valuation import Valuation
 from crossmargin.models import build_policy, parse_model
 from crossmargin.models.delta_shock import DeltaShock, published_shock, shock_bound
 from crossmargin_circuits.encoding import dump_canonical
@@ -76,7 +76,7 @@ def random_record(policy: Policy, seed: int, size: int = 1000) -> list[int]:
 
 def pnl(vector: list[int], prices: dict[str, Fraction], **more: Any) -> float:
     scenario = Scenario(1, "test", prices, more.pop("volatilities", {}), **more)
-    return float(scenario_pnl(book().catalogue, book().market, scenario) @ np.array(vector))
+    return float(book().environment.valuation.scenario_pnl(scenario) @ np.array(vector))
 
 
 # The integers of the sixteen scenarios on the example book, and the expression, before there were any optional parts.
@@ -226,7 +226,7 @@ def test_roll_risk_nets_within_an_expiry_alone(seed: int) -> None:
     policy = policy_of(grid=TWO_POINTS, roll={"ETH": {"minimum": "0", "annual": "0.5"}})
     vector = random_record(policy, seed)
     expected = 0.0
-    for expiry, deltas in forward_deltas(book().catalogue, book().market, "ETH").items():
+    for expiry, deltas in forward_deltas(book().environment.valuation, "ETH").items():
         if expiry is not None:
             years = (expiry - book().market.as_of).total_seconds() / (365 * 86400)
             expected += 0.5 * years * abs(deltas @ np.array(vector))
@@ -248,7 +248,7 @@ def test_basis_moves_the_dated_against_the_index() -> None:
 
 def test_basis_leaves_spot_and_perpetuals() -> None:
     scenario = Scenario(1, "basis", {}, {}, basis_moves={"BTC": Fraction(1, 5)})
-    moved = scenario_pnl(book().catalogue, book().market, scenario)
+    moved = book().environment.valuation.scenario_pnl(scenario)
     for column, change in zip(book().catalogue.layout().columns, moved, strict=True):
         dated = column.kind is ColumnKind.POSITION and "25" in column.name and column.name.startswith("BTC")
         assert bool(change) == dated, column.key
@@ -269,8 +269,8 @@ def test_near_volatilities_move_more() -> None:
     moved = book().market.options[name].model_copy(update={"iv": Decimal("0.9")})
     market = book().market.model_copy(update={"options": {**book().market.options, name: moved}})
     number = book().catalogue.layout().index(ColumnKind.POSITION, name)
-    lifted = unit_values(book().catalogue, book().market, up.only("BTC"))
-    assert lifted[number] == pytest.approx(unit_values(book().catalogue, market)[number])
+    lifted = book().environment.valuation.unit_values(up.only("BTC"))
+    assert lifted[number] == pytest.approx(Valuation(book().catalogue, market).unit_values()[number])
 
 
 SHOCK = {"threshold": "20000000", "slope": "0.0000000006", "cap": "0.1", "rule": "bound"}

@@ -9,7 +9,7 @@ import numpy as np
 from crossmargin.loading import Parameters
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Grid, Scenario, Tail, price_volatility_grid, span_grid, tail_scenarios
-from crossmargin.market.valuation import unit_values
+from crossmargin.market.valuation import Valuation
 
 SPAN = json.loads((Path(__file__).parents[1] / "vectors" / "span.json").read_text(encoding="utf-8"))
 
@@ -55,7 +55,10 @@ def test_moved_market_is_worth_what_the_scenario_says(parameters: Parameters) ->
         moved = market.moved(catalogue, scenario)
         assert Market.model_validate(moved.model_dump()) == moved
         np.testing.assert_allclose(
-            unit_values(catalogue, moved), unit_values(catalogue, market, scenario), rtol=1e-12, atol=1e-12
+            Valuation(catalogue, moved).unit_values(),
+            Valuation(catalogue, market).unit_values(scenario),
+            rtol=1e-12,
+            atol=1e-12,
         )
 
 

@@ -22,9 +22,9 @@ from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Scenario
-from crossmargin.market.valuation import scenario_pnl
+from crossmargin.market.valuation import Valuation
 from crossmargin.models import build_policy
-from crossmargin.models.composite_delta import DeltaWeights, exposures
+from crossmargin.models.composite_delta import DeltaWeights, composite_deltas
 from crossmargin.models.span import SpanModel
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.layout import ColumnKind
@@ -387,9 +387,7 @@ def analytic_delta(spot: float, strike: float, call: bool, iv: float, years: flo
 def test_composite_delta_is_the_weighted_mean_of_black_76_deltas() -> None:
     layout = WITH_OPTIONS.catalogue.layout()
     ranges = {name: Fraction(width) for name, width in RANGES.items()}
-    june = exposures(WITH_OPTIONS.catalogue, WITH_OPTIONS.market, ranges, DeltaWeights())["BTC"][
-        datetime(2025, 6, 27, 8, tzinfo=UTC)
-    ]
+    june = composite_deltas(WITH_OPTIONS.valuation, ranges, DeltaWeights())["BTC"][datetime(2025, 6, 27, 8, tzinfo=UTC)]
     weights = {0: 0.270, 1: 0.217, 2: 0.111, 3: 0.037}
     for strike, call in ((90_000, True), (70_000, False)):
         mean = sum(
@@ -406,7 +404,7 @@ def test_exposures_without_options_are_the_profit_of_a_price_move() -> None:
     inputs = load_folder(EXAMPLES / "book")
     catalogue, market = inputs.catalogue, inputs.market
     ranges = {name: Fraction(1, 5) for name in catalogue.underlyings}
-    found = exposures(catalogue, market, ranges, DeltaWeights())
+    found = composite_deltas(Valuation(catalogue, market), ranges, DeltaWeights())
     futures = np.array(
         [
             column.kind is not ColumnKind.POSITION or catalogue.instrument(column.name).strike is None
@@ -415,7 +413,7 @@ def test_exposures_without_options_are_the_profit_of_a_price_move() -> None:
     )
     for name in catalogue.underlyings:
         move = Scenario(1, "up", {name: Fraction(1, 10)}, {})
-        profit = scenario_pnl(catalogue, market, move) * 10
+        profit = Valuation(catalogue, market).scenario_pnl(move) * 10
         total = sum(found[name].values())
         assert np.allclose(np.asarray(total)[futures], profit[futures], rtol=1e-9, atol=1e-12)
     months = {expiry.strftime("%b") for expiry in found["BTC"] if expiry is not None}

@@ -14,7 +14,8 @@ from crossmargin.loading import Parameters
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Scenario, span_grid
-from crossmargin.market.valuation import black76, check_option_marks, scenario_pnl, unit_values
+from crossmargin.market.valuation import Valuation, black76, check_option_marks
+from crossmargin.models import build_policy
 
 CASES = json.loads((Path(__file__).parents[1] / "vectors" / "black76.json").read_text(encoding="utf-8"))["cases"]
 
@@ -53,7 +54,7 @@ def test_no_time_left_is_the_intrinsic_value() -> None:
 
 
 def test_unit_values(parameters: Parameters) -> None:
-    values = unit_values(parameters.catalogue, parameters.market)
+    values = parameters.environment.valuation.unit_values()
     years = 91 / 365
     option = 0.1 * float(black76(86000, 100000, 0.55, years, 0.04, True))
     expected = [0, 1e-6, 85000e-8, 130e-6, 1e-6, 85000e-8, 85.01, -10 / 85005 * 85000, option]
@@ -62,7 +63,7 @@ def test_unit_values(parameters: Parameters) -> None:
 
 def test_scenario_profit(parameters: Parameters) -> None:
     scenario = Scenario(1, "test", {"BTC": Fraction(1, 10)}, {"BTC": Fraction(-1, 4)}, Fraction(1, 2))
-    profit = scenario_pnl(parameters.catalogue, parameters.market, scenario)
+    profit = parameters.environment.valuation.scenario_pnl(scenario)
     before = float(black76(86000, 100000, 0.55, 91 / 365, 0.04, True))
     after = float(black76(94600, 100000, 0.4125, 91 / 365, 0.04, True))
     full = [0, 0, 8500e-8, 0, 0, 8500e-8, 8.501, 0, 0.1 * (after - before)]
@@ -73,7 +74,7 @@ def test_scenario_profit(parameters: Parameters) -> None:
 def test_inverse_position_with_its_entry_is_delta_one(parameters: Parameters) -> None:
     """q contracts opened at the mark: value moves by q * size * (1 - mark / moved mark) * moved index, in USD."""
     scenario = Scenario(1, "test", {"BTC": Fraction(1, 5)}, {})
-    profit = scenario_pnl(parameters.catalogue, parameters.market, scenario)
+    profit = parameters.environment.valuation.scenario_pnl(scenario)
     layout = parameters.catalogue.layout()
     keys = [column.key for column in layout.columns]
     entry = 8500 * 10 / 85005 / 1e-8
@@ -82,13 +83,13 @@ def test_inverse_position_with_its_entry_is_delta_one(parameters: Parameters) ->
 
 
 def test_rest_is_worth_nothing(parameters: Parameters) -> None:
-    at_rest = scenario_pnl(parameters.catalogue, parameters.market, Scenario(1, "rest", {}, {}))
+    at_rest = parameters.environment.valuation.scenario_pnl(Scenario(1, "rest", {}, {}))
     assert not at_rest.any()
 
 
 def test_every_scenario_of_the_grid_is_finite(parameters: Parameters) -> None:
     for scenario in span_grid(parameters.model.scan, parameters.model.extreme):
-        assert np.isfinite(scenario_pnl(parameters.catalogue, parameters.market, scenario)).all()
+        assert np.isfinite(parameters.environment.valuation.scenario_pnl(scenario)).all()
 
 
 def moved(market: Market, **changes: object) -> Market:
@@ -99,9 +100,9 @@ def test_expired_option_is_its_intrinsic_value(parameters: Parameters) -> None:
     quote = {"price": "120000", "source": "x", "time": "2025-06-27T08:00:00Z"}
     index = {name: {**quote, "price": "1"} for name in ("USDC", "SOL")} | {"BTC": quote}
     market = moved(parameters.market, as_of="2025-06-27T08:00:00Z", index=index, options={})
-    assert unit_values(parameters.catalogue, market)[-1] == pytest.approx(0.1 * 20000)
+    assert Valuation(parameters.catalogue, market).unit_values()[-1] == pytest.approx(0.1 * 20000)
     up = Scenario(1, "up", {"BTC": Fraction(1, 10)}, {"BTC": Fraction(1)})
-    assert scenario_pnl(parameters.catalogue, market, up)[-1] == pytest.approx(0.1 * 12000)
+    assert Valuation(parameters.catalogue, market).scenario_pnl(up)[-1] == pytest.approx(0.1 * 12000)
 
 
 def test_forward_follows_the_rate_where_it_is_not_quoted(parameters: Parameters) -> None:
@@ -110,7 +111,7 @@ def test_forward_follows_the_rate_where_it_is_not_quoted(parameters: Parameters)
     years = 91 / 365
     forward = 85000 * math.exp(0.04 * years)
     expected = 0.1 * float(black76(forward, 100000, 0.55, years, 0.04, True))
-    assert unit_values(parameters.catalogue, market)[-1] == pytest.approx(expected, rel=1e-14)
+    assert Valuation(parameters.catalogue, market).unit_values()[-1] == pytest.approx(expected, rel=1e-14)
 
 
 def test_option_marks_are_compared(catalogue: Catalogue, parameters: Parameters) -> None:
@@ -121,3 +122,23 @@ def test_option_marks_are_compared(catalogue: Catalogue, parameters: Parameters)
         found = check_option_marks(catalogue, moved(parameters.market, options=options))
         assert len(found) == problems
     assert found[0].field == "options.BTC-27JUN25-100000-C.mark_price"
+
+
+def test_markets_in_turn_are_read_once_each(parameters: Parameters, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The values of a market belong to its environment, so that two of them do not push each other out."""
+    read: list[Market] = []
+
+    class Counted(Valuation):
+        def __init__(self, catalogue: Catalogue, market: Market) -> None:
+            read.append(market)
+            super().__init__(catalogue, market)
+
+    monkeypatch.setattr("crossmargin.market.valuation.Valuation", Counted)
+    fall = Scenario(1, "fall", {"BTC": Fraction(-1, 10)}, {})
+    first, second = parameters.environment.at(parameters.market), parameters.environment.moved(fall)
+    for _ in range(3):
+        for environment in (first, second):
+            build_policy("test", environment, parameters.model, "initial")
+            environment.valuation.scenario_pnl(fall)
+    assert read == [first.market, second.market]
+    assert not np.array_equal(first.valuation.unit_values(), second.valuation.unit_values())

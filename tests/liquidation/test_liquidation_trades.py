@@ -21,7 +21,6 @@ from crossmargin.liquidation.trades import (
 )
 from crossmargin.loading import Inputs, load_folder
 from crossmargin.loading.cells import entry_values
-from crossmargin.market.valuation import unit_values
 from crossmargin_circuits.layout import ColumnKind
 
 BOOK = Path(__file__).parents[2] / "examples" / "book"
@@ -94,7 +93,7 @@ def test_open_positions_keep_their_entry_value(book: Inputs) -> None:
 def test_closing_at_the_mark_costs_the_fee_and_rounding(book: Inputs, name: str, side: int) -> None:
     environment = book.environment
     instrument = environment.catalogue.instrument(name)
-    values = unit_values(environment.catalogue, environment.market)
+    values = environment.valuation.unit_values()
     price, fee = price_of(environment, instrument, values), Fraction(7, 10_000)
     balance = column(book, ColumnKind.BALANCE, instrument.settlement)
     record = empty(book)
