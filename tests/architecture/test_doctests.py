@@ -45,7 +45,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Steps of the prover find what another example has finished, as a second run of a program does.
     """
     folder = tmp_path_factory.mktemp("examples")
-    (folder / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
+    for name in ("examples", "tests"):
+        (folder / name).symlink_to(ROOT / name, target_is_directory=True)
     return folder
 
 
