@@ -178,9 +178,8 @@ def _write_whole(path: Path, data: bytes, mode: int | None, *, sync: bool) -> No
         try:
             write_new_file(temporary, data, mode, sync=sync)
             temporary.replace(path)
-        except BaseException:
+        finally:
             temporary.unlink(missing_ok=True)
-            raise
 
 
 def write_files(folder: Path, files: Mapping[str, bytes], mode: int) -> None:
@@ -202,17 +201,18 @@ def write_new_file(path: Path, data: bytes, mode: int | None, *, sync: bool = Tr
         OSError: it cannot be written, or something has its name.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags, 0o666 if mode is None else mode)
-    try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(descriptor, left) :]
-        if mode is not None:
-            os.fchmod(descriptor, mode)
-        if sync:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with naming(path):
+        descriptor = os.open(path, flags, 0o666 if mode is None else mode)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]
+            if mode is not None:
+                os.fchmod(descriptor, mode)
+            if sync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def make_folder(path: Path, mode: int, parents: int | None = None) -> None:
@@ -241,11 +241,12 @@ def make_folder(path: Path, mode: int, parents: int | None = None) -> None:
 
 def sync_folder(path: Path) -> None:
     """Have the entries of a folder written to the disk."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with naming(path):
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def check_target(folder: Path, names: Names, mark: str) -> None:
@@ -274,17 +275,16 @@ def write_folder(folder: Path, files: Mapping[str, bytes], names: Names, mode: i
     names.check(folder)
     make_folder(folder.parent, mode)
     temporary = temporary_name(folder)
-    temporary.mkdir(mode)
+    with naming(folder):
+        temporary.mkdir(mode)
     try:
         temporary.chmod(mode)
         for name, data in files.items():
-            with naming(folder / name):
-                write_new_file(temporary / name, data, mode & ~0o111)
+            write_new_file(temporary / name, data, mode & ~0o111)
         return put_in_place(temporary, folder, names)
-    except BaseException:
+    finally:
         with suppress(OSError):
             remove_folder(temporary, names)
-        raise
 
 
 def put_in_place(new: Path, folder: Path, names: Names) -> Path | None:
@@ -440,10 +440,16 @@ def _inside(descriptor: int, name: str) -> Iterator[int]:
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Have an OSError name the file that a person knows, rather than none or a temporary name."""
+    final = _final(path)
     try:
         yield
     except OSError as error:
         known = error.filename
-        if not isinstance(known, str | bytes) or stands_for(Path(os.fsdecode(known)).name) == path.name:
-            error.filename, error.filename2 = str(path), None
+        if not isinstance(known, str | bytes) or _final(Path(os.fsdecode(known))) == final:
+            error.filename, error.filename2 = str(final), None
         raise
+
+
+def _final(path: Path) -> Path:
+    """Return a path with all names that its temporary names stand for."""
+    return Path(*map(stands_for, path.parts))

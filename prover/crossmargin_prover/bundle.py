@@ -4,8 +4,7 @@ Every statement folder is copied as it was proven; reserves, counts and the key 
 the two summaries are the verifier's own verdict.
 """
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,8 +38,6 @@ from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["check_bundle_folder", "publish"]
 
-_log = logging.getLogger(__name__)
-
 
 def publish(
     out: Path,
@@ -53,10 +50,11 @@ def publish(
     executor: Executor | None = None,
     arithmetic: Arithmetic = PLAIN,
     progress: Progress = no_progress,
+    log: Callable[[str], None] = lambda line: None,
 ) -> Verdict:
     """Write the bundle of proven statements to `out`, in place of an earlier one; returns the verdict on it.
 
-    executor, arithmetic: of the verifier.
+    executor, arithmetic: of the verifier; log: takes warnings about what is left over.
 
     A verdict with failing claims is published all the same: it is the truth about the book, and says so.
 
@@ -105,7 +103,7 @@ def publish(
                     raise VaultError(f"{out}: another run is publishing there: wait for its end") from None
             left = put_in_place(temporary, out, BUNDLE)
     if left is not None:
-        _log.warning("%s is published; remove what is left of the earlier bundle yourself: %s", out, left)
+        log(f"warning: {out} is published; remove what is left of the earlier bundle yourself: {left}")
     sweep_beside(out, BUNDLE)
     return verdict
 

@@ -7,7 +7,15 @@ from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
-from crossmargin.placement import PRIVATE_FILE, PRIVATE_FOLDER, Names, remove_folder, stands_for, temporary_name
+from crossmargin.placement import (
+    PRIVATE_FILE,
+    PRIVATE_FOLDER,
+    Names,
+    naming,
+    remove_folder,
+    stands_for,
+    temporary_name,
+)
 
 __all__ = ["BusyError", "locked_file", "locked_folder", "locked_temporary", "sweep_beside"]
 
@@ -73,7 +81,8 @@ def _make_locked(folder: Path) -> tuple[Path, int]:
     """Return a new temporary folder and its locked descriptor; until it is locked, a sweep may remove it."""
     while True:
         temporary = temporary_name(folder)
-        temporary.mkdir(PRIVATE_FOLDER)
+        with naming(folder):
+            temporary.mkdir(PRIVATE_FOLDER)
         with suppress(FileNotFoundError):
             descriptor = os.open(temporary, _FOLDER)
             with suppress(BusyError):

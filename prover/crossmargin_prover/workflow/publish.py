@@ -86,6 +86,7 @@ def publish(
                 executor=run.executor,
                 arithmetic=run.backend.arithmetic,
                 progress=run.progress,
+                log=run.log,
             )
         except RejectedError as error:
             raise CrossmarginError(
