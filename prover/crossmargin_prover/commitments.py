@@ -18,7 +18,7 @@ from crossmargin_prover.backend import Backend, Int64Array, finite
 from crossmargin_prover.randomness import Draw, Randomness
 from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapshot, blindings, number_account
 from crossmargin_prover.totals import prove_base_totals
-from crossmargin_prover.vault.arrays import SnapshotPlan, decode_shard, encode_shard, load_snapshot, shard_name
+from crossmargin_prover.vault.arrays import PLAN, SnapshotPlan, decode_shard, encode_shard, load_snapshot, shard_name
 from crossmargin_prover.vault.rerandomize import Earlier, Origins
 from crossmargin_prover.vault.store import Store, located
 from crossmargin_prover.witness import CsrMatrix, Records, WitnessError
@@ -70,7 +70,7 @@ def commit_snapshot(
     in units of the columns; ids: what each holder knows to be his alone; accounts_per_shard: N, a power of two;
     open_totals: False leaves `totals.cm1` out, which only bounded statements allow; name_account: names an account in
     errors by its row in records; store: where finished shards are kept and, from an earlier call that was interrupted,
-    found; since: an earlier snapshot, whose commitments are blinded anew where the records did not change.
+    found; since: an earlier snapshot, whose commitments are re-randomized.
 
     Raises:
         WitnessError: a record out of range, or an id that is empty, repeated or too long.
@@ -190,8 +190,8 @@ def _plan(
         plan.save(store)
     if plan.inputs != inputs or len(plan.order) != draft.leaves:
         raise ChangedInputError(
-            "the vault was begun with other accounts, positions, columns, time or shard size: finish it with the same "
-            "input, or choose another vault"
+            f"{located(store, PLAN)}: begun with other accounts, positions, columns, time or shard size: finish it "
+            "with the same input, or choose another vault"
         )
     return plan
 

@@ -173,8 +173,8 @@ class _Run:
             self.store[BEGUN] = self.draft.digest
         elif self.store[BEGUN] != self.draft.digest:
             raise ChangedInputError(
-                "an unfinished run of this statement had other prices, another model, packing or snapshot: finish it "
-                "with the same input, or give it up (--restart)"
+                f"{located(self.store, BEGUN)}: an unfinished run of this statement had other prices, another model, "
+                "packing or snapshot: finish it with the same input, or give it up (--restart)"
             )
 
     def slack_rows(self, shard: int) -> SlackRows:

@@ -67,6 +67,13 @@ def test_price_move_keeps_snapshot_and_receipts(venue: Any, later: Path, tmp_pat
     again = prove(later, vault, venue.vault)
     assert again.exit_code == 0
     assert "committed already; snapshot digest" in again.output
+    older = ("publish", "--book", SMALL, "--vault", venue.vault, "--out", tmp_path / "bundle", "--processes", 1)
+    refused = run(prover, *older)
+    assert refused.exit_code == 1
+    assert refused.stderr.splitlines()[-1].startswith(
+        f"refused: {tmp_path / 'bundle'} holds a later bundle, snapshot of"
+    )
+    assert run(prover, *older, "--older").exit_code == 0
 
 
 def test_changed_accounts_are_committed_from_the_earlier_ones(venue: Any, later: Path, tmp_path: Path) -> None:

@@ -336,7 +336,7 @@ def test_report_is_there_before_the_snapshot_is_finished(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("pieces", range(6))
-def test_interrupted_take_over_is_taken_over_again(
+def test_interrupted_reuse_is_done_again(
     vault: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: int
 ) -> None:
     book, target = later(tmp_path), tmp_path / "later"

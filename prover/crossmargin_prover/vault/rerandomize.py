@@ -1,7 +1,7 @@
-"""What a new snapshot can take over from an earlier one (docs/adr/0013).
+"""What a new snapshot can reuse of an earlier one (docs/adr/0014).
 
 Nonces and order are fresh for every snapshot (SPEC S4), so that nobody can tell which accounts changed. But a
-commitment can be blinded anew instead of being made anew: with the earlier X and r of an account and the change d of
+commitment can be re-randomized instead of being made again: with the earlier X and r of an account and the change d of
 its record,
 
     X' = X + sum_v d_v A_v + (r' - r) H,
@@ -66,7 +66,7 @@ class Origins:
 
 @dataclass(repr=False)
 class Earlier:
-    """An earlier snapshot by account id; `kept` counts the accounts that were taken over so far, by changed or not."""
+    """An earlier snapshot by account id; `unchanged` and `changed` count the accounts reused so far."""
 
     snapshot: CommittedSnapshot
     unchanged: int = field(default=0, init=False)
@@ -90,7 +90,7 @@ class Earlier:
     def origins(self, records: Records, ids: Sequence[str]) -> Origins:
         """Return what these accounts are to be committed from.
 
-        An account is taken over where fewer entries changed than its record has, and no change is too large.
+        An account is reused where fewer entries changed than its record has, and no change is too large.
         """
         leaves = np.array([self._leaves.get(holder, PADDING) if holder else PADDING for holder in ids], dtype=np.int64)
         changes = _difference(records, self._whole.records.take(leaves))

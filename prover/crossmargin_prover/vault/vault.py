@@ -282,8 +282,8 @@ class Vault:
         except MalformedError as error:
             raise MalformedError(f"{self.snapshot.path}: {error}") from None
 
-    def take_over(self, earlier: "Vault") -> None:
-        """Take the finished snapshot of an earlier vault, whole or, if that is interrupted, not at all."""
+    def reuse(self, earlier: "Vault") -> None:
+        """Copy the finished snapshot of an earlier vault, whole or, if that is interrupted, not at all."""
         copy = FolderStore(temporary_name(self.snapshot.path))
         for name in filter(names.SNAPSHOT.lists, earlier.snapshot):
             copy[name] = earlier.snapshot[name]

@@ -138,7 +138,7 @@ def _reuse(inputs: Inputs, vault: Vault, earlier: Vault) -> Committed:
         raise VaultError(f"{vault.path} has another signing key than {earlier.path}: choose another folder")
     report = _report(inputs, earlier.load().manifest.leaves)
     vault.save_report(report)
-    vault.take_over(earlier)
+    vault.reuse(earlier)
     return Committed(vault, vault.load(), report, reused=True)
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from crossmargin.placement import PRIVATE_FILE, PRIVATE_FOLDER, check_target, make_folder, sweep, write_files
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
-from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.receipts import BATCH, find_leaves, make_receipts
 from crossmargin_prover.vault.lock import BusyError, locked_folder
 from crossmargin_prover.vault.names import INDEX_FILE, RECEIPTS
 from crossmargin_prover.vault.store import write_private
 from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow.given import open_vault
+from crossmargin_prover.workflow.proven import Proven
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE
 from crossmargin_verifier.workers import Progress, no_progress
 
@@ -61,11 +61,11 @@ def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: P
         CrossmarginError: an account that is not in the snapshot, or a folder that holds something else.
     """
     snapshot, report = vault.load(), vault.load_report()
-    policies = {name: Policy.decode((folder / POLICY_FILE).read_bytes()) for name, folder in vault.statements().items()}
+    policies = {name: Proven(name, folder).policy for name, folder in vault.statements().items()}
     found = find_leaves(snapshot, accounts)
     for account in accounts:
         if account not in found:
-            raise CrossmarginError(f"no account {account!r} in the snapshot")
+            raise CrossmarginError(f"{vault.path}: no account {account!r} in the snapshot")
     check_receipts_folder(out)
     make_folder(out, PRIVATE_FOLDER)
     out.chmod(PRIVATE_FOLDER)

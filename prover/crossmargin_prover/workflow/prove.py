@@ -98,7 +98,8 @@ def _prove(parameters: Parameters, vault: Vault, name: str, run: Run, restart: b
     policy = build_policy(vault.load_report().venue, parameters.environment, parameters.model, name)
     if policy.layout.labels != snapshot.columns:
         raise CrossmarginError(
-            "instruments.yaml has other columns than the committed snapshot: commit the book again, or restore the file"
+            f"instruments.yaml has other columns than the committed snapshot of {vault.path}: commit the book again, "
+            "or restore the file"
         )
     compiled = compile_policy(policy)
     _check_solvent(compiled, snapshot, run.progress)

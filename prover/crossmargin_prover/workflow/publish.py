@@ -100,6 +100,8 @@ def _choose(vault: Vault, names: Sequence[str], order: Sequence[str]) -> list[Pr
     proven = vault.statements()
     missing = [name for name in names if name not in proven]
     if missing:
-        raise CrossmarginError(f"not proven yet: {', '.join(missing)}; run `crossmargin prove --statement NAME`")
+        raise CrossmarginError(
+            f"{vault.path}: not proven yet: {', '.join(missing)}; run `crossmargin prove --statement NAME`"
+        )
     every = sorted(proven, key=lambda name: order.index(name) if name in order else len(order))
     return [Proven(name, proven[name]) for name in dict.fromkeys(names or every)]
