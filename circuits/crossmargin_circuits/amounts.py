@@ -8,9 +8,10 @@ from fractions import Fraction
 from crossmargin_circuits.errors import MalformedError
 from crossmargin_circuits.layout import Column
 
-__all__ = ["format_amount", "format_time", "format_units", "parse_amount", "unit_size"]
+__all__ = ["DECIMAL", "format_amount", "format_time", "format_units", "parse_amount", "unit_size"]
 
-_AMOUNT = re.compile(r"(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?")
+DECIMAL = re.compile(r"(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?")
+"""A decimal that is not negative, in its one form but for zeros at the end."""
 
 
 def parse_amount(text: object, field: str) -> Fraction:
@@ -19,7 +20,7 @@ def parse_amount(text: object, field: str) -> Fraction:
     Raises:
         MalformedError: anything else; names the field.
     """
-    if not isinstance(text, str) or not _AMOUNT.fullmatch(text):
+    if not isinstance(text, str) or not DECIMAL.fullmatch(text):
         raise MalformedError(f'{field}: a decimal such as "12.50" is needed')
     return Fraction(text)
 

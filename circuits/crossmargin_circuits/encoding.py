@@ -1,15 +1,28 @@
-"""Canonical bytes: one writer and one strict reader (SPEC section 6).
+"""Canonical bytes and canonical JSON: a writer and a strict reader of each (SPEC section 6).
 
 All integers are big-endian. A reader knows the exact length of what it reads before it allocates, accepts one
 encoding per value, and must be finished with `Reader.end`, which refuses trailing bytes.
 """
 
 import json
-from typing import Any
+import re
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from crossmargin_circuits.errors import MalformedError
 
-__all__ = ["FORMAT_VERSION", "MAX_JSON_INTEGER", "Reader", "Writer", "check_depth", "dump_canonical", "load_canonical"]
+__all__ = [
+    "FORMAT_VERSION",
+    "MAX_JSON_INTEGER",
+    "Fields",
+    "Reader",
+    "Writer",
+    "check_depth",
+    "dump_canonical",
+    "load_canonical",
+]
+
+Word = TypeVar("Word", bound=StrEnum)
 
 FORMAT_VERSION = 1
 """The u16 that follows the magic of every file."""
@@ -22,6 +35,9 @@ MAX_JSON_INTEGER = 2**53 - 1
 
 MAX_JSON_DEPTH = 64
 """Deepest nesting of canonical JSON; checked before parsing, since parsers recurse."""
+
+
+_HEX = re.compile(r"([0-9a-f]{2})+")
 
 
 class Writer:
@@ -255,3 +271,127 @@ def _check_json(value: Any, path: str, depth: int) -> None:
             _check_json(item, f"{path}[{index}]", depth + 1)
     else:
         raise MalformedError(f"{path}: {type(value).__name__} is not allowed")
+
+
+class Fields:
+    """Strict reader of a JSON object; every refusal names the file and the field.
+
+    >>> fields = Fields({"name": "BTC", "size": 3}, "file.json: ", "name", "size")
+    >>> fields.text("name"), fields.integer("size")
+    ('BTC', 3)
+    >>> fields.text("size")
+    Traceback (most recent call last):
+    crossmargin_circuits.errors.MalformedError: file.json: size: a non-empty string is needed
+    """
+
+    def __init__(self, value: Any, prefix: str, *keys: str, exactly: bool = True) -> None:
+        """Take a value that must be an object with these keys, and with `exactly` no others.
+
+        prefix: what stands before the name of a field in a refusal, such as "bundle.json: " or "policy.value_unit.".
+        """
+        self._prefix = prefix
+        if not isinstance(value, dict) or (set(value) != set(keys) if exactly else not set(value) >= set(keys)):
+            needed = f"an object with {'exactly ' if exactly else ''}{', '.join(keys)} is needed"
+            raise MalformedError(f"{prefix.rstrip('.: ')}: {needed}")
+        self._value = value
+
+    def path(self, key: str) -> str:
+        """Return what a refusal calls a field."""
+        return f"{self._prefix}{key}"
+
+    def refuse(self, key: str, reason: str) -> MalformedError:
+        """Return the error that refuses a field, for the caller to raise."""
+        return MalformedError(f"{self.path(key)}: {reason}")
+
+    def any(self, key: str) -> Any:
+        """Return a value as it stands."""
+        return self._value[key]
+
+    def string(self, key: str) -> str:
+        """Return text, which may be empty."""
+        value = self._value[key]
+        if not isinstance(value, str):
+            raise self.refuse(key, "a string is needed")
+        return value
+
+    def text(self, key: str) -> str:
+        """Return text that is not empty."""
+        value = self._value[key]
+        if not isinstance(value, str) or not value:
+            raise self.refuse(key, "a non-empty string is needed")
+        return value
+
+    def printable(self, key: str) -> str:
+        """Return text that is not empty and has no control characters."""
+        value = self._value[key]
+        if not isinstance(value, str) or not value or not value.isprintable():
+            raise self.refuse(key, "printable text is needed")
+        return value
+
+    def format(self, *expected: str) -> str:
+        """Return the field `format`, which must be one of those expected."""
+        value = self._value["format"]
+        if not isinstance(value, str) or value not in expected:
+            raise self.refuse("format", f"expected {' or '.join(map(repr, expected))}")
+        return value
+
+    def word(self, key: str, words: type[Word], what: str) -> Word:
+        """Return one of an enumeration's words."""
+        try:
+            return words(self.text(key))
+        except ValueError:
+            raise self.refuse(key, f"unknown {what}") from None
+
+    def integer(self, key: str) -> int:
+        """Return an integer."""
+        value = self._value[key]
+        if type(value) is not int:
+            raise self.refuse(key, "an integer is needed")
+        return value
+
+    def count(self, key: str) -> int:
+        """Return an integer that is not negative."""
+        value = self._value[key]
+        if type(value) is not int or value < 0:
+            raise self.refuse(key, "a count is needed")
+        return value
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        """Return a list of integers; there may be many, so that paths are made for refusals alone."""
+        values = self.items(key)
+        for number, value in enumerate(values):
+            if type(value) is not int:
+                raise self.refuse(f"{key}[{number}]", "an integer is needed")
+        return tuple(values)
+
+    def hexadecimal(self, key: str, size: int) -> bytes:
+        """Return bytes that are written in lower-case hexadecimal."""
+        value = self._value[key]
+        if not isinstance(value, str) or len(value) != 2 * size or not _HEX.fullmatch(value):
+            raise self.refuse(key, f"{size} bytes in lower-case hexadecimal are needed")
+        return bytes.fromhex(value)
+
+    def items(self, key: str) -> list[Any]:
+        """Return a list as it stands."""
+        value = self._value[key]
+        if not isinstance(value, list):
+            raise self.refuse(key, "a list is needed")
+        return value
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        """Return an object with any keys, as it stands."""
+        value = self._value[key]
+        if not isinstance(value, dict):
+            raise self.refuse(key, "an object is needed")
+        return value
+
+    def inner(self, key: str, *keys: str) -> "Fields":
+        """Return an object with exactly these keys."""
+        return Fields(self._value[key], f"{self.path(key)}.", *keys)
+
+    def each(self, key: str, *keys: str, exactly: bool = True) -> "list[Fields]":
+        """Return a list of objects with these keys, and with `exactly` no others."""
+        return [
+            Fields(item, f"{self.path(key)}[{number}].", *keys, exactly=exactly)
+            for number, item in enumerate(self.items(key))
+        ]

@@ -18,8 +18,9 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from crossmargin_circuits.amounts import DECIMAL
 from crossmargin_circuits.digest import tagged_hash
-from crossmargin_circuits.encoding import MAX_JSON_INTEGER, dump_canonical, load_canonical
+from crossmargin_circuits.encoding import MAX_JSON_INTEGER, Fields, dump_canonical, load_canonical
 from crossmargin_circuits.errors import CurvatureError, MalformedError, PolicyError
 from crossmargin_circuits.expression import (
     Expression,
@@ -59,7 +60,10 @@ MAX_TEXT = 1000
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./:-]*( [A-Za-z0-9][A-Za-z0-9_./:-]*)*")
 """Name of an array, a definition or a constraint: ASCII words, so that no name reads as a formula or as another."""
 
-_DECIMAL = re.compile(r"(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?")
+_KEYS = (
+    *("format", "venue", "title", "as_of", "value_unit"),
+    *("columns", "arrays", "definitions", "constraints", "inputs"),
+)
 
 
 class Role(StrEnum):
@@ -214,7 +218,7 @@ class Policy:
             raise MalformedError(f"policy: a text of more than {MAX_TEXT} characters")
         if not COLUMN_NAME.fullmatch(self.value_unit.currency):
             raise MalformedError("policy: value_unit.currency: a name of letters and digits such as USD is needed")
-        if not _DECIMAL.fullmatch(self.value_unit.quantum) or not self.value_unit.quantum.strip("0."):
+        if not DECIMAL.fullmatch(self.value_unit.quantum) or not self.value_unit.quantum.strip("0."):
             raise MalformedError('policy: value_unit.quantum: a decimal above zero such as "0.01" is needed')
 
     def _check_names(self, expression: Expression, path: str, known: set[str]) -> None:
@@ -311,44 +315,24 @@ class Policy:
             MalformedError: with the path of the field.
             PolicyError, CurvatureError: a policy that describes no relation.
         """
-        root = load_canonical(data, POLICY_FILE)
-        top = _object(
-            root,
-            "policy",
-            "format",
-            "venue",
-            "title",
-            "as_of",
-            "value_unit",
-            "columns",
-            "arrays",
-            "definitions",
-            "constraints",
-            "inputs",
-        )
-        if top["format"] not in (FIRST_FORMAT, SECOND_FORMAT):
-            raise MalformedError(f"policy.format: expected {FIRST_FORMAT!r} or {SECOND_FORMAT!r}")
-        unit = _object(top["value_unit"], "policy.value_unit", "currency", "quantum")
+        root = Fields(load_canonical(data, POLICY_FILE), "policy.", *_KEYS)
+        stated = root.format(FIRST_FORMAT, SECOND_FORMAT)
+        unit = root.inner("value_unit", "currency", "quantum")
         policy = cls(
-            venue=_text(top["venue"], "policy.venue"),
-            title=_text(top["title"], "policy.title"),
-            as_of=_integer(top["as_of"], "policy.as_of"),
-            value_unit=ValueUnit(
-                _text(unit["currency"], "policy.value_unit.currency"),
-                _text(unit["quantum"], "policy.value_unit.quantum"),
-            ),
-            layout=RecordLayout(tuple(_column(item, path) for item, path in _items(top["columns"], "policy.columns"))),
-            arrays=tuple(_array(item, path) for item, path in _items(top["arrays"], "policy.arrays")),
+            venue=root.text("venue"),
+            title=root.text("title"),
+            as_of=root.integer("as_of"),
+            value_unit=ValueUnit(unit.text("currency"), unit.text("quantum")),
+            layout=RecordLayout(tuple(map(_column, root.each("columns", "kind", "name", "unit", "limit")))),
+            arrays=tuple(map(_array, root.each("arrays", "name", "meaning", "coefficients"))),
             definitions=tuple(
-                _definition(item, path) for item, path in _items(top["definitions"], "policy.definitions")
+                map(_definition, root.each("definitions", "name", "meaning", "role", "subject", "expression"))
             ),
-            constraints=tuple(
-                _constraint(item, path) for item, path in _items(top["constraints"], "policy.constraints")
-            ),
-            inputs=_mapping(top["inputs"], "policy.inputs"),
+            constraints=tuple(map(_constraint, root.each("constraints", "name", "meaning", "expression"))),
+            inputs=root.mapping("inputs"),
         )
-        if top["format"] != policy.format:
-            raise MalformedError(f"policy.format: expected {policy.format!r}, by the operators and roles that are used")
+        if stated != policy.format:
+            raise root.refuse("format", f"expected {policy.format!r}, by the operators and roles that are used")
         return policy
 
 
@@ -368,87 +352,28 @@ def _check_distinct(names: list[str]) -> None:
         seen.add(name)
 
 
-def _column(value: Any, path: str) -> Column:
-    item = _object(value, path, "kind", "name", "unit", "limit")
-    try:
-        kind = ColumnKind(_text(item["kind"], f"{path}.kind"))
-    except ValueError:
-        raise MalformedError(f"{path}.kind: unknown kind of column") from None
-    if not isinstance(item["name"], str):
-        raise MalformedError(f"{path}.name: a string is needed")
-    return Column(kind, item["name"], _text(item["unit"], f"{path}.unit"), _integer(item["limit"], f"{path}.limit"))
+def _column(item: Fields) -> Column:
+    kind = item.word("kind", ColumnKind, "kind of column")
+    return Column(kind, item.string("name"), item.text("unit"), item.integer("limit"))
 
 
-def _array(value: Any, path: str) -> RiskArray:
-    item = _object(value, path, "name", "meaning", "coefficients")
-    return RiskArray(
-        _text(item["name"], f"{path}.name"),
-        _text(item["meaning"], f"{path}.meaning"),
-        _integers(item["coefficients"], f"{path}.coefficients"),
-    )
+def _array(item: Fields) -> RiskArray:
+    return RiskArray(item.text("name"), item.text("meaning"), item.integers("coefficients"))
 
 
-def _definition(value: Any, path: str) -> Definition:
-    item = _object(value, path, "name", "meaning", "role", "subject", "expression")
-    try:
-        role = Role(_text(item["role"], f"{path}.role"))
-    except ValueError:
-        raise MalformedError(f"{path}.role: unknown role") from None
-    if not isinstance(item["subject"], str):
-        raise MalformedError(f"{path}.subject: a string is needed")
+def _definition(item: Fields) -> Definition:
     return Definition(
-        _text(item["name"], f"{path}.name"),
-        _text(item["meaning"], f"{path}.meaning"),
-        role,
-        expression_from_json(item["expression"], f"{path}.expression"),
-        item["subject"],
+        item.text("name"),
+        item.text("meaning"),
+        item.word("role", Role, "role"),
+        expression_from_json(item.any("expression"), item.path("expression")),
+        item.string("subject"),
     )
 
 
-def _constraint(value: Any, path: str) -> Constraint:
-    item = _object(value, path, "name", "meaning", "expression")
+def _constraint(item: Fields) -> Constraint:
     return Constraint(
-        _text(item["name"], f"{path}.name"),
-        _text(item["meaning"], f"{path}.meaning"),
-        expression_from_json(item["expression"], f"{path}.expression"),
+        item.text("name"),
+        item.text("meaning"),
+        expression_from_json(item.any("expression"), item.path("expression")),
     )
-
-
-def _object(value: Any, path: str, *keys: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or set(value) != set(keys):
-        raise MalformedError(f"{path}: an object with exactly {', '.join(keys)} is needed")
-    return value
-
-
-def _mapping(value: Any, path: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise MalformedError(f"{path}: an object is needed")
-    return value
-
-
-def _items(value: Any, path: str) -> list[tuple[Any, str]]:
-    if not isinstance(value, list):
-        raise MalformedError(f"{path}: a list is needed")
-    return [(item, f"{path}[{number}]") for number, item in enumerate(value)]
-
-
-def _integers(value: Any, path: str) -> tuple[int, ...]:
-    """Return a list of integers as it stands: a policy has many, so that paths are made for errors alone."""
-    if not isinstance(value, list):
-        raise MalformedError(f"{path}: a list is needed")
-    for number, item in enumerate(value):
-        if type(item) is not int:
-            raise MalformedError(f"{path}[{number}]: an integer is needed")
-    return tuple(value)
-
-
-def _text(value: Any, path: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise MalformedError(f"{path}: a non-empty string is needed")
-    return value
-
-
-def _integer(value: Any, path: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise MalformedError(f"{path}: an integer is needed")
-    return value

@@ -432,7 +432,7 @@ def test_hostile_twin_is_malformed(check: Callable[..., str], data: bytes) -> No
 
 @pytest.mark.parametrize("margin", [None, "x", [1], [{}], [{"policy": 1}], [[]], {"policy": "x"}, [{"policy": []}]])
 def test_hostile_margin_is_malformed(twin: dict[str, Any], check: Callable[..., str], margin: Any) -> None:
-    assert check(encode({**twin, "margin": margin})).startswith("receipt: margin: ")
+    assert check(encode({**twin, "margin": margin})).startswith("receipt: margin")
 
 
 def test_duplicate_key_inside_the_twin_is_malformed(twin: dict[str, Any], check: Callable[..., str]) -> None:

@@ -3,7 +3,6 @@
 Whatever is read is treated as hostile, and a folder that changes meanwhile as neither verified nor rejected.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import contextmanager
@@ -14,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from crossmargin_circuits.compile import compile_policy
-from crossmargin_circuits.encoding import check_depth
 from crossmargin_circuits.errors import CrossmarginError, PolicyError
 from crossmargin_circuits.policy import Policy
 from crossmargin_verifier.bundle.declarations import SUMMARY_FILE, SUMMARY_TEXT_FILE
 from crossmargin_verifier.bundle.files import BundleFolder, StatementFolder
 from crossmargin_verifier.bundle.folder import CannotCheckError, Folder
 from crossmargin_verifier.bundle.judged_statement import JudgedStatement
-from crossmargin_verifier.bundle.receipt_view import TWIN_FORMAT, describe, twin_differences, unknown_margins
+from crossmargin_verifier.bundle.readable_twin import ReadableTwin
+from crossmargin_verifier.bundle.receipt_view import describe
 from crossmargin_verifier.bundle.signature import receipt_digest, verify_signature
 from crossmargin_verifier.bundle.verdict import Verdict, judge
 from crossmargin_verifier.kernel import KernelError
@@ -149,11 +148,11 @@ def check_receipt(
         manifest, _ = bundle.manifest, bundle.reserves
         path = Path(path)
         data = _read(path, MAX_RECEIPT_BYTES)
-        twin: dict[str, Any] | None = None
+        twin: ReadableTwin | None = None
         signature = None
         if path.suffix == ".json":
-            twin = _twin(data)
-            data, signature = bytes.fromhex(twin["receipt"]), bytes.fromhex(twin["signature"])
+            twin = ReadableTwin.decode(data)
+            data, signature = twin.receipt, twin.signature
         first = bundle.statement(manifest.statements[0])
         verified = verify_receipt(
             data, first.snapshot_file, first.columns_file, holder=holder, snapshot_digest=snapshot_digest
@@ -175,8 +174,8 @@ def check_receipt(
         view = describe(verified, data, signature or b"", manifest.receipt_key, policies)
         unchecked: list[str] = []
         if twin is not None:
-            unchecked = unknown_margins(twin, view)
-            different = twin_differences(twin, view)
+            unchecked = twin.unknown_margins(view)
+            different = twin.differences(view)
             if different:
                 raise RejectedError(
                     "H2", f"the readable receipt differs from the signed one in: {', '.join(different)}"
@@ -267,22 +266,3 @@ def _read(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise MalformedError(f"{path.name}: more than {limit} bytes")
     return data
-
-
-def _twin(data: bytes) -> dict[str, Any]:
-    """Parse a readable receipt as far as its bytes are needed; the rest is compared, not trusted."""
-    check_depth(data, "receipt")
-    try:
-        twin = json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates)
-        if twin["format"] != TWIN_FORMAT:
-            raise MalformedError(f"receipt: format: expected {TWIN_FORMAT!r}")
-        bytes.fromhex(twin["receipt"]), bytes.fromhex(twin["signature"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise MalformedError("receipt: not a readable receipt (JSON with format, receipt and signature)") from None
-    return dict(twin)
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({key for key, _ in pairs}) != len(pairs):
-        raise ValueError("duplicate key")
-    return dict(pairs)

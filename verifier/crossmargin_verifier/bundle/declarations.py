@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
 
 from crossmargin_circuits.amounts import parse_amount
-from crossmargin_circuits.encoding import dump_canonical, load_canonical
-from crossmargin_circuits.errors import MalformedError
+from crossmargin_circuits.digest import DIGEST_BYTES
+from crossmargin_circuits.encoding import Fields, dump_canonical, load_canonical
 from crossmargin_verifier.protocol.group import POINT_BYTES, decode_point
 
 __all__ = [
@@ -44,7 +43,6 @@ RESERVED = ("accounts", "liabilities", "reserves", "snapshot", "solvency")
 """Words of the verdict's own, which no statement may be called."""
 
 _CURRENCY = re.compile(r"[A-Za-z0-9]{2,16}")
-_HEX = re.compile(r"([0-9a-f]{2})+")
 
 
 @dataclass(frozen=True)
@@ -81,37 +79,28 @@ class BundleManifest:
             MalformedError: not canonical, other keys, a statement name that could leave the folder, or a key that is no
                 point.
         """
-        root = _object(
-            load_canonical(data, BUNDLE_FILE),
-            BUNDLE_FILE,
-            "format",
-            "venue",
-            "snapshot",
-            "statements",
-            "receipt_key",
-            "accounts",
-        )
-        _format(root, BUNDLE_FILE, BUNDLE_FORMAT)
-        names = root["statements"]
+        keys = ("format", "venue", "snapshot", "statements", "receipt_key", "accounts")
+        root = Fields(load_canonical(data, BUNDLE_FILE), f"{BUNDLE_FILE}: ", *keys)
+        root.format(BUNDLE_FORMAT)
+        names = root.any("statements")
         if not isinstance(names, list) or not names or len(set(map(str, names))) != len(names):
-            raise MalformedError(f"{BUNDLE_FILE}: statements: a list of distinct names is needed")
+            raise root.refuse("statements", "a list of distinct names is needed")
         for name in names:
             if not isinstance(name, str) or not _STATEMENT.fullmatch(name):
-                raise MalformedError(f"{BUNDLE_FILE}: statements: a name is 1 to 32 of a-z 0-9 _ -, a letter first")
+                raise root.refuse("statements", "a name is 1 to 32 of a-z 0-9 _ -, a letter first")
             if name in RESERVED:
-                raise MalformedError(f"{BUNDLE_FILE}: statements: {name!r} is a word of the verdict's own")
-        counts = _object(root["accounts"], f"{BUNDLE_FILE}: accounts", "loaded", "rejected", "padding")
-        receipt_key = _bytes(root, BUNDLE_FILE, "receipt_key", POINT_BYTES)
+                raise root.refuse("statements", f"{name!r} is a word of the verdict's own")
+        receipt_key = root.hexadecimal("receipt_key", POINT_BYTES)
         decode_point(receipt_key)
-        for key, count in counts.items():
-            if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-                raise MalformedError(f"{BUNDLE_FILE}: accounts.{key}: a count is needed")
+        accounts = root.inner("accounts", "loaded", "rejected", "padding")
         return cls(
-            venue=_text(root, BUNDLE_FILE, "venue"),
-            snapshot_digest=_bytes(root, BUNDLE_FILE, "snapshot", 32),
+            venue=root.printable("venue"),
+            snapshot_digest=root.hexadecimal("snapshot", DIGEST_BYTES),
             statements=tuple(names),
             receipt_key=receipt_key,
-            **counts,
+            loaded=accounts.count("loaded"),
+            rejected=accounts.count("rejected"),
+            padding=accounts.count("padding"),
         )
 
 
@@ -150,54 +139,21 @@ class DeclaredReserves:
         Raises:
             MalformedError: not canonical, other keys, or an amount that is no decimal.
         """
-        root = _object(
-            load_canonical(data, RESERVES_FILE),
-            RESERVES_FILE,
-            "format",
-            "snapshot",
-            "source",
-            "assets",
-            "insurance_fund",
-        )
-        _format(root, RESERVES_FILE, RESERVES_FORMAT)
-        assets = root["assets"]
-        if not isinstance(assets, dict):
-            raise MalformedError(f"{RESERVES_FILE}: assets: an object is needed")
+        keys = ("format", "snapshot", "source", "assets", "insurance_fund")
+        root = Fields(load_canonical(data, RESERVES_FILE), f"{RESERVES_FILE}: ", *keys)
+        root.format(RESERVES_FORMAT)
+        assets = root.mapping("assets")
         for name, amount in assets.items():
-            parse_amount(amount, f"{RESERVES_FILE}: assets.{name}")
-        fund = _object(root["insurance_fund"], f"{RESERVES_FILE}: insurance_fund", "currency", "amount")
-        parse_amount(fund["amount"], f"{RESERVES_FILE}: insurance_fund.amount")
-        if not isinstance(fund["currency"], str) or not _CURRENCY.fullmatch(fund["currency"]):
-            raise MalformedError(f"{RESERVES_FILE}: insurance_fund.currency: a name such as USD is needed")
+            parse_amount(amount, root.path(f"assets.{name}"))
+        fund = root.inner("insurance_fund", "currency", "amount")
+        parse_amount(fund.any("amount"), fund.path("amount"))
+        currency = fund.any("currency")
+        if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
+            raise fund.refuse("currency", "a name such as USD is needed")
         return cls(
-            snapshot_digest=_bytes(root, RESERVES_FILE, "snapshot", 32),
-            source=_text(root, RESERVES_FILE, "source"),
+            snapshot_digest=root.hexadecimal("snapshot", DIGEST_BYTES),
+            source=root.printable("source"),
             assets=assets,
-            currency=_text(fund, f"{RESERVES_FILE}: insurance_fund", "currency"),
-            insurance_fund=fund["amount"],
+            currency=currency,
+            insurance_fund=fund.string("amount"),
         )
-
-
-def _object(value: Any, name: str, *keys: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or set(value) != set(keys):
-        raise MalformedError(f"{name}: an object with exactly {', '.join(keys)} is needed")
-    return value
-
-
-def _format(root: dict[str, Any], name: str, expected: str) -> None:
-    if root["format"] != expected:
-        raise MalformedError(f"{name}: format: expected {expected!r}")
-
-
-def _text(root: dict[str, Any], name: str, key: str) -> str:
-    value = root[key]
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise MalformedError(f"{name}: {key}: printable text is needed")
-    return value
-
-
-def _bytes(root: dict[str, Any], name: str, key: str, size: int) -> bytes:
-    value = root[key]
-    if not isinstance(value, str) or len(value) != 2 * size or not _HEX.fullmatch(value):
-        raise MalformedError(f"{name}: {key}: {size} bytes in lower-case hexadecimal are needed")
-    return bytes.fromhex(value)

@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import Any
 
 from crossmargin_circuits.amounts import format_amount, format_time, format_units
-from crossmargin_circuits.errors import MalformedError
 from crossmargin_circuits.evaluate import evaluate_expression, worst_scenario
 from crossmargin_circuits.expression import Reference
 from crossmargin_circuits.layout import ColumnKind, RecordLayout
@@ -17,7 +16,7 @@ from crossmargin_circuits.policy import Policy, Role
 from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.protocol.inclusion import VerifiedReceipt
 
-__all__ = ["PRIVATE", "TWIN_FORMAT", "describe", "twin_differences", "unknown_margins"]
+__all__ = ["PRIVATE", "TWIN_FORMAT", "describe"]
 
 TWIN_FORMAT = "crossmargin-receipt/1"
 
@@ -106,50 +105,3 @@ def _margin(name: str, policy: Policy, record: tuple[int, ...]) -> dict[str, Any
     if policy.with_role(Role.EXPOSURE):
         shown["exposures"] = {each.name: money(values[each.name]) for each in policy.with_role(Role.EXPOSURE)}
     return shown
-
-
-def twin_differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """Return the fields in which a delivered twin differs from the computed one.
-
-    A margin in the twin under a policy that the bundle does not have (of an earlier bundle, say) is left out of the
-    comparison: `unknown_margins` names it.
-    """
-    both = found.keys() & expected.keys() - {"margin"}
-    different = (found.keys() ^ expected.keys()) | {name for name in both if not _same(found[name], expected[name])}
-    computed = {each["policy"]: each for each in expected["margin"]}
-    for each in _margins(found):
-        if each["policy"] in computed and not _same(each, computed[each["policy"]]):
-            different.add("margin")
-    return sorted(different)
-
-
-def unknown_margins(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """Return the policy digests of margins in the twin that cannot be computed from the bundle."""
-    computed = {each["policy"] for each in expected["margin"]}
-    return sorted({each["policy"] for each in _margins(found)} - computed)
-
-
-def _same(found: Any, expected: Any) -> bool:
-    """Return whether two JSON values are the same, 1 and true and 1.0 being different."""
-    if type(found) is not type(expected):
-        return False
-    if isinstance(found, dict):
-        return found.keys() == expected.keys() and all(_same(found[key], expected[key]) for key in found)
-    if isinstance(found, list):
-        return len(found) == len(expected) and all(map(_same, found, expected))
-    return bool(found == expected)
-
-
-def _margins(twin: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the margins of a delivered twin.
-
-    Raises:
-        MalformedError: not a list of objects, each with the digest of its policy.
-    """
-    margins = twin.get("margin")
-    if not isinstance(margins, list):
-        raise MalformedError("receipt: margin: a list is needed")
-    for each in margins:
-        if not isinstance(each, dict) or not isinstance(each.get("policy"), str):
-            raise MalformedError("receipt: margin: objects with a policy digest are needed")
-    return margins
