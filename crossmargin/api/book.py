@@ -37,7 +37,6 @@ from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.models import MarginModel
-from crossmargin.models.base import COVERAGE, CROWDING
 from crossmargin.models.oracle import resolved
 from crossmargin.units import format_decimal, to_units
 from crossmargin_circuits.compile import CompiledPolicy
@@ -127,7 +126,7 @@ class Book:
     @property
     def statements(self) -> tuple[str, ...]:
         """Names of the model's margin statements: those with a requirement."""
-        return tuple(each.name for each in self.model.statements if each.name not in (COVERAGE, CROWDING))
+        return self.model.margin_statements
 
     def __len__(self) -> int:
         """Return the number of accounts."""

@@ -119,6 +119,11 @@ class MarginModel(Frozen):
         """The architecture in words."""
         return self.model.replace("_", " ")
 
+    @property
+    def margin_statements(self) -> tuple[str, ...]:
+        """Names of the statements with a requirement."""
+        return tuple(each.name for each in self.statements if each.factor is not None)
+
     def __repr__(self) -> str:
         """Return the architecture and the statements: parameters may fill pages."""
         return f"<{type(self).__name__}: {self.title}; {', '.join(each.name for each in self.statements)}>"

@@ -4,6 +4,8 @@ import ast
 import io
 import json
 import os
+import runpy
+import sqlite3
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -13,6 +15,10 @@ from typing import Any
 
 import pytest
 
+import crossmargin as cm
+from crossmargin.loading import load_parameters
+from crossmargin.market.valuation import Valuation
+from crossmargin.models import ARCHITECTURES
 from tools.api_pages import PUBLIC
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +104,27 @@ def test_scripts_run_from_anywhere(file: Path, tmp_path: Path) -> None:
     assert done.stdout
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_own_model_and_database_give_what_they_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database holds the small book; the model requires a rate of the value of every position, and nothing nets."""
+    monkeypatch.setattr(ARCHITECTURES, "_registered", dict(ARCHITECTURES._registered))
+    script = runpy.run_path(str(EXAMPLES / "own_model_and_database.py"))
+    connection = sqlite3.connect(":memory:")
+    script["fill"](connection)
+    book = cm.load(script["Ledger"](connection), parameters=load_parameters(EXAMPLES / "small"))
+    connection.close()
+    of_files = cm.load(EXAMPLES / "small")
+    assert book.accounts == of_files.accounts
+    assert (book.inputs.book.sub_records != of_files.inputs.book.sub_records).nnz == 0
+    common = book.model.model_dump(exclude={"model", "scan", "extreme"}, exclude_none=True)
+    flat = book.with_model({**common, "model": "flat_rate", "rate": "0.05"})
+    values = Valuation(book.catalogue, book.market).unit_values()
+    for account in book.accounts:
+        held = book.inputs.book.record(account)
+        columns = zip(book.catalogue.layout().columns, held, values, strict=True)
+        gross = sum(abs(units * value) for column, units, value in columns if column.kind == "position")
+        assert float(flat.margin("initial").of(account).requirement) == pytest.approx(0.05 * gross, rel=1e-6)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda file: file.name)

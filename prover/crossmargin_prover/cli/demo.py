@@ -153,7 +153,7 @@ def _make_place(out: Path) -> None:
 
 def _show_margin(inputs: Inputs) -> str:
     """Print the book's margin, and explain the account whose pooling saves most; return its id."""
-    policy = build_policy(inputs.venue.venue, inputs.environment, inputs.model, _first_margin(inputs))
+    policy = build_policy(inputs.venue.venue, inputs.environment, inputs.model, inputs.model.margin_statements[0])
     compiled = compile_policy(policy)
     book = inputs.book
     print_book(book, evaluate(compiled, book.records), policy, top=8)
@@ -165,15 +165,11 @@ def _show_margin(inputs: Inputs) -> str:
     return best.account
 
 
-def _first_margin(inputs: Inputs) -> str:
-    return next(each.name for each in inputs.model.statements if each.factor is not None)
-
-
 def _strict_is_refused(vault: Path, inputs: Inputs, run: Run) -> None:
     """Show that a strict statement about a book with an under-water account cannot be made."""
     strict = replace(inputs, model=inputs.model.model_copy(update={"strict": True}))
     try:
-        prove(strict, vault, [_first_margin(inputs)], run)
+        prove(strict, vault, [inputs.model.margin_statements[0]], run)
     except InsolventError as error:
         click.echo("a strict statement, without a shortfall column, cannot be proven about this book:")
         click.echo("\n".join(f"  {line}" for line in str(error).splitlines()))
