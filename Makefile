@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 INSTALL := $(PIP) install --no-deps --no-build-isolation --editable
 RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
-SCRIPTS = $(wildcard benchmarks/*.py tools/*.py examples/*.py spec/*.py prover/kernel/*.py)
+SCRIPTS = $(wildcard benchmarks/*.py tools/*.py examples/*.py spec/*.py prover/kernel/*.py verifier/*.py)
 export KERNEL ?= yes
 SIZE ?= full
 METADATA = pyproject.toml verifier/pyproject.toml circuits/crossmargin_circuits/version.py
@@ -38,7 +38,6 @@ lint: $(DEVELOPMENT) kernel ## check style, types, import contracts and the link
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy $(SCRIPTS)
-	$(BIN)/mypy verifier/hatch_build.py
 	$(BIN)/lint-imports --no-logo
 ifneq ($(KERNEL),no)
 	$(BIN)/python prover/kernel/build.py lint

@@ -75,6 +75,12 @@ def test_make_target_exists(command: str) -> None:
         assert "=" in word or word in targets, word
 
 
+def test_make_help_lists_every_target() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert set(re.findall(r"^([a-z]+):.*## ", text, re.MULTILINE)) == set(listed.split())
+
+
 def test_readme_shows_commands() -> None:
     assert MAKE_CALLS
     assert PROGRAM_CALLS

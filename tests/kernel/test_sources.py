@@ -52,6 +52,30 @@ def test_tests_in_rust_pass() -> None:
     assert re.search(r"test result: ok\. [1-9]", finished.stdout)
 
 
+@pytest.fixture
+def kernel_build() -> Any:
+    """Return build.py as a module."""
+    specification = importlib.util.spec_from_file_location("kernel_build", KERNEL / "build.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module: Any = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(rust() < oldest_rust(), reason="there is no Rust tool chain that is new enough")
+def test_wheel_is_reproducible(kernel_build: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two builds from nothing, in other folders and with other objects, give the same bytes."""
+    wheels = []
+    for name in ("first", "second"):
+        monkeypatch.setattr(kernel_build, "BUILD", tmp_path / name)
+        monkeypatch.setitem(kernel_build.ENVIRONMENT, "CARGO_TARGET_DIR", str(tmp_path / name / "target"))
+        wheels.append(kernel_build.build(tmp_path / name / "dist").read_bytes())
+    assert wheels[0] == wheels[1]
+
+
 def test_stub_names_what_the_module_has() -> None:
     """`make lint` compares the signatures too."""
     kernel = pytest.importorskip("crossmargin_kernel", reason="no compiled kernel is installed (make kernel)")
@@ -65,13 +89,9 @@ def test_stub_names_what_the_module_has() -> None:
 
 
 @pytest.fixture
-def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+def build(kernel_build: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Return build.py with a kernel that is installed, no tool chain, a stamp of its own, commands that only count."""
-    specification = importlib.util.spec_from_file_location("kernel_build", KERNEL / "build.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module: Any = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    module = kernel_build
     module.commands = []
     monkeypatch.setattr(module, "STAMP", tmp_path / "stamp")
     monkeypatch.setattr(module, "missing", lambda: "no Rust tool chain was found")
