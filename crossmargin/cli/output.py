@@ -173,9 +173,10 @@ def stage_progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], No
             yield bar
 
 
-def reporting(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
+def reporting(command: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
     """Turn expected errors of a command into one message and exit code 1, and Ctrl-C into exit code 130.
 
+    A command returns its exit code, or nothing where all is well.
     Whatever the command does is done also where its output cannot be written: exit code 3 says that this alone failed.
     """
 
@@ -192,14 +193,16 @@ def reporting(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
     return wrapped
 
 
-def _outcome(command: Callable[[], None]) -> tuple[bool, int]:
+def _outcome(command: Callable[[], int | None]) -> tuple[bool, int]:
     """Run a command; return whether it did its work, and the exit code. What is refused is said in words, too."""
     try:
-        command()
-        return True, 0
+        return True, command() or 0
     except SystemExit as end:
-        # The command itself says how its work went.
-        return True, int(end.code or 0)
+        # A library gave up in the middle, and its exit code may be any.
+        click.echo(
+            f"refused: a library ended the program with {end.code!r}; the same command goes on from what is finished",
+            err=True,
+        )
     except CrossmarginError as error:
         click.echo("\n".join(map(printable, f"refused: {error}".split("\n"))), err=True)
     except OSError as error:

@@ -6,6 +6,7 @@ any other way, a full disk above all, the command goes on too, and the caller le
 
 import errno
 import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +45,8 @@ class Output:
         """Why output is lost; None where it is not, or nobody wanted more of it."""
         failure = None if self._file is None else self._file.failure
         # On Windows a closed pipe is an invalid argument.
-        return None if failure is not None and failure.errno in (errno.EPIPE, errno.EINVAL) else failure
+        no_reader = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)
+        return None if failure is not None and failure.errno in no_reader else failure
 
 
 @contextmanager
@@ -56,13 +58,18 @@ def lasting_output() -> Iterator[Output]:
     try:
         yield Output(None if out is None else out.buffer.raw)  # type: ignore[attr-defined]
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (out, error):
+            if stream is not None:
+                stream.flush()
         sys.stdout, sys.stderr = before
 
 
-def _over(stream: TextIO) -> io.TextIOWrapper | None:
-    """Return a lasting stream to the same file, or None where there is no file behind it."""
+def _over(stream: TextIO | None) -> io.TextIOWrapper | None:
+    """Return a lasting stream to the same file, to nowhere where Python found none, or None where it is no file."""
+    if stream is None:
+        # Closed by the caller (`>&-`).
+        file = _Lasting(os.devnull, "wb")
+        return io.TextIOWrapper(io.BufferedWriter(file), encoding="utf-8", errors="backslashreplace")
     try:
         stream.flush()
         file = _Lasting(stream.fileno(), "wb", closefd=False)

@@ -119,6 +119,26 @@ def test_lost_progress_stops_nothing(vault: Path, tmp_path: Path, monkeypatch: p
     assert (tmp_path / "bundle" / "bundle.json").is_file()
 
 
+def test_closed_output_stops_nothing(vault: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`>&- 2>&-`: Python has no streams then."""
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert exit_code("receipts", "--vault", vault, "--out", tmp_path / "receipts") == 0
+    assert len(list((tmp_path / "receipts").glob("*.cm1"))) == 5
+
+
+@pytest.mark.parametrize("code", [0, 1, "gave up"])
+def test_library_that_ends_the_program_has_not_done_the_work(
+    vault: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: object
+) -> None:
+    def ending(*given: object, **options: object) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(proving, "deliver", ending)
+    assert exit_code("receipts", "--vault", vault, "--out", tmp_path / "receipts") == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"refused: a library ended the program with {code!r}")
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, KeyboardInterrupt("again")])
 def test_interrupted_command_ends_with_130(
     vault: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: object

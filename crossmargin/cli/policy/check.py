@@ -1,6 +1,5 @@
 """`crossmargin policy check`: the risk arrays of a policy, computed again and compared."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -29,7 +28,7 @@ __all__ = ["check"]
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 @reporting
-def check(file: Path, book: str | None, tolerance: int, as_json: bool) -> None:
+def check(file: Path, book: str | None, tolerance: int, as_json: bool) -> int:
     """Compute the risk arrays of FILE again from prices and volatilities, and compare every coefficient.
 
     Without --book the inputs are those in the policy: this checks the arithmetic. With --book they are your own market
@@ -56,7 +55,7 @@ def check(file: Path, book: str | None, tolerance: int, as_json: bool) -> None:
     else:
         count = len(given.arrays) * len(given.layout)
         click.echo(f"equal: {count} coefficients in {len(given.arrays)} risk arrays, all formulas, all columns")
-    sys.exit(REFUSED if problems else 0)
+    return REFUSED if problems else 0
 
 
 def _differences(given: Policy, again: Policy, tolerance: int, own_inputs: bool) -> list[str]:

@@ -3,7 +3,6 @@
 The rules of a run are in `crossmargin_prover.workflow`.
 """
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -315,7 +314,7 @@ def publish(
     as_json: bool,
     backend: str,
     processes: int,
-) -> None:
+) -> int:
     """Put proven statements and declared reserves together into a public bundle, and print the verdict on it.
 
     The whole bundle is verified first; what the verifier refuses is not published.
@@ -331,7 +330,7 @@ def publish(
             print_json(published.verdict.data)
         else:
             terminal.show(published)
-    sys.exit(0 if published.verdict.verified else REFUSED)
+    return 0 if published.verdict.verified else REFUSED
 
 
 @click.command(short_help="Write the private receipts.")
@@ -386,7 +385,7 @@ def run(
     reject_bad_accounts: bool,
     backend: str,
     processes: int,
-) -> None:
+) -> int:
     """The whole way: commit, prove all statements, publish, and write receipts where a folder for them is named.
 
     A run that was interrupted is finished by the same command; what is finished is not done again.
@@ -413,4 +412,4 @@ def run(
         for result in steps:
             terminal.show(result)
             verified = verified or (isinstance(result, Published) and result.verdict.verified)
-    sys.exit(0 if verified else REFUSED)
+    return 0 if verified else REFUSED
