@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_circuits.errors import shortened as shortened_to
 
 __all__ = [
     "KEPT_PROBLEMS",
@@ -29,17 +30,13 @@ SHOWN_PROBLEMS = 20
 MAX_PART_LENGTH = 400
 """Characters of a reason, a hint, a file or a field: names and values in them may be as long as the input."""
 
-_ENDING = 60
-
 Counted = Literal["line", "row"]
 """What a problem's number counts: lines of a text file from 1, or rows of any other table from 1."""
 
 
 def shortened(text: str) -> str:
     """Return text on one line, unprintable characters escaped, with the middle left out where it is long."""
-    left_out = len(text) - MAX_PART_LENGTH
-    if left_out > 0:
-        text = f"{text[: MAX_PART_LENGTH - _ENDING]}... ({left_out} characters) ...{text[-_ENDING:]}"
+    text = shortened_to(text, MAX_PART_LENGTH)
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

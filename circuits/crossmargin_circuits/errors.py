@@ -1,10 +1,35 @@
 """Errors of the circuits: what a policy, a relation or a file can be refused for."""
 
-__all__ = ["BudgetError", "CrossmarginError", "CurvatureError", "MalformedError", "PolicyError"]
+__all__ = [
+    "MAX_LINE_LENGTH",
+    "BudgetError",
+    "CrossmarginError",
+    "CurvatureError",
+    "MalformedError",
+    "PolicyError",
+    "shortened",
+]
+
+MAX_LINE_LENGTH = 2000
+"""Characters of a line of a message: names in it come from files, and may be as long as the file."""
+
+_ENDING = 60
+
+
+def shortened(text: str, length: int = MAX_LINE_LENGTH) -> str:
+    """Return a text, with the middle left out where it has more than `length` characters."""
+    left_out = len(text) - length
+    if left_out <= 0:
+        return text
+    return f"{text[: length - _ENDING]}... ({left_out} characters) ...{text[-_ENDING:]}"
 
 
 class CrossmarginError(Exception):
     """Base of every error that crossmargin raises on purpose."""
+
+    def __str__(self) -> str:
+        """Return the message, long lines shortened."""
+        return "\n".join(map(shortened, super().__str__().split("\n")))
 
 
 class MalformedError(CrossmarginError):

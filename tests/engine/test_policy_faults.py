@@ -81,3 +81,18 @@ def test_what_is_no_policy_names_the_file(tmp_path: Path, parameters: Parameters
     assert line.startswith("refused: other.json: policy: ")
     [line] = run(tmp_path, parameters, lambda content: content["arrays"].pop(), command)
     assert line.startswith("refused: other.json: policy")
+
+
+@pytest.mark.parametrize("command", ["check", "show"])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda content: content["columns"][1].update(name="c" * 150_000),
+        lambda content: content["definitions"][0].update(expression={"op": "reference", "name": "z" * 150_000}),
+        lambda content: content["arrays"][0].update(name="n" * 150_000),
+    ],
+)
+def test_long_names_are_shortened(tmp_path: Path, parameters: Parameters, command: str, edit: Edit) -> None:
+    [line] = run(tmp_path, parameters, edit, command)
+    assert line.startswith("refused: other.json: ")
+    assert len(line) < 2200
