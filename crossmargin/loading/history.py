@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from crossmargin.errors import InputError
+from crossmargin.errors import KEPT_PROBLEMS, InputError
 from crossmargin.fields import problems_of
 from crossmargin.market.history import PriceHistory
 
@@ -76,11 +76,10 @@ def _read(path: Path, problems: list[InputError]) -> tuple[list[str], list[list[
     if not header or header[0] != TIME or len(header) < 2 or len(set(header)) != len(header):
         refuse("wrong header", "write time, then one distinct name of an asset or underlying in each column", 1)
         return None
-    for row, line in zip(rows, lines, strict=True):
-        if len(row) != len(header):
-            refuse(f"{len(row)} cells, {len(header)} needed", "give every name a price", line)
-            return None
-    return header[1:], rows, lines
+    uneven = [(len(row), line) for row, line in zip(rows, lines, strict=True) if len(row) != len(header)]
+    for cells, line in uneven[:KEPT_PROBLEMS]:
+        refuse(f"{cells} cells, {len(header)} needed", "give every name a price", line)
+    return None if uneven else (header[1:], rows, lines)
 
 
 def _located(problem: InputError, file: str, names: list[str], lines: list[int]) -> InputError:

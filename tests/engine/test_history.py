@@ -198,6 +198,14 @@ def test_check_names_what_is_missing() -> None:
     assert "add 2 earlier rows" in faults["10 rows up to as_of, the model needs 12"][0].hint
 
 
+def test_all_uneven_rows_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text(ROWS + "2025-01-03T00:00:00Z\n2025-01-04T00:00:00Z,1,2\n")
+    problems: list[InputError] = []
+    assert load_history(path, problems) is None
+    assert [(each.line, each.reason) for each in problems] == [(4, "1 cells, 2 needed"), (5, "3 cells, 2 needed")]
+
+
 def test_a_folder_in_place_of_the_history(tmp_path: Path) -> None:
     (tmp_path / "history.csv").mkdir()
     problems: list[InputError] = []
