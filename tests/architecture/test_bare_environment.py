@@ -91,3 +91,70 @@ def test_complete_proofs_verify(bare, source: Path, root: Path, optimised: bool)
         "refused RejectedError",
         "1000 5 -3",
     ]
+
+
+ELSEWHERE = """
+import os, signal, sys
+
+# What Windows lacks, macOS too in part.
+for name in ("fcntl", "resource", "termios", "pwd", "grp"):
+    sys.modules[name] = None
+for name in [*dir(os), "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY"]:
+    absent = ("EX_", "sched_", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "mkfifo", "killpg", "getuid")
+    if name.startswith(absent) and hasattr(os, name):
+        delattr(os, name)
+for name in ("pthread_sigmask", "SIGKILL", "SIGHUP", "SIGPIPE", "SIGALRM", "alarm", "setitimer"):
+    delattr(signal, name)
+os.supports_dir_fd.clear()
+os.supports_fd.clear()
+"""
+
+CHECK_ELSEWHERE = (
+    ELSEWHERE
+    + """
+from crossmargin_verifier import CannotCheckError, RejectedError, check_bundle, check_receipt
+
+folder = sys.argv[1]
+verdict = check_bundle(folder + "/bundle")
+print(verdict.verified)
+print(check_receipt(folder + "/receipt.json", folder + "/bundle", "acct-b").signed)
+for path, error in ((folder + "/none", CannotCheckError), (folder, CannotCheckError)):
+    try:
+        check_bundle(path)
+    except error as refused:
+        print(type(refused).__name__)
+try:
+    check_bundle(folder + "/bundle", {"snapshot": bytes(32)})
+except RejectedError as refused:
+    print(refused.step)
+"""
+)
+
+COMMAND_ELSEWHERE = (
+    ELSEWHERE
+    + """
+from crossmargin_verifier.cli import main
+
+if __name__ == "__main__":
+    main()
+"""
+)
+
+
+def test_a_system_with_less_checks_too(bare, source: Path, root: Path) -> None:
+    """As Windows does, as far as code can tell: no relative opening, no masks of signals, none of POSIX's modules."""
+    finished = bare.run(
+        "-W", "error", "-c", CHECK_ELSEWHERE, root / "tests" / "bundles" / "crossmargin-1", path=[source]
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.split() == ["True", "True", "CannotCheckError", "CannotCheckError", "V10"]
+
+
+def test_the_command_of_a_system_with_less_starts_workers(bare, source: Path, root: Path, tmp_path: Path) -> None:
+    """Each worker runs the main module again, and so lacks the same."""
+    script = tmp_path / "elsewhere.py"
+    script.write_text(COMMAND_ELSEWHERE, encoding="utf-8")
+    folder = root / "tests" / "bundles" / "crossmargin-1" / "bundle"
+    finished = bare.run(script, "bundle", folder, "--processes", "2", path=[source])
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout == (folder / "summary.txt").read_text(encoding="utf-8")

@@ -7,7 +7,6 @@ not grow with the number of pieces. What a piece computes does not depend on whe
 import os
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
@@ -32,8 +31,8 @@ IN_FLIGHT = 2
 PATIENCE = 0.2
 """Seconds after which a wait for a worker looks whether somebody interrupts it."""
 
-DROPPING_SECONDS = 1.0
-"""Longest wait for a pool that ends; it takes milliseconds."""
+DROPPING_LOOKS = 1000
+"""Looks, a millisecond apart, at a pool that ends; it takes some milliseconds."""
 
 MAX_THREADS = 1024
 """Threads of one operation: as many as the compiled kernel takes."""
@@ -122,9 +121,11 @@ def worker_pool(processes: int) -> Iterator[Executor | None]:
 
 def _drop_cancelled(pool: ProcessPoolExecutor) -> None:
     """Wait until a pool has dropped its cancelled pieces: Python 3.11 fails in one that loses its workers before."""
-    end = time.monotonic() + DROPPING_SECONDS
-    while getattr(pool, "_cancel_pending_futures", False) and time.monotonic() < end:
-        time.sleep(0.001)
+    pause = threading.Event()
+    for _ in range(DROPPING_LOOKS):
+        if not getattr(pool, "_cancel_pending_futures", False):
+            return
+        pause.wait(0.001)
 
 
 class _Worker(SpawnProcess):

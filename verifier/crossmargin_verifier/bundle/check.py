@@ -108,6 +108,7 @@ def check_bundle(
                     progress=stage,
                 )
                 judged.append(JudgedStatement(name, compiled, verified))
+                bundle.forget(name)
         verdict = judge(manifest, reserves, judged)
         for file, summary in ((SUMMARY_FILE, verdict.encoded), (SUMMARY_TEXT_FILE, verdict.text.encode("utf-8"))):
             if bundle.summary(file) not in (None, summary):

@@ -129,6 +129,10 @@ class BundleFolder:
             self._statements[name] = StatementFolder(self._folder.inner(name))
         return self._statements[name]
 
+    def forget(self, name: str) -> None:
+        """Let go of what was read of a statement: a large book has many bytes of it."""
+        self._statements.pop(name, None)
+
     def summary(self, name: str) -> bytes | None:
         """Return the bytes of a summary, or None where the bundle has none."""
         return self._folder.find(name, MAX_DECLARATION_BYTES)
