@@ -321,10 +321,10 @@ class Book:
             units = to_units(
                 exact_decimal(amount, name), asset.unit, f"the unit {format_decimal(asset.unit)} of {name}"
             )
-            balance = layout.index(ColumnKind.BALANCE, name)
-            record[balance] += units
-            if record[balance] < 0 and not asset.borrowable:
-                raise InputError(f"negative balance of {name}, which cannot be borrowed", hint="withdraw less")
+            record[layout.index(ColumnKind.BALANCE, name)] += units
+        for asset in catalogue.assets:
+            if not asset.borrowable and record[layout.index(ColumnKind.BALANCE, asset.name)] < 0:
+                raise InputError(f"negative balance of {asset.name}, which cannot be borrowed", hint="pay less of it")
         for column, units, limit in zip(layout.columns, record, column_limits(layout).tolist(), strict=True):
             if abs(units) > limit:
                 raise InputError(f"{column.key} is beyond its limit", hint="trade or deposit less")

@@ -247,3 +247,13 @@ def test_worst_scenarios_of_chosen_accounts_are_theirs(book: cm.Book) -> None:
     chosen = book.margin().least(5).frame()
     assert chosen.sort("account").rows() == frame.sort("account").rows()
     assert np.array_equal(np.sort(chosen["excess"].to_numpy()), chosen["excess"].to_numpy())
+
+
+def test_names_of_strangers_are_text_in_notebooks(copied: Path) -> None:
+    for file in copied.glob("*.csv"):
+        file.write_text(file.read_text(encoding="utf-8").replace("acct-d", "<img src=x>"), encoding="utf-8")
+    book = cm.load(copied)
+    change, explanation = book.stress({"BTC": "-0.1"}), book.explain("<img src=x>")
+    for shown in (book.margin(), book.margin().of("<img src=x>"), change, explanation):
+        assert "&lt;img" in shown._repr_html_()
+        assert "<img" not in shown._repr_html_()
