@@ -32,6 +32,7 @@ from crossmargin_verifier.bundle.declarations import (
     BundleManifest,
     DeclaredReserves,
 )
+from crossmargin_verifier.bundle.folder import CannotCheckError
 from crossmargin_verifier.bundle.verdict import Verdict
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.workers import Progress, no_progress
@@ -60,6 +61,7 @@ def publish(
 
     Raises:
         RejectedError, MalformedError: the verifier refuses a proof; nothing is published then.
+        VaultError: a file of a statement is missing.
         CrossmarginError: `out` holds something else than a bundle, or a statement's folder an unexpected file.
     """
     manifest = BundleManifest(
@@ -90,7 +92,14 @@ def publish(
                 write_new_file(temporary / name / path.name, path.read_bytes(), PUBLIC_FILE)
         write_new_file(temporary / BUNDLE_FILE, manifest.encoded, PUBLIC_FILE)
         write_new_file(temporary / RESERVES_FILE, reserves.encoded, PUBLIC_FILE)
-        verdict = check_bundle(temporary, executor=executor, arithmetic=arithmetic, progress=progress)
+        try:
+            verdict = check_bundle(temporary, executor=executor, arithmetic=arithmetic, progress=progress)
+        except CannotCheckError as error:
+            # A file is missing: named where the venue has it, since the temporary folder goes.
+            reason = str(error)
+            for name, folder in statements.items():
+                reason = reason.replace(str(temporary / name), str(folder))
+            raise VaultError(reason) from None
         write_new_file(temporary / SUMMARY_FILE, verdict.encoded, PUBLIC_FILE)
         write_new_file(temporary / SUMMARY_TEXT_FILE, verdict.text.encode("utf-8"), PUBLIC_FILE)
         temporary.chmod(PUBLIC_FOLDER)

@@ -141,13 +141,13 @@ def test_steps_one_by_one_take_a_loaded_book_and_paths_as_text(tmp_path: Path) -
     run = Run(packing=0, progress=lambda *stage: stages.append(stage), log=lines.append)
     committed = commit(book, str(tmp_path / "vault"), run)
     assert unproven(book, str(tmp_path / "vault"), run) == ("maintenance", "initial", "coverage")
-    (proven,) = prove(book, str(tmp_path / "vault"), ["coverage"], run)
+    (proven,) = prove(book, str(tmp_path / "vault"), "coverage", run)
     assert unproven(book, str(tmp_path / "vault"), run) == ("maintenance", "initial")
     assert unproven(book, str(tmp_path / "vault"), replace(run, packing=1)) == ("maintenance", "initial", "coverage")
     assert proven.manifest.snapshot_digest == committed.digest
     published = publish(book, str(tmp_path / "vault"), str(tmp_path / "bundle"), run=run)
     assert published.verdict.data["snapshot"]["id"] == book.snapshot_id
-    written = deliver(str(tmp_path / "vault"), str(tmp_path / "receipts"), ["acct-b"])
+    written = deliver(str(tmp_path / "vault"), str(tmp_path / "receipts"), "acct-b")
     assert written.receipts == 1
     assert lines[0] == "statement coverage"
     assert {stage for stage, done, total in stages if done == total} >= {"commit positions", "evaluate", "prove shards"}
@@ -160,7 +160,7 @@ def test_warnings_are_about_what_is_published(root: Path, book: Inputs) -> None:
     both = publish(every, root / "vault", root / "both", run=RUN)
     assert "the proven statements are about prices of different times" in both.warnings
     assert any("maintenance, shortfall" in each for each in both.warnings)
-    alone = publish(every, root / "vault", root / "alone", ["coverage"], RUN)
+    alone = publish(every, root / "vault", root / "alone", "coverage", RUN)
     assert not any("maintenance" in each or "different times" in each for each in alone.warnings)
 
 
@@ -346,6 +346,24 @@ def test_damaged_statement_is_named(root: Path, book: Inputs) -> None:
         with pytest.raises(MalformedError, match=rf"coverage/{name.replace('.', '.')}: .*prove that statement again"):
             unproven(book, root / "vault", RUN)
         (folder / name).write_bytes(whole)
+
+
+def test_files_that_stand_in_the_way_of_a_bundle_are_named(root: Path, book: Inputs) -> None:
+    """By vault, statement and file, and never by a temporary name that is gone when somebody reads it."""
+    folder = root / "vault" / "statements" / "coverage"
+    for path in sorted(folder.glob("*.cm1")):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1])
+        with pytest.raises(
+            CrossmarginError, match=rf"vault: statement coverage: {path.name}: .*; nothing is published"
+        ):
+            publish(book, root / "vault", root / "new", run=RUN)
+        path.unlink()
+        with pytest.raises(VaultError, match=rf"^{folder / path.name}: No such file"):
+            publish(book, root / "vault", root / "new", run=RUN)
+        path.write_bytes(whole)
+    assert not (root / "new").exists()
+    assert not list(root.glob(".new*"))
 
 
 def test_bundles_that_are_not_published(root: Path, book: Inputs, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from crossmargin_prover.vault.lock import BusyError, locked_folder
 from crossmargin_prover.vault.names import INDEX_FILE, RECEIPTS
 from crossmargin_prover.vault.store import write_private
 from crossmargin_prover.vault.vault import Vault
-from crossmargin_prover.workflow.given import open_vault
+from crossmargin_prover.workflow.given import given_names, open_vault
 from crossmargin_prover.workflow.proven import Proven
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE
 from crossmargin_verifier.workers import Progress, no_progress
@@ -33,7 +33,7 @@ class Delivered:
 def deliver(
     vault: Vault | str | Path,
     receipts: str | Path,
-    accounts: Sequence[str] = (),
+    accounts: str | Sequence[str] = (),
     *,
     progress: Progress = no_progress,
 ) -> Delivered:
@@ -51,7 +51,7 @@ def deliver(
     >>> deliver(vault, "build/receipts").receipts
     5
     """
-    return Delivered(Path(receipts), write_receipts(open_vault(vault), Path(receipts), accounts, progress))
+    return Delivered(Path(receipts), write_receipts(open_vault(vault), Path(receipts), given_names(accounts), progress))
 
 
 def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: Progress = no_progress) -> int:

@@ -1,5 +1,6 @@
 """Books and vaults as callers give them: a book from `crossmargin.load` or the loader, a vault also by its path."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,17 @@ from crossmargin_prover.vault.vault import Vault
 if TYPE_CHECKING:
     from crossmargin import Book
 
-__all__ = ["given_inputs", "given_parameters", "given_vault", "open_vault"]
+__all__ = ["given_inputs", "given_names", "given_parameters", "given_vault", "open_vault"]
 
 
 def given_inputs(book: "Book | Inputs") -> Inputs:
     """Return what was loaded of a book."""
     return book if isinstance(book, Inputs) else book.inputs
+
+
+def given_names(names: str | Sequence[str]) -> Sequence[str]:
+    """Return names of statements or accounts; one name alone is one name, not its letters."""
+    return [names] if isinstance(names, str) else names
 
 
 def given_parameters(book: "Book | Parameters") -> Parameters:

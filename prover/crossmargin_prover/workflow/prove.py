@@ -18,7 +18,7 @@ from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import belongs_to, prove_statement
 from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.witness import Records
-from crossmargin_prover.workflow.given import given_parameters, open_vault
+from crossmargin_prover.workflow.given import given_names, given_parameters, open_vault
 from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.run import Run
 from crossmargin_verifier.workers import Progress
@@ -60,7 +60,7 @@ def unproven(book: "Book | Parameters", vault: Vault | str | Path, run: Run | No
 def prove(
     book: "Book | Parameters",
     vault: Vault | str | Path,
-    statements: Sequence[str] = (),
+    statements: str | Sequence[str] = (),
     run: Run | None = None,
     *,
     restart: bool = False,
@@ -86,7 +86,7 @@ def prove(
     parameters, vault, run = given_parameters(book), open_vault(vault), run or Run()
     proven = []
     with vault.locked():
-        for name in statements or [each.name for each in parameters.model.statements]:
+        for name in given_names(statements) or [each.name for each in parameters.model.statements]:
             run.log(f"statement {name}")
             proven.append(Proven(name, _prove(parameters, vault, name, run, restart)))
     return tuple(proven)

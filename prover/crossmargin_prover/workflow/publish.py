@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossmargin.loading import Parameters
-from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_prover.bundle import check_bundle_folder
 from crossmargin_prover.bundle import publish as publish_bundle
 from crossmargin_prover.vault.vault import Vault
-from crossmargin_prover.workflow.given import given_parameters, open_vault
+from crossmargin_prover.workflow.given import given_names, given_parameters, open_vault
 from crossmargin_prover.workflow.order import Moment, check_replaces
 from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.run import Run
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from crossmargin import Book
 
 __all__ = ["Published", "publish"]
+
+_AGAIN = "nothing is published: prove that statement again, with `crossmargin prove --statement NAME`"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def publish(
     book: "Book | Parameters",
     vault: Vault | str | Path,
     bundle: str | Path,
-    statements: Sequence[str] = (),
+    statements: str | Sequence[str] = (),
     run: Run | None = None,
     *,
     older: bool = False,
@@ -64,7 +66,7 @@ def publish(
     """
     parameters, vault = given_parameters(book), open_vault(vault)
     bundle, run = Path(bundle), run or Run()
-    chosen = _choose(vault, statements, [each.name for each in parameters.model.statements])
+    chosen = _choose(vault, given_names(statements), [each.name for each in parameters.model.statements])
     times = {each.policy.as_of for each in chosen}
     check_bundle_folder(bundle)
     snapshot = vault.load()
@@ -88,10 +90,8 @@ def publish(
                 progress=run.progress,
                 log=run.log,
             )
-        except RejectedError as error:
-            raise CrossmarginError(
-                f"{error}; nothing is published: prove that statement again, with `crossmargin prove --statement NAME`"
-            ) from None
+        except (RejectedError, MalformedError) as error:
+            raise CrossmarginError(f"{vault.path}: {error}; {_AGAIN}") from None
     return Published(bundle, verdict, tuple(warnings))
 
 
