@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from crossmargin.cli.output import reporting
-from crossmargin.loading.folder import FolderSource
+from crossmargin.loading import write_control
 
 __all__ = ["control"]
 
@@ -29,4 +29,4 @@ def control(book: Path) -> None:
     Example:
       crossmargin control --book examples/book
     """
-    click.echo(f"written to {FolderSource(book).write_control()}")
+    click.echo(f"written to {write_control(book)}")

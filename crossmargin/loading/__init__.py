@@ -1,6 +1,6 @@
 """Loading a book from a folder or any other source, every refusal with table, row, field and a hint."""
 
-from crossmargin.loading.folder import load_margin_model
+from crossmargin.loading.folder import load_margin_model, write_control
 from crossmargin.loading.inputs import Inputs, Where, load, load_book, load_folder, load_parameters
 from crossmargin.loading.parameters import Parameters, build_parameters
 from crossmargin.loading.source import BookSource, FrameSource, FrameTable, Source, TableSource
@@ -20,4 +20,5 @@ __all__ = [
     "load_folder",
     "load_margin_model",
     "load_parameters",
+    "write_control",
 ]

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from os import PathLike
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +28,7 @@ from crossmargin.market.instruments import Catalogue
 from crossmargin.units import format_decimal
 from crossmargin_circuits.layout import ColumnKind, RecordLayout
 
-__all__ = ["CONTROL_FILE", "Control", "check_files", "read_control", "write_control"]
+__all__ = ["CONTROL_FILE", "Control", "check_files", "read_control", "state_files"]
 
 CONTROL_FILE = "control.json"
 
@@ -159,24 +158,23 @@ def check_files(folder: Path, control: Control, tables: Sequence[Path], only: Se
         raise InputErrors(problems)
 
 
-def write_control(
-    folder: str | PathLike[str],
+def state_files(
+    folder: Path,
     files: Sequence[str],
     balances: Mapping[str, Decimal] | None = None,
     positions: Mapping[str, Decimal] | None = None,
 ) -> Path:
     """Write the control file of a folder that has none yet; return its path.
 
-    files: names of the files to state. balances, positions: totals from the exporter's own ledger, in assets and in
-    contracts; the sum over the files would repeat what the files say.
+    files: names of the files to state; balances, positions: totals to state.
 
     Raises:
         InputErrors: there is a control file already, or a file cannot be read.
     """
-    path = Path(folder) / CONTROL_FILE
+    path = folder / CONTROL_FILE
     entries = {}
     for name in files:
-        digest, rows = _digest(Path(folder) / name, name)
+        digest, rows = _digest(folder / name, name)
         entries[name] = {"sha256": digest, **({} if rows is None else {"rows": rows})}
     totals = {
         table: {name: format_decimal(amount) for name, amount in stated.items()}

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from crossmargin.book.book import Book
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading.binance import BINANCE_FOLDER, binance_files, load_binance
-from crossmargin.loading.control import CONTROL_FILE, Control, check_files, read_control, write_control
+from crossmargin.loading.control import CONTROL_FILE, Control, check_files, read_control, state_files
 from crossmargin.loading.csv import CsvTable
 from crossmargin.loading.deposits import DEPOSIT_COLUMNS
 from crossmargin.loading.history import load_history
@@ -31,7 +31,7 @@ from crossmargin.market.prices import Market
 from crossmargin.market.reserves import Reserves
 from crossmargin.models.base import MarginModel
 
-__all__ = ["FolderSource", "load_margin_model"]
+__all__ = ["FolderSource", "load_margin_model", "write_control"]
 
 PARAMETER_FILES = ("venue.yaml", "instruments.yaml", "market.yaml", "model.yaml", "reserves.yaml")
 """Files of the parameters that every folder has."""
@@ -80,7 +80,7 @@ class FolderSource:
         """
         control = self.control
         if control is not None:
-            check_files(self.path, control, self._table_files() if only is None else (), only)
+            check_files(self.path, control, self.table_files() if only is None else (), only)
         return control
 
     def parameters(self) -> Parameters:
@@ -141,29 +141,13 @@ class FolderSource:
         binance = self.path / BINANCE_FOLDER
         if not binance.is_dir():
             return read_book(self, catalogue, on_bad, check)
-        tables = sorted(file.name for file in self._table_files() if file.parent == self.path)
+        tables = sorted(file.name for file in self.table_files() if file.parent == self.path)
         if tables:
             reason = f"a folder {BINANCE_FOLDER} beside {', '.join(tables)}"
             raise InputErrors([InputError(reason, hint="keep one or the other", file=BINANCE_FOLDER)])
         return load_binance(binance_files(binance), catalogue, on_bad, check)
 
-    def write_control(
-        self, balances: Mapping[str, Decimal] | None = None, positions: Mapping[str, Decimal] | None = None
-    ) -> Path:
-        """Write the control file of the folder, which has none yet; return its path.
-
-        balances, positions: totals by asset, and by instrument in contracts, from the exporter's own ledger; sums over
-        the files would repeat what the files say.
-
-        Raises:
-            InputErrors: there is a control file already, or a file cannot be read.
-        """
-        names = (*PARAMETER_FILES, HISTORY_FILE, CROWDING_FILE)
-        files = [name for name in names if (self.path / name).exists()]
-        files += [file.relative_to(self.path).as_posix() for file in self._table_files()]
-        return write_control(self.path, files, balances, positions)
-
-    def _table_files(self) -> list[Path]:
+    def table_files(self) -> list[Path]:
         """Return the files that tables are read from."""
         names = [f"{name}{suffix}" for name in (*TABLES, DEPOSITS) for suffix in _TABLE_KINDS]
         files = [self.path / name for name in names if (self.path / name).exists()]
@@ -191,6 +175,26 @@ def load_margin_model(path: str | PathLike[str]) -> MarginModel:
         return fit_model(read_yaml(Path(path)))
     except InputError as error:
         raise InputErrors([error]) from None
+
+
+def write_control(
+    folder: str | PathLike[str],
+    balances: Mapping[str, Decimal] | None = None,
+    positions: Mapping[str, Decimal] | None = None,
+) -> Path:
+    """Write the control file of a book folder that has none yet; return its path.
+
+    balances, positions: totals by asset, and by instrument in contracts, from the exporter's own ledger; sums over the
+    files would repeat what the files say.
+
+    Raises:
+        InputErrors: there is a control file already, or a file cannot be read.
+    """
+    path = Path(folder)
+    names = (*PARAMETER_FILES, HISTORY_FILE, CROWDING_FILE)
+    files = [name for name in names if (path / name).exists()]
+    files += [file.relative_to(path).as_posix() for file in FolderSource(path).table_files()]
+    return state_files(path, files, balances, positions)
 
 
 def _reader(kind: type[Model]) -> Callable[[Document], Model]:

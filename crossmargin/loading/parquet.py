@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +99,9 @@ def _without_backtraces() -> Iterator[None]:
         try:
             yield
             caught.seek(0)
-            os.write(kept, caught.read())
+            written = caught.read()
+            with suppress(OSError):
+                os.write(kept, written)
         finally:
             os.dup2(kept, _STDERR)
             os.close(kept)

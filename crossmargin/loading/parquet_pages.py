@@ -134,6 +134,8 @@ def _chunks(metadata: Mapping[int, Any], rows: int) -> Iterator[_Chunk]:
     for number, group in enumerate(metadata.get(4, []), start=1):
         for column in group[1]:
             stated = column[3]
+            if len(stated[3]) > 1:
+                continue  # a column of a nested type, which is refused by its type before it is read
             name = b".".join(stated[3]).decode("utf-8", "replace")
             dictionary = stated.get(11, 0)
             start = min(stated[9], dictionary) if dictionary > 0 else stated[9]

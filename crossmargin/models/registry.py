@@ -85,9 +85,11 @@ class _Architectures(Mapping[str, type[MarginModel]]):
             InputError: no model class, one without a word, or a word that another class has.
         """
         words = _words(model)
-        taken = {*self._built_in, *offered(MODEL_GROUP, self._built_in)}
+        packaged = offered(MODEL_GROUP, self._built_in)
+        own = f"{model.__module__}:{model.__qualname__}"
         for word in words:
-            if word in taken or self._registered.get(word, model) is not model:
+            other = word in self._built_in or (word in packaged and packaged[word].value != own)
+            if other or self._registered.get(word, model) is not model:
                 hint = f"choose another word for {model.__qualname__}"
                 raise InputError(f"the model {word} exists already", hint=hint)
         self._registered.update(dict.fromkeys(words, model))

@@ -14,9 +14,8 @@ from click.testing import CliRunner
 
 from crossmargin.cli.control import control as control_command
 from crossmargin.errors import InputErrors
-from crossmargin.loading import load, load_folder, load_parameters
+from crossmargin.loading import load, load_folder, load_parameters, write_control
 from crossmargin.loading.control import CONTROL_FILE
-from crossmargin.loading.folder import FolderSource
 
 WriteFolder = Callable[..., Path]
 Files = Mapping[str, str]
@@ -34,7 +33,7 @@ POSITIONS = {
 def folder(write_folder: WriteFolder) -> Path:
     """A book with a control file that states everything."""
     made = write_folder()
-    FolderSource(made).write_control(BALANCES, POSITIONS)
+    write_control(made, BALANCES, POSITIONS)
     return made
 
 
@@ -102,7 +101,7 @@ def test_one_flipped_bit_of_a_parquet_file(write_folder: WriteFolder, files: Fil
     frame.write_parquet(path, compression="uncompressed")
     data = bytearray(path.read_bytes())
     data[data.index(b"86500")] ^= 1
-    FolderSource(folder).write_control()
+    write_control(folder)
     assert load_folder(folder).control is not None
     path.write_bytes(data)
     [fault] = faults(folder)
@@ -115,7 +114,7 @@ def test_rows_of_a_parquet_file_are_counted(write_folder: WriteFolder) -> None:
     folder = write_folder({"accounts.csv": None})
     rows = {"account": ["ann", "ann", "bob"], "sub_account": ["", "hedge", ""]}
     pl.DataFrame(rows).write_parquet(folder / "accounts.parquet")
-    FolderSource(folder).write_control()
+    write_control(folder)
     change(folder, lambda content: content["files"]["accounts.parquet"].update(rows=4))
     assert faults(folder)[0].startswith("accounts.parquet: 3 rows where control.json states 4 rows")
 
@@ -157,7 +156,7 @@ def test_totals_are_compared_where_every_row_is_sound(folder: Path, files: Files
     """The stated totals are those of all rows, and a row that cannot be read has no amount."""
     (folder / "balances.csv").write_text(files["balances.csv"].replace("bob,,SOL,3", "bob,,SOL,x"))
     (folder / CONTROL_FILE).unlink()
-    FolderSource(folder).write_control({"USDC": Decimal(1)})
+    write_control(folder, {"USDC": Decimal(1)})
     assert "not a finite decimal" in faults(folder)[0]
     assert load_folder(folder, on_bad="reject").book.accounts == ("ann",)
 
@@ -167,7 +166,7 @@ def test_deposits_are_no_part_of_the_totals(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES / "edges" / "chains-and-feeds", folder)
     amounts = pl.read_csv(folder / "balances.csv", infer_schema=False).group_by("asset").agg(pl.col("amount"))
     totals = {asset: sum(map(Decimal, found), Decimal()) for asset, found in amounts.iter_rows()}
-    FolderSource(folder).write_control(balances=totals)
+    write_control(folder, balances=totals)
     assert load_folder(folder).control is not None
 
 
@@ -175,10 +174,10 @@ def test_files_of_the_binance_layout(tmp_path: Path) -> None:
     folder = tmp_path / "book"
     shutil.copytree(EXAMPLES / "binance", folder)
     unit = load_folder(folder).catalogue.assets[0]
-    FolderSource(folder).write_control(balances={unit.name: Decimal(0)})
+    write_control(folder, balances={unit.name: Decimal(0)})
     assert any(f"the balances of {unit.name} add up to another total" in fault for fault in faults(folder))
     (folder / CONTROL_FILE).unlink()
-    FolderSource(folder).write_control()
+    write_control(folder)
     users = next((folder / "binance").glob("*.csv"))
     assert load_folder(folder).control is not None
     users.write_bytes(users.read_bytes().replace(b"0.0,", b"0.1,", 1))

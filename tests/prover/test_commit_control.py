@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from crossmargin.loading.folder import FolderSource
+from crossmargin.loading import write_control
 from crossmargin_prover.cli import main
 from crossmargin_prover.vault.vault import Vault
 
@@ -19,7 +19,7 @@ SMALL = Path(__file__).parents[2] / "examples" / "small"
 def book(tmp_path: Path) -> Path:
     folder = tmp_path / "book"
     shutil.copytree(SMALL, folder)
-    FolderSource(folder).write_control()
+    write_control(folder)
     return folder
 
 

@@ -6,7 +6,6 @@ import numpy as np
 
 import crossmargin as cm
 from crossmargin.fields import NotNegative
-from crossmargin.market.valuation import unit_values
 from crossmargin.models.policy_builder import PolicyBuilder
 from crossmargin_circuits.expression import Abs, Expression, Sum
 from crossmargin_circuits.layout import ColumnKind
@@ -20,7 +19,7 @@ class FlatRate(cm.MarginModel):
 
     def requirement(self, builder: PolicyBuilder) -> Expression:
         """Write one charge for each instrument."""
-        values = unit_values(builder.catalogue, builder.market)
+        values = builder.valuation.unit_values()
         charges = []
         for number, column in enumerate(builder.layout.columns):
             if column.kind is ColumnKind.POSITION:
