@@ -74,6 +74,7 @@ def described(module: ModuleType, name: str) -> Iterator[str]:
     if isinstance(node, ast.ClassDef):
         yield fenced(class_line(node, name))
         yield markdown(inspect.cleandoc(doc))
+        yield from constructor(node)
         yield from members(node)
     elif isinstance(node, ast.FunctionDef):
         yield fenced(signature(node, name))
@@ -114,6 +115,14 @@ def definition(module: ModuleType, name: str) -> tuple[ast.stmt, str]:
                 return node, str(after.value.value)
             return node, ""
     raise LookupError(f"{module.__name__}.{name}: no definition is found in {where.__name__}")
+
+
+def constructor(node: ast.ClassDef) -> Iterator[str]:
+    """Yield how an object is made, where the class says so itself."""
+    for each in node.body:
+        if isinstance(each, ast.FunctionDef) and each.name == "__init__":
+            yield fenced(signature(each, node.name).removesuffix(" -> None"))
+            yield markdown(inspect.cleandoc(ast.get_docstring(each) or ""))
 
 
 def members(node: ast.ClassDef) -> Iterator[str]:

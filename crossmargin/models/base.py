@@ -83,7 +83,11 @@ def _version(value: int) -> int:
 
 
 class MarginModel(Frozen):
-    """What every `model.yaml` holds; `strict` forbids the shortfall column. Each architecture adds its parameters."""
+    """What every `model.yaml` holds; `strict` forbids the shortfall column.
+
+    Each architecture derives a class: the word of its files stands in `model: Literal["word"]`, its parameters are
+    fields, `requirement` writes the formula, and `check` refuses instruments or prices that it cannot be computed for.
+    """
 
     COHERENT: ClassVar[frozenset[str]] = frozenset()
     WIDENS: ClassVar[bool] = False
