@@ -134,7 +134,7 @@ def replay(
         if model.thresholds:
             crowding = opened_crowding(here, model, records)
         here = replace(here, crowding=before or crowding)
-        problems = model.check(here)
+        problems = [model.located(each) for each in model.check(here)]
         if problems and (steps or number == len(path) - 1):
             raise InputErrors(problems)
         if not problems:

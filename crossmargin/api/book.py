@@ -10,7 +10,6 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -142,9 +141,8 @@ class Book:
         >>> cm.load("examples/book").with_model("examples/models/span.yaml").margin()
         <Margin of 1,000 accounts: ...>
         """
-        file = "" if isinstance(model, MarginModel | Mapping) else Path(model).name
         chosen = model if isinstance(model, MarginModel) else load_model(model)
-        return Book(replace(self.inputs, model=fitting(chosen, self._environment, file)))
+        return Book(replace(self.inputs, model=fitting(chosen, self._environment)))
 
     def compiled(self, statement: str = "maintenance") -> CompiledPolicy:
         """Return the policy of a margin statement with the relation that a proof is about.

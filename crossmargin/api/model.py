@@ -30,15 +30,13 @@ def load_model(source: str | PathLike[str] | Mapping[str, object]) -> MarginMode
     return fit_model(Document("", dict(source), {}))
 
 
-def fitting(model: MarginModel, environment: MarketEnvironment, file: str = "") -> MarginModel:
+def fitting(model: MarginModel, environment: MarketEnvironment) -> MarginModel:
     """Return a model that fits an environment.
-
-    file: of the model, for errors.
 
     Raises:
         InputErrors: everything that keeps it from being computed there.
     """
     problems = check_environment(environment, model)
     if problems:
-        raise InputErrors([each.at(file=file) for each in problems])
+        raise InputErrors(problems)
     return model

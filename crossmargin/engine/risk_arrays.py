@@ -42,7 +42,6 @@ def risk_array(
         column = layout.columns[int(bad[0])]
         raise InputError(
             f"{name}: the value of one unit of {column.key} is not a finite number below 2^53 quanta",
-            file="model.yaml",
             field="value_unit.quantum",
             hint=f"choose a coarser quantum or a smaller lot or unit than {column.unit}",
         )
@@ -74,7 +73,6 @@ def check_resolution(
             if error * column.limit > HIDDEN:
                 raise InputError(
                     f"rounding to the quantum hides {error * column.limit:.6g} USD in {column.key} at its limit",
-                    file="model.yaml",
                     field="value_unit.quantum",
                     hint="choose a finer quantum, or a lower limit or a larger lot in instruments.yaml",
                 )
@@ -82,7 +80,6 @@ def check_resolution(
         raise InputError(
             f"rounding to the quantum changes the value of one unit of {column.key} ({column.unit}) by more than "
             f"one part in {RESOLUTION}",
-            file="model.yaml",
             field="value_unit.quantum",
             hint="choose a finer quantum, or a coarser unit or lot in instruments.yaml",
         )

@@ -189,12 +189,12 @@ def _slopes(rule: Rule, environment: MarketEnvironment, policy: Policy) -> Integ
     stray = (slopes != 0) & (step == 0)
     if np.any(off | stray):
         array, column = (int(number) for number in np.argwhere(off | stray)[0])
-        raise InputError(
+        problem = InputError(
             f"{policy.arrays[array].name}: the coefficient of {layout.columns[column].key} is not affine in the mark "
             "of its instrument alone, so that a position has no liquidation price of its own",
             hint="ask for the move of the underlying that liquidates (liquidation_moves)",
-            file="model.yaml",
         )
+        raise rule.model.located(problem)
     return slopes
 
 
@@ -203,11 +203,11 @@ def _matrix(rule: Rule, environment: MarketEnvironment, policy: Policy, places: 
     moved = rule.policy(environment.at(_at(environment, places)))
     same = [array.name for array in moved.arrays] == [array.name for array in policy.arrays]
     if not same or moved.definitions != policy.definitions:
-        raise InputError(
+        problem = InputError(
             "the model's formula changes with a mark, so that a position has no liquidation price of its own",
             hint="ask for the move of the underlying that liquidates (liquidation_moves)",
-            file="model.yaml",
         )
+        raise rule.model.located(problem)
     return np.array([array.coefficients for array in moved.arrays], dtype=np.int64)
 
 

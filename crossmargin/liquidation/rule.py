@@ -57,12 +57,12 @@ class Rule:
             return self
         factor = self.model.factor_of(self.statement) * (1 + buffer)
         if not 0 < factor <= MOST_FACTOR:
-            raise InputError(
+            problem = InputError(
                 f"a buffer of {buffer:f} on statement {self.statement} makes a factor of {factor:f}",
-                file="model.yaml",
                 field="statements",
                 hint=f"choose a buffer that leaves a factor above 0 and up to {MOST_FACTOR}",
             )
+            raise self.model.located(problem)
         return self._with(factor=factor, strict=self.model.strict)
 
     @property

@@ -7,6 +7,7 @@ others; everything that is wrong is reported together. The parts come from files
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel
@@ -56,7 +57,7 @@ class Parameters:
     crowding: Crowding | None
     widening: Mapping[str, Decimal] | None = None
 
-    @property
+    @cached_property
     def environment(self) -> MarketEnvironment:
         """What the model reads."""
         return MarketEnvironment(self.catalogue, self.market, self.history, self.crowding, self.widening)
@@ -77,7 +78,7 @@ class Part(Generic[Model]):
 
     def located(self, problems: Sequence[InputError]) -> list[InputError]:
         """Return problems that state a field with the file and the line of that field."""
-        return [each.at(file=self.document.file, line=self.document.line(each.field)) for each in problems]
+        return [self.document.origin.located(each) for each in problems]
 
 
 def parameters_of(
@@ -159,7 +160,7 @@ def fit_model(document: Document) -> MarginModel:
         chosen = model_class(document.value.get("model") if isinstance(document.value, Mapping) else None)
     except InputError as error:
         raise InputErrors([error.at(file=document.file, line=document.line("model"), field="model")]) from None
-    return fit(document, chosen)
+    return fit(document, chosen).read_from(document.origin)
 
 
 def _part(

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.fields import dotted, problems_of
+from crossmargin.origin import Origin
 
 __all__ = ["MAX_DEPTH", "MAX_FILE_BYTES", "MAX_VALUES", "Document", "fit", "load_model", "read_yaml"]
 
@@ -40,11 +41,14 @@ class Document:
     value: Any
     lines: Mapping[str, int]
 
+    @property
+    def origin(self) -> Origin:
+        """The file with its lines."""
+        return Origin(self.file, self.lines)
+
     def line(self, field: str) -> int | None:
         """Return the line of a field, or of the nearest field that contains it."""
-        while field and field not in self.lines:
-            field = field[: max(field.rfind("."), field.rfind("["), 0)]
-        return self.lines.get(field)
+        return self.origin.line(field)
 
 
 class _Builder:

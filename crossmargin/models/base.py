@@ -7,9 +7,9 @@ and writes the requirement as a convex expression over risk arrays; nothing else
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Flag, Frozen, Listed, Name, WholeNumber, between, refuse
@@ -18,6 +18,7 @@ from crossmargin.models.collateral import CollateralRule, MismatchRule, check_co
 from crossmargin.models.depeg import DepegScenarios, check_depeg
 from crossmargin.models.oracle import OracleRule
 from crossmargin.models.policy_builder import PolicyBuilder
+from crossmargin.origin import Origin
 from crossmargin.units import format_decimal
 from crossmargin_circuits import policy
 from crossmargin_circuits.expression import Expression
@@ -104,6 +105,8 @@ class MarginModel(Frozen):
     depeg: DepegScenarios | None = None
     oracle: OracleRule | None = None
 
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+
     @model_validator(mode="after")
     def _check_statements(self) -> "MarginModel":
         names = [statement.name for statement in self.statements]
@@ -144,7 +147,17 @@ class MarginModel(Frozen):
             if each.name == name:
                 return each
         known = ", ".join(each.name for each in self.statements)
-        raise InputError(f"no statement is called {name}", file="model.yaml", field="statements", hint=f"use {known}")
+        raise self.located(InputError(f"no statement is called {name}", field="statements", hint=f"use {known}"))
+
+    def read_from(self, origin: Origin) -> Self:
+        """Return the model as it was read there, so that what is wrong with a field names its file and line."""
+        model = self.model_copy()
+        model._origin = origin
+        return model
+
+    def located(self, problem: InputError) -> InputError:
+        """Return a problem that states one of the model's fields with the file and the line of that field."""
+        return self._origin.located(problem)
 
     def check(self, environment: MarketEnvironment) -> list[InputError]:
         """Return what does not fit the environment: missing or foreign names; the field is stated, the file is not."""

@@ -209,7 +209,6 @@ def _check_fineness(builder: PolicyBuilder, name: str, values: Floats) -> None:
     if _least(builder, values) * 2 < RESOLUTION:
         raise InputError(
             f"rounding to the quantum changes the margin of one lot of {name} by more than one part in {RESOLUTION}",
-            file="model.yaml",
             field="value_unit.quantum",
             hint="choose a finer quantum, or a coarser lot in instruments.yaml",
         )

@@ -184,7 +184,6 @@ class ContagionRule(Frozen):
                 f"{name}: a price range of {scan.price_range:f} with a buffer of {float(buffer):.4f} becomes "
                 f"{width:f}, which reaches a price of zero",
                 hint="lower contagion.maximum or the price range",
-                file="model.yaml",
                 field="contagion.maximum",
             )
         return scan.model_copy(

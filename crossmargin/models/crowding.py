@@ -42,7 +42,6 @@ def open_exposures(builder: PolicyBuilder, thresholds: Mapping[str, Decimal]) ->
         if name not in thresholds:
             raise InputError(
                 f"the crowding statement needs a threshold for {name}",
-                file="model.yaml",
                 field="contagion.thresholds",
                 hint=f"add contagion.thresholds.{name}, the USD of net exposure beyond which an account is large",
             )

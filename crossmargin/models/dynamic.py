@@ -129,7 +129,6 @@ class DynamicRule(Frozen):
                     f"{name}: a price range of {width:f} (daily volatility {volatility.buffered:.4f} times multiplier "
                     f"{self.multiplier:f} over {self.horizon_days:f} days) reaches a price of zero",
                     hint="lower dynamic.multiplier or dynamic.horizon_days",
-                    file="model.yaml",
                     field="dynamic.multiplier",
                 )
             result[name] = each.model_copy(update={"price_range": width})

@@ -195,7 +195,6 @@ def widened(
             raise InputError(
                 f"{name}: a price range of {width:f}, {added:f} of it by the oracle rule, reaches a price of zero",
                 hint="lower maximum_widening, or the published range",
-                file="model.yaml",
                 field="oracle.maximum_widening",
             )
         if before is not None:
@@ -266,7 +265,7 @@ def _judged(
 ) -> tuple[ResolvedPrice, list[InputError]]:
     """Return a price with its excess and widening, and why it is refused, if it is."""
     field = f"feeds.{each.name}" if feeds is not None else f"index.{each.name}"
-    hint = "take the prices again, or correct the limits of oracle in model.yaml"
+    hint = "take the prices again, or correct the limits of the oracle rule"
     problems = []
     if rule.divergence is not None and rule.divergence.average is not None and feeds and feeds.average is None:
         reason = f"no moving average of {each.name}"

@@ -60,22 +60,11 @@ def build_policy(venue: str, environment: MarketEnvironment, model: MarginModel,
     if resolution.problems:
         raise resolution.problems[0]
     environment = resolution.environment
-    if chosen.name == COVERAGE:
-        title = "per-asset coverage"
-        builder = PolicyBuilder(environment, ONE_UNIT, ONE_UNIT, chosen.name)
-        debts(builder)
-        constraints: list[Constraint] = []
-    elif chosen.name == CROWDING:
-        title = "crowding"
-        builder = PolicyBuilder(environment, model.value_unit.quantum, ONE_UNIT, chosen.name)
-        open_exposures(builder, model.thresholds)
-        constraints = []
-    else:
-        for problem in model.check(environment) if environment.is_moved else ():
-            raise problem.at(file="model.yaml")
-        title = f"{chosen.name} margin, {model.title}"
-        builder = PolicyBuilder(environment, model.value_unit.quantum, model.factor_of(chosen.name), chosen.name)
-        constraints = _margin(builder, model)
+    builder = PolicyBuilder(environment, *_scale(model, chosen.name), chosen.name)
+    try:
+        title, constraints = _state(builder, model)
+    except InputError as error:
+        raise model.located(error) from None
     inputs = {
         "statement": chosen.name,
         "instruments": _data(environment.catalogue),
@@ -145,7 +134,7 @@ def _given(
 
 
 def check_environment(environment: MarketEnvironment, model: MarginModel) -> list[InputError]:
-    """Return what keeps a model from being computed in an environment; fields are stated, files are not."""
+    """Return what keeps a model from being computed in an environment; files are stated for fields of the model."""
     resolution = resolve(environment, model.oracle)
     if resolution.problems:
         return list(resolution.problems)
@@ -154,8 +143,26 @@ def check_environment(environment: MarketEnvironment, model: MarginModel) -> lis
     return [
         *market.check(catalogue, model.staleness_limit_seconds),
         *check_option_marks(catalogue, market),
-        *model.check(environment),
+        *map(model.located, model.check(environment)),
     ]
+
+
+def _scale(model: MarginModel, statement: str) -> tuple[Decimal, Decimal]:
+    """Return the value of the integer 1, and the factor on every charge."""
+    return (ONE_UNIT if statement == COVERAGE else model.value_unit.quantum), model.factor_of(statement)
+
+
+def _state(builder: PolicyBuilder, model: MarginModel) -> tuple[str, list[Constraint]]:
+    """Add the definitions of the builder's statement; return its title and its constraints."""
+    if builder.statement == COVERAGE:
+        debts(builder)
+        return "per-asset coverage", []
+    if builder.statement == CROWDING:
+        open_exposures(builder, model.thresholds)
+        return "crowding", []
+    for problem in model.check(builder.environment) if builder.environment.is_moved else ():
+        raise problem
+    return f"{builder.statement} margin, {model.title}", _margin(builder, model)
 
 
 def _margin(builder: PolicyBuilder, model: MarginModel) -> list[Constraint]:

@@ -171,7 +171,7 @@ class PositionModel(MarginModel):
         charge = self.charge_of(name, underlying, builder.statement)
         if charge is None:
             hint = f"add futures.{underlying}"
-            raise InputError(f"no charge for futures on {underlying}", file="model.yaml", field="futures", hint=hint)
+            raise InputError(f"no charge for futures on {underlying}", field="futures", hint=hint)
         if charge.curve is None:
             found = bracketed(builder, name, charge.table, _notionals(builder.catalogue, builder.market, group))
         else:

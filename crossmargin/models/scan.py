@@ -118,7 +118,7 @@ class ScanModel(MarginModel):
         """
         ranges: Mapping[str, ScanRange] = self.scan
         for problem in self._missing(environment):
-            raise problem.at(file="model.yaml")
+            raise problem
         if self.dynamic is not None and environment.history is not None:
             ranges = self.dynamic.ranges(ranges, environment.history.until(environment.market.as_of))
         if self.contagion is not None:
@@ -130,7 +130,6 @@ class ScanModel(MarginModel):
                     f"{name}: a price range of {each.price_range:f} times the extreme multiple {self.reach:f} reaches "
                     "a price of zero",
                     hint="lower the multiple, the published range, or what widens it (dynamic, contagion, oracle)",
-                    file="model.yaml",
                     field=f"scan.{name}",
                 )
         return ranges

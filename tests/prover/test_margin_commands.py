@@ -73,7 +73,7 @@ def test_model_that_does_not_fit_names_its_own_file(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(text.replace("  SOL:", "  DOGE:"), encoding="utf-8")
     result = run("show", "--book", BOOK, "--model", tmp_path / "mine.yaml")
     assert result.exit_code == 1
-    assert "mine.yaml, scan: no scan range for underlying SOL" in result.output
+    assert "mine.yaml, line 7, scan: no scan range for underlying SOL" in result.output
 
 
 def test_stress_is_the_book_at_the_moved_market(book: Inputs, tmp_path: Path) -> None:

@@ -119,5 +119,5 @@ def load_models(inputs: Parameters, files: Sequence[Path]) -> dict[str, MarginMo
     for file in files:
         if file.name in models:
             raise click.UsageError(f"two models are called {file.name}; rename one of the files")
-        models[file.name] = fitting(load_margin_model(file), inputs.environment, file.name)
+        models[file.name] = fitting(load_margin_model(file), inputs.environment)
     return models
