@@ -143,7 +143,7 @@ class Names:
         if foreign:
             more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
             raise ForeignNameError(
-                f"{folder} holds something else, {foreign[0]}{more}, which would be lost: choose another folder"
+                f"{folder} holds something else, {foreign[0]}{more}: move it away, or choose another folder"
             )
 
 
@@ -241,12 +241,18 @@ def make_folder(path: Path, mode: int, parents: int | None = None) -> None:
 
 def sync_folder(path: Path) -> None:
     """Have the entries of a folder written to the disk."""
-    with naming(path):
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with naming(path), _opened(path) as descriptor:
+        os.fsync(descriptor)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """Yield a descriptor of a folder."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def check_target(folder: Path, names: Names, mark: str) -> None:
@@ -298,9 +304,10 @@ def put_in_place(new: Path, folder: Path, names: Names) -> Path | None:
         OSError: the name cannot be given; names the folder.
     """
     names.check(folder)
-    with naming(folder):
+    old: Path | None = None
+    # Opened first: a parent that cannot be synced is found while nothing has changed.
+    with naming(folder), _opened(folder.parent) as parent:
         _sync_folders(new)
-        old: Path | None = None
         if not folder.exists():
             new.rename(folder)
         elif _exchange(new, folder):
@@ -313,7 +320,7 @@ def put_in_place(new: Path, folder: Path, names: Names) -> Path | None:
             except OSError:
                 old.rename(folder)
                 raise
-        sync_folder(folder.parent)
+        os.fsync(parent)
     if old is None:
         return None
     try:

@@ -83,7 +83,11 @@ def publish(
     out = out.resolve()
     check_bundle_folder(out)
     for folder in statements.values():
-        STATEMENT.check(folder)
+        foreign = STATEMENT.foreign(folder)
+        if foreign:
+            raise VaultError(
+                f"{folder} holds {foreign[0]}, no file of a statement: move it away, or it would be public"
+            )
     make_folder(out.parent, PUBLIC_FOLDER, PUBLIC_FOLDER)
     with locked_temporary(out, BUNDLE) as temporary:
         for name, folder in statements.items():
@@ -128,6 +132,9 @@ def check_bundle_folder(folder: Path) -> None:
     if not (folder / BUNDLE_FILE).exists():
         return
     try:
-        BundleManifest.decode((folder / BUNDLE_FILE).read_bytes())
+        statements = BundleManifest.decode((folder / BUNDLE_FILE).read_bytes()).statements
     except MalformedError:
         raise VaultError(f"{folder}: {BUNDLE_FILE} is damaged: remove the folder, or choose another one") from None
+    others = sorted(each.name for each in folder.iterdir() if each.is_dir() and each.name not in statements)
+    if others:
+        raise VaultError(f"{folder} holds something else, {others[0]}: move it away, or choose another folder")

@@ -266,7 +266,7 @@ def test_bundle_is_published_again_in_place(venue: Any, tmp_path: Path, monkeypa
     assert run(prover, *arguments, ".").exit_code == 0
     (out / "left over").write_text("", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    assert "left over, which would be lost" in run(prover, *arguments, out).stderr
+    assert "something else, left over: move it away" in run(prover, *arguments, out).stderr
     (out / "left over").unlink()
     again = run(prover, *arguments, out, "--json")
     assert again.exit_code == 0

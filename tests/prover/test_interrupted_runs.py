@@ -431,7 +431,7 @@ def test_vault_in_a_public_folder_is_refused(vault: Path, tmp_path: Path) -> Non
     result = command("commit", "--book", EXAMPLE, "--vault", bundle / "vault", "--processes", 1)
     assert "is inside a public bundle" in result.stderr
     (bundle / "thesis.txt").write_text("years of work", encoding="utf-8")
-    assert "thesis.txt, which would be lost" in command(*publish).stderr
+    assert "something else, thesis.txt: move it away" in command(*publish).stderr
     for options in (
         ("--vault", tmp_path / "b" / "vault"),
         ("--vault", tmp_path / "v", "--receipts", tmp_path / "b" / "r"),

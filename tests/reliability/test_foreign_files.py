@@ -153,7 +153,13 @@ def test_unexpected_file_of_a_statement_stops_publishing(
 
 @pytest.mark.parametrize(
     "files",
-    [{"thesis.txt": "mine"}, {".git/HEAD": "ref"}, {"coverage/.env": "mine"}, {"coverage/old": "->/usr"}],
+    [
+        {"thesis.txt": "mine"},
+        {".git/HEAD": "ref"},
+        {"coverage/.env": "mine"},
+        {"coverage/old": "->/usr"},
+        {"photos/policy.json": "mine"},
+    ],
 )
 def test_bundle_with_a_foreign_file_is_not_replaced(
     publish: Callable[..., Result], tmp_path: Path, files: dict[str, str]
@@ -164,7 +170,9 @@ def test_bundle_with_a_foreign_file_is_not_replaced(
     before = contents(bundle)
     result = publish(bundle)
     assert result.exit_code == 1
-    assert f"holds something else, {next(iter(files)).split('/HEAD')[0]}" in result.stderr
+    assert (
+        f"holds something else, {next(iter(files)).replace('/HEAD', '').replace('/policy.json', '')}" in result.stderr
+    )
     assert contents(bundle) == before
 
 

@@ -73,7 +73,7 @@ class Earlier:
     changed: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        """Read the whole snapshot, and check that its commitments open.
+        """Read the whole snapshot, and check that the commitments of each shard add up to those of its records.
 
         Raises:
             MalformedError: a shard is damaged.
