@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
+from crossmargin.book import exact_sum
 from crossmargin.book.book import Book, Entries
+from crossmargin.book.exact_sum import column_totals
 from crossmargin.book.records import sum_entries
 from crossmargin.errors import InputError
 from crossmargin_circuits.encoding import MAX_JSON_INTEGER
@@ -89,3 +92,21 @@ def test_every_account_has_a_sub_account() -> None:
         Book.from_entries(layout(), ["ann", "bob"], [""], np.array([0]), entries([]))
     with pytest.raises(InputError, match="no account"):
         Book.from_entries(layout(), [], [], np.array([], dtype=np.int64), entries([]))
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from([0, 1, -1, 7, -(2**62), 2**62 - 1, 2**32, -(2**32) - 1])),
+        max_size=40,
+    ),
+    st.integers(1, 9),
+)
+def test_column_totals_are_exact(given_cells: list[tuple[int, int]], size: int) -> None:
+    columns = [column for column, _ in given_cells]
+    values = np.array([value for _, value in given_cells], dtype=np.int64)
+    places = np.arange(len(values)), np.array(columns, dtype=np.int64)
+    matrix = csr_array((values, places), shape=(max(len(values), 1), 4), dtype=np.int64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact_sum, "CHUNK_ENTRIES", size)
+        found = column_totals(matrix)
+    assert found == [sum(value for at, value in given_cells if at == column) for column in range(4)]

@@ -104,6 +104,12 @@ def test_page_checksums_are_compared(write_folder: WriteFolder) -> None:
         ]
 
 
+def test_a_nested_column_is_refused_by_its_type(parquet: Callable[[pl.DataFrame], Path]) -> None:
+    """Its pages hold another number of values than there are rows, and are no damage."""
+    folder = parquet(pl.DataFrame({"account": [["ann", "bob"], ["cid"]], "sub_account": ["", ""]}))
+    assert faults(folder) == ["accounts.parquet, account: column of type List(String); write text"]
+
+
 def test_every_damaged_page_is_named(tmp_path: Path) -> None:
     data = bytearray(base64.b64decode(WITH_CHECKSUMS))
     for value in (b"50000", b"USDC"):

@@ -204,3 +204,16 @@ def test_words_are_not_taken_twice() -> None:
         register_model(Copy)
     with pytest.raises(cm.InputError, match="is no margin model"):
         register_model(dict)  # type: ignore[type-var]
+
+
+def test_a_package_may_register_what_it_offers(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ARCHITECTURES, "_registered", {})
+    install("first", "[crossmargin.models]\nmine = first_module:Mine\n")
+    module = "from typing import Literal\nimport crossmargin as cm\nfrom crossmargin.models.cross import CrossModel\n"
+    module += '@cm.register_model\nclass Mine(CrossModel):\n    model: Literal["mine"]\n'
+    (tmp_path / "first" / "first_module.py").write_text(module)
+    assert ARCHITECTURES["mine"].__name__ == "Mine"
+    with pytest.raises(cm.InputError, match="the model mine exists already"):
+        register_model(type("Other", (ARCHITECTURES["mine"],), {}))
