@@ -192,6 +192,37 @@ def test_a_reader_who_leaves_changes_no_verdict(
     assert (done.returncode, done.stderr) == (code, "")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="pipes close otherwise")
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (0, ("--help",)),
+        (0, ("bundle", "--help")),
+        (0, ("--version",)),
+        (2, ("bundle", "nowhere")),
+        (2, ("bundle", "nowhere", "--json")),
+        (1, ("bundle", "BUNDLE", "--snapshot", "00" * 32)),
+        (1, ("bundle", "BUNDLE", "--snapshot", "00" * 32, "--json")),
+    ],
+)
+@pytest.mark.parametrize("full", [False, True])
+def test_no_exit_code_depends_on_who_reads(
+    coverage_bundle: Path, code: int, arguments: tuple[str, ...], full: bool
+) -> None:
+    """Neither on a closed pipe nor on a device that is full, on both streams; help that cannot be written is no 1."""
+    if full and not Path("/dev/full").exists():
+        pytest.skip("there is no device that is always full")
+    reader, writer = os.pipe()
+    os.close(reader)
+    options = [str(coverage_bundle) if each == "BUNDLE" else each for each in arguments]
+    with os.fdopen(writer, "wb") as closed, Path("/dev/full" if full else os.devnull).open("wb") as device:
+        stream = device if full else closed
+        done = subprocess.run(
+            [sys.executable, "-m", "crossmargin_verifier.cli", *options], stdout=stream, stderr=stream, check=False
+        )
+    assert done.returncode == (code or 2 * full)
+
+
 def test_names_that_a_terminal_cannot_show_are_no_failure(
     coverage_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

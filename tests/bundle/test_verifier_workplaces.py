@@ -7,7 +7,6 @@ import subprocess
 import sys
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -202,15 +201,12 @@ def test_too_few_open_files_are_no_verdict(venue: Any, tmp_path: Path, as_json: 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 def test_a_verdict_that_cannot_be_written_is_no_rejection(venue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "check_bundle", lambda *_, **__: FakeVerdict())
-    with Path("/dev/full").open("w", encoding="utf-8") as full:
-        monkeypatch.setattr(sys, "stdout", full)
-        for options in ([], ["--json"]):
+    for options in ([], ["--json"]):
+        with Path("/dev/full").open("w", encoding="utf-8") as full, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", full)
             with pytest.raises(SystemExit) as ended:
                 main(["bundle", str(venue.bundle), "--processes", "1", *options])
             assert ended.value.code == 2
-        monkeypatch.undo()
-        with suppress(OSError):
-            full.close()
 
 
 class FakeVerdict:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -66,14 +66,31 @@ class _NamedDigest(click.ParamType[tuple[str, bytes]]):
 
 
 class _Program(click.Group):
-    """Commands of which none ends with the code for rejected when somebody interrupts it."""
+    """Commands of which none ends with the code for rejected for any other reason, help and usage included."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Read the command line, or print help or version."""
+        with _no_verdict():
+            return super().make_context(*arguments, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what it does not answer itself is answered here."""
-        try:
+        with _no_verdict():
             return super().invoke(ctx)
-        except (KeyboardInterrupt, click.Abort):
-            _interrupted(as_json=False)
+
+
+@contextmanager
+def _no_verdict() -> Iterator[None]:
+    """End the program where click would end it with the code for rejected: interrupted, or nobody reads its help."""
+    try:
+        yield
+    except (KeyboardInterrupt, click.Abort):
+        _interrupted(as_json=False)
+    except OSError as error:
+        _silence(sys.stdout)
+        if _is_closed_pipe(error):
+            sys.exit(VERIFIED)
+        _stop("could not check", str(error), CANNOT_CHECK, as_json=False)
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -135,7 +152,7 @@ def bundle(
     with _outcome(as_json):
         with _workplace(kernel, processes) as (arithmetic, executor), _meter(terminal) as progress:
             if kernel or terminal:
-                click.echo(_describe(kernel, processes), err=True)
+                _print(f"{_describe(kernel, processes)}\n", err=True)
             verdict = check_bundle(folder, expected, executor=executor, arithmetic=arithmetic, progress=progress)
         _print(json.dumps(verdict.data, indent=2) + "\n" if as_json else verdict.text)
     sys.exit(VERIFIED if verdict.verified else REJECTED)
@@ -298,18 +315,27 @@ class _Meter:
                 click.echo(err=True)
 
 
-def _print(text: str) -> None:
-    """Print a result as far as the terminal can show it; a reader who has seen enough (`| head`) is no failure."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+def _print(text: str, *, err: bool = False) -> None:
+    """Print as far as the terminal can show it; a reader who has seen enough (`| head`) is no failure."""
+    stream = sys.stderr if err else sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
-        click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False)
+        click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False, err=err)
     except OSError as error:
-        # On Windows a closed pipe is an invalid argument.
-        if error.errno != errno.EPIPE and not (os.name == "nt" and error.errno == errno.EINVAL):
+        _silence(stream)
+        if not _is_closed_pipe(error):
             raise
-        # What is still in the buffer must go nowhere, or the interpreter complains when it ends.
-        with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _is_closed_pipe(error: OSError) -> bool:
+    # On Windows it is an invalid argument.
+    return error.errno == errno.EPIPE or (os.name == "nt" and error.errno == errno.EINVAL)
+
+
+def _silence(stream: TextIO) -> None:
+    """Lead what is still in a buffer nowhere: it would fail again, and change the exit code, when the program ends."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _interrupted(as_json: bool) -> NoReturn:
@@ -320,9 +346,9 @@ def _stop(word: str, reason: str, code: int, as_json: bool) -> NoReturn:
     # The exit code counts, also where nothing can be written.
     with suppress(OSError):
         if as_json:
-            click.echo(json.dumps({"verified": False, word: reason}))
+            _print(json.dumps({"verified": False, word: reason}) + "\n")
         else:
-            click.echo(f"{word.upper()}: {_plain(reason)}", err=True)
+            _print(f"{word.upper()}: {_plain(reason)}\n", err=True)
     sys.exit(code)
 
 
