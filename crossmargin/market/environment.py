@@ -6,6 +6,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from crossmargin.errors import InputError
 from crossmargin.market.crowding import Crowding
 from crossmargin.market.history import PriceHistory
 from crossmargin.market.instruments import Catalogue
@@ -40,6 +41,17 @@ class MarketEnvironment:
         from crossmargin.market.valuation import Valuation
 
         return Valuation(self.catalogue, self.market)
+
+    @property
+    def past(self) -> PriceHistory:
+        """The price history up to the date of the market.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.history is None:
+            raise InputError("the model needs a price history", file="history.csv", hint="add history.csv")
+        return self.history.until(self.market.as_of)
 
     def moved(self, scenario: Scenario) -> "MarketEnvironment":
         """Return the environment with the market moved by a scenario."""

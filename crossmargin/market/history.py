@@ -1,6 +1,7 @@
 """Price history: closing prices of underlyings and assets at common times, from which volatilities and moves come."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -8,7 +9,16 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from crossmargin.fields import Frozen, Instant, Listed, Name, Positive, refuse
 
-__all__ = ["PriceHistory"]
+__all__ = ["HistoryNeed", "PriceHistory"]
+
+
+@dataclass(frozen=True)
+class HistoryNeed:
+    """What a model reads of a price history: `rows` daily rows of `names`; field: its parameter that asks for them."""
+
+    names: tuple[str, ...]
+    rows: int
+    field: str
 
 
 def _columns(value: Any) -> Any:

@@ -14,6 +14,8 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Flag, Frozen, Listed, Name, WholeNumber, between, refuse
 from crossmargin.market.environment import MarketEnvironment
+from crossmargin.market.history import HistoryNeed
+from crossmargin.market.returns import check_history
 from crossmargin.models.collateral import CollateralRule, MismatchRule, check_collateral
 from crossmargin.models.depeg import DepegScenarios, check_depeg
 from crossmargin.models.oracle import OracleRule
@@ -87,7 +89,15 @@ class MarginModel(Frozen):
     """What every `model.yaml` holds; `strict` forbids the shortfall column.
 
     Each architecture derives a class: the word of its files stands in `model: Literal["word"]`, its parameters are
-    fields, `requirement` writes the formula, and `check` refuses instruments or prices that it cannot be computed for.
+    fields, and `requirement` writes the formula: a convex expression over risk arrays, which the `PolicyBuilder` makes
+    from USD values of one unit of each column. Everything else has a default. A class may further
+
+        check             refuse instruments or prices that it cannot be computed for, after `super().check`
+        needed_history    declare the daily prices that it reads: they are checked here, and stand in the policy
+        reads_crowding    declare that it reads opened totals of the book
+        add_ons           charge more on top
+        thresholds        state from where on exposure is large, as a crowding statement opens it
+        COHERENT, WIDENS  claim properties of the requirement; have scan ranges that an oracle rule can widen
     """
 
     COHERENT: ClassVar[frozenset[str]] = frozenset()
@@ -162,6 +172,7 @@ class MarginModel(Frozen):
     def check(self, environment: MarketEnvironment) -> list[InputError]:
         """Return what does not fit the environment: missing or foreign names; the field is stated, the file is not."""
         problems = [
+            *self.missing(environment),
             *check_collateral(environment.catalogue, self.collateral, self.mismatch),
             *check_depeg(environment.catalogue, self.depeg or ()),
         ]
@@ -175,6 +186,13 @@ class MarginModel(Frozen):
             )
         return problems
 
+    def missing(self, environment: MarketEnvironment) -> list[InputError]:
+        """Return what the environment lacks of what the model declares to read."""
+        need = self.needed_history(environment)
+        if need is None:
+            return []
+        return check_history(environment.history, need.names, need.rows, environment.market.as_of, need.field)
+
     def requirement(self, builder: PolicyBuilder) -> Expression:
         """Write the requirement, times the statement's factor, as a convex expression; add its arrays to `builder`."""
         raise NotImplementedError(f"{type(self).__name__} states no requirement")
@@ -183,10 +201,9 @@ class MarginModel(Frozen):
         """Write what is charged on top of the requirement, each a convex expression that names itself."""
         return []
 
-    @property
-    def reads_history(self) -> bool:
-        """Whether the requirement follows from the price history, which then stands in the policy."""
-        return False
+    def needed_history(self, environment: MarketEnvironment) -> HistoryNeed | None:
+        """Return what the requirement reads of the price history, which then stands in the policy; None: nothing."""
+        return None
 
     @property
     def reads_crowding(self) -> bool:

@@ -36,9 +36,8 @@ from pydantic import AfterValidator, Field
 
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Flag, Frozen, Positive, WholeNumber, between
-from crossmargin.market.environment import MarketEnvironment
-from crossmargin.market.history import PriceHistory
-from crossmargin.market.returns import check_history, ewma_volatility, log_returns
+from crossmargin.market.history import HistoryNeed, PriceHistory
+from crossmargin.market.returns import ewma_volatility, log_returns
 from crossmargin.market.scenarios import ScanRange
 
 __all__ = ["Buffer", "DynamicRule", "Stressed", "Volatility", "round_up"]
@@ -134,10 +133,9 @@ class DynamicRule(Frozen):
             result[name] = each.model_copy(update={"price_range": width})
         return result
 
-    def check(self, scan: Mapping[str, ScanRange], environment: MarketEnvironment) -> list[InputError]:
-        """Return what the history of an environment lacks."""
-        as_of = environment.market.as_of
-        return check_history(environment.history, tuple(scan), self.minimum_days + 1, as_of, "dynamic.minimum_days")
+    def needed_history(self, scan: Mapping[str, ScanRange]) -> HistoryNeed:
+        """Return what the ranges read: a price more than there are returns."""
+        return HistoryNeed(tuple(scan), self.minimum_days + 1, "dynamic.minimum_days")
 
 
 def round_up(value: float, decimals: int) -> Decimal:

@@ -34,9 +34,9 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Instant, Listed, Name, WholeNumber, between, refuse
 from crossmargin.market.environment import MarketEnvironment
-from crossmargin.market.history import PriceHistory
-from crossmargin.market.instruments import Kind
-from crossmargin.market.returns import check_history, exact_move, filtered_moves, moves, rows_between
+from crossmargin.market.history import HistoryNeed, PriceHistory
+from crossmargin.market.instruments import Catalogue, Kind
+from crossmargin.market.returns import exact_move, filtered_moves, moves, rows_between
 from crossmargin.market.scenarios import Scenario
 from crossmargin.models.base import MarginModel
 from crossmargin.models.collateral import foreign_asset
@@ -105,10 +105,15 @@ class ExpectedShortfallModel(MarginModel):
         default_factory=dict
     )
 
-    @property
-    def reads_history(self) -> bool:
-        """Whether the requirement follows from the price history: always."""
-        return True
+    def needed_history(self, environment: MarketEnvironment) -> HistoryNeed:
+        """Return what the scenarios read: the underlyings, and without any history also what must not stand still."""
+        names = environment.catalogue.underlyings
+        if environment.history is None:
+            names += tuple(name for name in self._others(environment.catalogue) if name not in self.still)
+        return HistoryNeed(names, self.observations + self.horizon_days, "observations")
+
+    def _others(self, catalogue: Catalogue) -> list[str]:
+        return [asset.name for asset in catalogue.whole_assets if asset.name not in catalogue.underlyings]
 
     @property
     def coherent(self) -> frozenset[str]:
@@ -137,13 +142,13 @@ class ExpectedShortfallModel(MarginModel):
     def check(self, environment: MarketEnvironment) -> list[InputError]:
         """Return what history and catalogue lack for this model."""
         problems = super().check(environment)
-        catalogue, as_of = environment.catalogue, environment.market.as_of
+        catalogue = environment.catalogue
         problems += [
             InputError(f"{name} is not an underlying", hint="remove it", field=f"volatility_beta.{name}")
             for name in self.volatility_beta
             if name not in catalogue.underlyings
         ]
-        others = [asset.name for asset in catalogue.whole_assets if asset.name not in catalogue.underlyings]
+        others = self._others(catalogue)
         for number, name in enumerate(self.still):
             field = f"still[{number}]"
             if name in catalogue.underlyings:
@@ -160,15 +165,10 @@ class ExpectedShortfallModel(MarginModel):
                 for name in environment.history.missing(others)
                 if name not in self.still
             ]
-        rows = self.observations + self.horizon_days
-        names = catalogue.underlyings
-        if environment.history is None:
-            names += tuple(name for name in others if name not in self.still)
-        problems += check_history(environment.history, names, rows, as_of, "observations")
-        if problems or environment.history is None:
+        if problems:
             return problems
         if self.stressed is not None:
-            problems += self._check_window(environment.history.until(as_of), self.stressed)
+            problems += self._check_window(environment.past, self.stressed)
         return problems or self._check_moves(environment) or self._check_resolution(environment)
 
     def requirement(self, builder: PolicyBuilder) -> Expression:
@@ -198,7 +198,7 @@ class ExpectedShortfallModel(MarginModel):
 
     def _parts(self, environment: MarketEnvironment) -> list[_Part]:
         """Return the expected shortfalls of an environment that has passed `check`."""
-        history = _history(environment)
+        history = environment.past
         decay = self.filter_decay
         by_name = {
             name: moves(history, name, self.horizon_days)
@@ -299,12 +299,6 @@ class ExpectedShortfallModel(MarginModel):
                 hint = "choose a finer quantum or a shorter tail, or hold the asset still if it is a stablecoin"
                 return [InputError(reason, hint=hint, field="value_unit.quantum")]
         return []
-
-
-def _history(environment: MarketEnvironment) -> PriceHistory:
-    if environment.history is None:
-        raise InputError("the model needs a price history", file="history.csv", hint="add history.csv")
-    return environment.history.until(environment.market.as_of)
 
 
 def _count(tail: Decimal, rows: range) -> int:

@@ -75,7 +75,7 @@ def build_policy(venue: str, environment: MarketEnvironment, model: MarginModel,
     }
     if model.oracle is not None:
         inputs["oracle"] = resolution.report
-    if environment.history is not None and model.reads_history:
+    if environment.history is not None and model.needed_history(environment) is not None:
         inputs["history"] = _data(environment.history)
     if environment.crowding is not None and model.reads_crowding:
         inputs["crowding"] = _data(environment.crowding)
@@ -160,7 +160,7 @@ def _state(builder: PolicyBuilder, model: MarginModel) -> tuple[str, list[Constr
     if builder.statement == CROWDING:
         open_exposures(builder, model.thresholds)
         return "crowding", []
-    for problem in model.check(builder.environment) if builder.environment.is_moved else ():
+    for problem in (model.check if builder.environment.is_moved else model.missing)(builder.environment):
         raise problem
     return f"{builder.statement} margin, {model.title}", _margin(builder, model)
 

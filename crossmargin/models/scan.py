@@ -15,6 +15,7 @@ from typing import ClassVar
 from crossmargin.errors import InputError
 from crossmargin.fields import Name
 from crossmargin.market.environment import MarketEnvironment
+from crossmargin.market.history import HistoryNeed
 from crossmargin.market.scenarios import ScanRange
 from crossmargin.models.base import MarginModel
 from crossmargin.models.contagion import ContagionRule
@@ -44,10 +45,9 @@ class ScanModel(MarginModel):
         charged = self.contagion is not None and any(self.contagion.rates.values())
         return super().coherent - {"subadditive", "monotone", "positively homogeneous"} if charged else super().coherent
 
-    @property
-    def reads_history(self) -> bool:
-        """Whether ranges follow volatility."""
-        return self.dynamic is not None
+    def needed_history(self, environment: MarketEnvironment) -> HistoryNeed | None:
+        """Return what ranges that follow volatility read."""
+        return None if self.dynamic is None else self.dynamic.needed_history(self.scan)
 
     @property
     def reads_crowding(self) -> bool:
@@ -83,7 +83,7 @@ class ScanModel(MarginModel):
                         field=f"scan.{name}",
                     )
                 )
-        problems += [*self._coarse(environment), *self._missing(environment)]
+        problems += self._coarse(environment)
         if not problems:
             try:
                 self.ranges(environment)
@@ -117,10 +117,8 @@ class ScanModel(MarginModel):
             or more.
         """
         ranges: Mapping[str, ScanRange] = self.scan
-        for problem in self._missing(environment):
-            raise problem
-        if self.dynamic is not None and environment.history is not None:
-            ranges = self.dynamic.ranges(ranges, environment.history.until(environment.market.as_of))
+        if self.dynamic is not None:
+            ranges = self.dynamic.ranges(ranges, environment.past)
         if self.contagion is not None:
             ranges = self.contagion.ranges(ranges, environment.crowding)
         ranges = widened(environment.catalogue, ranges, environment.widening if self.oracle is not None else None)
@@ -134,14 +132,10 @@ class ScanModel(MarginModel):
                 )
         return ranges
 
-    def _missing(self, environment: MarketEnvironment) -> list[InputError]:
+    def missing(self, environment: MarketEnvironment) -> list[InputError]:
         """Return what the rules for ranges lack in an environment."""
-        problems = []
-        if self.dynamic is not None:
-            problems += self.dynamic.check(self.scan, environment)
-        if self.contagion is not None:
-            problems += self.contagion.check(environment)
-        return problems
+        problems = super().missing(environment)
+        return problems if self.contagion is None else [*problems, *self.contagion.check(environment)]
 
     def add_ons(self, builder: PolicyBuilder) -> list[Expression]:
         """Write the concentration charges of crowded underlyings."""
