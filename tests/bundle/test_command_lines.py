@@ -64,10 +64,10 @@ def assert_clean(text: str) -> None:
 # Exit codes and streams.
 
 
-def test_programs_exit_with_0_1_and_2(venue: Any, coverage_bundle: Path, tmp_path: Path) -> None:
+def test_programs_exit_with_0_1_and_2(venue: Any, tmp_path: Path) -> None:
     """As installed, in processes of their own, in a locale that is not UTF-8."""
     digest = json.loads((venue.bundle / "bundle.json").read_bytes())["snapshot"]
-    verified = start("crossmargin-verify", "bundle", coverage_bundle, "--snapshot", digest)
+    verified = start("crossmargin-verify", "bundle", venue.bundle, "--snapshot", digest)
     assert (verified.returncode, verified.stderr) == (0, "")
     assert verified.stdout.endswith("Verdict: VERIFIED\n")
     receipt = start(
