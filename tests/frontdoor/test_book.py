@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_stress_is_the_book_at_the_moved_prices(book: cm.Book) -> None:
     )
     assert len(moved.options) == len(market.options)
     assert all(each.underlying == "BTC" for each in inputs.catalogue.instruments)
-    there = cm.Book(type(inputs)(**{**vars(inputs), "market": moved})).margin()
+    there = cm.Book(replace(inputs, market=moved)).margin()
     assert half.after.frame().rows() == there.frame().rows()
 
 
@@ -150,7 +151,7 @@ def test_at_its_liquidation_price_an_account_has_what_it_needs(book: cm.Book) ->
         update={"price": Decimal(repr(found.price)), "bid": None, "ask": None}
     )
     market = inputs.market.model_copy(update={"marks": {**inputs.market.marks, PERPETUAL: mark}})
-    there = cm.Book(type(inputs)(**{**vars(inputs), "market": market})).margin().of("acct-a")
+    there = cm.Book(replace(inputs, market=market)).margin().of("acct-a")
     assert abs(there.excess) < Decimal("0.01")
 
 
