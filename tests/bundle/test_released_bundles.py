@@ -3,12 +3,16 @@
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from crossmargin_circuits.policy import Policy
 from crossmargin_verifier import MalformedError, RejectedError, check_bundle, check_receipt
+from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves
 from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.protocol.arithmetic import PLAIN
+from crossmargin_verifier.protocol.manifests import SnapshotManifest, StatementManifest
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
 RELEASED = {
@@ -53,3 +57,29 @@ def test_an_altered_released_bundle_is_refused(name: str, tmp_path: Path) -> Non
             with pytest.raises((MalformedError, RejectedError)):
                 check_bundle(copy, arithmetic=arithmetic)
             path.write_bytes(data)
+
+
+def test_every_file_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where digests are compared before anything is verified."""
+    bundle = BUNDLES / "crossmargin-1" / "bundle"
+    counts: dict[str, int] = {}
+
+    def count(owner: type) -> None:
+        decode = owner.__dict__["decode"].__func__
+
+        def counted(cls: type, *arguments: Any) -> Any:
+            counts[cls.__name__] = counts.get(cls.__name__, 0) + 1
+            return decode(cls, *arguments)
+
+        monkeypatch.setattr(owner, "decode", classmethod(counted))
+
+    for owner in (BundleManifest, DeclaredReserves, Policy, StatementManifest, SnapshotManifest):
+        count(owner)
+    digests = {name: bytes.fromhex(digest) for name, digest in check_bundle(bundle).digests.items()}
+    counts.clear()
+    check_bundle(bundle, digests)
+    once = {"BundleManifest": 1, "DeclaredReserves": 1, "Policy": 3, "StatementManifest": 3, "SnapshotManifest": 3}
+    assert counts == once
+    counts.clear()
+    check_receipt(BUNDLES / "crossmargin-1" / "receipt.json", bundle, "acct-b")
+    assert counts == {**once, "SnapshotManifest": 1}
