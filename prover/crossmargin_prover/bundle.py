@@ -92,7 +92,8 @@ def publish(
     with locked_temporary(out, BUNDLE) as temporary:
         for name, folder in statements.items():
             make_folder(temporary / name, PUBLIC_FOLDER)
-            for path in sorted(folder.iterdir()):
+            # What a killed run left under a temporary name is not for the public either.
+            for path in sorted(each for each in folder.iterdir() if STATEMENT.lists(each.name)):
                 write_new_file(temporary / name / path.name, path.read_bytes(), PUBLIC_FILE)
         write_new_file(temporary / BUNDLE_FILE, manifest.encoded, PUBLIC_FILE)
         write_new_file(temporary / RESERVES_FILE, reserves.encoded, PUBLIC_FILE)

@@ -151,6 +151,15 @@ def test_unexpected_file_of_a_statement_stops_publishing(
     assert not (tmp_path / "bundle").exists()
 
 
+def test_temporary_files_of_a_statement_stay_private(
+    vault: Path, publish: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crossmargin_prover.vault.vault.sweep", lambda folder, names: None)
+    fill(vault / "statements" / "coverage", {f".policy.json.{HEX}": "half", f".slack.cm1.{HEX}": f"->{vault}/lock"})
+    assert "Verdict: " in publish(tmp_path / "bundle").output
+    assert not list((tmp_path / "bundle").rglob(".*"))
+
+
 @pytest.mark.parametrize(
     "files",
     [
