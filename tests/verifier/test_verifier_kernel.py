@@ -179,8 +179,8 @@ def test_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
         load_kernel()
     result = CliRunner().invoke(main, ["bundle", "nowhere", "--kernel"])
     assert (result.exit_code, result.stdout) == (2, "")
-    words = "the compiled kernel is not installed here; build it with `make kernel`, or leave --kernel out"
-    assert result.stderr == f"COULD NOT CHECK: {words}\n"
+    words = "the compiled kernel is not installed here; install crossmargin-kernel 0.1.0 or, in a checkout, run `make "
+    assert result.stderr == f"COULD NOT CHECK: {words}kernel`, or leave --kernel out\n"
 
 
 def test_the_kernel_is_not_loaded_unless_it_is_asked_for() -> None:

@@ -20,6 +20,8 @@ __all__ = ["INTERFACE", "KernelArithmetic", "KernelError", "load_kernel"]
 INTERFACE = 2
 """Number of the interface to the kernel; both sides raise it together."""
 
+_HINT = f"install crossmargin-kernel {VERSION} or, in a checkout, run `make kernel`"
+
 _IDENTITY = bytes(2 * SCALAR_BYTES)
 
 
@@ -37,12 +39,12 @@ def load_kernel() -> ModuleType:
         import crossmargin_kernel
     except ImportError as error:
         reason = "" if isinstance(error, ModuleNotFoundError) else f": {error}"
-        raise KernelError(f"the compiled kernel is not installed here{reason}; build it with `make kernel`") from None
+        raise KernelError(f"the compiled kernel is not installed here{reason}; {_HINT}") from None
     found = (getattr(crossmargin_kernel, "VERSION", None), getattr(crossmargin_kernel, "INTERFACE", None))
     if found != (VERSION, INTERFACE):
         raise KernelError(
             f"the installed kernel is {found[0]}, interface {found[1]}: this package needs {VERSION}, interface "
-            f"{INTERFACE}; build it again with `make kernel`"
+            f"{INTERFACE}; {_HINT}"
         )
     return crossmargin_kernel
 
