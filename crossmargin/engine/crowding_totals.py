@@ -6,12 +6,13 @@ from decimal import Decimal
 from scipy.sparse import csr_array
 
 from crossmargin.book.exact_sum import total_of
-from crossmargin.engine.evaluate import check_limits, forms, value_of
+from crossmargin.engine.evaluate import Forms, Vectors, check_limits
 from crossmargin.market.crowding import BOOK_VALUE, GROSS, LARGE_LONGS, LARGE_SHORTS, Crowding, ExposureTotals
 from crossmargin.units import format_units
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.expression import Reference
 from crossmargin_circuits.policy import Role
+from crossmargin_circuits.reading import Reading
 
 __all__ = ["crowding_of"]
 
@@ -31,10 +32,11 @@ def crowding_of(compiled: CompiledPolicy, records: csr_array, source: str) -> Cr
     check_limits(policy, records)
     names = [BOOK_VALUE, *(each.name for each in policy.with_role(Role.EXPOSURE))]
     totals = dict.fromkeys(names, 0)
+    arrays = Forms(policy)
     for start in range(0, int(records.shape[0]), CHUNK):
-        values = forms(policy, records[start : start + CHUNK])
+        reading = Reading(policy, Vectors(arrays.over(records[start : start + CHUNK])))
         for name in names:
-            totals[name] += total_of(value_of(policy, Reference(name), values))
+            totals[name] += total_of(reading.of(Reference(name)))
     quantum = Decimal(policy.value_unit.quantum)
 
     def money(name: str) -> Decimal:

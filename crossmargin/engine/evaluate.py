@@ -29,6 +29,7 @@ from crossmargin_circuits.reading import Algebra, Reading
 __all__ = [
     "LARGEST",
     "Bound",
+    "Forms",
     "LimitError",
     "Margin",
     "Vectors",
@@ -144,7 +145,7 @@ def evaluate(compiled: CompiledPolicy, records: csr_array) -> Margin:
         raise ValueError(f"policy {policy.title!r} has no requirement to evaluate")
     check_limits(policy, records)
     accounts = _rows(records)
-    arrays = _Forms(policy)
+    arrays = Forms(policy)
     leaves = scenario_leaves(policy, requirement[0].expression)
     equity = np.empty(accounts, np.int64)
     needed = np.empty(accounts, np.int64)
@@ -245,7 +246,7 @@ def _ranked(values: Integers, rank: int) -> Integers:
 
 def forms(policy: Policy, records: csr_array) -> dict[str, Integers]:
     """Return every risk array's linear form over the accounts: name -> (n,) int64, or Python's integers if need be."""
-    return _Forms(policy).over(records)
+    return Forms(policy).over(records)
 
 
 class Vectors(Algebra[Integers]):
@@ -327,10 +328,11 @@ def check_limits(policy: Policy, records: csr_array) -> None:
             raise LimitError(account, f"{column.key} is beyond its limit of {column.limit} units of {column.unit}")
 
 
-class _Forms:
+class Forms:
     """The risk arrays of a policy as a matrix: dense, or sparse where most arrays are about few columns."""
 
     def __init__(self, policy: Policy) -> None:
+        """Make the matrix, once for all chunks of a book."""
         self._names = [array.name for array in policy.arrays]
         matrix = np.array([array.coefficients for array in policy.arrays], dtype=np.int64)
         self._columns = matrix.T

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from crossmargin.engine.evaluate import evaluate
+from crossmargin.engine.evaluate import Margin, evaluate
 from crossmargin.liquidation.rule import Rule
 from crossmargin.market.environment import MarketEnvironment
 
@@ -27,13 +27,15 @@ class AccountSets:
     """Rows of the accounts in each set, ascending, and what each of them lacks, in quanta.
 
     called, called_shortfall: under the initial rule; liquidated, liquidated_shortfall: under the maintenance rule. An
-    account that is liquidated is as a rule called, too; the two sets are computed each on its own.
+    account that is liquidated is as a rule called, too; the two sets are computed each on its own. equity: (n,), of
+    every account, under the maintenance rule.
     """
 
     called: Integers
     called_shortfall: Integers
     liquidated: Integers
     liquidated_shortfall: Integers
+    equity: Integers
 
     def __repr__(self) -> str:
         """Return the sizes alone: who is in a set is secret."""
@@ -48,7 +50,11 @@ def below(rule: Rule, environment: MarketEnvironment, records: csr_array) -> tup
     Raises:
         LimitError: a record beyond a column's limit. InputError, ValueError: as `Rule.policy`, `evaluate`.
     """
-    shortfall = evaluate(rule.compiled(environment), records).shortfall
+    return _short(evaluate(rule.compiled(environment), records))
+
+
+def _short(margin: Margin) -> tuple[Integers, Integers]:
+    shortfall = margin.shortfall
     accounts = np.flatnonzero(shortfall)
     return accounts, shortfall[accounts]
 
@@ -69,5 +75,5 @@ def account_sets(
         LimitError, InputError, ValueError: as `below`.
     """
     called, lacking = below(initial.buffered(call_buffer), environment, records)
-    liquidated, owing = below(maintenance.buffered(liquidation_buffer), environment, records)
-    return AccountSets(called, lacking, liquidated, owing)
+    margin = evaluate(maintenance.buffered(liquidation_buffer).compiled(environment), records)
+    return AccountSets(called, lacking, *_short(margin), margin.equity)

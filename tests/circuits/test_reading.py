@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
@@ -239,6 +239,8 @@ def forms_of(expression: Expression, sign: int) -> list[Form]:
 
 
 @given(expression=convex)
+@example(expression=Abs(Reference("d")))
+@example(expression=SumLargest(2, (Linear("a1"), Linear("a2"), Linear("a4"))))
 def test_charges_are_the_greatest_coefficients_of_forms(expression: Expression) -> None:
     forms = forms_of(expression, -1)
     found = AccountFree(POLICY, (1, 2, 3)).charges(expression, -1)

@@ -3,6 +3,7 @@
 The models are the files of examples/models, on the instruments and the market of examples/book.
 """
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from crossmargin.book.book import Book
-from crossmargin.engine.evaluate import evaluate, witness
+from crossmargin.engine.evaluate import Bound, Vectors, evaluate, forms, witness
 from crossmargin.engine.explain import explain
 from crossmargin.loading import Parameters, load_margin_model, load_parameters
 from crossmargin.models import ARCHITECTURES, MarginModel, build_policy, rebuild_policy
@@ -24,11 +25,13 @@ from crossmargin_circuits.evaluate import evaluate_expression, scenario_leaves
 from crossmargin_circuits.expression import Abs, Expression, Reference, children
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Policy, Role
+from crossmargin_circuits.reading import Reading
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = sorted(path.stem for path in (EXAMPLES / "models").glob("*.yaml"))
 
 Records = list[list[int]]
+Plain = Callable[[Policy, Expression, Sequence[int]], int]
 
 every_model = pytest.mark.parametrize("name", FILES)
 
@@ -99,6 +102,25 @@ def test_rows_fit_the_budget(name: str) -> None:
     for statement in model_of(name).statements:
         compiled = compiled_of(name, statement.name)
         assert max(compiled.row_bounds) < 2**BUDGET_BITS
+
+
+@every_model
+@given(data=st.data())
+@settings(max_examples=4)
+def test_every_reading_is_the_plain_one(name: str, plain_value: Plain, data: st.DataObject) -> None:
+    """Exact values, vectors and bounds of every definition of every statement."""
+    records = [record(data) for _ in range(2)]
+    book = csr_array(np.array(records, dtype=np.int64))
+    for statement in model_of(name).statements:
+        policy = compiled_of(name, statement.name).policy
+        vectors = Reading(policy, Vectors(forms(policy, book)))
+        bounds = Reading(policy, Bound(policy, np.array([array.coefficients for array in policy.arrays])))
+        for definition in policy.definitions:
+            reference = Reference(definition.name)
+            expected = [plain_value(policy, reference, each) for each in records]
+            assert [evaluate_expression(policy, reference, each) for each in records] == expected
+            assert vectors.of(reference).tolist() == expected
+            assert max(map(abs, expected)) <= bounds.of(reference)
 
 
 @every_model

@@ -117,9 +117,8 @@ def _cost(file: Path, inputs: Inputs) -> ClosingCost:
 
 def _show_book(inputs: Inputs, called: Rule, liquidated: Rule, unit: ValueUnit, top: int, as_json: bool) -> None:
     sets = account_sets(called, liquidated, inputs.environment, inputs.book.records)
-    margin = evaluate(liquidated.compiled(inputs.environment), inputs.book.records)
     fund = inputs.reserves.insurance_fund_quanta(inputs.model.value_unit.quantum)
-    borne = run_waterfall(margin.equity, fund)
+    borne = run_waterfall(sets.equity, fund)
     names = inputs.book.accounts
     if as_json:
         print_json(
@@ -135,7 +134,7 @@ def _show_book(inputs: Inputs, called: Rule, liquidated: Rule, unit: ValueUnit, 
     totals = table("", ("", False), ("accounts", True), ("they lack", True))
     totals.add_row("called", str(len(sets.called)), money(total_of(sets.called_shortfall), unit))
     totals.add_row("liquidated", str(len(sets.liquidated)), money(total_of(sets.liquidated_shortfall), unit))
-    totals.add_row("bankrupt", str(int(np.count_nonzero(margin.equity < 0))), money(borne.deficits, unit))
+    totals.add_row("bankrupt", str(int(np.count_nonzero(sets.equity < 0))), money(borne.deficits, unit))
     out.print(totals)
     out.print(
         f"deficits: the fund pays {money(borne.fund_pays, unit)}, holders share "
