@@ -15,6 +15,7 @@ from crossmargin_circuits.digest import DIGEST_BYTES
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.layout import check_labels, columns_digest, encode_columns
 from crossmargin_prover.backend import Backend, Int64Array, finite
+from crossmargin_prover.point_files import encode_positions
 from crossmargin_prover.randomness import Draw, Randomness
 from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapshot, blindings, number_account
 from crossmargin_prover.totals import prove_base_totals
@@ -30,7 +31,6 @@ from crossmargin_verifier.protocol.manifests import (
     SNAPSHOT_FILE,
     TOTALS_FILE,
     SnapshotManifest,
-    encode_positions,
 )
 from crossmargin_verifier.protocol.merkle import shard_root, top_root
 from crossmargin_verifier.workers import Progress, no_progress, run_jobs

@@ -16,7 +16,7 @@ from crossmargin_prover.witness import Records
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.generators import blinding_generator, position_generators
 from crossmargin_verifier.protocol.group import POINT_BYTES, msm, sum_points_batch
-from crossmargin_verifier.protocol.inclusion import NONCE_BYTES, Receipt
+from crossmargin_verifier.protocol.inclusion import NONCE_BYTES, RECEIPT_MAGIC, Receipt
 from crossmargin_verifier.protocol.manifests import POSITIONS_FILE, TOTALS_FILE, SnapshotManifest, point_file_body
 from crossmargin_verifier.protocol.merkle import shard_root, top_root
 
@@ -26,6 +26,7 @@ __all__ = [
     "CommittedShard",
     "CommittedSnapshot",
     "blindings",
+    "encode_receipt",
     "number_account",
     "number_leaf",
     "receipt_for",
@@ -239,4 +240,13 @@ def receipt_in(snapshot: CommittedSnapshot, number: int, shard: CommittedShard, 
         record=shard.records.row(place),
         path=tree.path(place) + snapshot.top_tree.path(number),
     )
-    return receipt.encode()
+    return encode_receipt(receipt)
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """Return the bytes of the receipt file."""
+    writer = Writer(RECEIPT_MAGIC).raw(receipt.snapshot_digest).u64(receipt.index).string(receipt.holder)
+    writer.raw(receipt.nonce).u32(len(receipt.record))
+    for entry in receipt.record:
+        writer.i64(entry)
+    return writer.u8(len(receipt.path)).raw(b"".join(receipt.path)).bytes()

@@ -17,6 +17,7 @@ from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.relation import Relation
 from crossmargin_prover.backend import Backend, UInt64Array
 from crossmargin_prover.commitments import ChangedInputError
+from crossmargin_prover.point_files import encode_slack_rows
 from crossmargin_prover.randomness import Randomness
 from crossmargin_prover.shard import prove_shard
 from crossmargin_prover.slack import SlackRows, commit_slack_rows, slack_name
@@ -32,7 +33,6 @@ from crossmargin_verifier.protocol.manifests import (
     SLACK_FILE,
     STATEMENT_FILE,
     StatementManifest,
-    encode_slack_rows,
     shard_file,
 )
 from crossmargin_verifier.protocol.merkle import shard_root, top_root

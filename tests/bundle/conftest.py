@@ -103,7 +103,7 @@ def proofs_once(monkeypatch: pytest.MonkeyPatch) -> None:
     verify = check.verify_statement
 
     def remembered(files: StatementFiles, relation: Any, policy_digest: bytes, **options: Any) -> Any:
-        key = (files.digest, relation.digest, policy_digest, options["snapshot"].digest)
+        key = (files.digest, relation.digest, policy_digest, options["snapshot"].manifest.digest)
         if key not in VERIFIED:
             VERIFIED[key] = verify(files, relation, policy_digest, **options)
         return VERIFIED[key]

@@ -12,8 +12,8 @@ import pytest
 
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle
+from crossmargin_verifier.bundle.limits import MAX_DECLARATION_BYTES
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
-from crossmargin_verifier.protocol.limits import MAX_DECLARATION_BYTES
 
 pytestmark = pytest.mark.usefixtures("proofs_once")
 

@@ -24,6 +24,8 @@ from crossmargin_circuits.expression import expression_from_json, expression_to_
 from crossmargin_circuits.layout import decode_columns, encode_columns
 from crossmargin_circuits.policy import Policy
 from crossmargin_circuits.relation import Relation
+from crossmargin_prover.point_files import encode_positions, encode_slack_rows
+from crossmargin_prover.snapshot import encode_receipt
 from crossmargin_verifier.bundle.check import check_receipt
 from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves
 from crossmargin_verifier.protocol import shard, totals
@@ -37,8 +39,6 @@ from crossmargin_verifier.protocol.manifests import (
     SLACK_FILE,
     SnapshotManifest,
     StatementManifest,
-    encode_positions,
-    encode_slack_rows,
     point_file_body,
 )
 from crossmargin_verifier.protocol.proof_stream import ProofStream
@@ -142,7 +142,7 @@ BINARY = {
     "bounded shard": Decoder(lambda: BOUNDED[SHARD], lambda data: read_again(data, BOUNDED, SHARD)),
     "totals": Decoder(lambda: TINY["totals.cm1"], lambda data: read_again(data, TINY, "totals.cm1")),
     "auxtotals": Decoder(lambda: TINY["auxtotals.cm1"], lambda data: read_again(data, TINY, "auxtotals.cm1")),
-    "receipt": Decoder(lambda: RECEIPT, lambda data: Receipt.decode(data).encode()),
+    "receipt": Decoder(lambda: RECEIPT, lambda data: encode_receipt(Receipt.decode(data))),
     "point": Decoder(lambda: TINY[POSITIONS_FILE][14:47], lambda data: encode_point(decode_point(data))),
     "scalar": Decoder(lambda: TINY[SHARD][79:111], lambda data: encode_scalar(decode_scalar(data))),
 }

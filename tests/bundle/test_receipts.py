@@ -21,11 +21,11 @@ from crossmargin_circuits.encoding import dump_canonical
 from crossmargin_prover.cli import main as prover
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.workflow.publish import publish
+from crossmargin_verifier.bundle.limits import MAX_RECEIPT_BYTES
 from crossmargin_verifier.bundle.receipt_view import PRIVATE
 from crossmargin_verifier.cli import main
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.inclusion import Receipt
-from crossmargin_verifier.protocol.limits import MAX_RECEIPT_BYTES
 
 ACCOUNTS = ("acct-a", "acct-b", "acct-c", "acct-d", "acct-e")
 

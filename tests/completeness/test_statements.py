@@ -107,7 +107,7 @@ def test_bounded_mode(venue: Any, open_totals: bool) -> None:
     snapshot = venue.commit(relation, [(9, -6), (-3, 2)], 2, open_totals=open_totals)
     files = venue.prove(snapshot, relation, debts, mode=BOUNDED)
     shown = verify_statement(StatementFiles(files), relation, venue.policy_digest)
-    assert shown.book_statement_shown is open_totals
+    assert (shown.totals is not None) is open_totals
     assert shown.auxiliary_totals == ((3,) if open_totals else None)
     assert (TOTALS_FILE in files) is open_totals
 
@@ -127,7 +127,7 @@ def test_stand_alone_proof_of_accounts_of_a_book(venue: Any) -> None:
     alone = stand_alone_snapshot(book, leaves, SystemRandomness(), select_backend())
     files = venue.prove(alone, relation, mode=BOUNDED, packing=2)
     shown = verify_statement(StatementFiles(files), relation, venue.policy_digest)
-    assert not shown.book_statement_shown
+    assert shown.totals is None
     assert shown.snapshot.leaves == 4
     for index, leaf in enumerate(leaves):
         receipt = verify_receipt(

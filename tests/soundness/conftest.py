@@ -16,6 +16,7 @@ from crossmargin_circuits.layout import columns_digest, encode_columns
 from crossmargin_circuits.relation import Relation
 from crossmargin_prover.backend import UInt64Array
 from crossmargin_prover.backend.reference import ReferenceBackend
+from crossmargin_prover.point_files import encode_positions, encode_slack_rows
 from crossmargin_prover.randomness import Draw, SystemRandomness
 from crossmargin_prover.shard import prove_shard
 from crossmargin_prover.totals import prove_auxiliary_totals, prove_base_totals
@@ -35,8 +36,6 @@ from crossmargin_verifier.protocol.manifests import (
     TOTALS_FILE,
     SnapshotManifest,
     StatementManifest,
-    encode_positions,
-    encode_slack_rows,
     shard_file,
 )
 from crossmargin_verifier.protocol.merkle import shard_root, top_root

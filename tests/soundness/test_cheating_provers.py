@@ -12,13 +12,14 @@ import pytest
 
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
 from crossmargin_prover.opening import prove_opening
+from crossmargin_prover.point_files import encode_positions
 from crossmargin_prover.projection import ProjectionSumcheck
 from crossmargin_prover.totals import prove_base_totals
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.field import ORDER, centred, encode_scalar
 from crossmargin_verifier.protocol.generators import position_generators, slack_generators
 from crossmargin_verifier.protocol.group import Point, add, encode_point, msm
-from crossmargin_verifier.protocol.manifests import BOUNDED, SLACK_FILE, TOTALS_FILE, encode_positions, shard_file
+from crossmargin_verifier.protocol.manifests import BOUNDED, SLACK_FILE, TOTALS_FILE, shard_file
 from crossmargin_verifier.protocol.polynomial import eq_table
 from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.transcript import CHI, MU, RHO, TAU, Transcript

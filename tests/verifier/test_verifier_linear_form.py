@@ -58,8 +58,11 @@ def test_form_of_a_shard(accounts: int, packing: int, mode: int) -> None:
 
     record = [dot(at_accounts, [row[column] for row in given.records]) for column in range(2)]
     bits = [
-        dot(at_rows, [given.values[row * shape.group + a][j] >> t & 1 for row in range(shape.slack_rows)])
-        for a in range(shape.group)
+        dot(
+            at_rows,
+            [given.values[(row << shape.packing) + a][j] >> t & 1 for row in range(shape.leaves >> shape.packing)],
+        )
+        for a in range(1 << shape.packing)
         for j in range(shape.values)
         for t in range(64)
     ]

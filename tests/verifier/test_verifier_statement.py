@@ -4,14 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossmargin_prover.point_files import encode_positions, encode_slack_rows
 from crossmargin_verifier.protocol.errors import MalformedError
 from crossmargin_verifier.protocol.manifests import (
     POSITIONS_FILE,
     SLACK_FILE,
     SnapshotManifest,
     StatementManifest,
-    encode_positions,
-    encode_slack_rows,
     point_file_body,
     point_file_size,
     shard_file,

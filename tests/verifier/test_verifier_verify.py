@@ -55,7 +55,7 @@ def test_book_statement(tiny: Files) -> None:
     assert verified.auxiliary_totals == (12,)
     assert verified.statement.mode == BOOK
     assert verified.snapshot.leaves == 4
-    assert verified.book_statement_shown
+    assert verified.totals is not None
     assert verified.snapshot == SnapshotManifest.decode(tiny["snapshot.cm1"])
     assert verified.statement == StatementManifest.decode(tiny["statement.cm1"])
     with pytest.raises(FrozenInstanceError):
@@ -67,7 +67,7 @@ def test_bounded_statement_without_totals(bounded: Files) -> None:
     assert verified.totals is None
     assert verified.auxiliary_totals is None
     assert verified.statement.mode == BOUNDED
-    assert not verified.book_statement_shown
+    assert verified.totals is None
 
 
 def test_other_files_are_ignored(tiny: Files) -> None:
@@ -187,7 +187,7 @@ def test_verification_is_deterministic_but_for_the_weights(tiny: Files) -> None:
 
 def test_one_snapshot_for_several_statements(tiny: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = verify_snapshot(StatementFiles(tiny))
-    assert snapshot.digest == SnapshotManifest.decode(tiny["snapshot.cm1"]).digest
+    assert snapshot.manifest.digest == SnapshotManifest.decode(tiny["snapshot.cm1"]).digest
     assert snapshot.columns == ("usd", "btc", "perp")
     assert snapshot.positions == tiny["positions.cm1"][14:]
     monkeypatch.setattr("crossmargin_verifier.protocol.verify.verify_snapshot", None)

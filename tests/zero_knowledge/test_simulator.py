@@ -13,6 +13,7 @@ from crossmargin_circuits.layout import columns_digest, encode_columns
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
 from crossmargin_prover.backend.reference import ReferenceBackend
 from crossmargin_prover.opening import fold_response
+from crossmargin_prover.point_files import encode_positions, encode_slack_rows
 from crossmargin_prover.proof_writer import ProofWriter
 from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.protocol.field import ORDER, dot
@@ -36,8 +37,6 @@ from crossmargin_verifier.protocol.manifests import (
     TOTALS_FILE,
     SnapshotManifest,
     StatementManifest,
-    encode_positions,
-    encode_slack_rows,
     shard_file,
 )
 from crossmargin_verifier.protocol.merkle import shard_root

@@ -29,6 +29,7 @@ from crossmargin.placement import (
 )
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_prover.snapshot import encode_receipt
 from crossmargin_prover.vault.names import BUNDLE, RECEIPTS, VAULT
 from crossmargin_prover.workflow.commit import commit
 from crossmargin_prover.workflow.deliver import deliver
@@ -199,7 +200,7 @@ def _tampered_receipt(original: Path, folder: Path) -> Path:
     receipt = Receipt.decode(original.read_bytes())
     record = (*receipt.record[:-1], receipt.record[-1] + 1)
     path = folder / "receipt.cm1"
-    path.write_bytes(replace(receipt, record=record).encode())
+    path.write_bytes(encode_receipt(replace(receipt, record=record)))
     return path
 
 

@@ -19,6 +19,7 @@ from crossmargin_verifier.bundle.declarations import SUMMARY_FILE, SUMMARY_TEXT_
 from crossmargin_verifier.bundle.files import BundleFolder, StatementFolder
 from crossmargin_verifier.bundle.folder import CannotCheckError, Folder
 from crossmargin_verifier.bundle.judged_statement import JudgedStatement
+from crossmargin_verifier.bundle.limits import MAX_RECEIPT_BYTES
 from crossmargin_verifier.bundle.readable_twin import ReadableTwin
 from crossmargin_verifier.bundle.receipt_view import describe
 from crossmargin_verifier.bundle.signature import receipt_digest, verify_signature
@@ -27,7 +28,6 @@ from crossmargin_verifier.kernel import KernelError
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.inclusion import verify_receipt
-from crossmargin_verifier.protocol.limits import MAX_RECEIPT_BYTES
 from crossmargin_verifier.protocol.verify import VerifiedSnapshot, verify_snapshot, verify_statement
 from crossmargin_verifier.workers import Progress, no_progress
 

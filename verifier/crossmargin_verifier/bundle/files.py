@@ -6,7 +6,7 @@ from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_circuits.relation import Relation
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE, RESERVES_FILE, BundleManifest, DeclaredReserves
 from crossmargin_verifier.bundle.folder import Folder
-from crossmargin_verifier.protocol.limits import (
+from crossmargin_verifier.bundle.limits import (
     MAX_COLUMNS_BYTES,
     MAX_DECLARATION_BYTES,
     MAX_MANIFEST_BYTES,

@@ -42,7 +42,7 @@ def statement_claims(each: JudgedStatement, reserves: DeclaredReserves) -> list[
                 "the model values the snapshot at prices of another moment",
             )
         )
-    if not verified.book_statement_shown:
+    if verified.totals is None:
         claims.append(
             Claim(
                 f"{each.name}: totals",

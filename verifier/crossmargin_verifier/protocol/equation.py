@@ -15,7 +15,7 @@ from enum import Enum, auto
 
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic, MalformedPointError
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
-from crossmargin_verifier.protocol.field import ORDER, SCALAR_BYTES
+from crossmargin_verifier.protocol.field import ORDER, SCALAR_BYTES, encode_scalars
 from crossmargin_verifier.protocol.group import POINT_BYTES, Affine, Point, add, encode_point
 from crossmargin_verifier.protocol.weights import WeightSource
 from crossmargin_verifier.workers import Progress, no_progress, run_jobs
@@ -132,18 +132,15 @@ def check_equations(
         RejectedError: with the step and the shard of an equation that does not hold.
         MalformedPointError: a committed point cannot be decoded; its number is one among those of a piece.
     """
-    count = len(shards) + len(totals)
-    batch = _Batch(shards, totals, bases, [draw() for _ in range(count)], workplace, progress)
-    if batch.holds(range(count), "proof"):
+    batch = _Batch(shards, totals, bases, [draw() for _ in (*shards, *totals)], workplace, progress)
+    first, end = 0, len(batch.weights)
+    if batch.holds(range(end), "proof"):
         return
-    low, high = 0, count
-    while high - low > 1:
-        middle = (low + high) // 2
-        if batch.holds(range(low, middle), "find what does not hold"):
-            low = middle
-        else:
-            high = middle
-    equation = shards[low]() if low < len(shards) else totals[low - len(shards)]
+    while end - first > 1:
+        middle = (first + end) // 2
+        holds = batch.holds(range(first, middle), "find what does not hold")
+        first, end = (middle, end) if holds else (first, middle)
+    equation = shards[first]() if first < len(shards) else totals[first - len(shards)]
     raise RejectedError(equation.step, equation.reason, equation.shard)
 
 
@@ -162,30 +159,24 @@ class _Batch:
         """Tell whether the weighted sum of the selected equations is the identity."""
         sums = {block: [0] * len(points) for block, points in self.bases.generators.items()}
         uniform = dict.fromkeys(self.bases.committed, 0)
-        own: list[tuple[int, Affine]] = []
-        for number in selected:
-            if number >= len(self.shards):
-                equation, weight = self.totals[number - len(self.shards)], self.weights[number]
+        scalars: list[int] = []
+        bases: list[Affine] = []
+        for number, equation in enumerate(self.totals, start=len(self.shards)):
+            if number in selected:
+                weight = self.weights[number]
                 _accumulate(sums, equation, weight)
-                own += [(weight * coefficient, point) for coefficient, point in equation.points]
                 for block, coefficient in equation.uniform.items():
                     uniform[block] = (uniform[block] + weight * coefficient) % ORDER
+                for coefficient, point in equation.points:
+                    scalars.append(weight * coefficient)
+                    bases.append(point)
 
-        points = sum(len(encodings) for encodings in self.bases.committed.values()) // POINT_BYTES
         accounts = len(self.bases.committed[Block.X]) // POINT_BYTES
-        size = self.workplace.piece_size(points)
         total: Point = None
-        done = 0
-        self.progress(stage, 0, accounts)
-        jobs = self._pieces(selected, sums, uniform, size)
+        jobs = self._pieces(selected, sums, uniform, stage)
         for part in run_jobs(self.workplace.arithmetic.msm_encoded, jobs, self.workplace.executor):
             total = add(total, part)
-            done += size
-            if done < points:
-                self.progress(stage, accounts * done // points, accounts)
-        # Every piece was made, and with the last one the sums are complete.
-        scalars = [scalar for scalar, _ in own]
-        bases = [point for _, point in own]
+        # Every piece was made, and with the last one the sums over the generators are complete.
         for block, generators in self.bases.generators.items():
             scalars += sums[block]
             bases += generators
@@ -194,25 +185,27 @@ class _Batch:
         return total is None
 
     def _pieces(
-        self, selected: range, sums: Mapping[Block, list[int]], uniform: Mapping[Block, int], size: int
+        self, selected: range, sums: Mapping[Block, list[int]], uniform: Mapping[Block, int], stage: str
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Yield (scalars, encodings) of `size` points at a time, and add to the sums over the generators meanwhile."""
+        """Yield (scalars, encodings) piece by piece, and add to the sums over the generators meanwhile."""
+        size = self.workplace.piece_size(sum(map(len, self.bases.committed.values())) // POINT_BYTES)
+        accounts = len(self.bases.committed[Block.X]) // POINT_BYTES
         scalars, encodings = bytearray(), bytearray()
         for shard, make in enumerate(self.shards):
-            if shard in selected:
-                equation, weight = make(), self.weights[shard]
+            self.progress(stage, accounts * shard // len(self.shards), accounts)
+            equation = make() if shard in selected else None
+            weight = self.weights[shard]
+            for block, shift in uniform.items():
+                points = self.bases.of_shard(block, shard)
+                # Nothing but the uniform part belongs to the points of a shard that is not selected.
+                coefficients = [0] * (len(points) // POINT_BYTES) if equation is None else equation.committed[block]
+                if equation is not None or shift:
+                    scalars += encode_scalars(weight * coefficient + shift for coefficient in coefficients)
+                    encodings += points
+            if equation is not None:
                 _accumulate(sums, equation, weight)
-                for block, shift in uniform.items():
-                    scalars += _encode_weighted(equation.committed[block], weight, shift)
-                    encodings += self.bases.of_shard(block, shard)
-                scalars += _encode_weighted([coefficient for coefficient, _ in equation.points], weight, 0)
+                scalars += encode_scalars(weight * coefficient for coefficient, _ in equation.points)
                 encodings += b"".join([encode_point(point) for _, point in equation.points])
-            else:
-                for block, shift in uniform.items():
-                    if shift:
-                        points = self.bases.of_shard(block, shard)
-                        scalars += shift.to_bytes(SCALAR_BYTES, "big") * (len(points) // POINT_BYTES)
-                        encodings += points
             if len(scalars) // SCALAR_BYTES * POINT_BYTES != len(encodings):
                 raise ValueError("an equation needs a coefficient for every committed point of its shard")
             while len(scalars) >= size * SCALAR_BYTES:
@@ -226,14 +219,5 @@ def _accumulate(sums: Mapping[Block, list[int]], equation: PointEquation, weight
     """Add weight times the coefficients of generators, not reduced: a sum of many stays short."""
     for block, coefficients in equation.generators.items():
         entries = sums[block]
-        entries[: len(coefficients)] = [
-            entry + weight * coefficient
-            for entry, coefficient in zip(entries[: len(coefficients)], coefficients, strict=True)
-        ]
-
-
-def _encode_weighted(coefficients: Sequence[int], weight: int, shift: int) -> bytes:
-    """Return sc(weight coefficient + shift) for every coefficient."""
-    return b"".join(
-        [((weight * coefficient + shift) % ORDER).to_bytes(SCALAR_BYTES, "big") for coefficient in coefficients]
-    )
+        for index, coefficient in enumerate(coefficients):
+            entries[index] += weight * coefficient

@@ -7,6 +7,7 @@ from crossmargin_circuits.relation import CURVE_ORDER
 from crossmargin_verifier.protocol.errors import MalformedError
 
 __all__ = [
+    "HALF",
     "ORDER",
     "SCALAR_BYTES",
     "centred",
@@ -18,6 +19,8 @@ __all__ = [
 
 ORDER = CURVE_ORDER
 """r, the prime order of the group: all scalars are modulo r."""
+
+HALF = pow(2, -1, ORDER)
 
 SCALAR_BYTES = 32
 

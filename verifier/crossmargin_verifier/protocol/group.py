@@ -7,6 +7,7 @@ on top of them. py_ecc supplies the curve; its arithmetic is the slow reference 
 
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 _recursion_limit = sys.getrecursionlimit()
 from py_ecc.secp256k1 import secp256k1 as _curve  # noqa: E402
@@ -135,30 +136,13 @@ def batch_add(lefts: Sequence[Point], rights: Sequence[Point]) -> list[Point]:
 
 def sum_points_batch(lists: Sequence[Sequence[Point]]) -> list[Point]:
     """Return the sum of every list; the lists are halved in step, so that all of them share the inversions."""
-    rest: list[list[Point]] = [list(points) for points in lists]
-    open_lists = [index for index, points in enumerate(rest) if len(points) > 1]
-    while open_lists:
-        lefts: list[Point] = []
-        rights: list[Point] = []
-        for index in open_lists:
-            points = rest[index]
-            paired = len(points) & ~1
-            lefts += points[0:paired:2]
-            rights += points[1:paired:2]
-        sums = batch_add(lefts, rights)
-        start = 0
-        still_open = []
-        for index in open_lists:
-            points = rest[index]
-            end = start + (len(points) >> 1)
-            halved = sums[start:end]
-            start = end
-            if len(points) & 1:
-                halved.append(points[-1])
-            rest[index] = halved
-            if len(halved) > 1:
-                still_open.append(index)
-        open_lists = still_open
+    rest = [list(points) for points in lists]
+    while any(len(points) > 1 for points in rest):
+        lefts = [point for points in rest for point in points[0:-1:2]]
+        rights = [point for points in rest for point in points[1::2]]
+        sums = iter(batch_add(lefts, rights))
+        # The last, unpaired point of an odd length moves down alone.
+        rest = [[*islice(sums, len(points) // 2), *points[len(points) & ~1 :]] for points in rest]
     return [points[0] if points else None for points in rest]
 
 
@@ -168,21 +152,13 @@ def msm(scalars: Iterable[int], points: Iterable[Point]) -> Point:
     Short scalars, also negative ones (large modulo r), cost in proportion to their bits.
     """
     magnitudes: list[int] = []
-    positive: list[Affine] = []
-    negative: list[Affine] = []
+    bases: list[Point] = []
     for given, point in zip(scalars, points, strict=True):
         scalar = given % ORDER
-        if not scalar or point is None:
-            continue
-        mirrored = (point[0], PRIME - point[1])
-        if scalar > ORDER >> 1:
-            magnitudes.append(ORDER - scalar)
-            positive.append(mirrored)
-            negative.append(point)
-        else:
-            magnitudes.append(scalar)
-            positive.append(point)
-            negative.append(mirrored)
+        if scalar and point is not None:
+            short = scalar <= ORDER >> 1
+            magnitudes.append(scalar if short else ORDER - scalar)
+            bases.append(point if short else negate(point))
     if not magnitudes:
         return None
     bits = max(magnitudes).bit_length()
@@ -196,12 +172,12 @@ def msm(scalars: Iterable[int], points: Iterable[Point]) -> Point:
     sums = []
     for window in range(windows):
         buckets: list[list[Point]] = [[] for _ in range(half + 1)]
-        for index, value in enumerate(biased):
+        for value, point in zip(biased, bases, strict=True):
             digit = (value >> window * width & mask) - half
             if digit > 0:
-                buckets[digit].append(positive[index])
+                buckets[digit].append(point)
             elif digit:
-                buckets[-digit].append(negative[index])
+                buckets[-digit].append(negate(point))
         sums.append(sum_points_batch(buckets))
     # sum_d d B_d is the sum of all B_half + .. + B_d, for every window at the same time.
     running: list[Point] = [None] * windows

@@ -20,6 +20,7 @@ from crossmargin_verifier.protocol.merkle import HASH_BYTES, leaf_hash, path_len
 
 __all__ = [
     "NONCE_BYTES",
+    "RECEIPT_MAGIC",
     "Receipt",
     "VerifiedReceipt",
     "blinding_scalar",
@@ -28,7 +29,6 @@ __all__ = [
 ]
 
 RECEIPT_MAGIC = b"CM1H"
-RECEIPT_NAME = "receipt"
 
 NONCE_BYTES = 32
 
@@ -54,14 +54,6 @@ class Receipt:
     record: tuple[int, ...] = field(repr=False)
     path: tuple[bytes, ...] = field(repr=False)
 
-    def encode(self) -> bytes:
-        """Return the bytes of the receipt file."""
-        writer = Writer(RECEIPT_MAGIC).raw(self.snapshot_digest).u64(self.index).string(self.holder)
-        writer.raw(self.nonce).u32(len(self.record))
-        for entry in self.record:
-            writer.i64(entry)
-        return writer.u8(len(self.path)).raw(b"".join(self.path)).bytes()
-
     @classmethod
     def decode(cls, data: bytes) -> "Receipt":
         """Parse a receipt file.
@@ -69,7 +61,7 @@ class Receipt:
         Raises:
             MalformedError: not canonical, or longer than any snapshot needs.
         """
-        reader = Reader(data, RECEIPT_NAME, RECEIPT_MAGIC)
+        reader = Reader(data, "receipt", RECEIPT_MAGIC)
         digest = reader.raw(DIGEST_BYTES, "snapshot digest")
         index = reader.u64("index")
         holder = reader.string("id")

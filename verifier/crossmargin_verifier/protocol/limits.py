@@ -7,18 +7,11 @@ to allocate. All of them are checked before anything of that size is allocated.
 __all__ = [
     "MAX_ACCOUNTS_PER_SHARD",
     "MAX_COLUMNS",
-    "MAX_COLUMNS_BYTES",
-    "MAX_DECLARATION_BYTES",
     "MAX_LEAVES",
     "MAX_LEAVES_HERE",
-    "MAX_MANIFEST_BYTES",
     "MAX_PACKING",
     "MAX_PATH_LENGTH",
-    "MAX_POLICY_BYTES",
     "MAX_PROJECTION_BYTES",
-    "MAX_PROOF_BYTES",
-    "MAX_RECEIPT_BYTES",
-    "MAX_RELATION_BYTES",
     "MAX_SHARDS",
     "MAX_SLACK_GENERATORS",
     "TOTAL_BOUND",
@@ -48,31 +41,8 @@ MAX_COLUMNS = 2**16
 MAX_SLACK_GENERATORS = 2**18
 """64 J 2^gamma, bits in one slack row (implementation): one generator each, about 0.5 ms to derive."""
 
-MAX_RELATION_BYTES = 2**26
-"""Bytes of `relation.cm1` (implementation): 16 for each of K (V + Q + 1) coefficients, decoded at about 60."""
-
-MAX_COLUMNS_BYTES = 2**24
-"""Bytes of `columns.cm1` (implementation): 256 for each of 2^16 labels."""
-
 MAX_PROJECTION_BYTES = 2**28
 """16 S N V, bytes of the projection streams of a bounded statement (implementation): about 7 us of work for each 16."""
-
-MAX_MANIFEST_BYTES = 2**17
-"""Bytes of `snapshot.cm1` and `statement.cm1` (implementation): fixed fields and one label < 2^16 bytes."""
-
-MAX_PROOF_BYTES = 2**21
-"""Bytes of a shard file or of a totals file (implementation): 16 for each of 2^16 totals, and less than 2^16 more."""
-
-MAX_DECLARATION_BYTES = 2**20
-"""Bytes of `bundle.json`, `reserves.json` and the summaries (implementation): some hundred bytes for each of some
-thousand assets, instruments or formulas."""
-
-MAX_POLICY_BYTES = 2**26
-"""Bytes of `policy.json` (implementation): about 12 for each of V (scenarios + assets) coefficients."""
-
-MAX_RECEIPT_BYTES = 2**22
-"""Bytes of a receipt or its readable twin (implementation): 8 bytes, in text some 200, for each of 2^16 columns at most
-of which a few are not zero."""
 
 MAX_PATH_LENGTH = 60
 """Siblings in a receipt (implementation): a tree of 2^40 leaves, padded, has at most 41 levels."""

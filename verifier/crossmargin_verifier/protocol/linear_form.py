@@ -8,14 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crossmargin_circuits.relation import VALUE_BITS, Relation
-from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.field import HALF, ORDER, dot
 from crossmargin_verifier.protocol.polynomial import eq_table, powers
-from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.shape import BIT_VARIABLES, Shape
 
 __all__ = ["ProjectionForm", "auxiliary_weights", "shard_claim", "shard_weights"]
-
-_BIT_VARIABLES = VALUE_BITS.bit_length() - 1
-_HALF = pow(2, -1, ORDER)
 
 
 @dataclass(frozen=True)
@@ -44,22 +41,15 @@ def shard_weights(
     projection_weight = powers_of_mu[count + 2]
     first = shape.first_account_variable
 
-    base = [0] * shape.columns
-    auxiliary = [0] * shape.auxiliaries
-    for weight, row in zip(row_weights, relation.rows, strict=True):
-        for column, coefficient in enumerate(row.base):
-            if coefficient:
-                base[column] -= weight * coefficient
-        for number, coefficient in enumerate(row.auxiliary):
-            if coefficient:
-                auxiliary[number] -= weight * coefficient
+    base = [-dot(row_weights, column) for column in zip(*(row.base for row in relation.rows), strict=True)]
+    auxiliary = [-dot(row_weights, column) for column in zip(*(row.auxiliary for row in relation.rows), strict=True)]
     if projection is not None:
         base = [entry + projection_weight * part for entry, part in zip(base, projection.columns, strict=True)]
     weights = [entry % ORDER for entry in base]
 
     # b_{a,j,t}: eq(rho_a, a) (eq(rho_val, j) eq(rho_bit, t) + theta_j 2^t), theta_j the weight of value j in the rows.
-    bits = eq_table(rho[:_BIT_VARIABLES])
-    values = eq_table(rho[_BIT_VARIABLES:first])
+    bits = eq_table(rho[:BIT_VARIABLES])
+    values = eq_table(rho[BIT_VARIABLES:first])
     thetas = [*row_weights, *auxiliary]
     for account in eq_table(rho[first : first + shape.packing]):
         for value, theta in zip(values, thetas, strict=False):
@@ -74,7 +64,7 @@ def shard_weights(
         weights += [mu * (power - shift) % ORDER for power in powers(at, degree + 1)[1:]]
     if projection is not None:
         for at in rho[first:]:
-            weights += [projection_weight * (power - _HALF) % ORDER for power in (at, at * at)]
+            weights += [projection_weight * (power - HALF) % ORDER for power in (at, at * at)]
         share = projection_weight * pow(shape.accounts_per_shard, -1, ORDER)
         weights += [share * power % ORDER for power in projection.powers]
     weights.append(0)

@@ -24,16 +24,17 @@ __all__ = [
     "BOOK",
     "BOUNDED",
     "COLUMNS_FILE",
+    "HEADER_BYTES",
     "POSITIONS_FILE",
+    "POSITIONS_MAGIC",
     "RELATION_FILE",
     "SLACK_FILE",
+    "SLACK_MAGIC",
     "SNAPSHOT_FILE",
     "STATEMENT_FILE",
     "TOTALS_FILE",
     "SnapshotManifest",
     "StatementManifest",
-    "encode_positions",
-    "encode_slack_rows",
     "point_file_body",
     "point_file_size",
     "shard_file",
@@ -170,22 +171,6 @@ class StatementManifest:
         root = reader.raw(DIGEST_BYTES, "slack root")
         reader.end()
         return cls(snapshot, relation, policy, packing, mode, root)
-
-
-def encode_positions(points: bytes) -> bytes:
-    """Return the bytes of `positions.cm1` from enc(X_i) in global order, 33 bytes each, one after the other."""
-    return _encode_points(POSITIONS_MAGIC, points)
-
-
-def encode_slack_rows(points: bytes) -> bytes:
-    """Return the bytes of `slack.cm1` from enc(R_h) in global order, 33 bytes each, one after the other."""
-    return _encode_points(SLACK_MAGIC, points)
-
-
-def _encode_points(magic: bytes, points: bytes) -> bytes:
-    if len(points) % POINT_BYTES:
-        raise ValueError("points must be 33 bytes each")
-    return Writer(magic).u64(len(points) // POINT_BYTES).raw(points).bytes()
 
 
 def point_file_size(count: int) -> int:

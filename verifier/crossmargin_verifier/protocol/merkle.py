@@ -14,7 +14,6 @@ __all__ = [
     "EMPTY_SUBTREE",
     "HASH_BYTES",
     "leaf_hash",
-    "node_hash",
     "parents",
     "path_length",
     "root_of_path",
@@ -35,11 +34,6 @@ def leaf_hash(encoding: bytes) -> bytes:
     return hashlib.sha256(b"\x00" + encoding).digest()
 
 
-def node_hash(left: bytes, right: bytes) -> bytes:
-    """Return the parent of two nodes."""
-    return hashlib.sha256(b"\x01" + left + right).digest()
-
-
 def path_length(leaves_per_shard: int, shards: int) -> int:
     """Return the number of siblings from a leaf to the root: w + ceil(log2 shards)."""
     return leaves_per_shard.bit_length() - 1 + (shards - 1).bit_length()
@@ -49,7 +43,7 @@ def root_of_path(leaf: bytes, index: int, siblings: Sequence[bytes]) -> bytes:
     """Return the root over a leaf at a global index, with its siblings from the leaf up."""
     node = leaf
     for level, sibling in enumerate(siblings):
-        node = node_hash(sibling, node) if index >> level & 1 else node_hash(node, sibling)
+        node = parents(sibling + node if index >> level & 1 else node + sibling)
     return node
 
 

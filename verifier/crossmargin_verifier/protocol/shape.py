@@ -7,15 +7,22 @@ from dataclasses import dataclass
 
 from crossmargin_circuits.relation import VALUE_BITS, Relation
 from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.field import SCALAR_BYTES
 from crossmargin_verifier.protocol.group import POINT_BYTES
 from crossmargin_verifier.protocol.limits import (
     MAX_COLUMNS,
     MAX_PROJECTION_BYTES,
     MAX_SLACK_GENERATORS,
 )
-from crossmargin_verifier.protocol.manifests import BOUNDED, STATEMENT_FILE, SnapshotManifest, StatementManifest
+from crossmargin_verifier.protocol.manifests import (
+    BOUNDED,
+    HEADER_BYTES,
+    STATEMENT_FILE,
+    SnapshotManifest,
+    StatementManifest,
+)
 
-__all__ = ["LAST_LENGTH", "PROJECTIONS", "Shape", "folds", "opening_size"]
+__all__ = ["BIT_VARIABLES", "LAST_LENGTH", "PROJECTIONS", "Shape", "folds", "opening_size"]
 
 PROJECTIONS = 128
 """Random projections of a bounded proof: soundness 2^-128."""
@@ -23,9 +30,8 @@ PROJECTIONS = 128
 LAST_LENGTH = 4
 """Length at which folding stops and the scalars are sent."""
 
-_BIT_VARIABLES = VALUE_BITS.bit_length() - 1
-_HEADER_BYTES = 6
-_SCALAR_BYTES = 32
+BIT_VARIABLES = VALUE_BITS.bit_length() - 1
+"""Variables that number the bit of a value."""
 
 
 def folds(length: int) -> int:
@@ -35,7 +41,7 @@ def folds(length: int) -> int:
 
 def opening_size(length: int) -> int:
     """Return the bytes of OPEN(length)."""
-    return POINT_BYTES + _SCALAR_BYTES + folds(length) * 2 * POINT_BYTES + LAST_LENGTH * _SCALAR_BYTES
+    return POINT_BYTES + SCALAR_BYTES + folds(length) * 2 * POINT_BYTES + LAST_LENGTH * SCALAR_BYTES
 
 
 @dataclass(frozen=True)
@@ -114,17 +120,12 @@ class Shape:
     @property
     def variables(self) -> int:
         """n = 6 + kappa + nu: bit, then value, then account, low bit first."""
-        return _BIT_VARIABLES + self.value_variables + self.account_bits
+        return BIT_VARIABLES + self.value_variables + self.account_bits
 
     @property
     def first_account_variable(self) -> int:
         """6 + kappa, the 0-based number of the first account variable."""
-        return _BIT_VARIABLES + self.value_variables
-
-    @property
-    def group(self) -> int:
-        """G = 2^gamma, accounts in one slack row."""
-        return 1 << self.packing
+        return BIT_VARIABLES + self.value_variables
 
     @property
     def slack_rows_per_shard(self) -> int:
@@ -132,14 +133,9 @@ class Shape:
         return self.accounts_per_shard >> self.packing
 
     @property
-    def slack_rows(self) -> int:
-        """S N / G, all slack rows."""
-        return self.leaves >> self.packing
-
-    @property
     def slack_length(self) -> int:
         """64 J G, bits of one slack row."""
-        return VALUE_BITS * self.values * self.group
+        return VALUE_BITS * self.values << self.packing
 
     @property
     def degrees(self) -> tuple[int, ...]:
@@ -173,15 +169,15 @@ class Shape:
         scalars = sum(self.degrees) + 1
         if self.bounded:
             scalars += PROJECTIONS + 2 * self.account_bits
-        fixed = _HEADER_BYTES + 32 + 8 + POINT_BYTES
-        return fixed + scalars * _SCALAR_BYTES + opening_size(self.opening_length)
+        fixed = HEADER_BYTES + 32 + 8 + POINT_BYTES
+        return fixed + scalars * SCALAR_BYTES + opening_size(self.opening_length)
 
     @property
     def totals_size(self) -> int:
         """Bytes of `totals.cm1`."""
-        return _HEADER_BYTES + 32 + 4 + 16 * self.columns + POINT_BYTES + _SCALAR_BYTES
+        return HEADER_BYTES + 32 + 4 + 16 * self.columns + POINT_BYTES + SCALAR_BYTES
 
     @property
     def auxiliary_totals_size(self) -> int:
         """Bytes of `auxtotals.cm1`."""
-        return _HEADER_BYTES + 32 + 4 + 16 * self.disclosed + opening_size(self.auxiliary_opening_length)
+        return HEADER_BYTES + 32 + 4 + 16 * self.disclosed + opening_size(self.auxiliary_opening_length)

@@ -6,15 +6,13 @@ bounded mode the account rounds also send p_1, p_2 with p_0 = (f' - p_1 - p_2) /
 
 from dataclasses import dataclass
 
-from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.field import HALF
 from crossmargin_verifier.protocol.polynomial import evaluate
 from crossmargin_verifier.protocol.proof_stream import ProofStream
 from crossmargin_verifier.protocol.shape import Shape
 from crossmargin_verifier.protocol.transcript import RHO, ROUND, TAU
 
 __all__ = ["EvaluationClaim", "verify_sumcheck"]
-
-_HALF = pow(2, -1, ORDER)
 
 
 @dataclass(frozen=True)
@@ -51,5 +49,5 @@ def verify_sumcheck(stream: ProofStream, shape: Shape, projection_claim: int | N
         coefficients, pair = sent[:degree], sent[degree:]
         claim = evaluate([claim - tau[variable] * sum(coefficients), *coefficients], challenge)
         if projection_claim is not None and projected:
-            projection_claim = evaluate([(projection_claim - sum(pair)) * _HALF, *pair], challenge)
+            projection_claim = evaluate([(projection_claim - sum(pair)) * HALF, *pair], challenge)
     return EvaluationClaim(tau, tuple(rho), claim, projection_claim)

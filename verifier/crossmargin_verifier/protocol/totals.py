@@ -69,8 +69,7 @@ def verify_auxiliary_totals(
     totals = stream.totals(TOTALS_VALUES, shape.disclosed)
     for number, total in zip(relation.disclosed, totals, strict=True):
         if not 0 <= total < TOTAL_BOUND:
-            label = relation.auxiliaries[number].label
-            raise RejectedError("V8", f"total of auxiliary {label!r}: not in 0 .. 2^120 - 1")
+            raise RejectedError("V8", f"total of {relation.auxiliaries[number].label!r}: not in 0 .. 2^120 - 1")
     zeta = stream.challenge(ZETA)
     weights = auxiliary_weights(relation, shape.packing, zeta)
     opened = verify_opening(stream, weights, dot(powers(zeta, len(totals)), totals))

@@ -82,11 +82,6 @@ class VerifiedSnapshot:
     positions: bytes = field(repr=False)
     shard_roots: tuple[bytes, ...] = field(repr=False)
 
-    @property
-    def digest(self) -> bytes:
-        """The snapshot digest, to be compared with the published one."""
-        return self.manifest.digest
-
 
 @dataclass(frozen=True)
 class VerifiedStatement:
@@ -101,11 +96,6 @@ class VerifiedStatement:
     relation: Relation = field(repr=False)
     totals: tuple[int, ...] | None
     auxiliary_totals: tuple[int, ...] | None
-
-    @property
-    def book_statement_shown(self) -> bool:
-        """Whether totals were opened, without which nothing follows about the book as a whole (SPEC 8.3)."""
-        return self.totals is not None
 
 
 def verify_snapshot(
@@ -193,7 +183,7 @@ def verify_statement(
         auxiliary_totals: tuple[int, ...] | None = None
         equations: list[PointEquation] = []
         if totals_file is not None:
-            totals, equation = verify_base_totals(snapshot.digest, shape, totals_file)
+            totals, equation = verify_base_totals(snapshot.manifest.digest, shape, totals_file)
             equations.append(equation)
         if auxiliary_totals_file is not None:
             auxiliary_totals, equation = verify_auxiliary_totals(
@@ -258,7 +248,7 @@ def _check_relation(
         raise RejectedError("V2", "the relation is not that of the policy")
     if statement.policy_digest != policy_digest:
         raise RejectedError("V2", "the statement is about another policy")
-    if statement.snapshot_digest != snapshot.digest:
+    if statement.snapshot_digest != snapshot.manifest.digest:
         raise RejectedError("V2", "the statement is about another snapshot")
     try:
         relation.check_size(snapshot.manifest.leaves)

@@ -13,6 +13,7 @@ probability at most h 2^-128.
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping
+from itertools import count
 
 from crossmargin_circuits.digest import DIGEST_BYTES, tag_prefix, tagged_hash
 
@@ -38,12 +39,10 @@ def files_digest(files: Mapping[str, bytes]) -> bytes:
 def batch_weights(digest: bytes) -> WeightSource:
     """Return the source of the weights for files of this digest; every byte of them must have been received."""
     seed = tagged_hash("weights", secrets.token_bytes(DIGEST_BYTES) + digest)
-    number = 0
+    numbers = count()
 
     def draw() -> int:
-        nonlocal number
-        stream = hashlib.shake_256(tag_prefix("weights") + seed + number.to_bytes(8, "big"))
-        number += 1
+        stream = hashlib.shake_256(tag_prefix("weights") + seed + next(numbers).to_bytes(8, "big"))
         return int.from_bytes(stream.digest(WEIGHT_BITS // 8), "big")
 
     return draw

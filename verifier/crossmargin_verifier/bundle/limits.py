@@ -1,0 +1,38 @@
+"""Sizes of files, checked before one is read: constants with their unit and their reason (SPEC V1).
+
+They bound what this implementation is ready to hold in memory; the limits of what a statement may be are those of
+`protocol.limits`.
+"""
+
+__all__ = [
+    "MAX_COLUMNS_BYTES",
+    "MAX_DECLARATION_BYTES",
+    "MAX_MANIFEST_BYTES",
+    "MAX_POLICY_BYTES",
+    "MAX_PROOF_BYTES",
+    "MAX_RECEIPT_BYTES",
+    "MAX_RELATION_BYTES",
+]
+
+MAX_RELATION_BYTES = 2**26
+"""Bytes of `relation.cm1` (implementation): 16 for each of K (V + Q + 1) coefficients, decoded at about 60."""
+
+MAX_COLUMNS_BYTES = 2**24
+"""Bytes of `columns.cm1` (implementation): 256 for each of 2^16 labels."""
+
+MAX_MANIFEST_BYTES = 2**17
+"""Bytes of `snapshot.cm1` and `statement.cm1` (implementation): fixed fields and one label < 2^16 bytes."""
+
+MAX_PROOF_BYTES = 2**21
+"""Bytes of a shard file or of a totals file (implementation): 16 for each of 2^16 totals, and less than 2^16 more."""
+
+MAX_DECLARATION_BYTES = 2**20
+"""Bytes of `bundle.json`, `reserves.json` and the summaries (implementation): some hundred bytes for each of some
+thousand assets, instruments or formulas."""
+
+MAX_POLICY_BYTES = 2**26
+"""Bytes of `policy.json` (implementation): about 12 for each of V (scenarios + assets) coefficients."""
+
+MAX_RECEIPT_BYTES = 2**22
+"""Bytes of a receipt or its readable twin (implementation): 8 bytes, in text some 200, for each of 2^16 columns at most
+of which a few are not zero."""
