@@ -178,7 +178,7 @@ def test_a_piece_has_no_more_points_than_it_may(monkeypatch: pytest.MonkeyPatch)
 
 
 class Queue(Executor):
-    """Runs nothing before somebody waits, and counts what was submitted and not yet handed on."""
+    """Runs at once what is submitted, and counts what is not yet handed on."""
 
     def __init__(self) -> None:
         self.open = self.most = 0
@@ -191,9 +191,11 @@ class Queue(Executor):
         class Result(Future[Any]):
             def result(self, timeout: float | None = None) -> Any:
                 queue.open -= 1
-                return function(*arguments, **options)
+                return super().result(timeout)
 
-        return Result()
+        done = Result()
+        done.set_result(function(*arguments, **options))
+        return done
 
 
 def test_few_pieces_are_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:

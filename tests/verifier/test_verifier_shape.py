@@ -32,7 +32,7 @@ def test_size_of_totals() -> None:
 
 def test_counts() -> None:
     assert (LARGE.variables, LARGE.value_variables, LARGE.account_bits) == (6 + 4 + 12, 4, 12)
-    assert (LARGE.group, LARGE.slack_rows, LARGE.slack_length) == (4, 1024, 4096)
+    assert (LARGE.leaves, LARGE.slack_rows_per_shard, LARGE.slack_length) == (4096, 1024, 4096)
     assert LARGE.masks == 2 * 22 + 3
     assert LARGE.opening_length == 500 + 4096 + 47 + 1
     assert LARGE.degrees == (4, *[2] * 21)
