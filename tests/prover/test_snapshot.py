@@ -15,7 +15,7 @@ from crossmargin_circuits.layout import encode_columns
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.commitments import commit_snapshot, stand_alone_snapshot
 from crossmargin_prover.randomness import SystemRandomness
-from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, receipt_for
+from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, encode_receipt, receipt_for
 from crossmargin_prover.vault.arrays import decode_shard, load_snapshot, shard_name
 from crossmargin_prover.vault.store import FolderStore
 from crossmargin_prover.witness import WitnessError
@@ -164,7 +164,7 @@ def test_receipt_of_another_holder(snapshot: CommittedSnapshot) -> None:
         verify_receipt(receipt_for(snapshot, leaf), *public, holder="eve")
     forged = replace(Receipt.decode(receipt_for(snapshot, leaf)), holder="eve")
     with pytest.raises(RejectedError, match="H4"):
-        verify_receipt(forged.encode(), *public, holder="eve")
+        verify_receipt(encode_receipt(forged), *public, holder="eve")
 
 
 def test_padding_has_no_receipt(snapshot: CommittedSnapshot) -> None:
