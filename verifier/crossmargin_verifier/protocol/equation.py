@@ -167,15 +167,21 @@ class _Batch:
                 _accumulate(sums, equation, weight)
                 for block, coefficient in equation.uniform.items():
                     uniform[block] = (uniform[block] + weight * coefficient) % ORDER
-                for coefficient, point in equation.points:
-                    scalars.append(weight * coefficient)
-                    bases.append(point)
+                scalars += [weight * coefficient for coefficient, _ in equation.points]
+                bases += [point for _, point in equation.points]
 
+        points = sum(map(len, self.bases.committed.values())) // POINT_BYTES
         accounts = len(self.bases.committed[Block.X]) // POINT_BYTES
+        size = self.workplace.piece_size(points)
         total: Point = None
-        jobs = self._pieces(selected, sums, uniform, stage)
+        done = 0
+        self.progress(stage, 0, accounts)
+        jobs = self._pieces(selected, sums, uniform, size)
         for part in run_jobs(self.workplace.arithmetic.msm_encoded, jobs, self.workplace.executor):
             total = add(total, part)
+            done += size
+            if done < points:
+                self.progress(stage, accounts * done // points, accounts)
         # Every piece was made, and with the last one the sums over the generators are complete.
         for block, generators in self.bases.generators.items():
             scalars += sums[block]
@@ -185,14 +191,11 @@ class _Batch:
         return total is None
 
     def _pieces(
-        self, selected: range, sums: Mapping[Block, list[int]], uniform: Mapping[Block, int], stage: str
+        self, selected: range, sums: Mapping[Block, list[int]], uniform: Mapping[Block, int], size: int
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Yield (scalars, encodings) piece by piece, and add to the sums over the generators meanwhile."""
-        size = self.workplace.piece_size(sum(map(len, self.bases.committed.values())) // POINT_BYTES)
-        accounts = len(self.bases.committed[Block.X]) // POINT_BYTES
+        """Yield (scalars, encodings) of `size` points at a time, and add to the sums over the generators meanwhile."""
         scalars, encodings = bytearray(), bytearray()
         for shard, make in enumerate(self.shards):
-            self.progress(stage, accounts * shard // len(self.shards), accounts)
             equation = make() if shard in selected else None
             weight = self.weights[shard]
             for block, shift in uniform.items():

@@ -98,8 +98,7 @@ def verify_shard(public: PublicShard, data: bytes) -> PointEquation:
         _, projections = stream.message(PROJECTIONS, scalars=[f"z_{number}" for number in range(PROJECTION_COUNT)])
         for number, projection in enumerate(projections):
             if abs(centred(projection)) >= 1 << shape.mask_bits + 1:
-                reason = f"projection z_{number} out of range: records are not shown to be small"
-                raise RejectedError("V4", reason, shard)
+                raise RejectedError("V4", f"projection z_{number} out of range: records not shown to be small", shard)
         powers_of_lambda = powers(stream.challenge(LAMBDA), PROJECTION_COUNT)
         projection_claim = dot(powers_of_lambda, projections)
 
@@ -110,16 +109,14 @@ def verify_shard(public: PublicShard, data: bytes) -> PointEquation:
     _, (beta,) = stream.message(BETA, scalars=["beta"])
     mu = stream.challenge(MU)
     chi = stream.challenge(CHI)
-    phi = claim.value - beta * beta + beta
 
     # P6, V5
     rho_accounts = claim.rho[shape.first_account_variable :]
     form = None
     if shape.bounded:
-        columns = combined_columns(bits, shape, powers_of_lambda, eq_table(rho_accounts))
-        form = ProjectionForm(columns, powers_of_lambda)
+        form = ProjectionForm(combined_columns(bits, shape, powers_of_lambda, eq_table(rho_accounts)), powers_of_lambda)
     weights = shard_weights(relation, shape, claim.tau, claim.rho, mu, form)
-    target = shard_claim(relation, mu, beta, phi, claim.projection_value)
+    target = shard_claim(relation, mu, beta, claim.value - beta * beta + beta, claim.projection_value)
 
     # P7, P8, V6: bases (A | chi B | chi^2 M | H), P_0 = X* + chi R* + chi^2 C_M.
     opened = verify_opening(stream, weights, target)
