@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from time import monotonic
+from time import process_time
 from typing import Any
 
 import pytest
@@ -223,9 +223,9 @@ def test_formula_of_many_megabytes_is_shown_in_time() -> None:
     formula = str(define("u", Role.HIDDEN, Sum(tuple(Linear(name) for _ in range(40_000)))))
     claim = Claim("m", Result.PASS, "", "")
     verdict = Verdict("v", "s", 0, (claim,), {"m": (formula,)}, {"snapshot": "00"}, ())
-    started = monotonic()
+    started = process_time()
     assert f"\n  {formula}\n" in verdict.text
-    assert monotonic() - started < 15
+    assert process_time() - started < 15
 
 
 def test_nested_scaling_is_refused_before_it_takes_long() -> None:
