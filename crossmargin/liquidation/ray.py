@@ -211,7 +211,8 @@ class _Along(Algebra[Pair]):
         return level + self._at * step, step
 
     def zero(self) -> Pair:
-        return _ZERO, _ZERO
+        nothing = np.zeros_like(self._at)
+        return nothing, nothing
 
     def scale(self, by: int, value: Pair) -> Pair:
         return by * value[0], by * value[1]
@@ -240,9 +241,6 @@ class _Along(Algebra[Pair]):
 
     def absolute(self, value: Pair) -> Pair:
         return np.abs(value[0]), np.where(value[0] < 0, -value[1], value[1])
-
-
-_ZERO = np.zeros(())
 
 
 def _chosen(values: Iterator[Pair], better: np.ufunc) -> Pair:

@@ -1,7 +1,7 @@
 """One statement's policy from catalogue, market and model: what is claimed of every account.
 
-    margin, with shortfall   requirement >= loss in every scenario, shortfall >= requirement - equity; both totals
-    opened margin, strict           requirement >= loss in every scenario, equity - requirement >= 0
+    margin, with shortfall   requirement >= loss in every scenario, shortfall >= requirement - equity; totals opened
+    margin, strict           requirement >= loss in every scenario, equity - requirement >= 0
     coverage                 debt_a >= -claim_a for every asset, totals opened
     crowding                 gross_u >= |exposure_u| and the large parts of it for every underlying, totals opened
 
