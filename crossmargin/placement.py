@@ -43,6 +43,7 @@ __all__ = [
     "write_file",
     "write_files",
     "write_folder",
+    "write_link",
     "write_new_file",
 ]
 
@@ -213,6 +214,26 @@ def write_new_file(path: Path, data: bytes, mode: int | None, *, sync: bool = Tr
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def write_link(path: Path, target: str) -> None:
+    """Have a link lead to `target`, a name in the same folder, in place of an earlier link, in one step.
+
+    Raises:
+        ForeignNameError: something else than a link has the name.
+        OSError: the system makes no link here; names the path.
+    """
+    if not path.is_symlink() and path.exists():
+        raise ForeignNameError(f"{path} is no link: move it away, or choose another folder")
+    temporary = temporary_name(path)
+    with naming(path):
+        try:
+            temporary.symlink_to(target)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
 
 
 def make_folder(path: Path, mode: int, parents: int | None = None) -> None:

@@ -96,6 +96,11 @@ packing_option = click.option(
     show_default=True,
     help="2^PACKING accounts share a slack row: fewer published bytes, slower proofs.",
 )
+series_option = click.option(
+    "--series",
+    is_flag=True,
+    help="The folder holds one bundle per publication, each under its own name, and a link `latest`.",
+)
 older_option = click.option(
     "--older", is_flag=True, help="Replace the bundle even if it is later, or of another snapshot of the same time."
 )
@@ -300,6 +305,7 @@ def prove(
     "--statement", "statements", multiple=True, help="Proven statement; may be repeated. [default: all proven]"
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the public bundle.")
+@series_option
 @older_option
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @backend_option
@@ -310,6 +316,7 @@ def publish(
     vault: Path,
     statements: tuple[str, ...],
     out: Path,
+    series: bool,
     older: bool,
     as_json: bool,
     backend: str,
@@ -324,7 +331,7 @@ def publish(
       crossmargin publish --book examples/book --vault build/vault --out build/bundle
     """
     with _running(backend, processes) as (run, terminal):
-        published = publish_bundle(load_parameters(book), vault, out, statements, run, older=older)
+        published = publish_bundle(load_parameters(book), vault, out, statements, run, series=series, older=older)
         if as_json:
             terminal.end_stage()
             print_json(published.verdict.data)
@@ -365,6 +372,7 @@ def receipts(vault: Path, out: Path, accounts: tuple[str, ...]) -> None:
 @shard_option
 @packing_option
 @restart_option
+@series_option
 @older_option
 @signing_option
 @reject_option
@@ -380,6 +388,7 @@ def run(
     shard: int | None,
     packing: int,
     restart: bool,
+    series: bool,
     older: bool,
     signing_key: Path | None,
     reject_bad_accounts: bool,
@@ -394,7 +403,7 @@ def run(
     Example:
       crossmargin run --book examples/book --vault build/vault --bundle build/bundle --receipts build/receipts
     """
-    check_folders(vault, bundle, out, since)
+    check_folders(vault, bundle, out, since, series=series)
     verified = False
     with _running(backend, processes, shard, packing) as (how, terminal):
         # The book is handed over, not kept: once it is committed nothing needs it.
@@ -407,6 +416,7 @@ def run(
             since=since,
             signing_key=signing_key,
             restart=restart,
+            series=series,
             older=older,
         )
         for result in steps:

@@ -1,5 +1,6 @@
 """The names that the prover writes, folder by folder; nothing else is ever removed or replaced."""
 
+from pathlib import Path
 from re import escape
 
 from crossmargin.placement import Names
@@ -21,6 +22,7 @@ __all__ = [
     "BUNDLE",
     "INDEX_FILE",
     "KEYS",
+    "LATEST",
     "LOCK",
     "MARKER",
     "RANDOMNESS_KEY",
@@ -31,6 +33,7 @@ __all__ = [
     "STATEMENT",
     "VAULT",
     "WORK",
+    "is_public",
 ]
 
 MARKER = "crossmargin-vault.txt"
@@ -44,6 +47,9 @@ KEYS = "keys.json"
 
 INDEX_FILE = "index.json"
 """Which receipt is whose."""
+
+LATEST = "latest"
+"""A link in a series of bundles: it leads to the last one published."""
 
 _STATEMENT_NAME = r"[a-z][a-z0-9_-]{0,31}"
 
@@ -79,3 +85,9 @@ BUNDLE = _names(BUNDLE_FILE, RESERVES_FILE, SUMMARY_FILE, SUMMARY_TEXT_FILE) | S
 
 RECEIPTS = _names(INDEX_FILE, patterns=(r"[0-9a-f]{32}\.(?:cm1|json)",))
 """All of a folder of receipts."""
+
+
+def is_public(path: Path) -> bool:
+    """Return whether a path is a bundle or a series of bundles, or lies in one."""
+    folders = (path, *path.resolve().parents)
+    return any((folder / mark).exists() for folder in folders for mark in (BUNDLE_FILE, f"{LATEST}/{BUNDLE_FILE}"))

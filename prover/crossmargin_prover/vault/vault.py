@@ -42,7 +42,6 @@ from crossmargin_prover.vault import names
 from crossmargin_prover.vault.arrays import PLAN, SnapshotPlan, load_snapshot
 from crossmargin_prover.vault.lock import BusyError, locked_file
 from crossmargin_prover.vault.store import FolderStore, write_private
-from crossmargin_verifier.bundle.declarations import BUNDLE_FILE
 from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE
 
 __all__ = ["Report", "Vault", "VaultError"]
@@ -92,7 +91,7 @@ class Vault:
         """
         path = Path(path)
         vault = cls(path)
-        if any((folder / BUNDLE_FILE).exists() for folder in (path, *path.resolve().parents)):
+        if names.is_public(path):
             raise VaultError(f"{path} is inside a public bundle: a vault is private, choose another folder")
         vault._check_place()
         make_folder(path, PRIVATE_FOLDER)

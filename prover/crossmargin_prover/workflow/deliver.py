@@ -11,12 +11,11 @@ from crossmargin.placement import PRIVATE_FILE, PRIVATE_FOLDER, check_target, ma
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_prover.receipts import BATCH, find_leaves, make_receipts
 from crossmargin_prover.vault.lock import BusyError, locked_folder
-from crossmargin_prover.vault.names import INDEX_FILE, RECEIPTS
+from crossmargin_prover.vault.names import INDEX_FILE, RECEIPTS, is_public
 from crossmargin_prover.vault.store import write_private
 from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow.given import given_names, open_vault
 from crossmargin_prover.workflow.proven import Proven
-from crossmargin_verifier.bundle.declarations import BUNDLE_FILE
 from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["Delivered", "check_receipts_folder", "deliver", "write_receipts"]
@@ -105,7 +104,7 @@ def check_receipts_folder(out: Path) -> None:
     Raises:
         CrossmarginError: choose another one.
     """
-    if any((folder / BUNDLE_FILE).exists() for folder in (out, *out.resolve().parents)):
+    if is_public(out):
         raise CrossmarginError(f"{out} is inside a public bundle: receipts are private, choose another folder")
     check_target(out.resolve(), RECEIPTS, INDEX_FILE)
 

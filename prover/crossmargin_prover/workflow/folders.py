@@ -6,6 +6,7 @@ from crossmargin_prover.bundle import check_bundle_folder
 from crossmargin_prover.vault.vault import Vault, VaultError
 from crossmargin_prover.workflow.deliver import check_receipts_folder
 from crossmargin_prover.workflow.given import given_vault
+from crossmargin_prover.workflow.series import check_series
 
 __all__ = ["check_earlier_vault", "check_folders"]
 
@@ -15,6 +16,8 @@ def check_folders(
     bundle: str | Path,
     receipts: str | Path | None = None,
     since: Vault | str | Path | None = None,
+    *,
+    series: bool = False,
 ) -> None:
     """Refuse folders that a whole run must not be given, before anything is done.
 
@@ -23,7 +26,10 @@ def check_folders(
             vault is this one.
     """
     private, bundle = [given_vault(vault).path], Path(bundle)
-    check_bundle_folder(bundle)
+    if series:
+        check_series(bundle)
+    else:
+        check_bundle_folder(bundle)
     if receipts is not None:
         private.append(Path(receipts))
     for each in private:

@@ -36,6 +36,7 @@ def pipeline(
     since: Vault | str | Path | None = None,
     signing_key: SigningKey | str | Path | None = None,
     restart: bool = False,
+    series: bool = False,
     older: bool = False,
 ) -> Iterator[Step]:
     """Go the whole way with a book, and yield the result of every step as soon as it is done.
@@ -53,7 +54,7 @@ def pipeline(
     Committed(5 accounts, digest ...)
     """
     run = run or Run()
-    check_folders(vault, bundle, receipts, since)
+    check_folders(vault, bundle, receipts, since, series=series)
     inputs = given_inputs(book)
     parameters = Parameters(**{each.name: getattr(inputs, each.name) for each in fields(Parameters)})
     committed = commit(inputs, vault, run, since=since, signing_key=signing_key)
@@ -63,6 +64,6 @@ def pipeline(
     names = [each.name for each in parameters.model.statements]
     for name in unproven(parameters, vault, run):
         yield from prove(parameters, vault, [name], run, restart=restart)
-    yield publish(parameters, vault, bundle, names, run, older=older)
+    yield publish(parameters, vault, bundle, names, run, series=series, older=older)
     if receipts is not None:
         yield deliver(vault, receipts, progress=run.progress)

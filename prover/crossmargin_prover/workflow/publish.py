@@ -14,6 +14,7 @@ from crossmargin_prover.workflow.given import given_names, given_parameters, ope
 from crossmargin_prover.workflow.order import Moment, check_replaces
 from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.run import Run
+from crossmargin_prover.workflow.series import bundle_in_series, check_series, move_latest
 from crossmargin_prover.workflow.thin_totals import thin_totals
 from crossmargin_verifier.bundle.verdict import Verdict
 from crossmargin_verifier.protocol.errors import RejectedError
@@ -42,6 +43,7 @@ def publish(
     statements: str | Sequence[str] = (),
     run: Run | None = None,
     *,
+    series: bool = False,
     older: bool = False,
 ) -> Published:
     """Publish proven statements, all where none is named, with the declared reserves, in place of an earlier bundle.
@@ -49,6 +51,7 @@ def publish(
     The verifier judges the whole bundle first, and a bundle that it refuses is not published. One with failing claims
     is: its verdict is the truth about the book, and says so. Warnings are logged before the bundle is made.
 
+    series: `bundle` is a folder of bundles; this one gets a name of its own there, and `latest` leads to it.
     older: replace the bundle that is there even if it is later, or of another snapshot of the same time.
 
     Raises:
@@ -68,9 +71,13 @@ def publish(
     bundle, run = Path(bundle), run or Run()
     chosen = _choose(vault, given_names(statements), [each.name for each in parameters.model.statements])
     times = {each.policy.as_of for each in chosen}
-    check_bundle_folder(bundle)
     snapshot = vault.load()
-    check_replaces(bundle, Moment(snapshot.manifest, max(times)), older=older)
+    moment = Moment(snapshot.manifest, max(times))
+    if series:
+        check_series(bundle, moment, older=older)
+        bundle = bundle_in_series(bundle, moment)
+    check_bundle_folder(bundle)
+    check_replaces(bundle, moment, older=older)
     warnings = [f"published total over few accounts: {each}" for each in thin_totals(vault, chosen)]
     if len(times) > 1:
         warnings.insert(0, "the proven statements are about prices of different times")
@@ -92,6 +99,8 @@ def publish(
             )
         except (RejectedError, MalformedError) as error:
             raise CrossmarginError(f"{vault.path}: {error}; {_AGAIN}") from None
+    if series:
+        move_latest(bundle)
     return Published(bundle, verdict, tuple(warnings))
 
 

@@ -51,11 +51,12 @@ class Folder:
         self._descriptor: int | None = None
         self._identity: Identity | None = None
         try:
-            self._identity = self._own_identity()
+            self._own_identity()
             if RELATIVE:
                 name, relative = (path, None) if parent is None else (path.name, parent._descriptor)
                 no_link = 0 if parent is None else os.O_NOFOLLOW
                 self._descriptor = os.open(name, _FOLDER_FLAGS | no_link, dir_fd=relative)
+            self._identity = self._own_identity()
         except OSError as error:
             raise self.refused(error, path) from None
 
@@ -137,7 +138,10 @@ class Folder:
         return data
 
     def changed(self) -> bool:
-        """Return whether another folder has the name now, or anything was added, removed, exchanged or written."""
+        """Return whether anything was added, removed, exchanged or written since this folder was opened.
+
+        Where files are opened by path, that another folder took the name counts too.
+        """
         try:
             if self._own_identity() != self._identity:
                 return True
@@ -161,7 +165,11 @@ class Folder:
         return CannotCheckError(f"{self.path}: it changed while it was read: run again")
 
     def _own_identity(self) -> Identity:
-        status = self.path.stat() if self._parent is None else self._parent._status(self.path.name)
+        if self._parent is not None:
+            status = self._parent._status(self.path.name)
+        else:
+            # An open folder stays what it is when another one takes its name.
+            status = self.path.stat() if self._descriptor is None else os.fstat(self._descriptor)
         if S_ISLNK(status.st_mode):
             raise MalformedError(f"{self.path.name}: a link, not a folder")
         if not S_ISDIR(status.st_mode):
