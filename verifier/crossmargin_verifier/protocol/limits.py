@@ -1,7 +1,8 @@
-"""Every limit of the verifier: a named constant with its unit and its reason (SPEC V1).
+"""What a statement may be, and what one process takes on: constants with unit and reason (SPEC V1).
 
 Limits of the protocol bound what a statement may be; limits of this implementation bound what one process is ready
 to allocate. All of them are checked before anything of that size is allocated.
+Sizes of files are limits of whoever reads them (`bundle.limits`).
 """
 
 __all__ = [
