@@ -6,9 +6,8 @@
     margin = book.margin("maintenance")
     margin.under_water.frame()
 
-Whatever is refused raises a `CrossmarginError`; bad input is an `InputError`, or `InputErrors` where there may be many.
-Names are resolved when they are first asked for, so that `import crossmargin`, which every start of a program runs,
-loads none of the numerical packages.
+Every refusal raises a `CrossmarginError`. Bad input is an `InputError`, or `InputErrors` where there may be many.
+A name is resolved on first use, so that `import crossmargin` loads none of the numerical packages.
 """
 
 from importlib import import_module
@@ -63,7 +62,7 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> object:
-    """Return a public name, from the module that defines it."""
+    """Return a public name from the module that defines it."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: object = getattr(import_module(_PLACES[name]), name)

@@ -1,7 +1,7 @@
-"""What installed packages offer under a group of entry points: names from outside, none of them taken twice.
+"""Names that installed packages offer under a group of entry points; no two packages may offer the same one.
 
-Source: Python packaging, "Entry points specification". Only names are read here; a package is imported when its name
-is asked for.
+Source: Python packaging, "Entry points specification". This module reads names only; a package is imported when a
+caller asks for its name.
 """
 
 import sys
@@ -16,22 +16,22 @@ __all__ = ["load_entry", "offered"]
 
 
 def offered(group: str, own: Collection[str] = ()) -> Mapping[str, EntryPoint]:
-    """Return the entry points of a group by name; own: names that no package may take.
+    """Return the entry points of a group by name; own: names reserved for crossmargin.
 
     Raises:
-        InputError: a name of our own, or one that two packages offer.
+        InputError: a package offers a reserved name, or two packages offer the same name.
     """
     return _offered(group, frozenset(own), tuple(sys.path))
 
 
 @cache
 def _offered(group: str, own: Collection[str], path: Sequence[str]) -> Mapping[str, EntryPoint]:
-    """Look the group up once for each search path, as that takes milliseconds."""
+    """Look the group up once for each search path, because a look-up takes milliseconds."""
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=group):
         if entry.name in own:
             raise InputError(
-                f"{_package(entry)} offers {entry.name} under {group}, a name of crossmargin itself",
+                f"{_package(entry)} offers {entry.name} under {group}, a name reserved for crossmargin",
                 hint=f"rename it, or uninstall {_package(entry)}",
             )
         other = found.setdefault(entry.name, entry)
@@ -44,7 +44,7 @@ def _offered(group: str, own: Collection[str], path: Sequence[str]) -> Mapping[s
 
 
 def load_entry(entry: EntryPoint) -> Any:
-    """Return what an entry point stands for.
+    """Return the object that an entry point names.
 
     Raises:
         InputError: its package cannot be imported.
@@ -53,7 +53,7 @@ def load_entry(entry: EntryPoint) -> Any:
         return entry.load()
     except Exception as error:
         reason = f"{entry.name} of {_package(entry)} cannot be imported: {type(error).__name__}: {error}"
-        raise InputError(reason, hint=f"mend or uninstall {_package(entry)}") from error
+        raise InputError(reason, hint=f"fix or uninstall {_package(entry)}") from error
 
 
 def _package(entry: EntryPoint) -> str:

@@ -1,7 +1,7 @@
-"""What is wrong with an input file: where, why, and the hint.
+"""Problems of an input file: the place, the reason and a hint.
 
-`InputError` is one problem; `InputErrors` is everything that was found wrong in one load. Neither repeats an amount or
-a quantity: those are secrets, and the file and line lead to them.
+`InputError` is one problem; `InputErrors` holds every problem found in one load. Neither repeats an amount or a
+quantity: those are secrets, and the file and line lead to them.
 """
 
 from collections.abc import Sequence
@@ -22,26 +22,26 @@ __all__ = [
 ]
 
 KEPT_PROBLEMS = 1000
-"""Problems of one load that are kept as objects; the rest are counted, so that a wholly wrong file stays cheap."""
+"""Problems of one load kept as objects. Further ones are only counted, so that a wholly wrong file stays cheap."""
 
 SHOWN_PROBLEMS = 20
-"""Problems that the message of an `InputErrors` lists."""
+"""Problems listed in the message of an `InputErrors`."""
 
 MAX_PART_LENGTH = 400
-"""Characters of a reason, a hint, a file or a field: names and values in them may be as long as the input."""
+"""Most characters of a reason, hint, file or field: they can quote names and values as long as the input."""
 
 Counted = Literal["line", "row"]
-"""What a problem's number counts: lines of a text file from 1, or rows of any other table from 1."""
+"""Meaning of a problem's number: lines of a text file from 1, or rows of any other table from 1."""
 
 
 def shortened(text: str) -> str:
-    """Return text on one line, unprintable characters escaped, with the middle left out where it is long."""
+    """Return text on one line: unprintable characters escaped, the middle of a long text left out."""
     text = shortened_to(text, MAX_PART_LENGTH)
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def place_of(file: str, line: int | None, field: str = "", counted: Counted = "line") -> str:
-    """Return "balances.csv, line 17, amount"; what is empty is left out."""
+    """Return "balances.csv, line 17, amount", without the parts that are empty."""
     number = "" if line is None else f"{counted} {line}"
     return ", ".join(part for part in (file, number, field) if part)
 
@@ -59,7 +59,7 @@ class InputError(CrossmarginError):
         field: str = "",
         counted: Counted = "line",
     ) -> None:
-        """Record the problem; `hint` says what to do, as an imperative. Long parts are shortened."""
+        """Record the problem, long parts shortened; `hint` is an imperative."""
         self.reason = shortened(reason)
         self.hint = shortened(hint)
         self.file = shortened(file)
@@ -70,11 +70,11 @@ class InputError(CrossmarginError):
 
     @property
     def place(self) -> str:
-        """Where it is: "balances.csv, line 17, amount"."""
+        """The place: "balances.csv, line 17, amount"."""
         return place_of(self.file, self.line, self.field, self.counted)
 
     def at(self, *, file: str = "", line: int | None = None, field: str = "") -> "InputError":
-        """Return the same problem with the parts of the place that it did not have yet."""
+        """Return the same problem with the missing parts of its place filled in."""
         return InputError(
             self.reason,
             hint=self.hint,
@@ -91,16 +91,16 @@ class InputError(CrossmarginError):
 
 
 class InputErrors(CrossmarginError):  # noqa: N818 (the plural says that it is several)
-    """Everything found wrong in one load: the first problems, and how many there are in all."""
+    """All problems of one load: the first ones, and the number of all."""
 
     def __init__(self, problems: Sequence[InputError], count: int | None = None) -> None:
-        """Record the problems; `count` is their true number where only the first were kept."""
+        """Record the problems; `count` is the number of all, where only the first ones are kept."""
         self.problems = tuple(problems)
         self.count = len(self.problems) if count is None else count
         super().__init__(self.problems, self.count)
 
     def __str__(self) -> str:
-        """Return one line per problem, up to SHOWN_PROBLEMS, and the count."""
+        """Return the count and one line per problem, up to SHOWN_PROBLEMS."""
         shown = self.problems[:SHOWN_PROBLEMS]
         lines = [f"{self.count} problem{'s' if self.count != 1 else ''} in the input"]
         lines += [f"  {problem}" for problem in shown]

@@ -1,7 +1,7 @@
 """Field types of the files people write: exact decimals, instants, flags and names (pydantic, strict).
 
-Files are read without type inference, every scalar as text, so each field type has one reading of its text; values
-that are already of the right Python type pass, floats never do.
+Files are read without type inference, every scalar as text, so that each field type reads a text in one way only.
+Values of the right Python type pass; floats never do.
 """
 
 import re
@@ -36,10 +36,10 @@ __all__ = [
 ]
 
 MAX_NAME_LENGTH = 64
-"""Characters of the name of an asset or an instrument; names become labels of columns."""
+"""Most characters in the name of an asset or an instrument; names become labels of columns."""
 
 MAX_TEXT_LENGTH = 500
-"""Characters of a line of text for people."""
+"""Most characters in a line of text for people."""
 
 _REASONS = {
     "dict_type": "not a mapping of fields",
@@ -52,7 +52,7 @@ _REASONS = {
     "too_short": "too few entries",
     "tuple_type": "not a list",
 }
-"""Words for the findings of pydantic that can reach a reader."""
+"""Reasons for those pydantic errors that a reader can meet."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]*")
 _INSTANT = re.compile(
@@ -67,7 +67,7 @@ class Frozen(BaseModel):
 
 
 def refuse(reason: str, hint: str, field: str = "") -> PydanticCustomError:
-    """Return the error a validator raises, which the loader turns into an InputError with file, line and field.
+    """Return the error for a validator to raise; the loader makes it an InputError with file, line and field.
 
     field: which part of the validated value is wrong ("strike", "instruments[2].settlement"); empty for all of it.
     """
@@ -83,7 +83,7 @@ def dotted(steps: Sequence[str | int]) -> str:
 
 
 def problems_of(error: ValidationError) -> list[InputError]:
-    """Return the findings of pydantic as input errors; fields are stated, files are not."""
+    """Return pydantic's errors as input errors, which state the field but not the file."""
     found = []
     for detail in error.errors(include_url=False):
         steps = [step for step in detail["loc"] if step != "[key]"]

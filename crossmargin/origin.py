@@ -10,9 +10,9 @@ __all__ = ["Origin"]
 
 @dataclass(frozen=True)
 class Origin:
-    """A file and its lines: "assets[2].unit" -> line, "" the first. Empty for what no file holds.
+    """A file and its lines: "assets[2].unit" -> line, "" the first. Empty for a value from no file.
 
-    All origins are equal: the same value is the same, wherever it was read.
+    All origins compare equal, so that a value does not depend on where it was read.
     """
 
     file: str = field(default="", compare=False)
@@ -25,5 +25,5 @@ class Origin:
         return self.lines.get(name)
 
     def located(self, problem: InputError) -> InputError:
-        """Return a problem with the file and the line of its field; one that names a file already stays as it is."""
+        """Return a problem with the file and line of its field; one that already names a file is left unchanged."""
         return problem if problem.file else problem.at(file=self.file, line=self.line(problem.field))

@@ -1,12 +1,12 @@
-"""Give files and folders their final names, so that nothing is lost: neither what a run finished nor what others keep.
+"""Give files and folders their final names without losing anything: neither finished results nor other people's files.
 
-Whole: a file or folder is written under a temporary name, `.NAME.16hex`, and then renamed, so that NAME always stands
-for something complete.
-Durable: data reaches the disk before the rename, and the rename itself (an entry of the parent folder) before the next
-step, so that a power cut after success takes nothing back.
-Ours: a program states the names that it writes below a folder (`Names`). Nothing else is ever removed or replaced, and
-links are never followed.
-Modes: explicit, whatever the umask, for all that is private and all that is published.
+Whole: a file or folder is written under a temporary name, `.NAME.16hex`, and then renamed, so that NAME is always
+complete.
+Durable: data reaches the disk before the rename, and the rename (an entry of the parent folder) before the next step.
+A power cut after success undoes nothing.
+Ours: a program states the names that it writes below a folder (`Names`). It removes or replaces nothing else, and never
+follows links.
+Modes: explicit, whatever the umask, for all private and all published files.
 """
 
 import ctypes
@@ -53,8 +53,7 @@ PUBLIC_FILE = 0o644
 PUBLIC_FOLDER = 0o755
 
 WRITERS = 8
-"""Files that are written at a time: the disk makes many small files durable together at little more than the cost of
-one."""
+"""Files written at a time: a disk makes many small files durable at little more than the cost of one."""
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{16}")
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -64,14 +63,14 @@ _NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 
 
 class ForeignNameError(CrossmarginError):
-    """A folder that holds something which the program did not name, so that it must not be written or replaced."""
+    """A folder holds something that the program did not name, so it must not be written or replaced."""
 
 
 @dataclass(frozen=True)
 class Names:
     """The files that a program writes below a folder, each a regular expression with `/` between folders.
 
-    A temporary name counts as the name that it stands for.
+    A temporary name counts as its final name.
     """
 
     files: tuple[str, ...]
@@ -94,7 +93,7 @@ class Names:
         return re.compile("|".join(f"(?:{each})" for each in sorted(parents)) or r"(?!)")
 
     def has(self, path: tuple[str, ...], entry: "os.DirEntry[str]") -> bool:
-        """Return whether an entry at this path is ours; a link is only under a temporary name."""
+        """Return whether an entry at this path is ours; a link is ours only under a temporary name."""
         name = "/".join(map(stands_for, path))
         if entry.is_symlink():
             return stands_for(path[-1]) != path[-1] and bool(
@@ -109,10 +108,10 @@ class Names:
         return self._files.fullmatch(name) is not None
 
     def foreign(self, folder: Path) -> list[str]:
-        """Return the paths below a folder that are not ours, relative; none where there is no such folder.
+        """Return the relative paths below a folder that are not ours; none where there is no such folder.
 
         Raises:
-            NotADirectoryError: it is no folder, or a link.
+            NotADirectoryError: it is not a folder, or is a link.
         """
         try:
             descriptor = os.open(folder, _FOLDER)
@@ -139,7 +138,7 @@ class Names:
             ForeignNameError: names the first such entry.
         """
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-            raise ForeignNameError(f"{folder} is no folder: choose another name")
+            raise ForeignNameError(f"{folder} is not a folder: choose another name")
         foreign = self.foreign(folder)
         if foreign:
             more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
@@ -149,7 +148,7 @@ class Names:
 
 
 def stands_for(name: str) -> str:
-    """Return the name that a temporary name stands for, and any other name as it is."""
+    """Return the final name of a temporary name, and any other name unchanged."""
     match = _TEMPORARY.fullmatch(name)
     return match["name"] if match else name
 
@@ -160,9 +159,9 @@ def temporary_name(path: Path) -> Path:
 
 
 def write_file(path: Path, data: bytes, mode: int | None, *, sync: bool = True) -> None:
-    """Write a file that is there whole or not at all, in place of an earlier file of that name.
+    """Write a file whole or not at all, in place of an earlier file of that name.
 
-    mode: of the file, or None for what the umask leaves of 0666; sync: it outlasts a power cut from the return on.
+    mode: of the file, or None for 0666 less the umask; sync: once this returns, the file survives a power cut.
 
     Raises:
         OSError: it cannot be written; names the file.
@@ -173,7 +172,7 @@ def write_file(path: Path, data: bytes, mode: int | None, *, sync: bool = True) 
 
 
 def _write_whole(path: Path, data: bytes, mode: int | None, *, sync: bool) -> None:
-    """Write a file and give it its name, which the disk may not know yet."""
+    """Write a file and give it its name, which may not have reached the disk yet."""
     temporary = temporary_name(path)
     with naming(path):
         try:
@@ -184,10 +183,10 @@ def _write_whole(path: Path, data: bytes, mode: int | None, *, sync: bool) -> No
 
 
 def write_files(folder: Path, files: Mapping[str, bytes], mode: int) -> None:
-    """Write many files as `write_file` does, several at a time, since each waits for the disk.
+    """Write many files as `write_file` does, several at a time, because each waits for the disk.
 
     Raises:
-        OSError: one cannot be written; those that are written stay.
+        OSError: one cannot be written; finished ones stay.
     """
     with ThreadPoolExecutor(WRITERS) as writers:
         for _ in writers.map(lambda name: _write_whole(folder / name, files[name], mode, sync=True), files):
@@ -196,10 +195,10 @@ def write_files(folder: Path, files: Mapping[str, bytes], mode: int) -> None:
 
 
 def write_new_file(path: Path, data: bytes, mode: int | None, *, sync: bool = True) -> None:
-    """Write a file into a folder that has no final name yet, so that half of it does no harm.
+    """Write a file into a folder without a final name, where half a file does no harm.
 
     Raises:
-        OSError: it cannot be written, or something has its name.
+        OSError: it cannot be written, or its name is taken.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     with naming(path):
@@ -237,12 +236,12 @@ def write_link(path: Path, target: str) -> None:
 
 
 def make_folder(path: Path, mode: int, parents: int | None = None) -> None:
-    """Make a folder with this mode, and the parents that it lacks; nothing is done where it is there.
+    """Make a folder with this mode, and its missing parents; leave an existing folder as it is.
 
-    parents: their mode, or None for what the umask leaves of 0777.
+    parents: their mode, or None for 0777 less the umask.
 
     Raises:
-        OSError: it cannot be made, or something else has its name.
+        OSError: it cannot be made, or its name is taken.
     """
     if path.is_dir():
         return
@@ -261,7 +260,7 @@ def make_folder(path: Path, mode: int, parents: int | None = None) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Have the entries of a folder written to the disk."""
+    """Write the entries of a folder to the disk."""
     with naming(path), _opened(path) as descriptor:
         os.fsync(descriptor)
 
@@ -277,9 +276,9 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 def check_target(folder: Path, names: Names, mark: str) -> None:
-    """Refuse to write in place of anything but an empty folder or an earlier result, which holds the file `mark`.
+    """Refuse to replace anything but an empty folder or an earlier result, which holds the file `mark`.
 
-    Temporary names alone are what a killed run left, before there was a mark.
+    A folder with nothing but temporary names was left by a run that was killed before it wrote the mark.
 
     Raises:
         ForeignNameError: there is something else, hidden or not.
@@ -292,9 +291,9 @@ def check_target(folder: Path, names: Names, mark: str) -> None:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], names: Names, mode: int) -> Path | None:
-    """Write files into a new folder and put it in place of the old one, of which anything that stays is returned.
+    """Write files into a new folder and put it in place of the old one; return what stays of the old one.
 
-    mode: of the folder; its files have the same without the right to search.
+    mode: of the folder; its files have the same mode without the right to search.
 
     Raises:
         ForeignNameError: the old one holds something else; it is left as it is.
@@ -315,10 +314,10 @@ def write_folder(folder: Path, files: Mapping[str, bytes], names: Names, mode: i
 
 
 def put_in_place(new: Path, folder: Path, names: Names) -> Path | None:
-    """Give a finished folder its name, in one step where the system can; then remove what had it before.
+    """Give a finished folder its name, in one step where the system can; then remove the earlier folder.
 
-    names: of the files in both. Every file of `new` must have been synced. Returns the folder in which the rest of the
-    earlier one stays, where something in it is not ours or cannot be removed.
+    names: of the files in both. Every file of `new` must have been synced. Returns the folder that keeps the rest of
+    the earlier one, where something in it is not ours or cannot be removed.
 
     Raises:
         ForeignNameError: the earlier folder holds something else; both are left as they are.
@@ -326,7 +325,7 @@ def put_in_place(new: Path, folder: Path, names: Names) -> Path | None:
     """
     names.check(folder)
     old: Path | None = None
-    # Opened first: a parent that cannot be synced is found while nothing has changed.
+    # Open the parent first: if it cannot be synced, this shows while nothing has changed.
     with naming(folder), _opened(folder.parent) as parent:
         _sync_folders(new)
         if not folder.exists():
@@ -351,7 +350,7 @@ def put_in_place(new: Path, folder: Path, names: Names) -> Path | None:
 
 
 def _sync_folders(folder: Path) -> None:
-    """Have the entries of a folder and of those inside written to the disk, innermost first."""
+    """Write the entries of a folder and of all folders inside to the disk, innermost first."""
     for each in folder.iterdir():
         if each.is_dir() and not each.is_symlink():
             _sync_folders(each)
@@ -359,10 +358,10 @@ def _sync_folders(folder: Path) -> None:
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Exchange two names in one step (Linux); returns whether the system can.
+    """Exchange two names in one step (Linux); return whether the system can.
 
     Raises:
-        OSError: it can, and refuses.
+        OSError: it can, but refuses.
     """
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
@@ -377,9 +376,9 @@ def _exchange(first: Path, second: Path) -> bool:
 
 
 def remove_folder(folder: Path, names: Names) -> bool:
-    """Remove from a folder what is ours, and the folder itself if nothing else is left; returns whether it is gone.
+    """Remove our entries from a folder, and the folder itself if it is then empty; return whether it is gone.
 
-    Links are removed, never followed; what is not ours stays.
+    Links are removed, never followed; other people's entries stay.
     """
     try:
         descriptor = os.open(folder, _FOLDER)
@@ -396,11 +395,11 @@ def remove_folder(folder: Path, names: Names) -> bool:
 
 
 def _remove_inside(descriptor: int, parents: tuple[str, ...], names: Names) -> bool:
-    """Remove what is ours from an open folder; returns whether it is empty then."""
+    """Remove our entries from an open folder; return whether it is then empty."""
     gone = True
     entries = _entries(descriptor)
     if entries:
-        # An earlier result may be write-protected, also against its owner.
+        # An earlier result may be write-protected, even against its owner.
         with suppress(OSError):
             os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) | stat.S_IRWXU)
     for entry in entries:
@@ -410,7 +409,7 @@ def _remove_inside(descriptor: int, parents: tuple[str, ...], names: Names) -> b
 
 
 def _remove_entry(descriptor: int, path: tuple[str, ...], entry: "os.DirEntry[str]", names: Names) -> bool:
-    """Remove one entry, which is ours; returns whether it is gone."""
+    """Remove one of our entries; return whether it is gone."""
     with suppress(FileNotFoundError):
         if not entry.is_dir(follow_symlinks=False):
             os.unlink(entry.name, dir_fd=descriptor)
@@ -423,9 +422,9 @@ def _remove_entry(descriptor: int, path: tuple[str, ...], entry: "os.DirEntry[st
 
 
 def sweep(folder: Path, names: Names) -> None:
-    """Remove what runs that were killed left below a folder: entries that are ours, under temporary names.
+    """Remove the leftovers of killed runs below a folder: our entries under temporary names.
 
-    The caller keeps other runs out, whose temporary names must not go.
+    Precondition: the caller keeps other runs out, because their temporary names must stay.
     """
     try:
         descriptor = os.open(folder, _FOLDER)
@@ -457,7 +456,7 @@ def _entries(descriptor: int) -> list["os.DirEntry[str]"]:
 
 @contextmanager
 def _inside(descriptor: int, name: str) -> Iterator[int]:
-    """Yield a descriptor of a subfolder, which must be no link."""
+    """Yield a descriptor of a subfolder, which must not be a link."""
     inner = os.open(name, _FOLDER, dir_fd=descriptor)
     try:
         yield inner
@@ -467,7 +466,7 @@ def _inside(descriptor: int, name: str) -> Iterator[int]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Have an OSError name the file that a person knows, rather than none or a temporary name."""
+    """Let an OSError name the file that a person knows, instead of a temporary name or none."""
     final = _final(path)
     try:
         yield
@@ -479,5 +478,5 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def _final(path: Path) -> Path:
-    """Return a path with all names that its temporary names stand for."""
+    """Return a path with final names in place of temporary ones."""
     return Path(*map(stands_for, path.parts))

@@ -1,7 +1,7 @@
 """Exact decimals to integers in stated units; no float in between.
 
-`to_units(amount, unit)` is amount / unit and must be a whole number; `floor_ratio` rounds towards minus infinity, the
-direction that never favours the account where a value is credited to it.
+`to_units(amount, unit)` is amount / unit and must be a whole number. `floor_ratio` rounds towards minus infinity, so
+that a value credited to an account never favours it.
 """
 
 import re
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 MAX_DECIMAL_LENGTH = 40
-"""Characters of a decimal; 2^62 units of 10^-18 need 38 digits, and a longer text is a mistake or an attack."""
+"""Most characters of a decimal; 2^62 units of 10^-18 need 38 digits, and a longer text is a mistake or an attack."""
 
 DECIMAL_PATTERN = r"^-?[0-9]+(\.[0-9]+)?$"
 """A decimal: ASCII digits with a point; no exponent, no plus sign, no separators, no infinity."""
@@ -49,7 +49,7 @@ def parse_decimal(text: str) -> Decimal:
 
 
 def to_units(amount: Decimal, unit: Decimal, of: str = "the unit") -> int:
-    """Return amount / unit, a whole number; `of` says in errors what the unit is ("the lot of BTC-PERPETUAL").
+    """Return amount / unit, a whole number; `of` names the unit in errors ("the lot of BTC-PERPETUAL").
 
     Raises:
         InputError: the amount is finer than the unit.
@@ -93,7 +93,7 @@ def format_units(count: int, unit: Decimal) -> str:
 
 
 def amount_of(count: int, unit: Decimal) -> Decimal:
-    """Return count * unit exactly, however many digits that has."""
+    """Return count * unit exactly, with as many digits as it takes."""
     return Decimal(format_units(count, unit))
 
 

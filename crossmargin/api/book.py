@@ -1,6 +1,6 @@
 """A loaded book and its questions: margin, explanation, what-if, scenarios, stress, liquidation prices.
 
-Every answer comes from the engine that computes the proven statements, so it is the same figure to the last quantum.
+Every answer comes from the engine that computes the proven statements, so it equals theirs to the last quantum.
 A `Book` is immutable: `with_model` returns the same accounts under another margin model.
 """
 
@@ -50,13 +50,13 @@ __all__ = ["Book", "load"]
 def load(
     where: Where | BookSource, *, parameters: Parameters | None = None, reject_bad_accounts: bool = False
 ) -> "Book":
-    """Load a book from the folder of its files, from `SCHEME:REST` of an installed source, or from a source.
+    """Load a book from a folder of files, from an installed source (`SCHEME:REST`), or from a source object.
 
-    parameters: what is public about the book, in place of the source's own (`crossmargin.loading.build_parameters`);
-    reject_bad_accounts: leave accounts with bad lines out and list them in `Book.rejected`, instead of refusing.
+    parameters: the public part of the book, in place of the source's own (`crossmargin.loading.build_parameters`);
+    reject_bad_accounts: leave out accounts with bad lines and list them in `Book.rejected`, instead of refusing.
 
     Raises:
-        InputErrors: everything that is wrong with the input, each problem with file, line, field and a hint.
+        InputErrors: all problems of the input, each with file, line, field and a hint.
 
     >>> import crossmargin as cm
     >>> cm.load("examples/small")
@@ -67,10 +67,10 @@ def load(
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Book:
-    """Accounts of a venue with market and margin model, and the questions that one asks of them.
+    """Accounts of a venue with their market and margin model, ready for questions.
 
-    Methods take the name of a margin statement of the model, `maintenance` unless told otherwise; amounts they return
-    are exact decimals. `inputs` holds what was loaded, in the integers that proofs are about.
+    Methods take the name of a margin statement of the model, `maintenance` by default, and return amounts as exact
+    decimals. `inputs` holds the loaded values, in the integers that proofs are about.
 
     >>> import crossmargin as cm
     >>> book = cm.load("examples/small")
@@ -104,7 +104,7 @@ class Book:
 
     @property
     def rejected(self) -> tuple[Rejected, ...]:
-        """Lines for which accounts were left out."""
+        """The bad lines of the accounts left out."""
         return self.inputs.book.rejected
 
     @property
@@ -124,7 +124,7 @@ class Book:
 
     @property
     def statements(self) -> tuple[str, ...]:
-        """Names of the model's margin statements: those with a requirement."""
+        """Names of the model's margin statements, which are those with a requirement."""
         return self.model.margin_statements
 
     def __len__(self) -> int:
@@ -132,10 +132,10 @@ class Book:
         return len(self.inputs.book)
 
     def with_model(self, model: MarginModel | str | PathLike[str] | Mapping[str, object]) -> "Book":
-        """Return the same accounts under another margin model: a model, or what `load_model` reads.
+        """Return the same accounts under another margin model: a model, or anything that `load_model` reads.
 
         Raises:
-            InputErrors: a model that cannot be read, or that does not fit instruments and market.
+            InputErrors: the model cannot be read, or does not fit the instruments and the market.
 
         >>> import crossmargin as cm
         >>> cm.load("examples/book").with_model("examples/models/span.yaml").margin()
@@ -145,10 +145,11 @@ class Book:
         return Book(replace(self.inputs, model=fitting(chosen, self._environment)))
 
     def compiled(self, statement: str = "maintenance") -> CompiledPolicy:
-        """Return the policy of a margin statement with the relation that a proof is about.
+        """Return the policy of a margin statement, which states the relation that a proof is about.
 
         Raises:
-            InputError: no such statement, or one without a requirement. BudgetError: a row that can exceed 63 bits.
+            InputError: no such statement, or one without a requirement.
+            BudgetError: a row can exceed 63 bits.
         """
         if statement not in self._compiled:
             self._compiled[statement] = self._rule(statement).compiled(self._environment)
@@ -176,8 +177,8 @@ class Book:
     def scenarios(self, account: str, statement: str = "maintenance") -> pl.DataFrame:
         """Return the profit or loss of one account in every scenario of the requirement: name, scenario, pnl.
 
-        Gains are positive. The pnl is exact, in the currency of the model, and times the statement's factor. Scenarios
-        are what the requirement reads as losses; a model that charges each position by its size has none.
+        Gains are positive. The pnl is exact, in the currency of the model, and includes the statement's factor. The
+        scenarios are those whose losses enter the requirement; a model that charges positions by size has none.
 
         Raises:
             InputError: no such account or statement.
@@ -206,9 +207,9 @@ class Book:
     ) -> Change:
         """Return the margin of one account before and after trades at the mark, without fees.
 
-        trades: contracts by instrument, bought where positive; deposits: amounts by asset, withdrawn where negative.
-        Quantities are whole lots, amounts whole units of the asset. A trade at the mark moves equity by roundings
-        alone: of its entry value, against the account, and of the model's coefficients.
+        trades: contracts by instrument, positive to buy; deposits: amounts by asset, negative to withdraw. Quantities
+        are whole lots, amounts whole units of the asset. A trade at the mark changes equity only by rounding: of its
+        entry value, against the account, and of the model's coefficients.
 
         Raises:
             InputError: no such account, instrument, asset or statement; a quantity finer than a lot; a position or
@@ -230,13 +231,14 @@ class Book:
         volatilities: Mapping[str, Number] | None = None,
         statement: str = "maintenance",
     ) -> Change:
-        """Return the margin of every account before and after a shock, with the positions of now.
+        """Return the margin of every account before and after a shock to unchanged positions.
 
-        prices: relative moves by asset or underlying, -0.2 for a fall by 20 %; volatilities: the same for implied
-        volatilities, by underlying. A float is taken as the decimal that it is written as.
+        prices: relative moves by asset or underlying, -0.2 for a fall by 20 %; volatilities: relative moves of implied
+        volatilities, by underlying. A float counts as the shortest decimal that names it.
 
         Raises:
-            InputError: a name that nothing follows, or no such statement. InputErrors: a move out of range.
+            InputError: nothing follows a name, or no such statement.
+            InputErrors: a move out of range.
         """
         moves = [
             {name: exact_decimal(move, name) for name, move in given.items()} for given in (prices, volatilities or {})
@@ -249,11 +251,11 @@ class Book:
         return Change(shock.name, before, after)
 
     def liquidation_price(self, account: str, instrument: str, statement: str = "maintenance") -> LiquidationPrice:
-        """Return the marks of a perpetual or future at which the account is liquidated, and at which it is bankrupt.
+        """Return the marks of a perpetual or future at which the account is liquidated and at which it is bankrupt.
 
         Raises:
-            InputError: no such account or statement; the account holds no such perpetual or future; a model whose
-            charges do not follow one mark alone.
+            InputError: no such account or statement; the account holds no such perpetual or future; the model's
+            charges depend on more than one mark.
         """
         number = self.inputs.book.number(account)
         records = self.inputs.book.records[[number], :]
@@ -274,7 +276,7 @@ class Book:
         )
 
     def __repr__(self) -> str:
-        """Return which book it is, and its sizes."""
+        """Return the book's id and its sizes."""
         sizes = f"{len(self):,} accounts, {len(self.catalogue.instruments):,} instruments"
         out = f", {len(self.rejected):,} lines rejected" if self.rejected else ""
         return f"<Book {self.snapshot_id}: {sizes}, {self.model.title}{out}>"

@@ -1,4 +1,4 @@
-"""Margin before and after something happens to a book: trades of one account, or a shock to all of them."""
+"""Margin before and after a change: trades of one account, or a shock to all accounts."""
 
 from dataclasses import dataclass
 from html import escape
@@ -12,7 +12,7 @@ __all__ = ["Change"]
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Change:
-    """The margin of the same accounts before and after; `cause` says in words what happens in between.
+    """The margin of the same accounts before and after a change, which `cause` puts in words.
 
     >>> import crossmargin as cm
     >>> change = cm.load("examples/small").stress({"BTC": "-0.1"})

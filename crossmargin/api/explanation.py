@@ -1,4 +1,4 @@
-"""One account's margin with its parts, in money: what gives equity, what needs margin, what decides it."""
+"""One account's margin with its parts, in money: the sources of its equity and of its requirement."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ __all__ = ["Explanation"]
 class Explanation:
     """Margin of one account with its parts; amounts are exact decimals in `currency`.
 
-    The parts add up exactly: those of `frame` to equity and requirement, the outermost `components` to the requirement.
+    The parts add up exactly: the rows of `frame` to equity and requirement, the outermost `components` to the
+    requirement.
 
     >>> import crossmargin as cm
     >>> explanation = cm.load("examples/small").explain("acct-a")
@@ -41,12 +42,12 @@ class Explanation:
 
     @property
     def value(self) -> Decimal:
-        """What it holds at mark, before haircuts."""
+        """Value of its holdings at mark, before haircuts."""
         return self._money(self.quanta.value)
 
     @property
     def haircut(self) -> Decimal:
-        """What haircuts, tiers and caps take from the value."""
+        """Reduction of the value by haircuts, tiers and caps."""
         return self._money(self.quanta.haircut)
 
     @property
@@ -56,7 +57,7 @@ class Explanation:
 
     @property
     def requirement(self) -> Decimal:
-        """What the model asks of the account."""
+        """Equity that the model requires of the account."""
         return self._money(self.quanta.requirement)
 
     @property
@@ -71,12 +72,12 @@ class Explanation:
 
     @property
     def binding(self) -> tuple[str, ...]:
-        """Rows of the proven relation that hold with equality, so that they decide the margin."""
+        """Rows of the proven relation that hold with equality and therefore decide the margin."""
         return self.quanta.binding
 
     @property
     def pooling_saves(self) -> Decimal:
-        """Requirements of the sub-accounts alone, added up, less the requirement of the pooled account."""
+        """Sum of the sub-accounts' requirements, each computed alone, less the requirement of the pooled account."""
         return self._money(self.quanta.pooling_saves)
 
     def frame(self) -> pl.DataFrame:
@@ -104,7 +105,7 @@ class Explanation:
         )
 
     def sub_accounts(self) -> pl.DataFrame:
-        """Return what each sub-account would have and need alone: sub_account, equity, requirement."""
+        """Return one row a sub-account, computed alone: sub_account, equity, requirement."""
         found = self.quanta.sub_accounts
         return pl.DataFrame(
             [
@@ -115,7 +116,7 @@ class Explanation:
         )
 
     def __repr__(self) -> str:
-        """Return the totals, rounded down to cents, and what decides the requirement."""
+        """Return the totals, rounded down to cents, and the worst scenario."""
         names = ("value", "equity", "requirement", "excess")
         figures = ", ".join(f"{name} {format_money(getattr(self.quanta, name), self.quantum)}" for name in names)
         worst = f"; worst: {self.worst_scenario}" if self.worst_scenario else ""

@@ -19,7 +19,7 @@ RATIO_PLACES = 6
 
 
 def money_column(name: str, quanta: Sequence[int] | NDArray[np.int64], quantum: Decimal) -> pl.Series:
-    """Return amounts (n) of money as a column of decimals; an array, which may be long, takes the fast way."""
+    """Return amounts (n) of money as a column of decimals; an array, which may be long, takes a faster path."""
     mantissa, places = decimal_places(quantum)
     kind = pl.Decimal(DIGITS, places)
     if not isinstance(quanta, np.ndarray):

@@ -1,4 +1,4 @@
-"""The marks of one instrument at which an account is liquidated, and at which it is bankrupt."""
+"""The marks of one instrument at which an account is liquidated and at which it is bankrupt."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,11 +8,11 @@ __all__ = ["LiquidationPrice"]
 
 @dataclass(frozen=True)
 class LiquidationPrice:
-    """Where one position ends its account, everything else in the account counted and fixed.
+    """The liquidation price of one position, with everything else in its account counted and fixed.
 
-    price: the mark at which equity = requirement; bankruptcy_price: that at which equity = 0; each None where no mark
-    on the losing side does that, or where the account is past it already (`is_under_water`, `is_bankrupt`). Prices are
-    in the quote of `mark`; they are floats, found to their rounding, for no integer in a record depends on them.
+    price: the mark at which equity = requirement; bankruptcy_price: the mark at which equity = 0. Each is None where
+    no mark on the losing side does that, or where the account is already past it (`is_under_water`, `is_bankrupt`).
+    Prices are in the quote of `mark`. They are floats, exact to rounding; no integer in a record depends on them.
 
     >>> import crossmargin as cm
     >>> cm.load("examples/small").liquidation_price("acct-a", "BTC_USDC-PERPETUAL")

@@ -27,8 +27,8 @@ Rows = NDArray[np.int64]
 class Margin:
     """Margin of the accounts of a book under one statement; amounts are exact decimals in `currency`.
 
-    `equity`, `requirement`, `excess`, `shortfall` and `deficit` add up over the accounts; `of`, `under_water`,
-    `bankrupt` and `least` choose accounts and return their margin, so that one account has the same figures as a book.
+    `equity`, `requirement`, `excess`, `shortfall` and `deficit` are sums over the accounts. `of`, `under_water`,
+    `bankrupt` and `least` choose accounts and return their margin: one account has the same figures as a book.
 
     >>> import crossmargin as cm
     >>> margin = cm.load("examples/small").margin("maintenance")
@@ -55,12 +55,12 @@ class Margin:
 
     @property
     def equity(self) -> Decimal:
-        """What the accounts are worth after haircuts."""
+        """Value of the accounts after haircuts."""
         return self._total(self.quanta.equity)
 
     @property
     def requirement(self) -> Decimal:
-        """What the model asks of them."""
+        """Equity that the model requires of them."""
         return self._total(self.quanta.requirement)
 
     @property
@@ -70,17 +70,17 @@ class Margin:
 
     @property
     def shortfall(self) -> Decimal:
-        """What accounts lack to their requirements, added up: the excess of one does not help another."""
+        """Sum of the accounts' shortfalls; the excess of one account does not offset the shortfall of another."""
         return self._total(self.quanta.shortfall)
 
     @property
     def deficit(self) -> Decimal:
-        """Negative equity, added up, as a positive amount: what no holder covers."""
+        """Sum of negative equities, as a positive amount that no holder covers."""
         return self._total(-np.minimum(self.quanta.equity, 0))
 
     @property
     def ratio(self) -> Decimal | None:
-        """Equity / requirement, rounded down to 6 decimals, so at least 1 exactly where covered; None without one."""
+        """Equity / requirement, rounded down to 6 decimals: at least 1 exactly where covered; None without one."""
         equity, requirement = total_of(self.quanta.equity), total_of(self.quanta.requirement)
         if not requirement:
             return None
@@ -113,8 +113,8 @@ class Margin:
     def frame(self) -> pl.DataFrame:
         """Return one row an account: account, equity, requirement, excess, shortfall, ratio, worst_scenario.
 
-        Amounts are exact decimals in `currency`. The ratio is rounded down to 6 decimals, null where nothing is
-        required; the worst scenario is null there, too.
+        Amounts are exact decimals in `currency`. The ratio is rounded down to 6 decimals. Where nothing is required,
+        ratio and worst scenario are null.
         """
         found = self.quanta
         amounts = {

@@ -1,4 +1,4 @@
-"""Margin models by the file or the data that states them."""
+"""Load margin models from a file or from data."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -16,7 +16,7 @@ __all__ = ["fitting", "load_model"]
 
 
 def load_model(source: str | PathLike[str] | Mapping[str, object]) -> MarginModel:
-    """Load a margin model: a file in the format of `model.yaml`, or the same data as a mapping.
+    """Load a margin model from a file in the format of `model.yaml`, or from the same data as a mapping.
 
     Raises:
         InputErrors: every field that does not fit, with a hint.
@@ -34,7 +34,7 @@ def fitting(model: MarginModel, environment: MarketEnvironment) -> MarginModel:
     """Return a model that fits an environment.
 
     Raises:
-        InputErrors: everything that keeps it from being computed there.
+        InputErrors: every reason why it does not fit.
     """
     problems = check_environment(environment, model)
     if problems:

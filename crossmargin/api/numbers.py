@@ -1,7 +1,7 @@
-"""Numbers that a caller writes: quantities and relative moves, taken exactly.
+"""Numbers written by a caller: quantities and relative moves, read exactly.
 
-Integers, decimals, fractions with a finite decimal, and texts such as "-0.25" are what they say. A float is taken as
-the shortest decimal that names it: 0.1 is one tenth, and not the binary fraction nearest to it.
+Integers, decimals, fractions with a finite decimal, and texts such as "-0.25" keep their exact value. A float counts
+as the shortest decimal that names it: 0.1 is one tenth, not the binary fraction nearest to it.
 """
 
 import numbers
@@ -16,7 +16,7 @@ from crossmargin.units import parse_decimal
 __all__ = ["Number", "exact_decimal"]
 
 Number = SupportsIndex | float | str | Decimal | Fraction
-"""What is taken for a number."""
+"""Types accepted as a number."""
 
 HINT = 'write a number, or a text such as "-0.25"'
 
@@ -25,7 +25,7 @@ def exact_decimal(value: Number, field: str) -> Decimal:
     """Return a number as a decimal, exactly; `field` names it in errors.
 
     Raises:
-        InputError: what is no finite decimal, or a fraction such as 1/3.
+        InputError: not a finite decimal; a fraction such as 1/3 is none.
     """
     try:
         return _decimal(value)

@@ -176,7 +176,7 @@ def test_a_folder_with_a_colon(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entries", "reason"),
     [
-        ("[crossmargin.models]\nspan = first:Model\n", "first offers span under crossmargin.models, a name of"),
+        ("[crossmargin.models]\nspan = first:Model\n", "first offers span under crossmargin.models, a name reserved"),
         ("[crossmargin.models]\nmine = first_is_missing:Model\n", "mine of first cannot be imported: ModuleNotFound"),
         ("[crossmargin.models]\nmine = json:dumps\n", "dumps is no margin model"),
         ("[crossmargin.models]\nmine = crossmargin.models.base:MarginModel\n", "MarginModel has no word"),
