@@ -1,1 +1,1 @@
-"""Commands that show margins and policies; the program `crossmargin` holds them beside the prover's."""
+"""Commands that show margins and policies; the program `crossmargin` adds the prover's."""

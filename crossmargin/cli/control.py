@@ -1,4 +1,4 @@
-"""`crossmargin control`: state what is in a book folder, so that damage is noticed from then on."""
+"""`crossmargin control`: state the contents of a book folder, so that later loads detect damage."""
 
 from pathlib import Path
 
@@ -22,8 +22,8 @@ __all__ = ["control"]
 def control(book: Path) -> None:
     """Write control.json: names, row counts and SHA-256 of the files in a book folder.
 
-    Every later load compares the files with it. It cannot tell what was lost before it was written; an exporter does
-    better, which also states totals from its own ledger (docs/formats.md).
+    Every later load compares the files with it. It cannot show losses from before it was written; an exporter that also
+    states totals from its own ledger gives better protection (docs/formats.md).
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""A group of commands that imports the module of a command when it is run, so that help and completion start fast."""
+"""A group of commands that imports a command's module when the command runs; help and completion start fast."""
 
 import sys
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ import click
 __all__ = ["INTERRUPTED", "LazyGroup"]
 
 INTERRUPTED = 130
-"""Exit code of a command that was interrupted: 128 and the number of the signal, as shells have it."""
+"""Exit code of an interrupted command: 128 plus the number of the signal, as in shells."""
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and short help, and loads one when it is run or its own help is asked.
+    """A group that lists its commands by name and short help, and loads a command for a run or for its own help.
 
     modules: command name to (module, short help); the module has the command under the same name.
     """
 
     def __init__(self, *arguments: Any, modules: Mapping[str, tuple[str, str]], **options: Any) -> None:
-        """Enter each command in the list of the group by name and short help alone."""
+        """List each command of the group by name and short help only."""
         super().__init__(*arguments, **options)
         self._modules = {name: module for name, (module, _) in modules.items()}
         for name, (_, short_help) in modules.items():
@@ -32,7 +32,7 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; Ctrl-C while its module is imported ends with the same code as later."""
+        """Run the command; Ctrl-C during the import of its module gives the same exit code as later."""
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, click.Abort):
@@ -42,6 +42,6 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return name, command and remaining arguments, with the real command in place of its entry in the list."""
+        """Return name, command and remaining arguments; the real command replaces its entry in the list."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command if name is None else self.load(name), rest

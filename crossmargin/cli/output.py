@@ -1,4 +1,4 @@
-"""What a person sees: money, tables, progress, errors without tracebacks."""
+"""Output for people: money, tables, progress, errors without tracebacks."""
 
 import functools
 import json
@@ -52,7 +52,7 @@ Arguments = ParamSpec("Arguments")
 
 
 def book_place(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """Return a book folder, or SCHEME:REST for a source that an installed package offers, as it was written.
+    """Return a book folder, or SCHEME:REST for a source of an installed package, as typed.
 
     Raises:
         click.BadParameter: a file.
@@ -63,7 +63,7 @@ def book_place(context: click.Context, option: click.Parameter, value: str | Non
 
 
 def complete_folder(context: click.Context, option: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return what makes a shell complete the names of folders."""
+    """Return the marker with which a shell completes folder names."""
     return [CompletionItem(incomplete, type="dir")]
 
 
@@ -80,7 +80,7 @@ book_option = click.option(
 reject_option = click.option(
     "--reject-bad-accounts",
     is_flag=True,
-    help="Leave accounts with bad lines out and report them, instead of refusing.",
+    help="Leave out and report accounts with bad lines instead of refusing the book.",
 )
 
 
@@ -90,7 +90,7 @@ def console() -> Console:
 
 
 def load(book: str, reject_bad_accounts: bool) -> Inputs:
-    """Load a book and say what was rejected.
+    """Load a book and print the rejected accounts.
 
     Raises:
         InputErrors: bad input.
@@ -117,7 +117,7 @@ def printable(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return text without control characters and without markup, for a rich console."""
+    """Return text for a rich console, without control characters and markup."""
     return escape(printable(text))
 
 
@@ -130,7 +130,7 @@ def table(title: str, *columns: tuple[str, bool]) -> Table:
 
 
 def print_json(data: Any) -> None:
-    """Print data for programs, in ASCII, which any terminal and any locale takes."""
+    """Print data for programs in ASCII, which works on any terminal and in any locale."""
     click.echo(json.dumps(data, indent=2))
 
 
@@ -176,8 +176,8 @@ def stage_progress(quiet: bool = False) -> Iterator[Callable[[str, int, int], No
 def reporting(command: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
     """Turn expected errors of a command into one message and exit code 1, and Ctrl-C into exit code 130.
 
-    A command returns its exit code, or nothing where all is well.
-    Whatever the command does is done also where its output cannot be written: exit code 3 says that this alone failed.
+    A command returns its exit code, or None on success. It finishes its work even if its output cannot be written; exit
+    code 3 means that only the output failed.
     """
 
     @functools.wraps(command)
@@ -194,13 +194,13 @@ def reporting(command: Callable[Arguments, int | None]) -> Callable[Arguments, N
 
 
 def _outcome(command: Callable[[], int | None]) -> tuple[bool, int]:
-    """Run a command; return whether it did its work, and the exit code. What is refused is said in words, too."""
+    """Run a command; return whether it did its work, and the exit code. Print the reason of a refusal."""
     try:
         return True, command() or 0
     except SystemExit as end:
-        # A library gave up in the middle, and its exit code may be any.
+        # A library ended the program with an exit code of its choice.
         click.echo(
-            f"refused: a library ended the program with {end.code!r}; the same command goes on from what is finished",
+            f"refused: a library ended the program with {end.code!r}; re-run the same command to resume",
             err=True,
         )
     except CrossmarginError as error:
@@ -210,11 +210,11 @@ def _outcome(command: Callable[[], int | None]) -> tuple[bool, int]:
         click.echo(printable(f"refused: {where}{error.strerror or error}"), err=True)
     except (BrokenExecutor, MemoryError):
         click.echo(
-            "refused: memory ran out, or a worker process was ended from outside: use fewer --processes or a "
-            "smaller --shard; the same command goes on from what is finished",
+            "refused: memory ran out, or the system ended a worker process: use fewer --processes or a "
+            "smaller --shard, and re-run the same command to resume",
             err=True,
         )
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted: the same command goes on from what is finished", err=True)
+        click.echo("interrupted: re-run the same command to resume", err=True)
         return False, INTERRUPTED
     return False, REFUSED

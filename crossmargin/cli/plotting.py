@@ -1,4 +1,4 @@
-"""Plots as SVG or PNG files: one style, the same bytes for the same figures; matplotlib is loaded when asked for."""
+"""Plots as SVG or PNG files: one style, the same figures give the same bytes. Loads matplotlib on first use."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["COLOURS", "STYLE", "WIDTH", "PlotError", "check_plot_file", "draw"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-"""Colours that people with any vision tell apart (Okabe and Ito)."""
+"""Colours that stay distinct with any form of colour vision (Okabe and Ito)."""
 
 STYLE: Any = {
     "svg.hashsalt": "crossmargin",
@@ -39,20 +39,20 @@ KINDS = (".svg", ".png")
 
 CREATOR = "crossmargin"
 MARKS = (b"<dc:title>crossmargin</dc:title>", b"Software\x00crossmargin")
-"""How plots of both kinds say who drew them."""
+"""The mark by which SVG and PNG plots name this program as their origin."""
 MARK_WITHIN = 2048
-"""Bytes at the start of a plot that hold the mark."""
+"""Length of the start of a plot that contains the mark, in bytes."""
 
 
 class PlotError(CrossmarginError):
-    """A plot that cannot be drawn: no matplotlib, or a file name of another kind."""
+    """A plot that cannot be drawn: matplotlib is missing, or the file name has another ending."""
 
 
 def draw(file: Path, height: float, paint: "Callable[[list[Axes]], None]", panels: int = 1) -> None:
     """Paint `panels` axes, one above the other, and save them to `file`; height in inches.
 
     Raises:
-        PlotError: the name does not end in .svg or .png, or stands for something else; or matplotlib is not installed.
+        PlotError: the name does not end in .svg or .png, or the file is something else; or matplotlib is not installed.
     """
     check_plot_file(file)
     try:
@@ -71,16 +71,16 @@ def draw(file: Path, height: float, paint: "Callable[[list[Axes]], None]", panel
 
 
 def check_plot_file(file: Path) -> None:
-    """Refuse to draw in place of anything but an empty file or an earlier plot of this program.
+    """Refuse to replace anything but an empty file or an earlier plot of this program.
 
     Raises:
-        PlotError: the name does not end in .svg or .png, or stands for something else.
+        PlotError: the name does not end in .svg or .png, or the file is something else.
     """
     if file.suffix not in KINDS:
         raise PlotError(f"{file.name}: a plot is a file that ends in {' or '.join(KINDS)}")
     if file.is_symlink() or (file.exists() and not file.is_file()):
-        raise PlotError(f"{file} is no plain file: choose another name for the plot")
+        raise PlotError(f"{file} is not a regular file: choose another name for the plot")
     with suppress(FileNotFoundError), file.open("rb") as stream:
         start = stream.read(MARK_WITHIN)
         if start and not any(mark in start for mark in MARKS):
-            raise PlotError(f"{file} is no plot of crossmargin, and would be lost: choose another name for the plot")
+            raise PlotError(f"{file} is not a plot of crossmargin: choose another name for the plot")

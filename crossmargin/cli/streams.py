@@ -1,7 +1,7 @@
-"""Standard output and error that never stop a command: what is done is done, also where nobody can be told.
+"""Standard output and error that never stop a command: it finishes its work even if its output is lost.
 
-A reader who has seen enough (`| head`) is no failure: the command goes on and writes no more. Where output is lost in
-any other way, a full disk above all, the command goes on too, and the caller learns of it at the end.
+A closed pipe (`| head`) is no failure: the command continues and writes no more. After any other loss of output, such
+as a full disk, the command continues too, and the caller learns of the loss at the end.
 """
 
 import errno
@@ -20,12 +20,12 @@ __all__ = ["Output", "lasting_output"]
 
 
 class _Lasting(io.FileIO):
-    """A file that takes everything; from the first write that fails it writes nothing more."""
+    """A file that accepts every write, and discards all output after the first failed write."""
 
     failure: OSError | None = None
 
     def write(self, data: "ReadableBuffer") -> int:
-        """Write, or pretend to; returns the number of bytes."""
+        """Write, or discard after a failure; return the number of bytes."""
         if self.failure is None:
             try:
                 return super().write(data)
@@ -42,7 +42,7 @@ class Output:
 
     @property
     def lost(self) -> OSError | None:
-        """Why output is lost; None where it is not, or nobody wanted more of it."""
+        """The cause of lost output; None if nothing is lost, or the reader closed the pipe."""
         failure = None if self._file is None else self._file.failure
         # On Windows a closed pipe is an invalid argument.
         no_reader = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)
@@ -51,7 +51,7 @@ class Output:
 
 @contextmanager
 def lasting_output() -> Iterator[Output]:
-    """Put such streams in place of standard output and error, where they are files, while the block runs."""
+    """Replace standard output and error by such streams while the block runs, if they are files."""
     before = sys.stdout, sys.stderr
     out, error = map(_over, before)
     sys.stdout, sys.stderr = out or before[0], error or before[1]
@@ -65,9 +65,9 @@ def lasting_output() -> Iterator[Output]:
 
 
 def _over(stream: TextIO | None) -> io.TextIOWrapper | None:
-    """Return a lasting stream to the same file, to nowhere where Python found none, or None where it is no file."""
+    """Return a lasting stream to the same file; to the null device if Python found none; None if it is not a file."""
     if stream is None:
-        # Closed by the caller (`>&-`).
+        # The caller closed it (`>&-`).
         file = _Lasting(os.devnull, "wb")
         return io.TextIOWrapper(io.BufferedWriter(file), encoding="utf-8", errors="backslashreplace")
     try:

@@ -9,9 +9,9 @@
     publish(book, "build/vault", "build/bundle")
     deliver("build/vault", "build/receipts")
 
-Every step goes on from what an interrupted run has finished, and returns what it did as a value. `pipeline` takes all
-of them in turn. A `Run` says how the work is done: backend, executor, sizes, and who hears of progress and warnings.
-Names are resolved when they are first asked for. The prover imports the verifier, never back.
+Every step resumes an interrupted run and returns its result as a value. `pipeline` runs all steps in order. A `Run`
+sets the backend, the executor, the sizes, and the callbacks for progress and warnings. The package imports a public
+name on first access. The prover imports the verifier; the verifier never imports the prover.
 """
 
 from importlib import import_module
@@ -72,7 +72,7 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> object:
-    """Return a public name, from the module that defines it."""
+    """Import a public name from its module and return it."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: object = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -76,7 +76,7 @@ def test_an_interrupted_check_is_no_verdict(coverage_bundle: Path, tmp_path: Pat
     ready.mkdir()
     with interrupted(script, "bundle", coverage_bundle, "--processes", processes, ready=ready) as ended:
         assert (ended.returncode, ended.stdout) == (130, "")
-        assert ended.stderr == "INTERRUPTED: the check did not end: nothing is said about the files\n"
+        assert ended.stderr == "INTERRUPTED: the check did not finish: no finding about the files\n"
     for worker in ready.iterdir():
         with pytest.raises(ProcessLookupError):
             os.kill(int(worker.name), 0)
@@ -111,7 +111,7 @@ def test_an_interrupted_run_says_how_it_goes_on(tmp_path: Path) -> None:
     ready.mkdir()
     with interrupted(script, ready=ready) as ended:
         assert (ended.returncode, ended.stdout) == (130, "")
-        assert ended.stderr == "interrupted: the same command goes on from what is finished\n"
+        assert ended.stderr == "interrupted: re-run the same command to resume\n"
 
 
 def verify(command: str, bundle: Path, *options: str) -> Result:
@@ -128,7 +128,7 @@ def test_interruption_has_a_code_of_its_own(
 ) -> None:
     monkeypatch.setattr(check, f"check_{command}", raising(error))
     result = verify(command, tmp_path)
-    words = "the check did not end: nothing is said about the files"
+    words = "the check did not finish: no finding about the files"
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", f"INTERRUPTED: {words}\n")
     result = verify(command, tmp_path, "--json")
     assert (result.exit_code, result.stderr) == (130, "")
@@ -142,7 +142,7 @@ def test_interruption_has_a_code_of_its_own(
 def test_interruption_of_the_main_program(error: BaseException) -> None:
     result = CliRunner().invoke(click.command()(output.reporting(raising(error))))
     assert (result.exit_code, result.stdout) == (130, "")
-    assert result.stderr == "interrupted: the same command goes on from what is finished\n"
+    assert result.stderr == "interrupted: re-run the same command to resume\n"
 
 
 def raising(error: BaseException) -> Any:

@@ -214,7 +214,7 @@ def test_expected_key_is_compared(venue: Any, check: Callable[..., str]) -> None
 def test_digest_of_the_wrong_length_is_wrong_usage(venue: Any, options: tuple[str, str]) -> None:
     result = verify(venue.receipt("acct-a"), venue.bundle, "acct-a", *options)
     assert result.exit_code == 2
-    assert "bytes in hexadecimal are needed" in result.stderr
+    assert "bytes in hexadecimal expected" in result.stderr
 
 
 def test_snapshot_of_another_book_is_rejected(venue: Any, workshop: Any, small: Inputs, tmp_path: Path) -> None:

@@ -483,4 +483,6 @@ def test_lost_worker_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setattr(proving, "commit_book", lost)
         result = command("commit", "--book", EXAMPLE, "--vault", tmp_path / "vault", "--processes", 1)
         assert result.exit_code == 1
-        assert result.stderr.splitlines()[-1].startswith("refused: memory ran out, or a worker process was ended")
+        assert result.stderr.splitlines()[-1].startswith(
+            "refused: memory ran out, or the system ended a worker process"
+        )

@@ -157,7 +157,7 @@ def test_interrupted_command_ends_with_130(
         ("run", *book, "--vault", tmp_path / "new", "--bundle", tmp_path / "bundle", "--processes", 1),
     ):
         assert exit_code(*arguments) == 130
-        assert capsys.readouterr().err.splitlines()[-1] == "interrupted: the same command goes on from what is finished"
+        assert capsys.readouterr().err.splitlines()[-1] == "interrupted: re-run the same command to resume"
 
 
 def test_interrupted_import_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,12 +1,12 @@
-"""The stand-alone verifier: standard library, py_ecc and the circuits; nothing of the prover or the margin core.
+"""The stand-alone verifier: it needs the standard library, py_ecc and the circuits, no prover and no margin core.
 
     from crossmargin_verifier import check_bundle
 
     verdict = check_bundle("build/demo/bundle")
     print(verdict.text)
 
-A check returns a claim or raises: `RejectedError` and `MalformedError` speak about the files, `CannotCheckError` says
-that nothing can be said about them. Names are resolved when they are first asked for, so that a module of this package
+A check returns a claim or raises. `RejectedError` and `MalformedError` are findings about the files; `CannotCheckError`
+means that the check reached no finding. The package imports a public name on first access, so importing one module
 loads no other.
 """
 
@@ -56,7 +56,7 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> object:
-    """Return a public name, from the module that defines it."""
+    """Import a public name from its module and return it."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: object = getattr(import_module(_PLACES[name]), name)

@@ -1,11 +1,11 @@
 """Command line of the stand-alone verifier.
 
 exit code 0      verified
-exit code 1      rejected: the files say so, and nothing else ends with this code
-exit code 2      could not check: a file is missing, the machine failed, or the command was used wrongly
-exit code 130    interrupted (Ctrl-C): nothing is said about the files
+exit code 1      rejected: a finding about the files; no other outcome has this code
+exit code 2      could not check: a file is missing, the machine failed, or the usage is wrong
+exit code 130    interrupted (Ctrl-C): no finding about the files
 
-Help and version do not wait for the arithmetic: a command imports what verifies when it is run.
+Help and version load no arithmetic: a command imports the verifying code when it runs.
 """
 
 import errno
@@ -51,7 +51,7 @@ class _Digest(click.ParamType[bytes]):
         except ValueError:
             data = b""
         if len(data) != self._size:
-            self.fail(f"{self._size} bytes in hexadecimal are needed", param, ctx)
+            self.fail(f"{self._size} bytes in hexadecimal expected", param, ctx)
         return data
 
 
@@ -66,7 +66,7 @@ class _NamedDigest(click.ParamType[tuple[str, bytes]]):
 
 
 class _Program(click.Group):
-    """Commands of which none ends with the code for rejected for any other reason, help and usage included."""
+    """A group whose commands end with the code for rejected only when they reject files, help and usage included."""
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
         """Read the command line, or print help or version."""
@@ -74,14 +74,14 @@ class _Program(click.Group):
             return super().make_context(*arguments, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what it does not answer itself is answered here."""
+        """Run the command, and turn the errors that it leaves to click into exit codes."""
         with _no_verdict():
             return super().invoke(ctx)
 
 
 @contextmanager
 def _no_verdict() -> Iterator[None]:
-    """End the program where click would end it with the code for rejected: interrupted, or nobody reads its help."""
+    """Replace click's exit code 1, which means rejected here, after an interruption or a failed write of the help."""
     try:
         yield
     except (KeyboardInterrupt, click.Abort):
@@ -96,13 +96,13 @@ def _no_verdict() -> Iterator[None]:
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(VERSION, message="crossmargin-verify %(version)s, protocol crossmargin/1")
 def main() -> None:
-    """Verify a margin solvency bundle, or one holder's receipt, with no position and no prover code.
+    """Verify a margin solvency bundle, or one holder's receipt, without seeing a position and without prover code.
 
-    Exit code: 0 verified, 1 rejected, 2 could not check, 130 interrupted.
+    Exit codes: 0 verified, 1 rejected, 2 could not check, 130 interrupted.
     """
 
 
-@main.command()
+@main.command(short_help="Verify a bundle and print its verdict.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--snapshot", type=_Digest(), help="Snapshot digest from an independent publication.")
 @click.option(
@@ -112,14 +112,12 @@ def main() -> None:
     "--policy", "policies", type=_NamedDigest(), multiple=True, help="Expected policy digest; may be repeated."
 )
 @click.option("--key", type=_Digest(33), help="The venue's receipt key from an independent publication.")
-@click.option(
-    "--kernel", is_flag=True, help="Multiply with the compiled kernel: faster, and it is trusted for the arithmetic."
-)
+@click.option("--kernel", is_flag=True, help="Use the compiled kernel: faster, but you then trust its arithmetic.")
 @click.option(
     "--processes",
     type=click.IntRange(1),
     default=cores_here(),
-    help="Processes (with --kernel: threads) that multiply; by default one for each core.",
+    help="Number of processes, or threads with --kernel. [default: one per core]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 def bundle(
@@ -134,7 +132,7 @@ def bundle(
 ) -> None:
     """Verify the bundle in FOLDER and print the verdict, claim by claim.
 
-    Plain Python multiplies, unless --kernel is given.
+    The verifier computes in plain Python unless you pass --kernel.
 
     \b
     Examples:
@@ -158,7 +156,7 @@ def bundle(
     sys.exit(VERIFIED if verdict.verified else REJECTED)
 
 
-@main.command()
+@main.command(short_help="Check your own record against a bundle.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--bundle", "folder", type=click.Path(path_type=Path), required=True, help="Folder of the public bundle.")
 @click.option("--id", "holder", required=True, help="Your account id as you know it, not as the receipt says it.")
@@ -222,7 +220,7 @@ def _receipt_lines(checked: "CheckedReceipt") -> Iterator[str]:
 
 @contextmanager
 def _outcome(as_json: bool) -> Iterator[None]:
-    """End the program with the code for what goes wrong: 1 for what the verifier rejects, never for anything else."""
+    """End the program with the exit code of its failure: 1 if the verifier rejects, never for any other reason."""
     from crossmargin_verifier.bundle.check import CannotCheckError
     from crossmargin_verifier.kernel import KernelError
 
@@ -239,15 +237,15 @@ def _outcome(as_json: bool) -> Iterator[None]:
     except (KeyboardInterrupt, click.Abort):
         _interrupted(as_json)
     except BaseException as error:
-        # The machine, a library or this program failed (a library may even raise SystemExit, with any code), which
-        # says nothing about the files.
+        # The machine, a library or this program failed. A library may even raise SystemExit with any code; none of this
+        # is a finding about the files.
         reason = f"{type(error).__name__}: {error}".removesuffix(": ")
         _stop("could not check", reason, CANNOT_CHECK, as_json)
 
 
 @contextmanager
 def _workplace(kernel: bool, processes: int) -> Iterator["tuple[Arithmetic, Executor | None]"]:
-    """Yield who multiplies, and where: threads do for the kernel, which lets other threads run."""
+    """Yield the arithmetic and its executor: threads suffice for the kernel, which releases the interpreter lock."""
     from crossmargin_verifier.kernel import KernelArithmetic, load_kernel
     from crossmargin_verifier.protocol.arithmetic import PLAIN
 
@@ -275,7 +273,7 @@ def _describe(kernel: bool, processes: int) -> str:
 
 @contextmanager
 def _meter(terminal: bool) -> Iterator[Progress]:
-    """Yield what reports progress: nothing but on a terminal, where whatever comes next starts a line of its own."""
+    """Yield a progress callback: a meter on a terminal, silent elsewhere; later output starts on a new line."""
     if not terminal:
         yield no_progress
         return
@@ -287,7 +285,7 @@ def _meter(terminal: bool) -> Iterator[Progress]:
 
 
 class _Meter:
-    """One line for each stage on a terminal, rewritten while it runs: share done, rate and time left."""
+    """One line per stage on a terminal, rewritten while the stage runs: share done, rate and time left."""
 
     def __init__(self) -> None:
         self._started = 0.0
@@ -309,14 +307,14 @@ class _Meter:
         self._width = 0 if done == total else len(text)
 
     def end_line(self) -> None:
-        """Leave a line that was not finished."""
+        """Start a new line below an unfinished one."""
         if self._width:
             with suppress(OSError):
                 click.echo(err=True)
 
 
 def _print(text: str, *, err: bool = False) -> None:
-    """Print as far as the terminal can show it; a reader who has seen enough (`| head`) is no failure."""
+    """Print text with escapes for characters that the terminal lacks; a closed pipe (`| head`) is no failure."""
     stream = sys.stderr if err else sys.stdout
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
@@ -333,17 +331,17 @@ def _is_closed_pipe(error: OSError) -> bool:
 
 
 def _silence(stream: TextIO) -> None:
-    """Lead what is still in a buffer nowhere: it would fail again, and change the exit code, when the program ends."""
+    """Redirect buffered output to the null device; at exit it would fail again and change the exit code."""
     with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _interrupted(as_json: bool) -> NoReturn:
-    _stop("interrupted", "the check did not end: nothing is said about the files", INTERRUPTED, as_json)
+    _stop("interrupted", "the check did not finish: no finding about the files", INTERRUPTED, as_json)
 
 
 def _stop(word: str, reason: str, code: int, as_json: bool) -> NoReturn:
-    # The exit code counts, also where nothing can be written.
+    # The exit code matters even if no output can be written.
     with suppress(OSError):
         if as_json:
             _print(json.dumps({"verified": False, word: reason}) + "\n")

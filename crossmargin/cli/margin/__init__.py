@@ -1,4 +1,4 @@
-"""`crossmargin margin`: the margin of a book, read in every way that a risk engineer asks for."""
+"""`crossmargin margin`: the views of a book's margin that a risk engineer needs."""
 
 import click
 
@@ -7,15 +7,15 @@ from crossmargin.cli.lazy_group import LazyGroup
 __all__ = ["margin"]
 
 COMMANDS = {
-    "show": "Totals of the book, and the accounts with the least excess.",
-    "explain": "One account: parts, worst scenario, binding rows, what pooling saves.",
-    "compare": "One book under several models side by side.",
-    "stress": "The book after shocks of your own.",
-    "replay": "The requirement along a path of prices.",
-    "liquidation": "Margin calls, liquidation prices, partial liquidation plans.",
+    "show": "Show totals, and the accounts with the least excess.",
+    "explain": "Explain one account: parts, worst scenario, binding rows.",
+    "compare": "Compare several models on one book.",
+    "stress": "Shock the market and compute margins again.",
+    "replay": "Compute the requirement along a path of prices.",
+    "liquidation": "Show margin calls, liquidation prices and partial plans.",
     "cascade": "Replay a liquidation cascade with price impact.",
-    "crowding": "The totals that a crowding statement opens.",
-    "models": "What each model costs to prove: rows, auxiliaries, bits.",
+    "crowding": "Show the totals that a crowding statement discloses.",
+    "models": "Show the proving cost of each model: rows, auxiliaries, bits.",
 }
 
 
@@ -27,6 +27,6 @@ COMMANDS = {
 def margin() -> None:
     """Compute the margin of a book under its model, or under any other model file.
 
-    Tables are for people; --json prints the same for programs; --plot draws it as SVG or PNG. Nothing is proven here,
-    and what is shown of single accounts is private.
+    Tables are for people; --json prints the same for programs; --plot draws it as SVG or PNG. These commands prove
+    nothing, and their figures for single accounts are private.
     """

@@ -1,4 +1,5 @@
-"""`crossmargin margin cascade`: a shock, the liquidations that it sets off, their price impact, and so on."""
+"""`crossmargin margin cascade`: a shock, the liquidations it triggers, their price impact, and the rounds that
+follow."""
 
 from pathlib import Path
 
@@ -60,7 +61,8 @@ def cascade(
     plot: Path | None,
     reject_bad_accounts: bool,
 ) -> None:
-    """Shock the market, liquidate who is under water, let the sales move prices, and again until it is quiet.
+    """Shock the market, liquidate accounts under water, let the trades move prices, and repeat until no account is
+    left.
 
     \b
     Example:

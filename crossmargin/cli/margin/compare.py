@@ -1,4 +1,4 @@
-"""`crossmargin margin compare`: one book under several models side by side."""
+"""`crossmargin margin compare`: several models side by side on one book."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from crossmargin_circuits.policy import ValueUnit
 __all__ = ["compare"]
 
 
-@click.command(short_help="One book under several models side by side.")
+@click.command(short_help="Compare several models on one book.")
 @book_option
 @models_option
 @statement_option
@@ -46,10 +46,10 @@ def compare(
     plot: Path | None,
     reject_bad_accounts: bool,
 ) -> None:
-    """Compare models over one book: requirement, excess, what pooling saves against segregation, rows to prove.
+    """Compare models on one book: requirement, excess, saving from pooling over segregation, rows to prove.
 
-    Segregated is what the sub-accounts require, each alone with its own collateral. Pooling saves the part of it that
-    the pooled accounts do not require.
+    The segregated requirement is the sum over sub-accounts, each alone with its own collateral. The saving from pooling
+    is this sum less the requirement of the pooled accounts.
 
     \b
     Example:

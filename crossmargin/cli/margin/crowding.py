@@ -1,4 +1,4 @@
-"""`crossmargin margin crowding`: the totals that a crowding statement opens, in the format of `crowding.yaml`."""
+"""`crossmargin margin crowding`: the totals that a crowding statement discloses, in the format of `crowding.yaml`."""
 
 from pathlib import Path
 
@@ -15,15 +15,15 @@ from crossmargin_circuits.compile import compile_policy
 __all__ = ["crowding"]
 
 
-@click.command(short_help="The totals that a crowding statement opens.")
+@click.command(short_help="Show the totals that a crowding statement discloses.")
 @book_option
 @model_option
 @reject_option
 @reporting
 def crowding(book: str, model: Path | None, reject_bad_accounts: bool) -> None:
-    """Print crowding.yaml: exposures of the whole book by underlying, from which the contagion buffer is computed.
+    """Print crowding.yaml: the exposures of the whole book by underlying, the inputs of the contagion buffer.
 
-    They are the totals that the statement named crowding opens, so that a reader of the bundle can compare them.
+    The crowding statement discloses the same totals, so a reader of the bundle can compare them.
 
     \b
     Example:

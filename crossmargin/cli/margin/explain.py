@@ -31,10 +31,10 @@ from crossmargin_circuits.policy import Policy
 __all__ = ["explain", "print_explanation"]
 
 SHOWN_ROWS = 12
-"""Binding rows that the table lists; the JSON has all."""
+"""Number of binding rows in the table; the JSON lists all."""
 
 
-@click.command(short_help="One account: parts, worst scenario, binding rows, what pooling saves.")
+@click.command(short_help="Explain one account: parts, worst scenario, binding rows.")
 @book_option
 @click.option("--account", required=True, help="Id of the account.")
 @model_option
@@ -52,7 +52,7 @@ def explain(
     plot: Path | None,
     reject_bad_accounts: bool,
 ) -> None:
-    """Explain one account's margin: which column gives and needs what, and which rows of the relation decide.
+    """Explain one account's margin: contributions by column, and the rows of the relation that bind.
 
     \b
     Examples:
@@ -113,7 +113,7 @@ def print_explanation(shown: Explanation, policy: Policy) -> None:
 
 
 def _flat(components: Sequence[Component], depth: int = 0) -> list[tuple[int, Component]]:
-    """Return components with their depth; a single one without a name or parts says nothing new."""
+    """Return components with their depth; omit a single one without a name or parts, which repeats the total."""
     if depth == 0 and len(components) == 1 and not components[0].name and not components[0].parts:
         return []
     return [entry for component in components for entry in ((depth, component), *_flat(component.parts, depth + 1))]

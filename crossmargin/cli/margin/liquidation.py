@@ -1,4 +1,4 @@
-"""`crossmargin margin liquidation`: who is called and liquidated, at which prices, and what restores an account."""
+"""`crossmargin margin liquidation`: margin calls, liquidations, their prices, and plans that restore an account."""
 
 import math
 from collections.abc import Mapping
@@ -39,30 +39,30 @@ from crossmargin_circuits.policy import ValueUnit
 __all__ = ["liquidation"]
 
 
-@click.command(short_help="Margin calls, liquidation prices, partial liquidation plans.")
+@click.command(short_help="Show margin calls, liquidation prices and partial plans.")
 @book_option
-@click.option("--account", help="Liquidation price of each position of this account, and the plan that restores it.")
+@click.option("--account", help="Show this account's liquidation prices, and the plan that restores it.")
 @click.option(
     "--initial",
     default="initial",
     show_default=True,
     callback=margin_statement,
-    help="Statement below which an account is called.",
+    help="Statement whose requirement triggers a margin call.",
 )
 @click.option(
     "--maintenance",
     default="maintenance",
     show_default=True,
     callback=margin_statement,
-    help="Statement below which it is liquidated.",
+    help="Statement whose requirement triggers liquidation.",
 )
-@click.option("--buffer", default="0", show_default=True, help="Part of the requirement that a plan restores on top.")
+@click.option("--buffer", default="0", show_default=True, help="Fraction of the requirement to restore in addition.")
 @click.option(
     "--costs",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="File with the cost of closing: fees, slippage, depth, automation. [default: free]",
 )
-@click.option("--top", default=10, show_default=True, type=click.IntRange(0), help="How many accounts to list.")
+@click.option("--top", default=10, show_default=True, type=click.IntRange(0), help="Number of accounts to list.")
 @model_option
 @json_option
 @reject_option
@@ -79,10 +79,10 @@ def liquidation(
     as_json: bool,
     reject_bad_accounts: bool,
 ) -> None:
-    """List accounts that are called or liquidated, and who bears deficits; or look at one account.
+    """List margin calls, liquidations and the bearers of deficits; or inspect one account.
 
-    A liquidation price is the mark of one instrument at which equity equals the requirement, everything else in the
-    account counted and fixed. A plan closes whole lots at least cost so that every row holds again, with the buffer.
+    A liquidation price is the mark of one instrument at which equity equals the requirement, with everything else in
+    the account fixed. A plan closes whole lots at least cost so that every row holds again, with the buffer.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`crossmargin margin models`: what each model costs to prove."""
+"""`crossmargin margin models`: the proving cost of each model."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from crossmargin_circuits.compile import compile_policy
 __all__ = ["models"]
 
 
-@click.command(short_help="What each model costs to prove: rows, auxiliaries, bits.")
+@click.command(short_help="Show the proving cost of each model: rows, auxiliaries, bits.")
 @book_option
 @models_option
 @json_option

@@ -1,4 +1,4 @@
-"""What the commands of `crossmargin margin` have in common: which book, which model, which statement, which output."""
+"""Options that the commands of `crossmargin margin` share: book, model, statement, output."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def margin_statement(context: click.Context, option: click.Parameter, value: str
     """Return the name of a statement that may have a requirement.
 
     Raises:
-        click.BadParameter: one that has none.
+        click.BadParameter: the statement has no requirement.
     """
     if value in (COVERAGE, CROWDING):
         raise click.BadParameter(f"{value} has no requirement; choose a margin statement")
@@ -79,7 +79,7 @@ def shock_of(prices: Sequence[str], volatilities: Sequence[str]) -> Shock | None
     """Return the shock that the command line states, or None.
 
     Raises:
-        click.UsageError: what is no move of a name.
+        click.UsageError: a text is not NAME=MOVE, or repeats a name.
     """
     if not prices and not volatilities:
         return None
@@ -100,7 +100,7 @@ def shock_of(prices: Sequence[str], volatilities: Sequence[str]) -> Shock | None
 
 
 def load_with(book: str, reject_bad_accounts: bool, model: Path | None) -> Book:
-    """Load a book folder, with another model in place of its own where one is given.
+    """Load a book folder; a model file replaces the book's own model.
 
     Raises:
         InputErrors: bad input, or a model that does not fit the book's instruments and market.
@@ -110,10 +110,10 @@ def load_with(book: str, reject_bad_accounts: bool, model: Path | None) -> Book:
 
 
 def load_models(inputs: Parameters, files: Sequence[Path]) -> dict[str, MarginModel]:
-    """Return the book's own model as "model.yaml", then those of the files, by the name of the file.
+    """Return models by file name: the book's own as "model.yaml", then those of the files.
 
     Raises:
-        InputErrors: a model that does not fit. click.UsageError: two files of one name.
+        InputErrors: a model does not fit. click.UsageError: two files have the same name.
     """
     models = {"model.yaml": inputs.model}
     for file in files:

@@ -1,4 +1,4 @@
-"""What the commands of `crossmargin margin` draw; amounts in the value currency."""
+"""Plots of the commands of `crossmargin margin`; amounts in the value currency."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -24,11 +24,11 @@ __all__ = ["draw_cascade", "draw_comparison", "draw_distribution", "draw_parts",
 THOUSANDS = "{x:,.0f}"
 
 SHOWN_PARTS = 24
-"""Columns of one account that a plot shows: those with the greatest parts."""
+"""Number of columns in the plot of one account: those with the largest parts."""
 
 
 def draw_distribution(file: Path, result: Margin, policy: Policy) -> None:
-    """Draw equity against requirement, one dot an account, on logarithmic axes; on the line an account is at margin."""
+    """Draw equity against requirement, one dot per account, on logarithmic axes; on the line the two are equal."""
     unit = policy.value_unit
     equity, needed = (_amounts(values.tolist(), unit) for values in (result.equity, result.requirement))
     pairs = [(have, need) for have, need in zip(equity, needed, strict=True) if have > 0 and need > 0]
@@ -60,7 +60,7 @@ def draw_distribution(file: Path, result: Margin, policy: Policy) -> None:
 
 
 def draw_parts(file: Path, shown: Explanation, policy: Policy) -> None:
-    """Draw the parts of equity and of the requirement that one account's columns have."""
+    """Draw the parts of one account's equity and requirement, by column."""
     unit = policy.value_unit
     parts = sorted(shown.parts, key=lambda part: max(abs(part.equity), abs(part.requirement)))[-SHOWN_PARTS:]
     names = [part.column.key for part in parts]
@@ -131,7 +131,7 @@ def draw_stress(file: Path, found: Sequence[Stressed], unit: ValueUnit) -> None:
 
 
 def draw_replay(file: Path, found: Mapping[str, Replay], currency: str) -> None:
-    """Draw the requirement path of every model, and below it the price ranges of those that have any."""
+    """Draw the requirement path of every model, and below it the price ranges of dynamic models."""
     ranged = {
         f"{name}: {underlying}": (each.times, [float(step.ranges[underlying]) for step in each.steps])
         for name, each in found.items()
@@ -165,7 +165,7 @@ def draw_replay(file: Path, found: Mapping[str, Replay], currency: str) -> None:
 
 
 def draw_cascade(file: Path, found: Cascade, unit: ValueUnit) -> None:
-    """Draw prices, relative to the first round, and what is traded in every round."""
+    """Draw prices, relative to the first round, and the value traded in each round."""
     rounds = list(range(1, len(found.steps) + 1))
 
     def paint(axes: "list[Axes]") -> None:
@@ -191,7 +191,7 @@ def draw_cascade(file: Path, found: Cascade, unit: ValueUnit) -> None:
 
 
 def _times(times: Sequence[datetime]) -> Any:
-    """Return times as matplotlib takes them; its type stubs know numbers alone."""
+    """Return times as matplotlib accepts them; its type stubs know only numbers."""
     return list(times)
 
 
@@ -200,6 +200,6 @@ def _colour(number: int) -> str:
 
 
 def _amounts(quanta: Sequence[int], unit: ValueUnit) -> list[float]:
-    """Return amounts of money as floats, for drawing alone."""
+    """Return amounts of money as floats, for drawing only."""
     size = Decimal(unit.quantum)
     return [float(count * size) for count in quanta]

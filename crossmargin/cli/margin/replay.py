@@ -1,4 +1,4 @@
-"""`crossmargin margin replay`: what the book would have required along a path of prices."""
+"""`crossmargin margin replay`: the book's requirement along a path of prices."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from crossmargin_circuits.policy import ValueUnit
 __all__ = ["replay"]
 
 
-@click.command(short_help="The requirement along a path of prices.")
+@click.command(short_help="Compute the requirement along a path of prices.")
 @book_option
 @models_option
 @click.option(
@@ -42,8 +42,8 @@ __all__ = ["replay"]
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Path of prices. [default: history.csv of the book]",
 )
-@click.option("--account", help="Replay this account alone.")
-@click.option("--rows", default=60, show_default=True, type=click.IntRange(1), help="Replay the last so many rows.")
+@click.option("--account", help="Replay only this account.")
+@click.option("--rows", default=60, show_default=True, type=click.IntRange(1), help="Number of last rows to replay.")
 @statement_option
 @json_option
 @plot_option
@@ -60,10 +60,10 @@ def replay(
     plot: Path | None,
     reject_bad_accounts: bool,
 ) -> None:
-    """Replay models over past prices with today's positions, and measure how procyclical their requirements are.
+    """Replay models over past prices with today's positions, and measure the procyclicality of their requirements.
 
-    Peak to trough and the greatest rise over 1, 5 and 20 rows are those of the requirement of all accounts. A model
-    reads the history up to each row, a contagion buffer the totals of the row before.
+    The measures of the requirement are peak to trough and the largest rise over 1, 5 and 20 rows. A model reads the
+    history up to each row; a contagion buffer reads the totals of the previous row.
 
     \b
     Example:
@@ -132,7 +132,7 @@ def _print(found: dict[str, Replay], whose: str, statement: str, currency: str) 
             *(f"{float(rises[days].relative):+.1%}" if days in rises else "-" for days in (1, 5, 20)),
         )
     out.print(listing)
-    out.print("rises are the greatest over so many rows")
+    out.print("rises are the largest over 1, 5 and 20 rows")
 
 
 def _data(name: str, each: Replay) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`crossmargin margin show`: totals of the book and the accounts nearest to their requirement."""
+"""`crossmargin margin show`: totals of the book and the accounts with the least excess."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from crossmargin_circuits.policy import Policy
 __all__ = ["print_book", "show"]
 
 
-@click.command(short_help="Totals of the book, and the accounts with the least excess.")
+@click.command(short_help="Show totals, and the accounts with the least excess.")
 @book_option
 @model_option
 @statement_option
@@ -40,7 +40,7 @@ __all__ = ["print_book", "show"]
     default=10,
     show_default=True,
     type=click.IntRange(0),
-    help="How many accounts with the least excess to list.",
+    help="Number of accounts with the least excess to list.",
 )
 @json_option
 @plot_option

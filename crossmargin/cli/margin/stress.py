@@ -1,4 +1,4 @@
-"""`crossmargin margin stress`: the same positions after shocks that the reader chooses."""
+"""`crossmargin margin stress`: the margins of the same positions after chosen shocks."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -34,7 +34,7 @@ from crossmargin_circuits.policy import ValueUnit
 __all__ = ["stress"]
 
 
-@click.command(short_help="The book after shocks of your own.")
+@click.command(short_help="Shock the market and compute margins again.")
 @book_option
 @click.option("--price", "prices", multiple=True, metavar="NAME=MOVE", help="Relative price move, such as BTC=-0.3.")
 @click.option(
@@ -64,7 +64,9 @@ def stress(
     plot: Path | None,
     reject_bad_accounts: bool,
 ) -> None:
-    """Move the market and judge every account again: all moves on the line are one shock, a file holds several.
+    """Shock the market and compute the margin of every account again.
+
+    All moves on the command line form one shock; a file holds several.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`crossmargin policy`: read a policy as formulas, compute its risk arrays again."""
+"""`crossmargin policy`: read a policy as formulas, recompute its risk arrays."""
 
 import click
 
@@ -8,14 +8,14 @@ __all__ = ["policy"]
 
 COMMANDS = {
     "show": "Print the model as formulas.",
-    "check": "Compute the risk arrays again and compare.",
+    "check": "Recompute the risk arrays and compare.",
 }
 
 
 @click.group(
     cls=LazyGroup,
     modules={name: (f"{__name__}.{name}", text) for name, text in COMMANDS.items()},
-    short_help="Show a policy as formulas, or compute it again.",
+    short_help="Show a policy as formulas, or recompute it.",
 )
 def policy() -> None:
-    """Read a statement's policy as formulas, or compute its risk arrays again."""
+    """Read a statement's policy as formulas, or recompute its risk arrays."""

@@ -1,4 +1,4 @@
-"""`crossmargin policy check`: the risk arrays of a policy, computed again and compared."""
+"""`crossmargin policy check`: recompute the risk arrays of a policy and compare."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from crossmargin_circuits.policy import Policy
 __all__ = ["check"]
 
 
-@click.command(short_help="Compute the risk arrays again and compare.")
+@click.command(short_help="Recompute the risk arrays and compare.")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option(
     "--book",
@@ -21,18 +21,18 @@ __all__ = ["check"]
     metavar="DIRECTORY",
     callback=book_place,
     shell_complete=complete_folder,
-    help="Take instruments, market and model from this folder instead of from the policy.",
+    help="Read instruments, market and model from this folder instead of from the policy.",
 )
 @click.option(
-    "--tolerance", default=0, show_default=True, help="Largest difference of a coefficient that is accepted, in quanta."
+    "--tolerance", default=0, show_default=True, help="Largest accepted difference of a coefficient, in quanta."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 @reporting
 def check(file: Path, book: str | None, tolerance: int, as_json: bool) -> int:
-    """Compute the risk arrays of FILE again from prices and volatilities, and compare every coefficient.
+    """Recompute the risk arrays of FILE from prices and volatilities, and compare every coefficient.
 
-    Without --book the inputs are those in the policy: this checks the arithmetic. With --book they are your own market
-    data: this checks the prices too (allow a tolerance for quotes of other sources).
+    Without --book, the inputs come from the policy, which checks the arithmetic. With --book, they are your own market
+    data, which checks the prices too (allow a tolerance for quotes from other sources).
 
     \b
     Examples:
@@ -59,7 +59,7 @@ def check(file: Path, book: str | None, tolerance: int, as_json: bool) -> int:
 
 
 def _differences(given: Policy, again: Policy, tolerance: int, own_inputs: bool) -> list[str]:
-    """Return what differs between two policies, coefficient by coefficient; prices of others have another time."""
+    """Return the differences of two policies, coefficient by coefficient; ignore the time of other market data."""
     if given.layout != again.layout:
         return ["the columns differ"]
     problems = [

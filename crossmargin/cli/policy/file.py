@@ -1,4 +1,4 @@
-"""The policy that a command reads, from a file, with errors that name the file."""
+"""Reading a policy file for a command, with errors that name the file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ def read_policy(file: Path) -> Policy:
     """Return the policy in a file.
 
     Raises:
-        PolicyError: it is none.
+        PolicyError: the file is not a policy.
     """
     with located(file):
         return Policy.decode(file.read_bytes())

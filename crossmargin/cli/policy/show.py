@@ -16,7 +16,7 @@ __all__ = ["show"]
 @click.command(short_help="Print the model as formulas.")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--arrays", is_flag=True, help="Also print every risk array.")
-@click.option("--rows", is_flag=True, help="Also print the rows that it compiles to, with the bits each may need.")
+@click.option("--rows", is_flag=True, help="Also print the compiled rows, with the bits that each may need.")
 @click.option("--json", "as_json", is_flag=True, help="Print formulas, digests and sizes as JSON.")
 @reporting
 def show(file: Path, arrays: bool, rows: bool, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Command line of the exchange: margin, commit, prove, publish, receipts, the whole way in one command, and a demo."""
+"""Command line of the exchange: margins, each step from commitment to receipts, the full pipeline, and a demo."""
 
 import resource
 
@@ -13,12 +13,12 @@ COMMANDS = {
     "margin": ("crossmargin.cli.margin", "Compute, explain, compare, stress and replay margin."),
     "commit": ("crossmargin_prover.cli.proving", "Commit the book, once per snapshot."),
     "prove": ("crossmargin_prover.cli.proving", "Prove statements about the snapshot."),
-    "publish": ("crossmargin_prover.cli.proving", "Publish the bundle, with its verdict."),
+    "publish": ("crossmargin_prover.cli.proving", "Publish the bundle with its verdict."),
     "receipts": ("crossmargin_prover.cli.proving", "Write the private receipts."),
-    "run": ("crossmargin_prover.cli.proving", "The whole way in one command."),
+    "run": ("crossmargin_prover.cli.proving", "Run the full pipeline in one command."),
     "control": ("crossmargin.cli.control", "Write the control file of a book folder."),
-    "policy": ("crossmargin.cli.policy", "Show a policy as formulas, or compute it again."),
-    "demo": ("crossmargin_prover.cli.demo", "Show the whole way on an example book."),
+    "policy": ("crossmargin.cli.policy", "Show a policy as formulas, or recompute it."),
+    "demo": ("crossmargin_prover.cli.demo", "Run the full pipeline on an example book."),
 }
 
 
@@ -27,13 +27,13 @@ COMMANDS = {
 )
 @click.version_option(VERSION, message="crossmargin %(version)s, protocol crossmargin/1")
 def main() -> None:
-    """Prove that every account of a cross-margined book covers its margin requirement, without showing a position.
+    """Prove that every account of a cross-margined book covers its margin requirement, without revealing a position.
 
-    The steps, each a command: margin (look at the book), commit (once per snapshot; publish its digest first),
-    prove (once per statement), publish (the bundle), receipts (one per account). `run` does all of them.
+    Each step is a command: margin (inspect the book), commit (once per snapshot; publish its digest first), prove (once
+    per statement), publish (the bundle), receipts (one per account). `run` performs commit to receipts in one command.
 
-    Exit code: 0 done, 1 refused (bad input, an account that does not satisfy a strict statement, a failing claim),
-    2 wrong usage, 3 done, but the output could not be written, 130 interrupted.
+    Exit codes: 0 done, 1 refused (bad input, an account that violates a strict statement, a failing claim), 2 wrong
+    usage, 3 done, but the output could not be written, 130 interrupted.
     """
-    # A core file of a process that crashed would hold records, nonces and masks.
+    # A core file of a crashed process would hold records, nonces and masks.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,4 +1,4 @@
-"""`crossmargin demo`: the main job on the example book, seen from the venue's, the auditor's and a holder's side."""
+"""`crossmargin demo`: the full pipeline on the example book, as the venue, an auditor and a holder see it."""
 
 import json
 import shutil
@@ -43,7 +43,7 @@ __all__ = ["demo", "example_book"]
 PACKAGE = Path(__file__).resolve().parents[1]
 
 DEMO_FILE = "crossmargin-demo.txt"
-"""Says that a folder is that of a demo, which the next demo may replace."""
+"""Marks the folder of a demo, which the next demo may replace."""
 
 DEMO_TEXT = b"This folder was made by `crossmargin demo`, which replaces it the next time.\n"
 
@@ -58,7 +58,7 @@ DEMO = (
 HEADING = "\n=== {} " + "=" * 20
 
 
-@click.command(short_help="Show the whole way on an example book.")
+@click.command(short_help="Run the full pipeline on an example book.")
 @click.option(
     "--book",
     type=click.Path(path_type=Path, file_okay=False),
@@ -69,11 +69,11 @@ HEADING = "\n=== {} " + "=" * 20
     type=click.Path(path_type=Path),
     default="crossmargin-demo",
     show_default=True,
-    help="Folder for the demo; an old one is replaced.",
+    help="Folder for the demo; replaces that of an earlier demo.",
 )
 @reporting
 def demo(book: Path | None, out: Path) -> None:
-    """Show the whole way on an example book: margin, proof, verdict, receipt, and what tampering gets.
+    """Run the full pipeline on an example book: margin, proof, verdict, receipt, and how tampering is rejected.
 
     \b
     Examples:
@@ -139,21 +139,21 @@ def example_book() -> Path:
 
 
 def _make_place(out: Path) -> None:
-    """Make an empty folder with a marker; of an earlier demo, which has it too, remove what the demo had written.
+    """Make an empty folder with a marker; clear the files of an earlier demo, which carries the same marker.
 
     Raises:
         CrossmarginError: the folder holds something else.
     """
     check_target(out.resolve(), DEMO | Names((escape(DEMO_FILE),)), DEMO_FILE)
     if (out / DEMO_FILE).exists() and not (out / DEMO_FILE).read_bytes() == DEMO_TEXT:
-        raise CrossmarginError(f"{out / DEMO_FILE} is not that of a demo: choose another folder")
+        raise CrossmarginError(f"{out / DEMO_FILE} is not the marker of a demo: choose another folder")
     remove_folder(out.resolve(), DEMO)
     make_folder(out, PUBLIC_FOLDER, PUBLIC_FOLDER)
     write_file(out / DEMO_FILE, DEMO_TEXT, PUBLIC_FILE)
 
 
 def _show_margin(inputs: Inputs) -> str:
-    """Print the book's margin, and explain the account whose pooling saves most; return its id."""
+    """Print the book's margin and explain the account with the largest saving from pooling; return its id."""
     policy = build_policy(inputs.venue.venue, inputs.environment, inputs.model, inputs.model.margin_statements[0])
     compiled = compile_policy(policy)
     book = inputs.book
@@ -167,7 +167,7 @@ def _show_margin(inputs: Inputs) -> str:
 
 
 def _strict_is_refused(vault: Path, inputs: Inputs, run: Run) -> None:
-    """Show that a strict statement about a book with an under-water account cannot be made."""
+    """Show that no strict statement can be proven about a book with an under-water account."""
     strict = replace(inputs, model=inputs.model.model_copy(update={"strict": True}))
     try:
         prove(strict, vault, [inputs.model.margin_statements[0]], run)
@@ -177,7 +177,7 @@ def _strict_is_refused(vault: Path, inputs: Inputs, run: Run) -> None:
 
 
 def _verify(expected: int, *arguments: str) -> None:
-    """Run the stand-alone verifier in a process of its own and require its exit code."""
+    """Run the stand-alone verifier in a separate process and require an exit code."""
     click.echo(f"$ crossmargin-verify {' '.join(arguments)}")
     done = subprocess.run([sys.executable, "-m", "crossmargin_verifier.cli", *arguments], check=False)
     if done.returncode != expected:

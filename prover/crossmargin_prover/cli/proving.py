@@ -1,6 +1,6 @@
-"""`crossmargin commit`, `prove`, `publish`, `receipts`, and `run`, which does all of them: options and output.
+"""`crossmargin commit`, `prove`, `publish`, `receipts`, and `run`, the full pipeline: options and output.
 
-The rules of a run are in `crossmargin_prover.workflow`.
+`crossmargin_prover.workflow` holds the rules of a run.
 """
 
 import time
@@ -48,12 +48,12 @@ vault_option = click.option(
 shard_option = click.option(
     "--shard",
     type=click.IntRange(min=1),
-    help="Accounts per shard, a power of two up to 2^20. [default: what costs least]",
+    help="Accounts per shard, a power of two up to 2^20. [default: the cheapest size]",
 )
 since_option = click.option(
     "--since",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Vault of an earlier snapshot: whatever did not change is reused.",
+    help="Vault of an earlier snapshot; reuse everything that has not changed.",
 )
 signing_option = click.option(
     "--signing-key",
@@ -63,22 +63,22 @@ signing_option = click.option(
 
 
 class _BackendName(click.ParamType[str]):
-    """A backend that is installed when the command is run."""
+    """The name of a backend that is installed when the command runs."""
 
     name = "backend"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return the names that are there."""
+        """Return the names of the installed backends."""
         return f"[{'|'.join(available())}]"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name, if there is such a backend."""
+        """Return the name if the backend is installed."""
         if value not in available():
             self.fail(f"{value!r} is not installed; there are: {', '.join(available())}", param, ctx)
         return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the names that go on so."""
+        """Return the names that complete the typed text."""
         return [CompletionItem(name) for name in available() if name.startswith(incomplete)]
 
 
@@ -86,8 +86,8 @@ backend_option = click.option(
     "--backend",
     type=_BackendName(),
     default=lambda: available()[0],
-    show_default="the compiled kernel, where it is installed",
-    help="Who does the arithmetic.",
+    show_default="the compiled kernel, if installed",
+    help="Backend that does the arithmetic.",
 )
 packing_option = click.option(
     "--packing",
@@ -102,40 +102,40 @@ series_option = click.option(
     help="The folder holds one bundle per publication, each under its own name, and a link `latest`.",
 )
 older_option = click.option(
-    "--older", is_flag=True, help="Replace the bundle even if it is later, or of another snapshot of the same time."
+    "--older", is_flag=True, help="Replace a later bundle, or one of another snapshot with the same time."
 )
 restart_option = click.option(
-    "--restart", is_flag=True, help="Give up what an interrupted run of a statement has finished."
+    "--restart", is_flag=True, help="Discard the finished shards of an interrupted statement."
 )
 processes_option = click.option(
     "--processes",
     type=click.IntRange(min=1),
     default=cores_here(),
     show_default="all cores",
-    help="Shards worked on at a time.",
+    help="Number of shards to prove in parallel.",
 )
 
 
 class _Terminal:
-    """What a person sees of a run: bars while a stage is at work, and results between them."""
+    """The display of a run on a terminal: a bar for each running stage, and results between bars."""
 
     def __init__(self) -> None:
         self._stage: Callable[[str, int, int], None] | None = None
         self._bars = ExitStack()
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Show how far a stage is."""
+        """Show the progress of a stage."""
         if self._stage is None:
             self._stage = self._bars.enter_context(stage_progress())
         self._stage(stage, done, total)
 
     def end_stage(self) -> None:
-        """Leave the bars as they are: whatever comes next stands below them."""
+        """Leave the bars as they are; later output appears below them."""
         self._stage = None
         self._bars.close()
 
     def log(self, line: str) -> None:
-        """Show what begins, or a warning."""
+        """Show the start of a step, or a warning."""
         self.end_stage()
         click.echo(printable(line), err=True)
 
@@ -155,7 +155,7 @@ def _lines(result: Step) -> Iterator[str]:
         case Published():
             yield result.verdict.text.removesuffix("\n")
         case Delivered():
-            yield f"{result.receipts} receipts in {result.folder} (index.json says whose; private)"
+            yield f"{result.receipts} receipts in {result.folder} (private; index.json maps accounts to files)"
 
 
 def _commitment(result: Committed) -> Iterator[str]:
@@ -167,14 +167,13 @@ def _commitment(result: Committed) -> Iterator[str]:
     if report.control is not None:
         yield f"files as control.json states them, SHA-256 {report.control}"
     if result.reused:
-        yield f"no account changed: the earlier snapshot, its digest {digest} and its receipts stay"
+        yield f"no account changed: the earlier snapshot, its digest {digest} and its receipts remain valid"
         return
     if result.recommitted:
         yield f"recommitting all accounts: {result.recommitted}"
     elif result.rerandomized:
         yield (
-            f"re-randomized: {result.unchanged} accounts without a change, {result.changed} with one; "
-            f"committed: {result.new}"
+            f"re-randomized: {result.unchanged} unchanged accounts, {result.changed} changed; committed: {result.new}"
         )
     yield f"snapshot digest {digest}: publish it now"
 
@@ -192,7 +191,7 @@ def _terminal() -> Iterator[_Terminal]:
 def _running(
     backend: str, processes: int, shard: int | None = None, packing: int = DEFAULT_PACKING
 ) -> Iterator[tuple[Run, _Terminal]]:
-    """Yield how the options ask for the work to be done, and where it is shown."""
+    """Yield the run that the options describe, and its display."""
     with _terminal() as terminal, worker_pool(processes) as executor:
         try:
             run = Run(
@@ -238,8 +237,8 @@ def commit(
 ) -> None:
     """Commit every account's balances and positions, once per snapshot.
 
-    Publish the printed digest (transparency log, chain, newspaper) before anything else. A run that was interrupted is
-    finished by the same command; it goes on from the finished shards.
+    Publish the printed digest (transparency log, chain, newspaper) before anything else. Re-run the same command to
+    resume an interrupted run.
 
     \b
     Example:
@@ -278,9 +277,9 @@ def prove(
 ) -> None:
     """Prove statements about the committed snapshot, at the prices and under the model of the book folder.
 
-    The accounts come from the vault; a change of prices or model needs no new snapshot and no new receipts. With
-    --since the book is committed first, into a new vault, from the earlier vault as far as accounts did not change.
-    A run that was interrupted is finished by the same command; it goes on from the finished shards.
+    The accounts come from the vault; new prices or another model need no new snapshot and no new receipts. With
+    --since, first commit the book into a new vault, reusing the unchanged accounts of the earlier vault. Re-run the
+    same command to resume an interrupted run.
 
     \b
     Examples:
@@ -298,7 +297,7 @@ def prove(
                 terminal.show(proven)
 
 
-@click.command(short_help="Publish the bundle, with its verdict.")
+@click.command(short_help="Publish the bundle with its verdict.")
 @book_option
 @vault_option
 @click.option(
@@ -322,9 +321,9 @@ def publish(
     backend: str,
     processes: int,
 ) -> int:
-    """Put proven statements and declared reserves together into a public bundle, and print the verdict on it.
+    """Publish proven statements and declared reserves as a public bundle, and print its verdict.
 
-    The whole bundle is verified first; what the verifier refuses is not published.
+    The command verifies the whole bundle first and does not publish a bundle that the verifier rejects.
 
     \b
     Example:
@@ -348,7 +347,7 @@ def publish(
 def receipts(vault: Path, out: Path, accounts: tuple[str, ...]) -> None:
     """Write one private, signed receipt per account, each with a readable twin.
 
-    Deliver each to its holder and to nobody else.
+    Deliver each receipt to its holder only.
 
     \b
     Example:
@@ -358,7 +357,7 @@ def receipts(vault: Path, out: Path, accounts: tuple[str, ...]) -> None:
         terminal.show(deliver(vault, out, accounts, progress=terminal.progress))
 
 
-@click.command(short_help="The whole way in one command.")
+@click.command(short_help="Run the full pipeline in one command.")
 @book_option
 @vault_option
 @click.option("--bundle", type=click.Path(path_type=Path), required=True, help="Folder of the public bundle.")
@@ -395,9 +394,9 @@ def run(
     backend: str,
     processes: int,
 ) -> int:
-    """The whole way: commit, prove all statements, publish, and write receipts where a folder for them is named.
+    """Run the full pipeline: commit, prove all statements, publish, and write receipts if --receipts names a folder.
 
-    A run that was interrupted is finished by the same command; what is finished is not done again.
+    Re-run the same command to resume an interrupted run; it skips finished work.
 
     \b
     Example:
@@ -406,7 +405,7 @@ def run(
     check_folders(vault, bundle, out, since, series=series)
     verified = False
     with _running(backend, processes, shard, packing) as (how, terminal):
-        # The book is handed over, not kept: once it is committed nothing needs it.
+        # Pass the book without keeping a reference, so that its memory is free after the commitment.
         steps = pipeline(
             _load(book, reject_bad_accounts),
             vault,

@@ -71,7 +71,7 @@ class StatementFolder:
 
         Raises:
             CannotCheckError: a file that the statement needs is missing or unreadable.
-            MalformedError: a manifest is not canonical, or a file is no plain file or has a size that it cannot have.
+            MalformedError: a manifest is not canonical, or a file is not a regular file or has an impossible size.
         """
         self._read(SNAPSHOT_FILE, MAX_MANIFEST_BYTES)
         self._read(COLUMNS_FILE, MAX_COLUMNS_BYTES)
