@@ -1,4 +1,4 @@
-"""Loading a book from a folder or any other source, every refusal with table, row, field and a hint."""
+"""Load a book from a folder or any other source; every refusal states table, row, field and a hint."""
 
 from crossmargin.loading.folder import load_margin_model, write_control
 from crossmargin.loading.inputs import Inputs, Where, load, load_book, load_folder, load_parameters

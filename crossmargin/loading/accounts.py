@@ -1,7 +1,7 @@
-"""The accounts table: who is in the book, with which sub-accounts, and where other tables' rows belong.
+"""The accounts table: the accounts of the book, their sub-accounts, and the owner of each row in other tables.
 
 One row per account or sub-account; the unnamed sub-account "" is an account's own wallet. Ids are compared byte for
-byte, so ids that could be mistaken for each other by a space or a control character are refused.
+byte, so ids with a control character or a space at an end, which people could confuse, are refused.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from crossmargin.loading.table import Origin, Place, Table, place
 __all__ = ["MAX_ID_BYTES", "Accounts", "Locator", "index_accounts"]
 
 MAX_ID_BYTES = 256
-"""Bytes of an account id or sub-account name: an e-mail address has 254, a public key 130."""
+"""Most bytes of an account id or sub-account name: an e-mail address has 254, a public key 130."""
 
 _UNPRINTABLE = r"\p{C}|\p{Zl}|\p{Zp}|^\s|\s$"
 
@@ -29,7 +29,7 @@ Rows = NDArray[np.int64]
 class Accounts:
     """names: distinct accounts in file order; subs: distinct (account, sub_account) rows with `owner`.
 
-    owner: number of the account of each sub-account; first: row of the accounts table of each account.
+    owner: number of each sub-account's account; first: each account's row in the accounts table.
     """
 
     names: list[str]
@@ -39,7 +39,7 @@ class Accounts:
     origins: tuple[Origin, ...]
 
     def place(self, row: int) -> Place:
-        """Return where the first row of account number `row` stands."""
+        """Return the place of the first row of account number `row`."""
         return place(self.origins, int(self.first[row]))
 
     def account(self, row: int) -> str:
@@ -55,9 +55,9 @@ class Locator:
     file: str
 
     def locate(self, table: Table, problems: LineProblems) -> Rows:
-        """Return the number of the sub-account of every row of a table, or -1 where there is none (a problem)."""
+        """Return each row's sub-account number, or -1 where there is none (a problem)."""
         keys = table.frame.select(KEY_COLUMNS)
-        # Rows of one account mostly stand together: only the first row of each run is looked up.
+        # Rows of one account are mostly adjacent, so look up only the first row of each run.
         moved = keys.select(
             pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in KEY_COLUMNS).fill_null(True)
         ).to_series()

@@ -1,4 +1,4 @@
-"""From the records of sub-accounts to the book: pool them, check what accounts hold in total, refuse or reject."""
+"""From the records of sub-accounts to the book: pool them, check the totals of accounts, refuse or reject."""
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -25,7 +25,7 @@ def assemble(
     """Return the book of the records of all sub-accounts; pending: amounts and counts of their pending deposits.
 
     Raises:
-        InputErrors: with on_bad "refuse", any problem; with "reject", that no account is left.
+        InputErrors: with on_bad "refuse", any problem; with "reject", no account is left.
     """
     names, subs, owner = accounts.names, accounts.sub_names, accounts.owner
     records = pool(sub_records, owner, len(names))
@@ -70,7 +70,7 @@ def _check_totals(
     what: str,
     problems: LineProblems,
 ) -> None:
-    """Report accounts whose sums, over rows or over sub-accounts, are beyond a column's limit."""
+    """Report accounts with sums, over rows or over sub-accounts, beyond a column's limit."""
     limits = column_limits(layout)
     rows, columns = beyond(sub_records, limits)
     pooled_rows, pooled_columns = beyond(records, limits)

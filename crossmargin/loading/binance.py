@@ -5,10 +5,10 @@ Source of the layout: the repository binance/zkmerkle-proof-of-solvency (its sam
 
     e_X equity, d_X debt, X net, vl_X, m_X, pm_X      equity pledged for loans, margin and portfolio margin
 
-or only the first three (its older files, which then have one `X_udst_price` per asset), and `total_net_balance_usdt`
-last. The balance is equity - debt. The pledged amounts are part of the equity and are not added: they are checked to be
-at most the equity together. The net, price and total columns are derived and not read. Amounts may have an exponent,
-as these files do (1.56e-05).
+or only the first three (older files, which also have one `X_udst_price` per asset), and `total_net_balance_usdt`
+last. The balance is equity - debt. The pledged amounts are part of the equity: they are not added, and their sum must
+not exceed it. The net, price and total columns are derived and not read. Amounts may have an exponent, as these files
+do (1.56e-05).
 """
 
 import re
@@ -46,7 +46,7 @@ _EXPONENT = re.compile(r"-?[0-9]+(\.[0-9]+)?[eE][+-]?[0-9]{1,2}")
 
 
 def binance_files(folder: Path) -> list[Path]:
-    """Return the user files of a folder, in the order of their names.
+    """Return the user files of a folder, ordered by name.
 
     Raises:
         InputErrors: there is none.
@@ -58,7 +58,7 @@ def binance_files(folder: Path) -> list[Path]:
 
 
 def binance_assets(header: Sequence[str], file: str) -> list[str]:
-    """Return the assets that a header names, in lower case as there.
+    """Return the assets named in a header, in its lower case.
 
     Raises:
         InputErrors: it is not a header of this layout.
@@ -80,11 +80,11 @@ def load_binance(
 ) -> Book:
     """Return the book of user files: one account per line, no sub-accounts, no positions.
 
-    Asset X is the catalogue's asset of that name in upper case; assets of the catalogue that the files do not have
-    are zero. Files must agree on the header.
+    Asset X is the catalogue's asset of that name in upper case; catalogue assets missing from the files are zero. Files
+    must agree on the header.
 
     Raises:
-        InputErrors: files that are not in this layout, assets that the catalogue has not, bad lines.
+        InputErrors: files not in this layout, assets missing from the catalogue, bad lines.
     """
     table, names = _read(files)
     problems = LineProblems(on_bad)
@@ -152,7 +152,7 @@ def _assets(names: Sequence[str], catalogue: Catalogue, file: str) -> list[Asset
 
 
 def _balances(table: Table, name: str, asset: Asset, problems: LineProblems) -> tuple[Integers, np.ndarray]:
-    """Return equity - debt in units of the asset, and the rows where every column of the asset is sound."""
+    """Return equity - debt in units of the asset, and the rows with sound values in every column of the asset."""
     equity, good = _amounts(table, f"e_{name}", asset, problems)
     debt, fine = _amounts(table, f"d_{name}", asset, problems)
     good &= fine
@@ -194,7 +194,7 @@ def _amounts(table: Table, field: str, asset: Asset, problems: LineProblems) -> 
 
 
 def _plain(text: pl.Series) -> pl.Series:
-    """Return the column with exponents written out; what is no number stays as it is, for the parser to refuse."""
+    """Return the column with exponents written out; a text that is not a number stays, for the parser to refuse."""
     rows = np.flatnonzero(text.str.contains("[eE]").to_numpy())
     if not len(rows):
         return text

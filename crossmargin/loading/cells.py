@@ -1,7 +1,7 @@
 """Rows of the balances and positions tables to record entries: (sub-account, column, value in column units).
 
-A balance is amount / unit, a position quantity / lot, both exact. The entry value of a perpetual or future, the part
-of its profit that no price moves, is rounded down, so that rounding never favours an account:
+A balance is amount / unit, a position quantity / lot, both exact. The entry value of a perpetual or future is the part
+of its profit that no price moves. It is rounded down, so that rounding never favours an account:
 
     linear    floor(-quantity * contract_size * entry_price / unit)
     inverse   floor( quantity * contract_size / entry_price / unit)      unit: of the settlement asset
@@ -33,14 +33,14 @@ BALANCE_COLUMNS = ("account", "sub_account", "asset", "amount")
 POSITION_COLUMNS = ("account", "sub_account", "instrument", "quantity", "entry_price")
 
 _SAFE = float(2**61)
-"""Products whose floating estimate stays below this are below 2^62."""
+"""A product with a floating estimate below this is below 2^62."""
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, repr=False)
 class Cells:
-    """Where the entries of tables go: the columns of a catalogue, and the cells known to be filled repeatedly."""
+    """The target of table entries: the columns of a catalogue, and the cells known to be filled repeatedly."""
 
     catalogue: Catalogue
     layout: RecordLayout
@@ -49,7 +49,7 @@ class Cells:
 
     @classmethod
     def empty(cls, catalogue: Catalogue, repeated: Repeated) -> "Cells":
-        """Return none yet."""
+        """Return an empty set of entries."""
         layout = catalogue.layout()
         additive = np.array([column.kind is ColumnKind.ENTRY for column in layout.columns])
         return cls(catalogue, layout, RecordBuilder(len(layout), additive), repeated)
@@ -57,7 +57,7 @@ class Cells:
     def once(
         self, table: Table, subs: Integers, columns: Integers, known: Mask, field: str, problems: LineProblems
     ) -> Mask:
-        """Return which rows are not of a repeated cell that stands on an earlier row; report the others."""
+        """Return which rows do not repeat the cell of an earlier row; report the others."""
         once = np.ones(len(known), dtype=np.bool_)
         if len(self.repeated):
             once[known] = ~self.repeated.later(subs[known] * np.int64(len(self.layout)) + columns[known])
@@ -67,7 +67,7 @@ class Cells:
 
 
 def add_balances(table: Table, locator: Locator, cells: Cells, problems: LineProblems) -> None:
-    """Enter the balances of a batch; rows with a problem are entered as zero and reported."""
+    """Enter the balances of a batch; enter a row with a problem as zero and report it."""
     assets = cells.catalogue.assets
     names = [asset.name for asset in assets]
     subs = locator.locate(table, problems)
@@ -103,7 +103,7 @@ def add_balances(table: Table, locator: Locator, cells: Cells, problems: LinePro
 
 
 def add_positions(table: Table, locator: Locator, cells: Cells, problems: LineProblems) -> None:
-    """Enter the positions of a batch and their entry values; rows with a problem are entered as zero and reported."""
+    """Enter the positions of a batch and their entry values; enter a row with a problem as zero and report it."""
     instruments = cells.catalogue.instruments
     names = [item.name for item in instruments]
     subs = locator.locate(table, problems)
@@ -138,7 +138,7 @@ def add_positions(table: Table, locator: Locator, cells: Cells, problems: LinePr
 
 
 def entry_values(lots: Integers, item: Integers, price: Integers, scale: Integers, catalogue: Catalogue) -> Integers:
-    """Return floor of the entry value in units of the settlement asset; +-2^62 where it would be larger.
+    """Return the entry value in units of the settlement asset, rounded down; +-2^62 where it would be larger.
 
     lots: signed position; item: number of the instrument (a perpetual or future); price / 10^scale > 0: entry price.
     """
@@ -198,7 +198,7 @@ def _entries(
 
 
 def members(table: Table, field: str, names: Sequence[str], problems: LineProblems) -> Integers:
-    """Return the number of the name in every row, or -1 (a problem)."""
+    """Return the number of each row's name, or -1 (a problem)."""
     column = table.frame[field]
     found = column.cast(pl.Enum(names), strict=False).to_physical().cast(pl.Int64).fill_null(-1)
     numbers: Integers = found.to_numpy()
@@ -224,7 +224,7 @@ def in_units(text: pl.Series, item: Integers, units: Sequence[Decimal]) -> tuple
 def report(
     table: Table, field: str, status: Statuses, item: Integers, finer: Sequence[str], problems: LineProblems
 ) -> None:
-    """Report the rows whose decimal is not OK; `finer` has the words for the unit of each item."""
+    """Report the rows with a decimal that is not OK; `finer` describes the unit of each item in words."""
     for kind in Status:
         if kind is Status.FINE:
             bad = (status == kind) & (item >= 0)

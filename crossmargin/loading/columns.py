@@ -1,4 +1,4 @@
-"""Columns of a table: exact types alone, brought to text without loss, so that every format is checked alike."""
+"""Columns of a table: exact types only, converted to text without loss, so that every format meets the same checks."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from crossmargin.errors import InputError, InputErrors
 __all__ = ["MAX_FIELD_BYTES", "as_text", "check_columns"]
 
 MAX_FIELD_BYTES = 1024
-"""Bytes of one field: an id has at most 256, a name 64, a decimal 40."""
+"""Most bytes of one field: an id has at most 256, a name 64, a decimal 40."""
 
 
 def check_columns(schema: pl.Schema, columns: Sequence[str], file: str) -> None:
-    """Check that a table has these columns, in any order, and that their types are exact.
+    """Check that a table has these columns, in any order, with exact types.
 
     Raises:
-        InputErrors: another set of columns, or a column of a type that is neither text nor exact numbers.
+        InputErrors: other columns, or a column that holds neither text nor exact numbers.
     """
     if set(schema) != set(columns):
         missing = ", ".join(name for name in columns if name not in schema)
@@ -37,8 +37,8 @@ def check_columns(schema: pl.Schema, columns: Sequence[str], file: str) -> None:
 def as_text(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """Return these columns as text without nulls (a null becomes the empty text).
 
-    A field of more than MAX_FIELD_BYTES is cut there: it is refused anyway, and a short text that stands in for many
-    rows of a long one keeps every later check cheap.
+    A field of more than MAX_FIELD_BYTES is cut there. It will be refused in any case, and the short text keeps every
+    later check cheap.
     """
     text = frame.select(pl.col(name).cast(pl.String).fill_null("") for name in columns)
     longest = text.select(pl.all().str.len_bytes().max().fill_null(0))

@@ -1,9 +1,9 @@
-"""`control.json`: what the exporter of a book folder says is in it, so that damage and lost rows are noticed.
+"""`control.json`: the exporter's own account of a book folder, which reveals damage and lost rows.
 
-Flipped bits inside a value leave a Parquet file readable, and a CSV file that lost lines is as good as any other. The
-exporter therefore states, from its own ledger and not from the files, how many rows each table has and what the
-balances of each asset and the positions in each instrument add up to; and the SHA-256 of every file, as it was written.
-The format is in docs/formats.md. A folder without the file is loaded as it is.
+A Parquet file with flipped bits inside a value is still readable, and a CSV file that lost lines looks complete. The
+exporter therefore states the number of rows of each table, the total balance of each asset and the total position in
+each instrument, all from its own ledger and not from the files. It also states the SHA-256 of every file as written.
+The format is in docs/formats.md. A folder without the file loads unchecked.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ __all__ = ["CONTROL_FILE", "Control", "check_files", "read_control", "state_file
 CONTROL_FILE = "control.json"
 
 VERSION = 1
-"""Of the format of the control file."""
+"""Version of the format of the control file."""
 
 _READ_BYTES = 1 << 20
 _EXPORT_AGAIN = "export the book again; nothing is committed from these files"
@@ -53,7 +53,7 @@ def _file_name(value: str) -> str:
 
 
 class FileControl(Frozen):
-    """One file: SHA-256 of its bytes, and number of rows where it is a table."""
+    """One file: SHA-256 of its bytes, and the number of rows of a table."""
 
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     rows: WholeNumber | None = None
@@ -67,7 +67,7 @@ class LedgerTotals(Frozen):
 
 
 class ControlFile(Frozen):
-    """The whole of `control.json`."""
+    """The contents of `control.json`."""
 
     version: Annotated[WholeNumber, AfterValidator(_version)]
     files: dict[Annotated[str, AfterValidator(_file_name)], FileControl]
@@ -76,7 +76,7 @@ class ControlFile(Frozen):
 
 @dataclass(frozen=True)
 class Control:
-    """A control file that was read; digest: SHA-256 of its bytes, in hexadecimal."""
+    """A control file as read; digest: SHA-256 of its bytes, in hexadecimal."""
 
     content: ControlFile
     document: Document
@@ -108,7 +108,7 @@ class Control:
         found: Sequence[int],
         layout: RecordLayout,
     ) -> list[InputError]:
-        """Return the names whose rows add up to another total than is stated; what is not stated is zero."""
+        """Return the names with a total other than the stated one; a total not stated is zero."""
         if stated is None:
             return []
         reasons = {name: f"{name} is not in instruments.yaml" for name in stated if name not in units}
@@ -137,12 +137,12 @@ def read_control(path: Path) -> Control:
 
 
 def check_files(folder: Path, control: Control, tables: Sequence[Path], only: Sequence[str] | None = None) -> None:
-    """Compare files with what the control file states; only: names to compare, all by default.
+    """Compare files with the control file; only: names to compare, all by default.
 
-    tables: the files that tables are read from, each of which has to be stated.
+    tables: the files of the tables, which must all be stated.
 
     Raises:
-        InputErrors: every file that is missing, not stated, or another one.
+        InputErrors: every file that is missing, not stated, or different.
     """
     stated = control.content.files
     problems = []
@@ -210,7 +210,7 @@ def _check_file(path: Path, name: str, stated: FileControl) -> list[InputError]:
 
 
 def _digest(path: Path, name: str) -> tuple[str, int | None]:
-    """Return the SHA-256 of a file, and its number of rows where it is a table."""
+    """Return the SHA-256 of a file, and the number of rows of a table."""
     digest, lines = hashlib.sha256(), 0
     try:
         with path.open("rb") as stream:

@@ -1,8 +1,8 @@
 """CSV tables in one strict dialect, so that a row is a line and a line is a row.
 
-UTF-8 without byte-order mark, lines that end with a line feed (the last one too), commas. A field may stand in double
-quotes, as some tools write empty text, but has no comma, quote or line end inside. A file is checked for this with a
-few passes over its bytes, some lines at a time; only what fails is read line by line, to name every bad line.
+UTF-8 without byte-order mark, commas, and a line feed at the end of every line, including the last. A field may stand
+in double quotes, as some tools write empty text, but contains no comma, quote or line end. A few passes over the bytes
+check this, some lines at a time; only a file that fails is read line by line, to name every bad line.
 """
 
 import io
@@ -20,7 +20,7 @@ BATCH_BYTES = 1 << 24
 """Bytes read at a time, up to the next line end: a few hundred thousand rows."""
 
 MAX_LINE_BYTES = 1 << 20
-"""Bytes of a line beyond a batch: the widest layout, a user file with five hundred assets, needs 100,000."""
+"""Most bytes of a line beyond a batch: the widest layout, a user file with five hundred assets, needs 100,000."""
 
 _MARKS = (
     ((b"\xef\xbb\xbf",), "a byte-order mark before the header", "save as UTF-8 without byte-order mark"),
@@ -74,7 +74,7 @@ def csv_batches(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         raise InputErrors([_wrong_header(path.name, header, columns)])
     head = b""
     for chunk in _chunks(path):
-        # The header stands before every chunk: the parser takes liberties with the beginning of a file.
+        # Put the header before every chunk, because the parser takes liberties with the beginning of a file.
         data = head + chunk
         head = head or data[: data.index(b"\n") + 1]
         frame = _frame_of(data, columns)
@@ -85,7 +85,7 @@ def csv_batches(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
 
 
 def header_of(path: Path) -> list[str]:
-    """Return the names in the first line of a file; all of it is checked to be of this dialect, field counts apart.
+    """Return the names in the first line of a file, after checking the whole file's dialect except for field counts.
 
     Raises:
         InputErrors: unreadable, empty, byte-order mark, not UTF-8, carriage returns, zero bytes, or no final line feed.
@@ -158,7 +158,7 @@ def _line_at(path: Path, offset: int) -> int:
 
 
 def _frame_of(data: bytes, columns: Sequence[str]) -> pl.DataFrame | None:
-    """Return the rows below the header, quotes as they are; None where the number of fields is wrong."""
+    """Return the rows below the header, quotes unchanged; None where the number of fields is wrong."""
     if not _even(data, len(columns)):
         return None
     schema = dict.fromkeys(columns, pl.String)
@@ -181,7 +181,7 @@ def _even(data: bytes, width: int) -> bool:
 
 
 def _bad_quotes(frame: pl.DataFrame) -> dict[str, list[int]]:
-    """Return the rows of each column, if any, that have a quote which does not enclose the field."""
+    """Return the rows of each column, if any, with a quote that does not enclose the field."""
     bad = {}
     for name in frame.columns:
         quoted = pl.col(name).str.contains('"', literal=True)
@@ -193,13 +193,13 @@ def _bad_quotes(frame: pl.DataFrame) -> dict[str, list[int]]:
 
 
 def _refusal(path: Path, columns: Sequence[str]) -> InputErrors:
-    """Return every line of a file that has another number of fields, or else every quote that is out of place."""
+    """Return every line with a wrong number of fields or, if there is none, every misplaced quote."""
     found = _wrong_counts(path, len(columns)) or _wrong_quotes(path, columns)
     return found or InputErrors([InputError("not a readable CSV file", hint="write it again", file=path.name)])
 
 
 def _wrong_counts(path: Path, width: int) -> InputErrors | None:
-    """Return an error for every line that has not `width` fields."""
+    """Return an error for every line without exactly `width` fields."""
     problems: list[InputError] = []
     count, first = 0, 1
     for chunk in _chunks(path):

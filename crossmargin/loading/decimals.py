@@ -1,4 +1,4 @@
-"""Columns of decimals to int64 in stated units, exactly: vectorised, with Python integers for what does not fit.
+"""Columns of decimals to int64 in stated units, exactly: vectorised, with Python integers for rows that do not fit.
 
 A decimal d is digits / 10^scale and a unit is m / 10^p, so d / unit = digits * 10^(p - scale) / m. Every product is
 checked against 2^62 before it is formed; rows that fail the check are computed with Python's integers.
@@ -22,13 +22,13 @@ Integers = NDArray[np.int64]
 Statuses = NDArray[np.int8]
 
 _TOO_MANY = 10**18
-"""Digits from here on are left to Python's integers."""
+"""From this number of digits on, Python's integers do the work."""
 
 _POWERS = 10 ** np.arange(19, dtype=np.int64)
 
 
 class Status(IntEnum):
-    """What came of a text."""
+    """Outcome of reading a text."""
 
     OK = 0
     EMPTY = 1
@@ -39,7 +39,7 @@ class Status(IntEnum):
 
     @property
     def reason(self) -> str:
-        """What is wrong; FINE and LARGE are completed by the caller."""
+        """The reason; the caller completes FINE and LARGE."""
         return {
             Status.OK: "",
             Status.EMPTY: "empty where a decimal is needed",
@@ -51,7 +51,7 @@ class Status(IntEnum):
 
     @property
     def hint(self) -> str:
-        """What to do about it."""
+        """The hint."""
         return {
             Status.OK: "",
             Status.EMPTY: "write a decimal",

@@ -1,8 +1,8 @@
-"""Rows of the deposits table: what arrived on a chain, in which block, and whether that block is final.
+"""Rows of the deposits table: amounts that arrived on a chain, by block, final or pending.
 
-A deposit in a block at or below the finalized one of its chain is part of the balance; a later one is pending. Amounts
-are above zero: a withdrawal lowers the balance when it is asked for, so that a chain that is reorganised never leaves
-collateral that is not there. Several deposits of one account and asset are added up.
+A deposit in a block at or below its chain's finalized block is part of the balance; a later one is pending. Amounts are
+above zero: a withdrawal lowers the balance as soon as the holder requests it, so that a chain reorganisation never
+leaves collateral that does not exist. Several deposits of one account and asset are added up.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ DEPOSIT_COLUMNS = ("account", "sub_account", "asset", "block", "amount")
 
 @dataclass(frozen=True, repr=False)
 class Deposits:
-    """Entries of what has arrived for good, of what is pending, and of how many deposits are pending."""
+    """Entries of final deposits, of pending deposits, and of the number of pending deposits."""
 
     catalogue: Catalogue
     arrived: RecordBuilder
@@ -36,14 +36,14 @@ class Deposits:
 
     @classmethod
     def empty(cls, catalogue: Catalogue) -> "Deposits":
-        """Return none yet."""
+        """Return an empty set of entries."""
         width = len(catalogue.layout())
         every = np.ones(width, dtype=np.bool_)
         return cls(catalogue, *(RecordBuilder(width, every) for _ in range(3)))
 
 
 def add_deposits(table: Table, locator: Locator, deposits: Deposits, problems: LineProblems) -> None:
-    """Enter the deposits of a batch; rows with a problem are left out and reported."""
+    """Enter the deposits of a batch; leave out and report rows with a problem."""
     catalogue = deposits.catalogue
     assets = catalogue.assets
     names = [asset.name for asset in assets]

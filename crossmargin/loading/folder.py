@@ -1,7 +1,7 @@
 """A book folder: one source of a book, with a file for each part of the parameters and for each table.
 
-All problems of a stage are collected before anything is refused: the files against `control.json`, where the folder has
-one, then the parameters, then, since these give tables their meaning, the tables.
+Each stage collects all its problems before it refuses: first the files against `control.json`, where the folder has
+one, then the parameters, then the tables, whose meaning depends on the parameters.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,10 +37,10 @@ PARAMETER_FILES = ("venue.yaml", "instruments.yaml", "market.yaml", "model.yaml"
 """Files of the parameters that every folder has."""
 
 HISTORY_FILE = "history.csv"
-"""Closing prices, for models that ask for them."""
+"""Closing prices, for models that read them."""
 
 CROWDING_FILE = "crowding.yaml"
-"""Disclosed totals of an earlier statement, for models that ask for them."""
+"""Disclosed totals of an earlier statement, for models that read them."""
 
 _TABLE_KINDS: Mapping[str, Callable[[Path, tuple[str, ...]], TableSource]] = {
     ".csv": CsvTable,
@@ -54,7 +54,7 @@ class FolderSource:
     """The book in a folder."""
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        """Take the folder; nothing is read yet."""
+        """Keep the path; read nothing yet."""
         self.path = Path(path)
 
     @property
@@ -76,7 +76,7 @@ class FolderSource:
         """Compare files with the control file, if there is one, and return it; only: names of files, all by default.
 
         Raises:
-            InputErrors: every file that is not the one it states, or that it does not state.
+            InputErrors: every file that differs from the stated one, or is not stated.
         """
         control = self.control
         if control is not None:
@@ -84,7 +84,7 @@ class FolderSource:
         return control
 
     def parameters(self) -> Parameters:
-        """Return the parameters, every file checked, alone and against the others.
+        """Return the parameters, with every file checked alone and against the others.
 
         Raises:
             InputErrors: all problems found.
@@ -132,7 +132,7 @@ class FolderSource:
         return found
 
     def book(self, catalogue: Catalogue, on_bad: OnBad = "refuse", control: Control | None = None) -> Book:
-        """Return the book of the tables, or of the files in the folder `binance`; control: whose totals are to hold.
+        """Return the book of the tables, or of the files in the folder `binance`; control: the totals to compare with.
 
         Raises:
             InputErrors: all problems found.
@@ -148,7 +148,7 @@ class FolderSource:
         return load_binance(binance_files(binance), catalogue, on_bad, check)
 
     def table_files(self) -> list[Path]:
-        """Return the files that tables are read from."""
+        """Return the files of the tables."""
         names = [f"{name}{suffix}" for name in (*TABLES, DEPOSITS) for suffix in _TABLE_KINDS]
         files = [self.path / name for name in names if (self.path / name).exists()]
         return files + sorted((self.path / BINANCE_FOLDER).glob("*.csv"))
@@ -185,7 +185,7 @@ def write_control(
     """Write the control file of a book folder that has none yet; return its path.
 
     balances, positions: totals by asset, and by instrument in contracts, from the exporter's own ledger; sums over the
-    files would repeat what the files say.
+    files would only repeat the files.
 
     Raises:
         InputErrors: there is a control file already, or a file cannot be read.

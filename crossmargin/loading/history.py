@@ -14,7 +14,7 @@ from crossmargin.market.history import PriceHistory
 __all__ = ["load_history"]
 
 MAX_BYTES = 16 * 2**20
-"""Bytes of the file: five years of daily prices of a thousand names, read in some five seconds."""
+"""Most bytes of the file: five years of daily prices of a thousand names, read in some five seconds."""
 
 TIME = "time"
 
@@ -22,7 +22,7 @@ _ROW = re.compile(r"(times|prices\.(?P<name>.+?))(\[(?P<row>[0-9]+)\])?", re.DOT
 
 
 def load_history(path: Path, problems: list[InputError]) -> PriceHistory | None:
-    """Return the history of a file, or None where there is none or it is refused; add what is wrong to `problems`."""
+    """Return the history of a file, or None where there is none or it is refused; add its problems to `problems`."""
     if not path.exists():
         return None
     found = _read(path, problems)
@@ -83,9 +83,9 @@ def _read(path: Path, problems: list[InputError]) -> tuple[list[str], list[list[
 
 
 def _located(problem: InputError, file: str, names: list[str], lines: list[int]) -> InputError:
-    """Return a finding with the line and the column that it is about; names stand in the first line.
+    """Return a problem with its line and column; a problem of a name belongs to the first line.
 
-    The fields of the value are "times[2]" and "prices.BTC[2]", of the row 2.
+    The fields of the value are "times[2]" and "prices.BTC[2]", for row 2.
     """
     name, line = problem.field.removeprefix("prices."), None
     if name in names:

@@ -1,8 +1,8 @@
-"""Everything that a snapshot is made of, from wherever it comes: parameters and book.
+"""The inputs of a snapshot, from any place: parameters and book.
 
-A place is a folder, or `SCHEME:REST` for a source that a package offers under the entry points `crossmargin.sources`,
-or a source object. A package's entry point has the scheme as its name and, as its value, a function from REST to a
-source: with `sqlite = "my_package:Ledger"`, the place `sqlite:book.db` is read from `Ledger("book.db")`.
+A place is a folder, a source object, or `SCHEME:REST` for a source of an installed package. The package offers it under
+the entry points `crossmargin.sources`; the name is the scheme and the value a function from REST to a source. With
+`sqlite = "my_package:Ledger"`, the place `sqlite:book.db` is read from `Ledger("book.db")`.
 """
 
 import re
@@ -25,18 +25,18 @@ from crossmargin.market.instruments import Catalogue
 __all__ = ["SOURCE_GROUP", "Inputs", "Where", "load", "load_book", "load_folder", "load_parameters", "source_of"]
 
 SOURCE_GROUP = "crossmargin.sources"
-"""Entry points of sources from outside."""
+"""Entry points of sources from installed packages."""
 
 Where: TypeAlias = str | PathLike[str] | Source
-"""Where a book comes from: a folder, SCHEME:REST, or a source."""
+"""The place of a book: a folder, SCHEME:REST, or a source."""
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+")
-"""Of two characters at least, so that no drive letter is one."""
+"""A scheme has at least two characters, so that a drive letter is none."""
 
 
 @dataclass(frozen=True, repr=False)
 class Inputs(Parameters):
-    """A whole book; control: SHA-256 of the control file that its files were compared with, if there was one."""
+    """A whole book; control: SHA-256 of the control file that its files matched, if there was one."""
 
     book: Book = field(kw_only=True)
     control: str | None = field(default=None, kw_only=True)
@@ -45,9 +45,9 @@ class Inputs(Parameters):
 def load(where: Where | BookSource, on_bad: OnBad = "refuse", *, parameters: Parameters | None = None) -> Inputs:
     """Return parameters and book.
 
-    on_bad: "refuse" lets any bad row of a table refuse the load; "reject" leaves the accounts of bad rows out and lists
-    them in `Book.rejected`. What cannot be read as a table is refused either way.
-    parameters: in place of those of the source, which may then have none.
+    on_bad: with "refuse", any bad row of a table refuses the load; with "reject", the accounts of bad rows are left out
+    and listed in `Book.rejected`. An unreadable table is refused either way.
+    parameters: in place of the source's own, which it may then lack.
 
     Raises:
         InputErrors: all problems found.
@@ -82,7 +82,7 @@ def load_parameters(where: Where) -> Parameters:
 
 
 def load_book(where: Where | BookSource, catalogue: Catalogue, on_bad: OnBad = "refuse") -> Book:
-    """Return the book of a source, its columns those of a catalogue.
+    """Return the book of a source in the columns of a catalogue.
 
     Raises:
         InputErrors: all problems found.
@@ -94,7 +94,7 @@ def load_book(where: Where | BookSource, catalogue: Catalogue, on_bad: OnBad = "
 
 
 def source_of(place: str | PathLike[str]) -> Source:
-    """Return the source of a place: that of a registered scheme, or else a folder.
+    """Return the source of a place: the source of a registered scheme, or a folder.
 
     Raises:
         InputErrors: neither a folder nor a scheme, or a scheme whose package fails.

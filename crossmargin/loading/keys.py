@@ -1,7 +1,7 @@
-"""Which sub-account a row belongs to: exact lookup of (account, sub_account) pairs among millions, batch by batch.
+"""The sub-account of each row: exact lookup of (account, sub_account) pairs among millions, batch by batch.
 
-A 64-bit hash finds a candidate, and its text is compared, so that no answer depends on the hash. What the candidate is
-not (unknown pairs, or two pairs of one hash) is looked up again by an exact join.
+A 64-bit hash finds a candidate and its text is compared, so that no answer depends on the hash. Where the candidate
+differs (an unknown pair, or two pairs of one hash), an exact join looks the pair up again.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ Rows = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 
 _BUCKET_BITS = 20
-"""The hashes are found through their first bits; at a million pairs one or two share a bucket."""
+"""The first bits of a hash select its bucket; at a million pairs one or two share a bucket."""
 
 _SHIFT = np.uint64(64 - _BUCKET_BITS)
 
@@ -53,7 +53,7 @@ class Keys:
         return known
 
     def _places(self, wanted: Hashes) -> Rows:
-        """Return the place of the first hash that is not below the wanted one, or the last place."""
+        """Return the index of the first hash that is not below the wanted one, or the last index."""
         last = len(self._hashes) - 1
         places: Rows = np.minimum(self._starts[wanted >> _SHIFT].astype(np.int64), last)
         rows = np.flatnonzero((self._hashes[places] < wanted) & (places < last))
@@ -63,7 +63,7 @@ class Keys:
         return places
 
     def _same(self, pairs: pl.DataFrame, numbers: Rows) -> NDArray[np.bool_]:
-        """Return which pairs have these numbers."""
+        """Return the pairs of these numbers."""
         sub_account = self._pairs["sub_account"].gather(numbers) if self._named else ""
         same = (self._pairs["account"].gather(numbers) == pairs["account"]) & (pairs["sub_account"] == sub_account)
         result: NDArray[np.bool_] = same.to_numpy()

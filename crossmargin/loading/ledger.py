@@ -1,7 +1,7 @@
-"""From the tables of a source to the book: the rows are read once, and once more where a cell stands on several.
+"""From the tables of a source to the book: read the rows once, and a second time if several fill the same cell.
 
-Whether a row fills a cell again shows when all cells are there; which rows those are, and what the error says of each,
-is found on the second way through. A source therefore gives the same rows both times.
+Repeated cells show only when all cells are there; the second pass finds their rows and writes an error for each. A
+source must therefore give the same rows both times.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,12 +29,12 @@ TABLES = {"accounts": KEY_COLUMNS, "balances": BALANCE_COLUMNS, "positions": POS
 """Columns of the tables that every book has."""
 
 DEPOSITS = "deposits"
-"""A fourth table, which a book may have."""
+"""Columns of the optional fourth table."""
 
 _COLUMNS = {**TABLES, DEPOSITS: DEPOSIT_COLUMNS}
 
 CheckRecords = Callable[[csr_array, RecordLayout], list[InputError]]
-"""Says what is wrong with the records of all sub-accounts before deposits; asked where every row is sound."""
+"""Return the problems of all sub-accounts' records before deposits; called only when every row is sound."""
 
 
 def read_book(
@@ -71,7 +71,7 @@ def _tables(source: BookSource) -> Mapping[str, TableSource]:
     """Return the tables of a source; a book has three or four, by these names.
 
     Raises:
-        InputErrors: tables that are missing or unknown.
+        InputErrors: missing or unknown tables.
     """
     tables = source.tables()
     known = ", ".join(_COLUMNS)
@@ -93,7 +93,7 @@ def _tables(source: BookSource) -> Mapping[str, TableSource]:
 def _gather(
     tables: Mapping[str, TableSource], catalogue: Catalogue, repeated: Repeated, problems: LineProblems
 ) -> tuple[Accounts, Cells, Deposits | None]:
-    """Read the tables; report what is wrong with any of them together."""
+    """Read the tables; report the problems of all of them together."""
     deposits = None
     try:
         problems.begin("accounts")
@@ -116,7 +116,7 @@ def _gather(
 
 
 def _unreadable(tables: Mapping[str, TableSource]) -> InputErrors | None:
-    """Return everything that any of the tables is refused for as a table."""
+    """Return every reason to refuse one of the tables as a whole."""
     problems: list[InputError] = []
     count = 0
     for name, columns in _COLUMNS.items():

@@ -1,7 +1,7 @@
-"""The parameters of a book: venue, instruments, market, model, reserves, and what some models read beside these.
+"""The parameters of a book: venue, instruments, market, model, reserves, and further inputs of some models.
 
-They are what a statement publishes, and give the tables their meaning. Each part is checked alone, then against the
-others; everything that is wrong is reported together. The parts come from files, or from Python values.
+A statement publishes them, and they give the tables their meaning. Each part is checked alone, then against the others;
+all problems are reported together. The parts come from files or from Python values.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ def _name_part(value: str) -> str:
 
 
 class Venue(Frozen):
-    """The whole of `venue.yaml`: who keeps the book, and its name."""
+    """The contents of `venue.yaml`: the venue and the name of its book."""
 
     venue: Annotated[Name, AfterValidator(_name_part)]
     book: Annotated[Name, AfterValidator(_name_part)]
@@ -46,7 +46,7 @@ class Venue(Frozen):
 
 @dataclass(frozen=True)
 class Parameters:
-    """What is public about a book."""
+    """The public part of a book."""
 
     venue: Venue
     catalogue: Catalogue
@@ -59,7 +59,7 @@ class Parameters:
 
     @cached_property
     def environment(self) -> MarketEnvironment:
-        """What the model reads."""
+        """Inputs of the model."""
         return MarketEnvironment(self.catalogue, self.market, self.history, self.crowding, self.widening)
 
     @property
@@ -71,13 +71,13 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Part(Generic[Model]):
-    """One part of the parameters, and the document that later findings about it are located in."""
+    """One part of the parameters, and the document that gives later problems their file and line."""
 
     value: Model
     document: Document
 
     def located(self, problems: Sequence[InputError]) -> list[InputError]:
-        """Return problems that state a field with the file and the line of that field."""
+        """Return problems that state a field, with the file and line of that field."""
         return [self.document.origin.located(each) for each in problems]
 
 
@@ -90,7 +90,7 @@ def parameters_of(
     history: PriceHistory | None,
     crowding: Crowding | None,
 ) -> Parameters:
-    """Return the parameters, every part checked against the others.
+    """Return the parameters, with every part checked against the others.
 
     Raises:
         InputErrors: all problems found.
@@ -127,7 +127,7 @@ def build_parameters(
     history: PriceHistory | Mapping[str, Any] | None = None,
     crowding: Crowding | Mapping[str, Any] | None = None,
 ) -> Parameters:
-    """Return the parameters of a book that is in no folder, checked as files are.
+    """Return the parameters of a book without a folder, checked as files are.
 
     Each part is the value itself, or a mapping with the fields of its file: decimals as text, integers or Decimal,
     never floats. `history` maps `times` to a list and `prices` to a list by name.
@@ -170,7 +170,7 @@ def _part(
     problems: list[InputError],
     read: Callable[[Document], Model] | None = None,
 ) -> Part[Model] | None:
-    """Return a value as it is, or a mapping as the value that it describes; None where it is refused."""
+    """Return a value unchanged, or build it from a mapping; None where it is refused."""
     document = Document(name, given, {})
     if isinstance(given, kind):
         return Part(given, document)
@@ -182,6 +182,6 @@ def _part(
 
 
 def _check_market(environment: MarketEnvironment, model: MarginModel) -> list[InputError]:
-    """Return what is wrong with the market; if its prices are all there, also with its option prices."""
+    """Return the problems of the market and, if all its prices are there, of its option prices."""
     found = environment.market.check(environment.catalogue, model.staleness_limit_seconds)
     return found or check_option_marks(environment.catalogue, environment.market)

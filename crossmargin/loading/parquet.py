@@ -1,7 +1,7 @@
 """Parquet tables: text, integer or decimal columns, never floats.
 
-`check_parquet` reads the frame of a file first; polars, which reads the values, verifies no checksum and aborts loudly
-on damage that it does not foresee.
+`check_parquet` reads the frame of a file first. polars then reads the values; it verifies no checksum and panics on
+damage that it does not foresee.
 """
 
 import os
@@ -44,7 +44,7 @@ class ParquetTable:
         """Yield the rows, BATCH_ROWS at a time.
 
         Raises:
-            InputErrors: cut off or damaged, beyond the limits, another set of columns, a column of another type.
+            InputErrors: cut off or damaged, beyond the limits, other columns, or a column of another type.
         """
         rows = check_parquet(self.path)
         with _readable(self.name):
@@ -82,10 +82,10 @@ def _readable(file: str) -> Iterator[None]:
 
 @contextmanager
 def _without_backtraces() -> Iterator[None]:
-    """Keep what the reader writes to standard error, behind Python's back, from getting there if it fails.
+    """Keep the reader's own output off standard error if it fails.
 
     Rust reports a panic on the file descriptor itself before Python sees the exception, so the descriptor is redirected
-    for the time of a read. What is written while nothing fails is passed on.
+    for the time of a read. Output of a successful read is passed on.
     """
     with _REDIRECTED, tempfile.TemporaryFile() as caught:
         try:

@@ -1,9 +1,9 @@
 """The frame of a Parquet file, read before its values: sizes within limits, pages whole, page checksums right.
 
-Source: Apache Parquet, `parquet.thrift` and "Checksumming". A file ends with its metadata, their length and "PAR1";
-metadata name every column chunk, and a chunk is a row of pages, each behind a header. A header may hold the CRC-32 of
-the page's bytes as stored. A file of a few kilobytes can state sizes of gigabytes, so sizes are compared with limits
-before a reader allocates them. Files without page checksums are common; `control.json` covers those.
+Source: Apache Parquet, `parquet.thrift` and "Checksumming". A file ends with its metadata, their length and "PAR1".
+The metadata name every column chunk; a chunk is a sequence of pages, each behind a header. A header may hold the CRC-32
+of the page's bytes as stored. A file of a few kilobytes can state sizes of gigabytes, so sizes are compared with limits
+before a reader allocates them. Many files have no page checksums; `control.json` covers those.
 """
 
 import zlib
@@ -27,16 +27,16 @@ __all__ = [
 ]
 
 MAX_FOOTER_BYTES = 1 << 22
-"""Bytes of a file's metadata: a row group takes some 500, so this is 8,000 of them."""
+"""Most bytes of a file's metadata: a row group takes some 500, so this is 8,000 of them."""
 
 MAX_ROWS = (1 << 31) - 1
-"""Rows of a table: sub-accounts are numbered in 32 bits."""
+"""Most rows of a table: sub-accounts are numbered in 32 bits."""
 
 FREE_ROWS = 1 << 22
 """Rows that a file of any size may have: as text they take some 300 MB."""
 
 MAX_ROWS_PER_BYTE = 64
-"""Rows beyond FREE_ROWS for each byte of the file; only the same few values over and over take less room."""
+"""Rows beyond FREE_ROWS for each byte of the file; only a few values repeated over and over take less room."""
 
 FREE_BYTES = 1 << 28
 """Bytes that the pages of a file of any size may have after decompression."""
@@ -56,7 +56,7 @@ _ORDINARY = "write ordinary text, integers or decimals, one row for each line of
 
 @dataclass(frozen=True)
 class _Chunk:
-    """The pages of one column in one row group: where, number of values, first byte, bytes as stored."""
+    """The pages of one column in one row group: place, number of values, first byte, bytes as stored."""
 
     where: str
     values: int
@@ -79,7 +79,7 @@ def check_parquet(path: Path) -> int:
     """Check the frame of a file and every page checksum it has; return the number of rows.
 
     Raises:
-        InputErrors: no Parquet file, cut off or damaged, sizes beyond the limits, pages that are not those written.
+        InputErrors: not a Parquet file, cut off or damaged, sizes beyond the limits, or pages changed since written.
     """
     file = path.name
     try:
@@ -135,7 +135,7 @@ def _chunks(metadata: Mapping[int, Any], rows: int) -> Iterator[_Chunk]:
         for column in group[1]:
             stated = column[3]
             if len(stated[3]) > 1:
-                continue  # a column of a nested type, which is refused by its type before it is read
+                continue  # a column of a nested type: its type is refused before it is read
             name = b".".join(stated[3]).decode("utf-8", "replace")
             dictionary = stated.get(11, 0)
             start = min(stated[9], dictionary) if dictionary > 0 else stated[9]
@@ -162,7 +162,7 @@ def _pages(stream: BinaryIO, size: int, chunk: _Chunk) -> Iterator[_Page]:
 
 
 def _check_sizes(chunks: Mapping[_Chunk, list[_Page]], size: int, file: str) -> None:
-    """Refuse pages that would grow far beyond what their values, or the whole file, can be."""
+    """Refuse pages that would unpack to far more than their values, or the whole file, can need."""
     total = 0
     for chunk, pages in chunks.items():
         grown = sum(page.size for page in pages)
@@ -181,7 +181,7 @@ def _intact(stream: BinaryIO, page: _Page) -> bool:
 
 
 def _header(stream: BinaryIO, at: int) -> tuple[Mapping[int, Any], int]:
-    """Return the page header at a byte of the file, and where its page begins."""
+    """Return the page header at a byte of the file, and the first byte of its page."""
     length = _HEADER_BYTES
     while True:
         stream.seek(at)

@@ -1,7 +1,7 @@
-"""Bad lines of a load: counted, and kept as errors or rejected lines as far as they will be shown.
+"""Bad lines of a load: all counted, and those to be shown kept as errors or rejected lines.
 
-Tables come in batches, and every batch makes the same checks in the same order, so that the number of a check within
-its section says which findings belong together: they are listed as if each check had seen the whole table at once.
+Tables come in batches, and every batch makes the same checks in the same order. The number of a check within its
+section therefore tells which problems belong together: they are listed as if each check had seen the whole table.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ Describe = str | Callable[[int], str]
 
 
 class Lines(Protocol):
-    """Rows that stand in a file and belong to an account."""
+    """Rows with a place in a file and an account."""
 
     def place(self, row: int, /) -> Place:
-        """Return where a row stands."""
+        """Return the place of a row."""
 
     def account(self, row: int, /) -> str:
         """Return the account of a row."""
@@ -40,7 +40,7 @@ class _Found:
 
 
 class LineProblems:
-    """Everything that is wrong with the rows of the tables."""
+    """The problems of the rows of the tables."""
 
     def __init__(self, on_bad: OnBad) -> None:
         """Start with none; on_bad "reject" keeps all of them, "refuse" as many as an `InputErrors` holds."""
@@ -52,7 +52,7 @@ class LineProblems:
         """Number of problems."""
 
     def begin(self, section: str) -> None:
-        """Begin the checks of a section, or of its next batch; sections are begun one after the other."""
+        """Begin the checks of a section, or of its next batch; sections follow one another."""
         self._next = self._sections.setdefault(section, len(self._found))
 
     def add(self, lines: Lines, bad: NDArray[np.bool_], field: str, reason: Describe, hint: Describe) -> None:

@@ -1,6 +1,6 @@
-"""Where a book comes from: what a source has to offer so that its book loads with the checks and errors of files.
+"""The interface of a source: a book from any source loads with the same checks and errors as one from files.
 
-A folder is one source. A database, frames in memory or a class of somebody else's is another: it names its tables and
+A folder is one source; a database, frames in memory or any other class can be another. A source names its tables and
 yields their rows as polars frames with the columns of docs/formats.md. Columns are text, integers or Decimal, never
 floats, in any order; a null is the empty text. Errors name the table and the row, counted from 1.
 
@@ -29,11 +29,11 @@ BATCH_ROWS = 1 << 18
 
 
 class TableSource(Protocol):
-    """One table. Both methods give the same rows in the same order, as often as they are called."""
+    """One table. Both methods give the same rows in the same order at every call."""
 
     @property
     def name(self) -> str:
-        """What errors call the table, such as "balances.csv" or "ledger, balances"."""
+        """Name of the table in errors, such as "balances.csv" or "ledger, balances"."""
         ...
 
     def batches(self) -> Iterator[pl.DataFrame]:
@@ -41,7 +41,7 @@ class TableSource(Protocol):
         ...
 
     def whole(self) -> pl.DataFrame:
-        """Return all rows; this is asked of the accounts alone."""
+        """Return all rows; called for the accounts only."""
         ...
 
 
@@ -50,7 +50,7 @@ class BookSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What errors call the source."""
+        """Name of the source in errors."""
         ...
 
     def tables(self) -> Mapping[str, TableSource]:
@@ -59,7 +59,7 @@ class BookSource(Protocol):
 
 
 class Source(BookSource, Protocol):
-    """The tables of a book and its parameters: all that a snapshot needs."""
+    """The tables of a book and its parameters: everything that a snapshot needs."""
 
     def parameters(self) -> "Parameters":
         """Return venue, instruments, market, model and reserves; see `build_parameters` and `load_parameters`."""

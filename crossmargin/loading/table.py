@@ -1,6 +1,6 @@
-"""A table of a source on its way into the book: text columns in a fixed order, and where each row stands.
+"""A table of a source on its way into the book: text columns in a fixed order, and the place of each row.
 
-Tables are read in batches, so that what a load needs does not grow with the table.
+Tables are read in batches, so that the memory of a load does not grow with the table.
 """
 
 from bisect import bisect_right
@@ -21,7 +21,7 @@ __all__ = ["Origin", "Place", "Table", "batches_of", "place", "whole_of"]
 
 
 class Place(NamedTuple):
-    """Where a row stands: file or table, number, and what the number counts."""
+    """Place of a row: file or table, number, and the kind of number."""
 
     file: str
     line: int
@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where rows of a frame stand: from row `start` of the frame on, in `file`, the first one at number `first`."""
+    """Place of a frame's rows: from row `start` of the frame on, they stand in `file`, beginning at number `first`."""
 
     file: str
     first: int
@@ -39,7 +39,7 @@ class Origin:
 
 
 def place(origins: Sequence[Origin], row: int) -> Place:
-    """Return where a row of a frame of these origins stands."""
+    """Return the place of a row of a frame with these origins."""
     origin = origins[bisect_right(origins, row, key=lambda origin: origin.start) - 1]
     return Place(origin.file, origin.first + row - origin.start, origin.counted)
 
@@ -57,7 +57,7 @@ class Table:
         return self.origins[0].file
 
     def place(self, row: int) -> Place:
-        """Return where a row of the frame stands."""
+        """Return the place of a row of the frame."""
         return place(self.origins, row)
 
     def account(self, row: int) -> str:
@@ -69,7 +69,7 @@ def batches_of(source: TableSource, columns: Sequence[str]) -> Iterator[Table]:
     """Yield the rows in the order of the source, some at a time.
 
     Raises:
-        InputErrors: what the table is refused for, perhaps after some batches.
+        InputErrors: the reasons to refuse the table, perhaps after some batches.
     """
     origin = _origin(source)
     with _readable(source):
@@ -82,7 +82,7 @@ def whole_of(source: TableSource, columns: Sequence[str]) -> Table:
     """Return all rows.
 
     Raises:
-        InputErrors: what the table is refused for.
+        InputErrors: the reasons to refuse the table.
     """
     with _readable(source):
         return _table(source.whole(), columns, _origin(source))
@@ -101,7 +101,7 @@ def _origin(source: TableSource) -> Origin:
 
 @contextmanager
 def _readable(source: TableSource) -> Iterator[None]:
-    """Turn what a source of somebody else's raises into a problem of its table."""
+    """Turn an exception of an outside source into a problem of its table."""
     try:
         yield
     except (CrossmarginError, MemoryError):

@@ -1,7 +1,7 @@
-"""Structures in Thrift's compact protocol, which the metadata of Parquet files are written in.
+"""Structures in Thrift's compact protocol, the encoding of Parquet metadata.
 
-Source: Apache Thrift, "Thrift compact protocol encoding". Field names and types stand in no file, so a structure is
-read as a mapping from field numbers to values: integers, booleans, bytes, lists and structures.
+Source: Apache Thrift, "Thrift compact protocol encoding". Files hold no field names, so a structure is read as a
+mapping from field numbers to values: integers, booleans, bytes, lists and structures.
 """
 
 from typing import Any
@@ -19,11 +19,11 @@ _INTEGERS = (4, 5, 6)
 
 
 class ThriftError(Exception):
-    """The bytes are no structure of this protocol."""
+    """The bytes are not a structure of this protocol."""
 
 
 class CompactReader:
-    """Reads structures from bytes; `position` is where the next one begins."""
+    """Reads structures from bytes; `position` is the first byte of the next one."""
 
     def __init__(self, data: bytes, position: int = 0) -> None:
         """Begin at a position of the bytes."""
@@ -34,7 +34,7 @@ class CompactReader:
         """Return the next structure by field numbers.
 
         Raises:
-            ThriftError: no structure, or one that does not end within the bytes.
+            ThriftError: not a structure, or one that does not end within the bytes.
         """
         if depth > MAX_DEPTH:
             raise ThriftError("nested too deep")
@@ -80,7 +80,7 @@ class CompactReader:
         return [(self._value(kinds >> 4, depth), self._value(kinds & 15, depth)) for _ in range(count)]
 
     def _count(self, count: int) -> int:
-        """Return a number of elements; each takes a byte at least."""
+        """Return a number of elements; each takes at least one byte."""
         if count > len(self._data) - self.position:
             raise ThriftError("more elements than bytes")
         return count

@@ -1,8 +1,8 @@
 """YAML (and so JSON) files, read without type inference: every scalar is its text, every value knows its line.
 
-Plain YAML turns `0.10` into a float, `NO` into false and `12:30` into a number; here a field type of
+Plain YAML turns `0.10` into a float, `NO` into false and `12:30` into a number. Here a field type of
 `crossmargin.fields` reads the text, so that no decimal passes through a float. Aliases, tags, duplicate keys and
-several documents are refused; depth and size are bounded before anything is built.
+multiple documents are refused; depth and size are bounded before anything is built.
 """
 
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ from crossmargin.origin import Origin
 __all__ = ["MAX_DEPTH", "MAX_FILE_BYTES", "MAX_VALUES", "Document", "fit", "load_model", "read_yaml"]
 
 MAX_FILE_BYTES = 16 * 2**20
-"""Bytes of a YAML file: about 80,000 instruments, beyond any venue."""
+"""Most bytes of a YAML file: about 80,000 instruments, beyond any venue."""
 
 MAX_VALUES = 2**20
-"""Keys, values and containers of a YAML file: about 40,000 instruments, read in some five seconds."""
+"""Most keys, values and containers of a YAML file: about 40,000 instruments, read in some five seconds."""
 
 MAX_DEPTH = 16
 """Deepest nesting; the formats need four levels."""
@@ -110,7 +110,7 @@ def read_yaml(path: Path) -> Document:
     """Return the one document of a file.
 
     Raises:
-        InputError: missing, too large, not UTF-8, not YAML, or using what the module's docstring refuses.
+        InputError: missing, too large, not UTF-8, not YAML, or with a construct that the module refuses.
     """
     file = path.name
     text = _read_text(path)
@@ -148,7 +148,7 @@ def read_yaml(path: Path) -> Document:
 
 
 def load_model(path: Path, model: type[Model]) -> tuple[Model, Document]:
-    """Return a file as a pydantic model, and the document for the lines of later findings.
+    """Return a file as a pydantic model, and the document for the lines of later problems.
 
     Raises:
         InputErrors: every field that does not fit, each with file, line, field and hint.
