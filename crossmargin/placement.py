@@ -35,6 +35,7 @@ __all__ = [
     "make_folder",
     "naming",
     "put_in_place",
+    "real_path",
     "remove_folder",
     "stands_for",
     "sweep",
@@ -93,12 +94,8 @@ class Names:
         return re.compile("|".join(f"(?:{each})" for each in sorted(parents)) or r"(?!)")
 
     def has(self, path: tuple[str, ...], entry: "os.DirEntry[str]") -> bool:
-        """Return whether an entry at this path is ours; a link is ours only under a temporary name."""
+        """Return whether an entry at this path is ours; a link never is, whatever its name."""
         name = "/".join(map(stands_for, path))
-        if entry.is_symlink():
-            return stands_for(path[-1]) != path[-1] and bool(
-                self._files.fullmatch(name) or self._folders.fullmatch(name)
-            )
         if entry.is_dir(follow_symlinks=False):
             return self._folders.fullmatch(name) is not None
         return entry.is_file(follow_symlinks=False) and self._files.fullmatch(name) is not None
@@ -151,6 +148,11 @@ def stands_for(name: str) -> str:
     """Return the final name of a temporary name, and any other name unchanged."""
     match = _TEMPORARY.fullmatch(name)
     return match["name"] if match else name
+
+
+def real_path(path: Path) -> Path:
+    """Return the path behind all links; where a link leads to itself, the link."""
+    return Path(os.path.realpath(path))
 
 
 def temporary_name(path: Path) -> Path:

@@ -2,12 +2,16 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 import click
 
-__all__ = ["INTERRUPTED", "LazyGroup"]
+__all__ = ["INTERRUPTED", "OUTPUT_LOST", "LazyGroup"]
+
+OUTPUT_LOST = 3
+"""Exit code where all was done, and only its output could not be written."""
 
 INTERRUPTED = 130
 """Exit code of an interrupted command: 128 plus the number of the signal, as in shells."""
@@ -30,6 +34,15 @@ class LazyGroup(click.Group):
         """Import the command of this name and return it."""
         command: click.Command = getattr(import_module(self._modules[name]), name)
         return command
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the program; a command answers its own failures, so that what is left is help that cannot be written."""
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:
+            with suppress(OSError):
+                click.echo(f"the output could not be written: {error.strerror}", err=True)
+            sys.exit(OUTPUT_LOST)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; Ctrl-C during the import of its module gives the same exit code as later."""

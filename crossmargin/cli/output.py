@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from crossmargin.cli.lazy_group import INTERRUPTED
+from crossmargin.cli.lazy_group import INTERRUPTED, OUTPUT_LOST
 from crossmargin.cli.streams import lasting_output
 from crossmargin.errors import shortened
 from crossmargin.loading import Inputs
@@ -46,7 +46,6 @@ __all__ = [
 ]
 
 REFUSED = 1
-OUTPUT_LOST = 3
 
 Arguments = ParamSpec("Arguments")
 

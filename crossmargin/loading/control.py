@@ -8,6 +8,7 @@ The format is in docs/formats.md. A folder without the file loads unchecked.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,6 +26,7 @@ from crossmargin.loading.ledger import CheckRecords
 from crossmargin.loading.parquet_pages import check_parquet
 from crossmargin.loading.yaml import Document, fit, read_yaml
 from crossmargin.market.instruments import Catalogue
+from crossmargin.placement import write_file
 from crossmargin.units import format_decimal
 from crossmargin_circuits.layout import ColumnKind, RecordLayout
 
@@ -182,12 +184,11 @@ def state_files(
         if stated is not None
     }
     content = {"version": VERSION, "files": entries, **({"totals": totals} if totals else {})}
-    try:
-        with path.open("x", encoding="utf-8", newline="\n") as stream:
-            stream.write(json.dumps(content, indent=2) + "\n")
-    except FileExistsError:
+    if os.path.lexists(path):
         hint = "remove it if the files were meant to change"
-        raise InputErrors([InputError("exists already", hint=hint, file=CONTROL_FILE)]) from None
+        raise InputErrors([InputError("exists already", hint=hint, file=CONTROL_FILE)])
+    # Whole or not at all: half a control file would refuse the book, and stand in the way of the whole one.
+    write_file(path, json.dumps(content, indent=2).encode("utf-8") + b"\n", mode=None)
     return path
 
 

@@ -16,6 +16,7 @@ from crossmargin.placement import (
     check_target,
     make_folder,
     put_in_place,
+    real_path,
     write_new_file,
 )
 from crossmargin.units import format_decimal
@@ -80,7 +81,7 @@ def publish(
         currency=parameters.model.value_unit.currency,
         insurance_fund=format_decimal(parameters.reserves.insurance_fund),
     )
-    out = out.resolve()
+    out = real_path(out)
     check_bundle_folder(out)
     for folder in statements.values():
         foreign = STATEMENT.foreign(folder)
@@ -128,7 +129,7 @@ def check_bundle_folder(folder: Path) -> None:
     Raises:
         CrossmarginError: there is something else.
     """
-    folder = folder.resolve()
+    folder = real_path(folder)
     check_target(folder, BUNDLE, BUNDLE_FILE)
     if not (folder / BUNDLE_FILE).exists():
         return

@@ -16,16 +16,15 @@ PATH_WRITES = {"rename", "replace"}
 ALLOWED = {
     ("crossmargin/placement.py", "*"): "the module",
     ("crossmargin/cli/plotting.py", "savefig"): "into memory",
-    ("crossmargin/loading/control.py", "open"): "a new file, never in place of another",
     ("prover/crossmargin_prover/bundle.py", "chmod"): "its own temporary folder becomes public",
     ("prover/crossmargin_prover/cli/demo.py", "copytree"): "inside the folder of the demo, which it has emptied",
     ("prover/crossmargin_prover/cli/demo.py", "write_bytes"): "the same",
     ("prover/crossmargin_prover/vault/lock.py", "mkdir"): "a fresh temporary name",
-    ("prover/crossmargin_prover/vault/lock.py", "unlink"): "a link under a temporary name",
     ("prover/crossmargin_prover/vault/store.py", "unlink"): "a piece that the store named",
     ("prover/crossmargin_prover/vault/vault.py", "chmod"): "the folder of a vault, absent or empty before",
     ("prover/crossmargin_prover/vault/vault.py", "rename"): "to and from temporary names, synced",
     ("prover/crossmargin_prover/workflow/deliver.py", "chmod"): "a folder that holds receipts alone",
+    ("prover/crossmargin_prover/workflow/series.py", "unlink"): "a temporary link to a bundle of the series",
     ("verifier/crossmargin_verifier/cli.py", "open"): "the null device",
 }
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,3 +168,12 @@ def test_interrupted_import_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr("crossmargin.cli.lazy_group.import_module", interrupted)
     assert exit_code("commit", "--help") == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+
+
+@needs_full
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("commit", "--help"), ("margin", "--help")])
+def test_lost_help_is_one_line(arguments: tuple[str, ...]) -> None:
+    program = (sys.executable, "-c", "from crossmargin_prover.cli import main; main()")
+    with FULL.open("w") as full:
+        done = subprocess.run([*program, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "the output could not be written: No space left on device\n")

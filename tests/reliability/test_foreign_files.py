@@ -19,6 +19,7 @@ FOREIGN: dict[str, dict[str, str]] = {
     "hidden alone": HIDDEN,
     "one hidden file": {".profile": "export A=1"},
     "link to elsewhere": {"photos": "->/usr", ".cache": "->/tmp"},
+    "links named like ours": {f"{name}.{HEX}": "->/usr" for name in (".lock", ".bundle.json", ".index.json")},
     "names like ours": {
         "vault/notes.txt": "mine", "index.json": '{"name": "a web site"}', "bundle.json": "{}", "lock": "mine",
         "snapshot/notes": "mine", "report.json": "{}", "signing.key": "mine",
@@ -66,18 +67,19 @@ def test_nothing_is_published_or_delivered_or_shown_in_place_of_others(
 
 
 def test_own_vault_keeps_what_others_put_there(vault: Path, publish: Callable[..., Result], tmp_path: Path) -> None:
-    """A sweep takes names of killed runs alone, links among them as links, and follows none."""
+    """A sweep takes files and folders of killed runs alone; links are never ours, whatever their names."""
     secret = fill(tmp_path / "elsewhere", {"deed": "mine", f".signing.key.{HEX}": "mine"})
     theirs = {
         ".git/HEAD": "ref", ".env": "TOKEN", "notes.txt": "mine", f".notes.{HEX}": "mine", "snapshot/.hidden": "mine",
         f".signing.key.{HEX[1:]}": "short", "work/initial/.thing.txt": "mine", f"statements/.Letter.{HEX}/x": "mine",
         f"statements/.coverage.{HEX}/diary": "mine", "far": f"->{secret}",
+        f".report.json.{HEX}": f"->{secret / 'deed'}", f"statements/.maintenance.{HEX}": f"->{secret}",
+        f"work/.maintenance.{HEX}": "->/nowhere",
     }  # fmt: skip
     ours = {
         f".signing.key.{HEX}": "half", f"snapshot/.plan.npz.{HEX}": "half",
         f".snapshot.{HEX}/shard-000000.npz": "half", f"statements/.coverage.{HEX}/policy.json": "half",
-        f"work/.coverage.{HEX}/slack-000000.npz": "half", f".report.json.{HEX}": f"->{secret / 'deed'}",
-        f"statements/.maintenance.{HEX}": f"->{secret}", f"work/.maintenance.{HEX}": "->/nowhere",
+        f"work/.coverage.{HEX}/slack-000000.npz": "half",
     }  # fmt: skip
     before = contents(vault)
     fill(vault, theirs)
@@ -155,7 +157,7 @@ def test_temporary_files_of_a_statement_stay_private(
     vault: Path, publish: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("crossmargin_prover.vault.vault.sweep", lambda folder, names: None)
-    fill(vault / "statements" / "coverage", {f".policy.json.{HEX}": "half", f".slack.cm1.{HEX}": f"->{vault}/lock"})
+    fill(vault / "statements" / "coverage", {f".policy.json.{HEX}": "half", f".slack.cm1.{HEX}": "half"})
     assert "Verdict: " in publish(tmp_path / "bundle").output
     assert not list((tmp_path / "bundle").rglob(".*"))
 
@@ -185,6 +187,52 @@ def test_bundle_with_a_foreign_file_is_not_replaced(
     assert contents(bundle) == before
 
 
+def test_links_beside_a_bundle_stay(publish: Callable[..., Result], tmp_path: Path) -> None:
+    theirs = {f".bundle.{HEX}": "->/usr", f".bundle.{HEX[::-1]}": "->/nowhere"}
+    place = fill(tmp_path / "place", theirs)
+    before = contents(place)
+    for _ in range(2):
+        assert "Verdict: " in publish(place / "bundle").output
+    assert before.items() <= contents(place).items()
+
+
+@pytest.mark.parametrize("target", ["/usr", "../elsewhere", "notes", "nowhere"])
+def test_latest_of_others_stays(publish: Callable[..., Result], tmp_path: Path, target: str) -> None:
+    fill(tmp_path / "elsewhere", HOME)
+    series = fill(tmp_path / "series", {"latest": f"->{target}", "notes/x": "mine"})
+    before = contents(tmp_path)
+    result = publish(series, "--series")
+    assert result.exit_code == 1
+    assert "latest leads to no bundle of the series" in result.stderr
+    assert contents(tmp_path).items() == before.items()
+
+
+def test_temporary_links_of_others_stay_in_a_series(publish: Callable[..., Result], tmp_path: Path) -> None:
+    ours = f".latest.{HEX[::-1]}"
+    series = fill(tmp_path / "series", {f".latest.{HEX}": "->/usr", ours: "->20250328T080000Z-0123abcd"})
+    assert "Verdict: " in publish(series, "--series").output
+    assert (series / f".latest.{HEX}").is_symlink()
+    assert not (series / ours).is_symlink()
+
+
+def test_link_that_leads_to_itself_is_refused(vault: Path, publish: Callable[..., Result], tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    for result in (
+        command("commit", "--book", EXAMPLE, "--vault", loop, "--processes", 1),
+        publish(loop),
+        publish(loop, "--series"),
+        command("receipts", "--vault", vault, "--out", loop),
+        command("run", "--book", EXAMPLE, "--vault", vault, "--bundle", loop, "--processes", 1),
+        command("run", "--book", EXAMPLE, "--vault", vault, "--bundle", tmp_path / "b", "--receipts", loop),
+        command("demo", "--book", EXAMPLE, "--out", loop),
+    ):
+        assert result.exit_code == 1
+        assert "refused: " in result.stderr
+        assert str(loop) in result.stderr
+    assert loop.is_symlink()
+
+
 def test_bundle_behind_a_link_is_replaced_there(publish: Callable[..., Result], tmp_path: Path) -> None:
     store = fill(tmp_path / "disk", {"notes.txt": "mine"})
     (tmp_path / "bundle").symlink_to(store / "bundle")
@@ -198,7 +246,7 @@ def test_bundle_behind_a_link_is_replaced_there(publish: Callable[..., Result], 
 def test_receipts_stay_beside_nothing_else(vault: Path, tmp_path: Path) -> None:
     out = tmp_path / "receipts"
     assert command("receipts", "--vault", vault, "--out", out).exit_code == 0
-    fill(out, {f".{'ab' * 16}.json.{HEX}": "half", f".{'cd' * 16}.cm1.{HEX}": f"->{tmp_path}"})
+    fill(out, {f".{'ab' * 16}.json.{HEX}": "half", f".{'cd' * 16}.cm1.{HEX}": "half"})
     assert command("receipts", "--vault", vault, "--out", out).exit_code == 0
     assert not list(out.glob(".*"))
     fill(out, {".bashrc": "mine"})
@@ -245,15 +293,24 @@ def test_plot_replaces_a_plot_alone(tmp_path: Path, kind: str) -> None:
 
 def test_names_match_whole_paths(tmp_path: Path) -> None:
     names = Names(("a", "b/[0-9]+"))
-    folder = fill(tmp_path / "x", {"a": "", "b/1": "", f"b/.2.{HEX}": "", f".b.{HEX}/3": "", f".a.{HEX}": "->/usr"})
+    folder = fill(tmp_path / "x", {"a": "", "b/1": "", f"b/.2.{HEX}": "", f".b.{HEX}/3": ""})
     assert names.foreign(folder) == []
-    theirs = {"a.b": "", "b/x": "", "b/1x": "", "c/a": "", "b/2": "->/usr", f".c.{HEX}": "", f"b/.1.{HEX}0": ""}
+    theirs = {
+        "a.b": "",
+        "b/x": "",
+        "b/1x": "",
+        "c/a": "",
+        "b/2": "->/usr",
+        f".c.{HEX}": "",
+        f".a.{HEX}": "->/usr",
+        f"b/.1.{HEX}0": "",
+    }
     fill(folder, theirs)
-    expected = ["a.b", f"b/.1.{HEX}0", "b/1x", "b/2", "b/x", "c", f".c.{HEX}"]
+    expected = ["a.b", f"b/.1.{HEX}0", "b/1x", "b/2", "b/x", "c", f".c.{HEX}", f".a.{HEX}"]
     assert names.foreign(folder) == sorted(expected)
     sweep(folder, names)
     assert not (folder / f".b.{HEX}").exists()
     assert (folder / "b" / "1").exists()
     assert not remove_folder(folder, names)
     assert names.foreign(folder) == sorted(expected)
-    assert {path.name for path in folder.iterdir()} == {"a.b", "b", "c", f".c.{HEX}"}
+    assert {path.name for path in folder.iterdir()} == {"a.b", "b", "c", f".c.{HEX}", f".a.{HEX}"}

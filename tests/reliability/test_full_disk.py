@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,3 +68,20 @@ def test_full_disk_names_the_file(
         assert not [path for path in target.parent.rglob(".*") if stands_for(path.name) != path.name]
         again: Result = command(*arguments)
         assert "refused" not in again.stderr, again.stderr
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_half_a_control_file_is_never_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_after: Callable[[str, int], Callable[[], bool]], call: str
+) -> None:
+    book = Path(shutil.copytree(EXAMPLE, tmp_path / "book"))
+    before = contents(book)
+    with monkeypatch.context():
+        failed = full_after(call, 0)
+        result = command("control", "--book", book)
+    monkeypatch.undo()
+    assert failed()
+    assert result.exit_code == 1
+    assert "control.json: No space left on device" in result.stderr
+    assert contents(book) == before
+    assert command("control", "--book", book).exit_code == 0

@@ -36,7 +36,7 @@ def test_damaged_key_signs_and_names_nothing(vault: Path, tmp_path: Path, key: s
     flip(vault / key, bit)
     result = command("receipts", "--vault", vault, "--out", tmp_path / "receipts")
     assert result.exit_code == 1
-    assert f"{key} is not the key that keys.json names: it is damaged" in result.stderr
+    assert f"{key} is not the key that keys.json names: one of the two is damaged" in result.stderr
     assert not list((tmp_path / "receipts").glob("*"))
 
 
@@ -185,3 +185,12 @@ def test_index_names_receipts_that_are_there(vault: Path, tmp_path: Path, monkey
     index = json.loads((out / "index.json").read_bytes())["receipts"]
     assert sorted(path.stem for path in out.glob("*.cm1")) == sorted(index.values())
     shutil.rmtree(out)
+
+
+def test_damaged_report_blames_no_statement(vault: Path, tmp_path: Path) -> None:
+    """Another proof would not mend it."""
+    flip(vault / "report.json", 0)
+    result = command("publish", "--book", EXAMPLE, "--vault", vault, "--out", tmp_path / "bundle", "--processes", 1)
+    assert result.exit_code == 1
+    assert "report.json: not a report of this vault" in result.stderr
+    assert "prove that statement again" not in result.stderr

@@ -24,6 +24,7 @@ from crossmargin.placement import (
     Names,
     check_target,
     make_folder,
+    real_path,
     remove_folder,
     write_file,
 )
@@ -125,7 +126,7 @@ def demo(book: Path | None, out: Path) -> None:
     )
 
     _say("Done")
-    click.echo(f"everything is in {out.resolve()}")
+    click.echo(f"everything is in {real_path(out)}")
     click.echo(f"public bundle      {bundle}  ({_size(bundle):,} bytes)")
     click.echo(f"private receipts   {receipts}  ({len(inputs.book)} accounts)")
     click.echo(f"private vault      {out / 'vault'}")
@@ -144,10 +145,10 @@ def _make_place(out: Path) -> None:
     Raises:
         CrossmarginError: the folder holds something else.
     """
-    check_target(out.resolve(), DEMO | Names((escape(DEMO_FILE),)), DEMO_FILE)
+    check_target(real_path(out), DEMO | Names((escape(DEMO_FILE),)), DEMO_FILE)
     if (out / DEMO_FILE).exists() and not (out / DEMO_FILE).read_bytes() == DEMO_TEXT:
         raise CrossmarginError(f"{out / DEMO_FILE} is not the marker of a demo: choose another folder")
-    remove_folder(out.resolve(), DEMO)
+    remove_folder(real_path(out), DEMO)
     make_folder(out, PUBLIC_FOLDER, PUBLIC_FOLDER)
     write_file(out / DEMO_FILE, DEMO_TEXT, PUBLIC_FILE)
 

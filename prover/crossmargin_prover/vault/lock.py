@@ -97,13 +97,9 @@ def sweep_beside(folder: Path, names: Names) -> None:
     for path in folder.parent.glob(f".{escape(folder.name)}.*"):
         if stands_for(path.name) != folder.name:
             continue
-        with suppress(OSError, BusyError):
-            if path.is_symlink():
-                path.unlink()
-                continue
-            with locked_folder(path) as is_held:
-                if is_held:
-                    remove_folder(path, names)
+        with suppress(OSError, BusyError), locked_folder(path) as is_held:
+            if is_held:
+                remove_folder(path, names)
 
 
 def _lock(descriptor: int) -> bool:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from re import escape
 
-from crossmargin.placement import Names
+from crossmargin.placement import Names, real_path
 from crossmargin_circuits.policy import POLICY_FILE
 from crossmargin_prover.statement import BEGUN
 from crossmargin_prover.vault.arrays import PLAN
@@ -89,5 +89,5 @@ RECEIPTS = _names(INDEX_FILE, patterns=(r"[0-9a-f]{32}\.(?:cm1|json)",))
 
 def is_public(path: Path) -> bool:
     """Return whether a path is a bundle or a series of bundles, or lies in one."""
-    folders = (path, *path.resolve().parents)
+    folders = (path, *real_path(path).parents)
     return any((folder / mark).exists() for folder in folders for mark in (BUNDLE_FILE, f"{LATEST}/{BUNDLE_FILE}"))

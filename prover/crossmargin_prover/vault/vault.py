@@ -27,6 +27,7 @@ from crossmargin.placement import (
     ForeignNameError,
     check_target,
     make_folder,
+    real_path,
     remove_folder,
     sweep,
     sync_folder,
@@ -142,7 +143,7 @@ class Vault:
             except BusyError:
                 raise VaultError(f"{self.path}: another run is at work in this vault: wait for its end") from None
             self._mark()
-            sweep(self.path.resolve(), names.VAULT)
+            sweep(real_path(self.path), names.VAULT)
             yield
 
     def _check_place(self) -> None:
@@ -154,9 +155,9 @@ class Vault:
         try:
             if PLAN in self.snapshot:
                 # Begun before vaults had a marker.
-                names.VAULT.check(self.path.resolve())
+                names.VAULT.check(real_path(self.path))
             else:
-                check_target(self.path.resolve(), names.VAULT, names.MARKER)
+                check_target(real_path(self.path), names.VAULT, names.MARKER)
         except ForeignNameError as error:
             raise VaultError(str(error)) from None
         if (self.path / names.MARKER).exists() and not self._is_marked:
@@ -225,7 +226,7 @@ class Vault:
         except (ValueError, KeyError, TypeError, RecursionError):
             raise VaultError(f"{self.path / names.KEYS} is damaged: restore it") from None
         if expected != found:
-            raise VaultError(f"{path} is not the key that {names.KEYS} names: it is damaged, restore it")
+            raise VaultError(f"{path} is not the key that {names.KEYS} names: one of the two is damaged, restore it")
 
     @property
     def randomness(self) -> SystemRandomness:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from crossmargin.placement import PRIVATE_FILE, PRIVATE_FOLDER, check_target, make_folder, sweep, write_files
+from crossmargin.placement import (
+    PRIVATE_FILE,
+    PRIVATE_FOLDER,
+    check_target,
+    make_folder,
+    real_path,
+    sweep,
+    write_files,
+)
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_prover.receipts import BATCH, find_leaves, make_receipts
 from crossmargin_prover.vault.lock import BusyError, locked_folder
@@ -72,11 +80,11 @@ def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: P
     total = len(found) or report.loaded
     with ExitStack() as stack:
         try:
-            is_alone = stack.enter_context(locked_folder(out.resolve()))
+            is_alone = stack.enter_context(locked_folder(real_path(out)))
         except BusyError:
             raise CrossmarginError(f"{out}: another run is writing receipts there: wait for its end") from None
         if is_alone:
-            sweep(out.resolve(), RECEIPTS)
+            sweep(real_path(out), RECEIPTS)
         index = _earlier_index(out / INDEX_FILE, snapshot.manifest.digest)
         # The index says from the start whose folder it is, and names a receipt when that is on the disk.
         _save_index(out, snapshot.manifest.digest, index)
@@ -106,7 +114,7 @@ def check_receipts_folder(out: Path) -> None:
     """
     if is_public(out):
         raise CrossmarginError(f"{out} is inside a public bundle: receipts are private, choose another folder")
-    check_target(out.resolve(), RECEIPTS, INDEX_FILE)
+    check_target(real_path(out), RECEIPTS, INDEX_FILE)
 
 
 def _earlier_index(path: Path, snapshot_digest: bytes) -> dict[str, str]:

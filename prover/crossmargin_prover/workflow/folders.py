@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from crossmargin.placement import real_path
 from crossmargin_prover.bundle import check_bundle_folder
 from crossmargin_prover.vault.vault import Vault, VaultError
 from crossmargin_prover.workflow.deliver import check_receipts_folder
@@ -33,7 +34,7 @@ def check_folders(
     if receipts is not None:
         private.append(Path(receipts))
     for each in private:
-        if bundle.resolve() in (each.resolve(), *each.resolve().parents):
+        if real_path(bundle) in (real_path(each), *real_path(each).parents):
             raise VaultError(f"{each} would be inside the public bundle: choose another folder")
     if receipts is not None:
         check_receipts_folder(Path(receipts))
@@ -47,5 +48,5 @@ def check_earlier_vault(since: Vault, vault: Vault) -> None:
     Raises:
         VaultError: both are one folder.
     """
-    if since.path.resolve() == vault.path.resolve():
+    if real_path(since.path) == real_path(vault.path):
         raise VaultError(f"{vault.path}: --since names this vault itself: name the earlier one")

@@ -84,13 +84,14 @@ def publish(
     for each in warnings:
         run.log(f"warning: {each}")
     with vault.locked():
+        report, receipt_key = vault.load_report(), vault.signing_key.public
         try:
             verdict = publish_bundle(
                 bundle,
                 snapshot.manifest.digest,
                 {each.statement: each.folder for each in chosen},
-                vault.load_report(),
-                vault.signing_key.public,
+                report,
+                receipt_key,
                 parameters,
                 executor=run.executor,
                 arithmetic=run.backend.arithmetic,
