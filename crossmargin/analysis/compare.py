@@ -1,4 +1,4 @@
-"""Compare margin models over one book: what each requires, what pooling saves, and what it costs to prove.
+"""Compare margin models over one book: requirement, savings from pooling, and cost of the proof.
 
 Segregated margin is the baseline: every sub-account covers its own requirement with its own collateral. Efficiency of
 pooling is 1 - (requirement of the pooled accounts) / (requirements of their sub-accounts, added up).
@@ -21,7 +21,7 @@ __all__ = ["Comparison", "Cost", "compare", "cost_of"]
 
 @dataclass(frozen=True)
 class Cost:
-    """What a statement costs to prove: rows, auxiliaries, and the bits that its largest row may need."""
+    """Size of a statement's proof: rows, auxiliaries, and the bits that its largest row may need."""
 
     rows: int
     auxiliaries: int
@@ -43,7 +43,7 @@ class Comparison:
 
     @property
     def cost(self) -> Cost:
-        """What the statement costs to prove."""
+        """Size of the statement's proof."""
         return cost_of(self.compiled)
 
     @property
@@ -58,7 +58,7 @@ class Comparison:
 
     @property
     def shortfall(self) -> int:
-        """What accounts lack, added up."""
+        """Sum of the accounts' shortfalls."""
         return total_of(self.margin.shortfall)
 
     @property
@@ -92,7 +92,7 @@ def compare(
 
 
 def cost_of(compiled: CompiledPolicy) -> Cost:
-    """Return what a compiled policy costs to prove."""
+    """Return the size of a compiled policy's proof."""
     relation = compiled.relation
     bits = max(bound.bit_length() for bound in compiled.row_bounds)
     return Cost(len(relation.rows), len(relation.auxiliaries), bits)

@@ -1,14 +1,13 @@
-"""Replay a model over a price path: what a book would have required day by day.
+"""Replay a model over a price path: the requirement of a book day by day.
 
-At every time of the path the market is moved to that time's prices (index, marks and forwards of each name by its own
-move; implied volatilities and the basis stand still, options age with the date), the model is computed anew from the
-history up to then, and the book is evaluated by the engine. Positions are fixed, or given day by day; entry values are
-part of the records and stay. The underlyings move; other assets of the path (stablecoins) only where they are named,
-since a quantum that resolves their smallest unit near par may not resolve it at another price.
+At every time of the path the market moves to that time's prices: index, marks and forwards of each name by its own
+move, while implied volatilities and the basis stand still and options age with the date. The model is recomputed from
+the history up to then, and the engine evaluates the book. Positions are fixed, or given day by day; entry values are
+part of the records and stay. The underlyings move; other assets of the path (stablecoins) move only where they are
+named, since a quantum that resolves their smallest unit near par may not resolve it at another price.
 
-A model with a contagion buffer reads the totals that a crowding statement of the row before would have opened, so that
-nothing is used that was not public: the buffer of a day comes from the book of the day before. The first row reads its
-own.
+A model with a contagion buffer reads the totals that a crowding statement of the row before would have disclosed: the
+buffer of a day comes from the book of the day before, so that only public data is used. The first row reads its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -163,7 +162,7 @@ def environment_at(
 
 
 def opened_crowding(environment: MarketEnvironment, model: MarginModel, records: csr_array) -> Crowding:
-    """Return what a crowding statement of a model with thresholds would open over records (n, V) in an environment.
+    """Return the totals that a model's crowding statement would disclose over records (n, V) in an environment.
 
     Raises:
         InputError: an underlying without a threshold. LimitError: a record beyond a column's limit.

@@ -118,7 +118,7 @@ class Stressed:
 
     @property
     def deficit(self) -> int:
-        """Negative equity of all accounts, added up, as a positive amount: what no holder covers."""
+        """Sum of negative equities, as a positive amount that no holder covers."""
         return -total_of(np.minimum(self.margin.equity, 0))
 
 

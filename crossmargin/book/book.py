@@ -25,7 +25,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rejected:
-    """A line for which an account was left out of the book: which account, where, why."""
+    """A bad line whose account was left out of the book: account, place and reason."""
 
     account: str
     file: str
@@ -35,7 +35,7 @@ class Rejected:
 
     @property
     def place(self) -> str:
-        """Where it is: "balances.csv, line 17"."""
+        """The place: "balances.csv, line 17"."""
         return place_of(self.file, self.line, counted=self.counted)
 
 
@@ -44,8 +44,8 @@ class Book:
     """Accounts and their records.
 
     accounts: ids, in the order of the accounts file; records: accounts x V; sub_accounts: names ("" for the account's
-    unnamed wallet); owners: number of the account of each sub-account; sub_records: sub-accounts x V; rejected: what
-    was left out and why; pending: deposits that are in no record yet.
+    unnamed wallet); owners: number of each sub-account's account; sub_records: sub-accounts x V; rejected: lines of the
+    accounts left out; pending: deposits that are in no record yet.
     """
 
     layout: RecordLayout

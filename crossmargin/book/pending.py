@@ -1,7 +1,7 @@
-"""Deposits that have arrived in blocks which are not final yet: no collateral, and not lost either.
+"""Pending deposits, in blocks that are not final yet: not collateral, but not lost either.
 
-A deposit counts from the block that its chain states as finalized on. What is above it stands here and in no record:
-how many deposits and how much, by account and asset, so that the venue, and the holder, can be told.
+A deposit counts once its block is at or below the chain's finalized one. Later deposits stand here and in no record:
+their number and sum, by account and asset, to show to the venue and the holder.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ __all__ = ["Pending", "PendingAmount"]
 
 @dataclass(frozen=True)
 class PendingAmount:
-    """What is pending in one asset: number of deposits, and their sum in units of the asset."""
+    """Pending deposits in one asset: their number, and their sum in units of the asset."""
 
     asset: str
     count: int
@@ -36,11 +36,11 @@ class Pending:
         return f"<Pending: {sum(each.count for each in self.assets())} deposits>"
 
     def assets(self) -> tuple[PendingAmount, ...]:
-        """Return what is pending over all accounts, by asset in the order of the columns."""
+        """Return the pending deposits of all accounts, by asset in the order of the columns."""
         return _amounts(self.layout, self.amounts, self.counts)
 
     def of(self, account: int) -> tuple[PendingAmount, ...]:
-        """Return what is pending of one account, by its number in the book."""
+        """Return the pending deposits of one account, by its number in the book."""
         if self.amounts is None or self.counts is None:
             return ()
         return _amounts(self.layout, self.amounts[[account], :], self.counts[[account], :])

@@ -1,4 +1,4 @@
-"""The totals that the statement `crowding` opens over a book, exactly, as `crowding.yaml` holds them."""
+"""The totals that the statement `crowding` discloses over a book, exactly, as `crowding.yaml` holds them."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,7 +21,7 @@ CHUNK = 1 << 16
 
 
 def crowding_of(compiled: CompiledPolicy, records: csr_array, source: str) -> Crowding:
-    """Return the totals that a crowding statement opens over a book of records (n, V).
+    """Return the totals that a crowding statement discloses over a book of records (n, V).
 
     A book whose value is negative has an equity of zero.
 

@@ -109,7 +109,7 @@ class Margin:
 
     @property
     def shortfall(self) -> Integers:
-        """What is missing to the requirement."""
+        """Requirement less equity where positive, else 0."""
         return np.maximum(-self.excess, 0)
 
     def worst_of(self, account: int) -> str:

@@ -1,4 +1,4 @@
-"""Explain one account's margin: where equity comes from, what decides the requirement, and what pooling saves.
+"""Explain one account's margin: the sources of its equity, the parts of its requirement, and the gain from pooling.
 
 A convex, piecewise linear requirement equals one of its linear forms at every record: the *active* one. Its
 coefficients split the requirement over the columns exactly (Euler's rule), whatever the model; the same holds for
@@ -48,7 +48,7 @@ class Component:
 
 @dataclass(frozen=True, repr=False)
 class SubAccount:
-    """What a sub-account would need alone."""
+    """Margin of a sub-account alone."""
 
     name: str
     equity: int
@@ -80,7 +80,7 @@ class Explanation:
 
     @property
     def haircut(self) -> int:
-        """What haircuts, tiers and caps take from the value of the columns."""
+        """Reduction of the columns' value by haircuts, tiers and caps."""
         return self.value - self.equity
 
     @property

@@ -1,12 +1,12 @@
-"""What it costs to close positions, and at which prices: fees, slippage, automation.
+"""Costs and prices of closing positions: fees, slippage, automation.
 
     fee         fee_rate times the traded value, paid by the account
     slippage    depth of the market: the first lots of an instrument are done at mark * (1 -+ slippage), the next at a
                 worse rate (a convex step function; one step without lots is linear slippage); borne by the account
     automation  a fixed cost per instrument that is touched (a transaction, an order, a keeper), borne by the venue
 
-Costs are compared in USD, exactly, as fractions: the value of what the account pays and of what slippage takes from it,
-before rounding to units, plus automation.
+Costs are compared in USD, exactly, as fractions: the account's payments and its loss from slippage, before rounding to
+units, plus automation.
 """
 
 from collections.abc import Mapping

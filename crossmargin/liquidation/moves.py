@@ -1,4 +1,4 @@
-"""How far an underlying has to move until an account is liquidated, by full repricing: any model, options included.
+"""Moves of an underlying that liquidate an account, by full repricing: for any model, options included.
 
 A move m takes index, marks and forwards of one underlying to 1 + m times themselves, volatilities stay. With options an
 account's excess is not monotone in m, so it is read on a ladder from zero outwards; between the last rung with enough

@@ -1,4 +1,4 @@
-"""Partial liquidation at least cost: how many lots of which positions to close so that an account has its buffer again.
+"""Partial liquidation at least cost: the lots to close in each position to restore an account's buffer.
 
 The rows of the compiled relation are linear in the record and its auxiliaries, so the plan is a mixed-integer linear
 programme over the rows themselves, for any model that can be proven:
@@ -40,7 +40,7 @@ TIME_LIMIT = 1
 """Status of a programme that was given up (scipy.optimize.milp)."""
 
 ATTEMPTS = 4
-"""Programmes solved with what was missing added, before lots are added one by one."""
+"""Programmes solved with the missing amount added, before lots are added one by one."""
 
 
 class NoPlanError(CrossmarginError):

@@ -44,7 +44,7 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 FAR = float(2**20)
-"""How far a price is searched where nothing bounds it: a million times the mark, or a millionth of it."""
+"""Range of the search for a price that nothing bounds: a million times the mark, or a millionth of it."""
 
 CHUNK = 1 << 14
 """Holders worked on at a time, so that their forms stay in the cache."""

@@ -24,11 +24,11 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, repr=False)
 class AccountSets:
-    """Rows of the accounts in each set, ascending, and what each of them lacks, in quanta.
+    """Rows of the accounts in each set, ascending, and the shortfall of each, in quanta.
 
     called, called_shortfall: under the initial rule; liquidated, liquidated_shortfall: under the maintenance rule. An
-    account that is liquidated is as a rule called, too; the two sets are computed each on its own. equity: (n,), of
-    every account, under the maintenance rule.
+    liquidated account is usually called too; each set is computed independently. equity: (n,), of every account, under
+    the maintenance rule.
     """
 
     called: Integers

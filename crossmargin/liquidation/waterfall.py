@@ -1,4 +1,4 @@
-"""Who bears the deficits of bankrupt accounts: the insurance fund, then the other accounts.
+"""Allocate the deficits of bankrupt accounts: to the insurance fund, then to the other accounts.
 
     deficit of an account   max(0, -equity) once its positions are closed, in units of one currency (such as quanta)
     fund pays               min(fund, sum of deficits)
@@ -13,8 +13,8 @@ As a haircut on withdrawals the same loss is the factor B / (T + B), T being wha
 (Paradex documentation, "Socialized losses": the formula; its worked example divides by T alone). Amounts paid out are
 rounded down.
 
-Deleveraging closes positions instead: bankrupt positions are taken over, at the bankruptcy price, by accounts on the
-other side in the order of a published queue, or pro rata over their positions; lots are conserved.
+Deleveraging closes positions instead: accounts on the other side assume bankrupt positions at the bankruptcy price, in
+the order of a published queue or pro rata over their positions; lots are conserved.
 """
 
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, repr=False)
 class Waterfall:
-    """What each source bears, in the unit of the equities: fund_pays + sum of socialised + uncovered = deficits.
+    """The share of each source, in the unit of the equities: fund_pays + sum of socialised + uncovered = deficits.
 
-    socialised: (n,) what each account pays; equity: (n,) of the accounts afterwards; fund: what is left of it.
+    socialised: (n,) payment of each account; equity: (n,) of the accounts afterwards; fund: its remainder.
     """
 
     deficits: int
@@ -46,12 +46,12 @@ class Waterfall:
 
     @property
     def bankruptcy(self) -> int:
-        """B, what the fund does not bear."""
+        """B, the deficits beyond the fund."""
         return self.deficits - self.fund_pays
 
 
 def run_waterfall(equity: Integers, fund: int) -> Waterfall:
-    """Return who bears the deficits of accounts with the given equities (n,) and an insurance fund.
+    """Allocate the deficits of accounts with the given equities (n,) to an insurance fund and the other accounts.
 
     Raises:
         ValueError: a negative fund.
@@ -106,14 +106,14 @@ def haircut_factor(bankruptcy: int, held: int) -> Fraction:
 
 
 def paid_out(amount: int, factor: Fraction) -> int:
-    """Return what a withdrawal of `amount` pays under a haircut factor, rounded down."""
+    """Return the payout of a withdrawal of `amount` under a haircut factor, rounded down."""
     return (amount * (1 - factor)).__floor__()
 
 
 def deleverage(lots: int, positions: Integers, score: NDArray[np.float64] | None = None) -> Integers:
-    """Return the change of each position (n,) that takes over `lots` (signed) of a bankrupt account.
+    """Return the change of each position (n,) that assumes `lots` (signed) of a bankrupt account.
 
-    A long position to be taken over (lots > 0) reduces short ones, and the other way round. score: highest first, of
+    A bankrupt long position (lots > 0) reduces short ones, and the other way round. score: highest first, of
     equal ones the lower row (a venue's queue, usually profit times leverage); without it pro rata, by `allocate`.
     The changes add up to `lots`, or to as many of them as the other side has.
 

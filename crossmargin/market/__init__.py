@@ -1,1 +1,1 @@
-"""What is public about a market: instruments, prices, history, scenarios, and the values that follow from them."""
+"""The public data of a market: instruments, prices, history, scenarios, and the values that follow from them."""

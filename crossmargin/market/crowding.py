@@ -1,8 +1,8 @@
-"""Crowding: totals over a book that a statement has opened, from which the contagion buffer is computed.
+"""Crowding: totals over a book that a statement has disclosed; the contagion buffer follows from them.
 
-All amounts are USD. Of one underlying: gross is the sum over accounts of |net exposure|; large_longs and large_shorts
-are the sums of what single accounts hold beyond a published threshold on either side. equity is what the book holds at
-mark before haircuts, from the opened net totals of its columns. Nothing here is about a single account.
+All amounts are USD. For one underlying, gross is the sum over accounts of |net exposure|; large_longs and large_shorts
+are the sums of single accounts' exposures beyond a published threshold on either side. equity is the value of the book
+at mark before haircuts, from the disclosed net totals of its columns. Nothing here concerns a single account.
 """
 
 from pydantic import model_validator
@@ -33,7 +33,7 @@ class ExposureTotals(Frozen):
 
 
 class Crowding(Frozen):
-    """The whole of `crowding.yaml`: totals by underlying, with the statement that opened them as source."""
+    """The contents of `crowding.yaml`: totals by underlying, with the statement that disclosed them as source."""
 
     as_of: Instant
     source: Text

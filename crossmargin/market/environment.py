@@ -21,10 +21,10 @@ __all__ = ["MarketEnvironment"]
 
 @dataclass(frozen=True)
 class MarketEnvironment:
-    """Catalogue and market, and where a model asks for them, price history and opened totals of the book.
+    """Catalogue and market and, for models that read them, price history and disclosed totals of the book.
 
-    widening: what the oracle rule adds to price ranges, by name; None before it was applied. is_moved: whether prices
-    are those of a what-if, about which no source says anything, so that the widening stands as it is.
+    widening: the oracle rule's addition to price ranges, by name; None before the rule is applied. is_moved: whether
+    prices are those of a what-if; no source quotes these, so the widening stays as it is.
     """
 
     catalogue: Catalogue
@@ -37,7 +37,7 @@ class MarketEnvironment:
     @cached_property
     def valuation(self) -> "Valuation":
         """The values of column units in this market, read once for all scenarios of all statements."""
-        # Imported here: it needs scipy, which those who only read public data do without.
+        # Imported here because it needs scipy, and reading public data does not.
         from crossmargin.market.valuation import Valuation
 
         return Valuation(self.catalogue, self.market)

@@ -32,7 +32,7 @@ __all__ = ["Asset", "Catalogue", "Chain", "Contract", "Instrument", "Kind", "Opt
 
 
 class Kind(StrEnum):
-    """What an instrument is."""
+    """Kind of an instrument."""
 
     PERPETUAL = "perpetual"
     FUTURE = "future"

@@ -1,4 +1,4 @@
-"""Instrument names: what a name in a known convention says about the contract.
+"""Instrument names: the contract terms in a name that follows a known convention.
 
 Deribit: BTC-PERPETUAL, ETH-27JUN25, BTC-27JUN25-100000-C, BTC_USDC-PERPETUAL, XRP_USDC-27JUN25-0d625-P.
 Binance options: BTC-250627-100000-C. ccxt (unified): BTC/USDC:USDC, BTC/USD:BTC-250627, BTC/USD:BTC-250627-100000-C.
@@ -30,7 +30,7 @@ _CCXT = re.compile(
 
 @dataclass(frozen=True)
 class ParsedName:
-    """What a name says; None where it says nothing. kind: "perpetual", "future" or "option"."""
+    """The terms in a name; None for a term it does not state. kind: "perpetual", "future" or "option"."""
 
     underlying: str
     kind: str
@@ -41,7 +41,7 @@ class ParsedName:
 
 
 def parse_name(name: str) -> ParsedName | None:
-    """Return what an instrument's name says, or None where it follows no known convention.
+    """Return the terms in an instrument's name, or None where it follows no known convention.
 
     Raises:
         InputError: it follows a convention but names a day that does not exist.

@@ -1,4 +1,4 @@
-"""Declared reserves: what the venue says it holds per asset, and its insurance fund."""
+"""Declared reserves: the venue's stated holdings per asset, and its insurance fund."""
 
 from decimal import Decimal
 
@@ -11,14 +11,14 @@ __all__ = ["Reserves"]
 
 
 class Reserves(Frozen):
-    """The whole of `reserves.yaml`; amounts in the asset, the insurance fund in the value currency."""
+    """The contents of `reserves.yaml`; amounts in the asset, the insurance fund in the value currency."""
 
     assets: dict[Name, NotNegative]
     insurance_fund: NotNegative
     source: Text
 
     def check(self, catalogue: Catalogue, quantum: Decimal) -> list[InputError]:
-        """Return what is missing, foreign or finer than its unit; the field is stated, the file is not."""
+        """Return everything missing, foreign or finer than its unit; the field is stated, the file is not."""
         problems = []
         for asset in catalogue.assets:
             if asset.name not in self.assets:

@@ -1,4 +1,4 @@
-"""What every margin model has in common: unit of value, statements, and how it becomes an expression.
+"""The base of every margin model: unit of value, statements, and the requirement as an expression.
 
 A model is a strict, versioned file (`model.yaml`) read into one class per architecture. The class holds the parameters
 and writes the requirement as a convex expression over risk arrays; nothing else differs between models.
@@ -31,13 +31,13 @@ COVERAGE = "coverage"
 """Name of the per-asset coverage statement, which has no factor."""
 
 CROWDING = "crowding"
-"""Name of the statement that opens exposures by underlying, which has no factor."""
+"""Name of the statement that discloses exposures by underlying, which has no factor."""
 
 VERSION = 1
-"""Of the format of `model.yaml`."""
+"""Version of the format of `model.yaml`."""
 
 PROPERTIES = frozenset({"subadditive", "monotone", "positively homogeneous", "translation"})
-"""What a model may claim of its requirement R and of excess = equity - R, all exactly and in integers.
+"""Properties that a model may claim of its requirement R and of excess = equity - R, all exactly and in integers.
 
 subadditive: R(x + y) <= R(x) + R(y); monotone: more profit in every scenario never needs more; positively homogeneous:
 R(kx) = k R(x); translation: cash that neither moves nor is cut adds its value to the excess.
@@ -86,17 +86,17 @@ def _version(value: int) -> int:
 
 
 class MarginModel(Frozen):
-    """What every `model.yaml` holds; `strict` forbids the shortfall column.
+    """The fields of every `model.yaml`; `strict` forbids the shortfall column.
 
     Each architecture derives a class: the word of its files stands in `model: Literal["word"]`, its parameters are
     fields, and `requirement` writes the formula: a convex expression over risk arrays, which the `PolicyBuilder` makes
     from USD values of one unit of each column. Everything else has a default. A class may further
 
-        check             refuse instruments or prices that it cannot be computed for, after `super().check`
+        check             refuse instruments or prices that it cannot handle, after `super().check`
         needed_history    declare the daily prices that it reads: they are checked here, and stand in the policy
-        reads_crowding    declare that it reads opened totals of the book
+        reads_crowding    declare that it reads disclosed totals of the book
         add_ons           charge more on top
-        thresholds        state from where on exposure is large, as a crowding statement opens it
+        thresholds        state the exposure beyond which an account is large in a crowding statement
         COHERENT, WIDENS  claim properties of the requirement; have scan ranges that an oracle rule can widen
     """
 
@@ -160,17 +160,17 @@ class MarginModel(Frozen):
         raise self.located(InputError(f"no statement is called {name}", field="statements", hint=f"use {known}"))
 
     def read_from(self, origin: Origin) -> Self:
-        """Return the model as it was read there, so that what is wrong with a field names its file and line."""
+        """Return the model with an origin, so that a problem of a field names its file and line."""
         model = self.model_copy()
         model._origin = origin
         return model
 
     def located(self, problem: InputError) -> InputError:
-        """Return a problem that states one of the model's fields with the file and the line of that field."""
+        """Return a problem of one of the model's fields, with the file and line of that field."""
         return self._origin.located(problem)
 
     def check(self, environment: MarketEnvironment) -> list[InputError]:
-        """Return what does not fit the environment: missing or foreign names; the field is stated, the file is not."""
+        """Return the problems in an environment: missing or foreign names; the field is stated, the file is not."""
         problems = [
             *self.missing(environment),
             *check_collateral(environment.catalogue, self.collateral, self.mismatch),
@@ -187,7 +187,7 @@ class MarginModel(Frozen):
         return problems
 
     def missing(self, environment: MarketEnvironment) -> list[InputError]:
-        """Return what the environment lacks of what the model declares to read."""
+        """Return the declared inputs that the environment lacks."""
         need = self.needed_history(environment)
         if need is None:
             return []
@@ -198,23 +198,23 @@ class MarginModel(Frozen):
         raise NotImplementedError(f"{type(self).__name__} states no requirement")
 
     def add_ons(self, builder: PolicyBuilder) -> list[Expression]:
-        """Write what is charged on top of the requirement, each a convex expression that names itself."""
+        """Write the charges on top of the requirement, each a convex expression that names itself."""
         return []
 
     def needed_history(self, environment: MarketEnvironment) -> HistoryNeed | None:
-        """Return what the requirement reads of the price history, which then stands in the policy; None: nothing."""
+        """Return the part of the price history that the requirement reads and the policy then holds; None: nothing."""
         return None
 
     @property
     def reads_crowding(self) -> bool:
-        """Whether the requirement follows from opened totals of the book, which then stand in the policy."""
+        """Whether the requirement depends on disclosed totals of the book, which then stand in the policy."""
         return False
 
     @property
     def thresholds(self) -> Mapping[str, Decimal]:
-        """USD of net exposure by underlying beyond which an account is large, as the crowding statement opens it."""
+        """USD of net exposure by underlying beyond which the crowding statement counts an account as large."""
         return {}
 
     def factor_of(self, name: str) -> Decimal:
-        """Return the factor of a statement; that of coverage or crowding, which charge nothing, is 1."""
+        """Return the factor of a statement; coverage and crowding charge nothing and have factor 1."""
         return self.statement(name).factor or Decimal(1)

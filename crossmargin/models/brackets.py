@@ -5,10 +5,10 @@ A table has K tiers, each from a notional f_k on with rate r_k and amount c_k. O
     r_k N - c_k,     c_1 = 0,   c_k = f_k (r_k - r_{k-1}) + c_{k-1}
 
 The amounts make the requirement continuous. With rates that do not fall it is then max_k (r_k N - c_k), a maximum of
-linear forms in N and the account column: convex, and nothing is bounded. A table with a falling rate, or whose amounts
-jump, is no such maximum and is refused. Venues round amounts to a hundredth, so a stated amount may differ from the
-continuous one by AMOUNT_TOLERANCE; it is then used as stated, and the maximum charges never less than the venue's tier
-does, and more by at most AMOUNT_TOLERANCE for each tier.
+linear forms in N and the account column: convex and exact, without a bound in its place. A table with a falling rate or
+a jump is no such maximum and is refused. Venues round amounts to a hundredth, so a stated amount may differ from the
+continuous one by AMOUNT_TOLERANCE. It is then used as stated: the maximum never charges less than the venue's tier, and
+at most AMOUNT_TOLERANCE more for each tier.
 
 With n the signed notional, N = |n|, a table is written in the form that takes fewer rows and auxiliaries, where it
 stands as one term of a sum:
@@ -63,7 +63,7 @@ Rate = Annotated[ExactDecimal, AfterValidator(between("0", "1", low_in=False))]
 
 
 class Tier(Frozen):
-    """One tier: `from` a notional on, at `rate`, less `amount`, which is computed where it is left out."""
+    """One tier: `from` a notional on, at `rate`, less `amount`, which is computed if left out."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 

@@ -6,8 +6,8 @@ rows states it. For sizes x >= 0 in units of the underlying:
     linear in size   f(x) = x (base + slope max(0, x - above))           Deribit (above 0), Delta Exchange
     power            f(x) = max(floor x, base x + coefficient x^e)       Drift: e 1.5, floor w, base 0.8 w
 
-Both are convex. Between two knots a convex curve lies *below* its chord and above its tangents: chords charge at least
-what the venue does, so an account that covers them covers f; tangents would call accounts solvent that are not. At the
+Both are convex. Between two knots a convex curve lies *below* its chord and above its tangents. Chords never charge
+less than the venue, so an account that covers them covers f; tangents would call insolvent accounts solvent. At the
 knots the two are equal. Beyond the last knot the last chord runs below the curve, so the limits of the columns must
 end there (`last`). Slopes of chords are rounded up to SLOPE_PLACES places, never down.
 
@@ -50,7 +50,7 @@ class Curve(Protocol):
 
     @property
     def last(self) -> Decimal:
-        """The last knot: up to there the table lies above the curve."""
+        """The last knot; up to it the table lies on or above the curve."""
 
     @property
     def table(self) -> BracketTable:

@@ -15,22 +15,22 @@ to equity. An asset with a rule in `collateral` contributes, together with all i
     c_k = c_{k-1} + (weight_{k-1} - weight_k) up_to_{k-1},   c_1 = 0
 
 with `up_to` and `cap` in units of the asset (at its index price), after haircuts. Weights do not increase, so T is
-concave, and it never falls: more collateral never lowers equity. What counts is an upper bound free of the account
-column (V itself), so that no number of made-up accounts is collateral. Equity is superadditive in records that are
-added with their account columns; tiers and caps hold for an account, so merging two accounts may lower it.
+concave, and it never falls: more collateral never lowers equity. It is at most V, which is free of the account column,
+so that no number of made-up accounts adds collateral. Equity is superadditive in records that are added with their
+account columns; tiers and caps hold per account, so merging two accounts may lower it.
 
 Currency mismatch: with V_c the value of everything in currency c (assets that stand for the same money), equity is less
 
     mismatch = rate * sum_c max(0, -V_c)
 
-What is owed in one currency and covered in another is the lesser of what is owed and what is held in others; that is a
-concave charge, which no rows state. What is owed is its bound from above, equal to it for every account whose other
-values cover its debts, and so for every solvent one. Source of the form and of the usual rate of 8 %: margin
-requirements for non-centrally cleared derivatives (BCBS and IOSCO, d499, 2020), appendix B, the additive haircut for
-collateral in another currency.
+A debt in one currency covered in another is the lesser of the debt and the holdings in other currencies; charging it
+would be concave, which no rows state. The debt itself is an upper bound, exact for every account whose other values
+cover its debts, and so for every solvent one. Source of the form and of the usual rate of 8 %: margin requirements for
+non-centrally cleared derivatives (BCBS and IOSCO, d499, 2020), appendix B, the additive haircut for collateral in
+another currency.
 
-None of these has the statement's factor. Amounts and weights become integers at the quantum, to the nearest; a quantum
-at which that changes what a unit counts by more than one part in a thousand of its value is refused.
+None of these has the statement's factor. Amounts and weights become integers at the quantum, to the nearest. A quantum
+is refused if this changes the counted value of a unit by more than one part in a thousand of its value.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,14 +58,14 @@ _Part = Annotated[ExactDecimal, AfterValidator(between("0", "1"))]
 
 
 class Tier(Frozen):
-    """What the part of a collateral value up to an amount counts; the last tier has no end."""
+    """Weight of the part of a collateral value up to an amount; the last tier has no end."""
 
     weight: _Part
     up_to: Positive | None = None
 
 
 class CollateralRule(Frozen):
-    """How an asset counts; up_to and cap are amounts of the asset, borrow a surcharge on what is owed."""
+    """Rule of an asset; up_to and cap are amounts of the asset, borrow is a surcharge on debt."""
 
     tiers: Annotated[tuple[Tier, ...], Listed, Field(min_length=1)] | None = None
     cap: Positive | None = None
@@ -124,7 +124,7 @@ class _Piece:
 
 
 class MismatchRule(Frozen):
-    """Charge on what is owed in a currency; an asset that no currency lists is a currency by itself."""
+    """Charge on debt in a currency; an asset that no currency lists is a currency by itself."""
 
     rate: Annotated[ExactDecimal, AfterValidator(between("0", "1", low_in=False))]
     currencies: dict[Name, Annotated[tuple[Name, ...], Listed, Field(min_length=1)]] | None = None
@@ -165,7 +165,7 @@ def check_collateral(
 
 
 def foreign_asset(catalogue: Catalogue, name: str, field: str) -> InputError:
-    """Return the problem that a rule names what is no asset, or an asset on a chain, which follows its asset."""
+    """Return the problem of a rule for an unknown asset, or for an asset on a chain, which follows its whole asset."""
     held = next((asset.of for asset in catalogue.assets if asset.name == name), None)
     if held is None:
         return InputError(f"{name} is not an asset", hint="remove it or correct the name", field=field)
@@ -230,7 +230,7 @@ def _piece(
     values: Floats,
     settled: NDArray[np.str_],
 ) -> Expression:
-    """Return slope * S + constant: one form for what is not cut and the constant, the lesser of two for the rest."""
+    """Return slope * S + constant: one form for uncut values and the constant, the lesser of two for the rest."""
     catalogue = builder.catalogue
     label = f"{name} {piece.label}"
     constant = float(piece.constant * price)
@@ -263,7 +263,7 @@ def _piece(
 def _mismatched(
     builder: PolicyBuilder, rule: MismatchRule, currency: str, assets: Sequence[str], values: Floats
 ) -> Expression:
-    """Return minus the rate times what is owed in a currency."""
+    """Return minus the rate times the debt in a currency."""
     priced = {each.name: each.priced_as for each in builder.catalogue.assets}
     settled = [priced.get(name, "") for name in builder.catalogue.settlement_of_columns()]
     part = np.where(np.isin(settled, list(assets)), values * float(rule.rate), 0.0)

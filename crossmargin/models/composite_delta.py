@@ -1,4 +1,4 @@
-"""Composite delta: how much an account is exposed to each underlying, by expiry, as SPAN's spread charges count it.
+"""Composite delta: an account's exposure to each underlying, by expiry, as SPAN's spread charges count it.
 
 The delta of an option is averaged over the seven price scan points, its volatility unchanged, with published weights
 

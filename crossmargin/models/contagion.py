@@ -1,7 +1,7 @@
 """Contagion buffer: price ranges that grow with crowding, before volatility does.
 
-From the totals by underlying that an earlier statement opened (crossmargin/market/crowding.py), and from nothing about
-any single account:
+Computed from the totals by underlying that an earlier statement disclosed (crossmargin/market/crowding.py), and from
+nothing about any single account:
 
     concentration    C_u = (large longs + large shorts) / gross
     one-sidedness    O_u = |large longs - large shorts| / (large longs + large shorts)
@@ -21,8 +21,8 @@ The charge is convex in the record (a maximum of linear forms, the threshold on 
 numbers, so the requirement keeps its curvature. Being free up to an amount, the charge is not subadditive (two accounts
 pooled into one have one threshold) and not positively homogeneous; the wider ranges alone keep both.
 
-Where no totals have been opened yet, the buffer is at its maximum: the safe side, from which the first crowding
-statement starts.
+Before the first totals are disclosed, the buffer is at its maximum, the safe side; the first crowding statement starts
+there.
 
 What holds: b_u never decreases in any indicator; 0 <= b_u <= maximum; it is a function of the published file and the
 published rule, in exact fractions; without exposure it is zero.
@@ -36,8 +36,8 @@ X_u gains what the other X_v lose together, so that spill-over weights of at mos
 Wider ranges charge more of whatever loses more the further prices move. Of a portfolio that loses most in between (a
 short butterfly), wider scenario points may meet less; the requirement is then lower with the buffer than without.
 
-Gross exposure is a lower bound of what is opened: a book that opens more gross than it has lowers its own C and raises
-its L; weights on C alone rest on the tightness of the opened totals.
+The disclosed gross is at least the true gross: a book that discloses more gross than it has lowers its own C and raises
+its L. Weights on C alone depend on tight disclosed totals.
 """
 
 from collections.abc import Mapping
@@ -143,7 +143,7 @@ class ContagionRule(Frozen):
         )
 
     def buffers(self, crowding: Crowding | None) -> dict[str, Fraction]:
-        """Return b, by underlying, in [0, maximum]: the maximum where nothing has been opened."""
+        """Return b, by underlying, in [0, maximum]: the maximum where no totals have been disclosed."""
         if crowding is None:
             return dict.fromkeys(self.thresholds, Fraction(self.maximum))
         index = {name: self.index(each) for name, each in self.indicators(crowding).items()}
@@ -216,7 +216,7 @@ class ContagionRule(Frozen):
         return result
 
     def check(self, environment: MarketEnvironment) -> list[InputError]:
-        """Return what is missing or foreign for the catalogue and the totals of an environment."""
+        """Return missing and foreign names in the catalogue and the totals of an environment."""
         underlyings = environment.catalogue.underlyings
         problems = [
             InputError(

@@ -1,13 +1,13 @@
-"""Per-asset coverage: what is owed in one asset, without netting one account's debt against another's claim.
+"""Per-asset coverage: total debt in each asset, without netting one account's debt against another's claim.
 
-The claim of an account on asset a is what it has in a at mark, in units of a:
+The claim of an account on asset a is its value in a at mark, in units of a:
 
     claim_a(x) = balance_a + entry_a + sum over instruments settled in a of mark value per lot * position
 
-For every asset the statement adds an auxiliary debt n_a >= max(0, -claim_a) whose total D_a is opened, borrowable or
-not: of a made-up account only this row says that it owes nothing. With the opened net total T_a (in which positions
-cancel) it shows that the claims of any set of checked accounts are together at most T_a + D_a (SPEC 10.4): the part of
-the claims on an asset that rests on debtors, not on reserves, is at most D_a.
+For every asset, borrowable or not, the statement adds an auxiliary debt n_a >= max(0, -claim_a) and discloses its total
+D_a. For a made-up account, only this row shows that it owes nothing. With the disclosed net total T_a (in which
+positions cancel) it bounds the claims of any set of checked accounts by T_a + D_a (SPEC 10.4). At most D_a of the
+claims on an asset depends on debtors instead of reserves.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Cross margin with maintenance brackets: one pool of collateral for all positions, tiers on what is held of each.
+"""Cross margin with maintenance brackets: one pool of collateral for all positions, tiers on the size of each.
 
     requirement = sum over groups g of table_g(|sum over futures i of g of notional_i|) + options, each alone
 

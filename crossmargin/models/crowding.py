@@ -1,20 +1,20 @@
-"""Crowding: how much exposure to each underlying a book holds, and how much of it stands with large accounts.
+"""Crowding: a book's exposure to each underlying, and the part of it that large accounts hold.
 
-With Delta_u(x) the change in value of the account for a relative move of underlying u (USD for a move of 1, its
-delta: what the account holds of u in all columns, balances and entry values included) and a published threshold T_u:
+With a published threshold T_u, and Delta_u(x) the change in value of the account for a relative move of underlying u
+(USD for a move of 1: the account's delta in u over all columns, balances and entry values included):
 
     gross u         >= |Delta_u|
     large longs u   >= max(0, Delta_u - T_u)
     large shorts u  >= max(0, -Delta_u - T_u)
 
-each one auxiliary whose total over the book is opened, and all convex: maxima of linear forms of the record, T_u being
-the coefficient of the account column. `book value` is the linear form of values at mark, before haircuts: with the
-opened net totals of the columns anybody computes the equity of the book from it.
+Each is one auxiliary with a disclosed total over the book. All are convex: maxima of linear forms of the record, with
+T_u as the coefficient of the account column. `book value` is the linear form of values at mark, before haircuts; with
+the disclosed net totals of the columns it gives anybody the equity of the book.
 
-What the totals prove: gross is at least the exposures of the accounts that were checked, plus the net exposure of all
-others together (which may cancel one another). The large parts are at least those of the checked accounts; of the
-others they say nothing, for an account that nobody checks may count as any number of accounts, and so have any number
-of thresholds. All are lower bounds: a book may open more than it holds, never less.
+The totals prove this much. Gross is at least the exposures of the checked accounts, plus the net exposure of all others
+together (which may cancel one another). The large parts are at least those of the checked accounts. They prove nothing
+about the others: an account that nobody checks may count as any number of accounts, with as many thresholds. All are
+lower bounds: a book may disclose more than it holds, never less.
 
 The sum of large longs and large shorts stays within gross, as max(0, |d| - T) <= |d| for every account.
 """

@@ -78,7 +78,7 @@ class Volatility:
 
 
 class DynamicRule(Frozen):
-    """Section `dynamic` of a model with scan ranges, whose price ranges are then the least that hold."""
+    """Section `dynamic` of a model with scan ranges; the published price ranges are then minimums."""
 
     decay: Annotated[ExactDecimal, AfterValidator(between("0", "1", low_in=False, high_in=False))]
     multiplier: Positive

@@ -1,4 +1,4 @@
-"""What options are charged outside scenarios: each alone by the standard rule, or an expiry by its maximum loss.
+"""Charges of options outside scenarios: each alone by the standard rule, or an expiry by its maximum loss.
 
 `call`, `put`, each option alone, without netting; S the index price, otm what the option is out of the money by, mark
 its value:

@@ -1,4 +1,4 @@
-"""Oracle protection: one index price from several feeds, and what a dislocated feed does to the requirement.
+"""Oracle protection: one index price from several feeds, and the effect of a dislocated feed on the requirement.
 
 Resolution is a pure function of the published market and the published rule, in exact fractions. For each asset or
 underlying with `feeds`, with p_i price and e_i confidence (half width of the interval that the source states, USD):
@@ -18,9 +18,9 @@ moving average are compared with their limits: excess = the greatest max(0, d - 
     w = min(maximum_widening, confidence_multiple c + excess),  rounded up to 6 decimals, and
     w = maximum_widening where there are too few sources
 
-so w never falls when a confidence or a distance grows or when a source too many is lost, and it is bounded. An asset
-without a scan range is given one of width w. With `dislocated: refuse` too few sources, an excess, or a confidence that
-calls for more than maximum_widening refuse the market, with the sources and the figures; with `widen` they widen.
+so w is bounded and never falls when a confidence or a distance grows, or when too few sources are left. An asset
+without a scan range gets one of width w. With `dislocated: refuse` the market is refused, with sources and figures, for
+too few sources, an excess, or a confidence that calls for more than maximum_widening; with `widen` these widen.
 Without any usable feed there is no price, and the market is refused either way.
 
 The names of the conditions follow what venues publish: Drift's validity ladder (too volatile, too uncertain, stale,
@@ -46,7 +46,7 @@ from crossmargin.units import format_decimal
 __all__ = ["DivergenceLimits", "OracleRule", "Resolution", "ResolvedPrice", "resolve", "resolved", "widened"]
 
 DECIMALS = 6
-"""Of a widening, rounded up, so that everybody computes the same."""
+"""Decimals of a widening, rounded up, so that everybody computes the same."""
 
 _EXACT = Context(prec=100, traps=[Inexact])
 
@@ -88,7 +88,7 @@ class OracleRule(Frozen):
 
 @dataclass(frozen=True)
 class ResolvedPrice:
-    """What came of one price: relative confidence and excess, sources used, sources dropped with the reason."""
+    """One resolved price: relative confidence and excess, sources used, sources dropped with the reason."""
 
     name: str
     price: Decimal
@@ -101,7 +101,7 @@ class ResolvedPrice:
 
 @dataclass(frozen=True)
 class Resolution:
-    """An environment with plain index prices and widenings, how they came about, and why it is refused, if it is."""
+    """An environment with plain index prices and widenings, their derivation, and any reason for refusal."""
 
     environment: MarketEnvironment
     prices: tuple[ResolvedPrice, ...]
@@ -127,8 +127,8 @@ class Resolution:
 def resolve(environment: MarketEnvironment, rule: OracleRule | None) -> Resolution:
     """Return the environment with the index prices of its feeds and the widening of ranges.
 
-    An environment that was moved after it had been resolved stays as it is; any other is resolved by this rule,
-    whichever one it was resolved by before.
+    An environment moved after its resolution stays as it is; this rule resolves any other, even one that another rule
+    has already resolved.
     """
     market, catalogue = environment.market, environment.catalogue
     feeds = market.feeds or {}
@@ -239,7 +239,7 @@ def _median_price(name: str, feeds: Feeds, market: Market, rule: OracleRule) -> 
 def _distances(
     each: ResolvedPrice, found: Mapping[str, ResolvedPrice], catalogue: Catalogue, market: Market, rule: OracleRule
 ) -> list[tuple[str, Fraction, Decimal]]:
-    """Return what the index price is compared with, the relative distance, and its limit."""
+    """Return each reference for the index price, with its relative distance and limit."""
     limits = rule.divergence or DivergenceLimits()
     price = Fraction(each.price)
     distances = []
@@ -263,7 +263,7 @@ def _distances(
 def _judged(
     each: ResolvedPrice, distances: Sequence[tuple[str, Fraction, Decimal]], feeds: Feeds | None, rule: OracleRule
 ) -> tuple[ResolvedPrice, list[InputError]]:
-    """Return a price with its excess and widening, and why it is refused, if it is."""
+    """Return a price with its excess and widening, and any reason for refusal."""
     field = f"feeds.{each.name}" if feeds is not None else f"index.{each.name}"
     hint = "take the prices again, or correct the limits of the oracle rule"
     problems = []

@@ -1,11 +1,11 @@
-"""One statement's policy from catalogue, market and model: what is claimed of every account.
+"""One statement's policy from catalogue, market and model: the claim about every account.
 
-    margin, with shortfall   requirement >= loss in every scenario, shortfall >= requirement - equity; totals opened
+    margin, with shortfall   requirement >= loss in every scenario, shortfall >= requirement - equity; totals disclosed
     margin, strict           requirement >= loss in every scenario, equity - requirement >= 0
-    coverage                 debt_a >= -claim_a for every asset, totals opened
-    crowding                 gross_u >= |exposure_u| and the large parts of it for every underlying, totals opened
+    coverage                 debt_a >= -claim_a for every asset, totals disclosed
+    crowding                 gross_u >= |exposure_u| and its large parts for every underlying, totals disclosed
 
-The inputs stand in the policy next to the integers computed from them, so that anybody can compute them again.
+The inputs stand in the policy next to the integers computed from them, so that anybody can recompute the integers.
 """
 
 from collections.abc import Callable, Mapping
@@ -93,7 +93,7 @@ def build_policy(venue: str, environment: MarketEnvironment, model: MarginModel,
 
 
 def rebuild_policy(policy: Policy) -> Policy:
-    """Compute a policy again from its own inputs; the result equals the policy if its integers are what it says.
+    """Compute a policy again from its own inputs; the result equals the policy if its integers are right.
 
     Raises:
         InputErrors: everything that is wrong with its inputs; the fields are stated, the file is not.
@@ -120,7 +120,7 @@ def rebuild_policy(policy: Policy) -> Policy:
 def _given(
     inputs: Mapping[str, Any], name: str, read: Callable[[Any], Part], problems: list[InputError]
 ) -> Part | None:
-    """Return a part of a policy's inputs, or None where it is refused; add what is wrong with it to `problems`."""
+    """Return a part of a policy's inputs, or None where it is refused; add its problems to `problems`."""
     try:
         return read(inputs.get(name))
     except ValidationError as error:
@@ -134,7 +134,7 @@ def _given(
 
 
 def check_environment(environment: MarketEnvironment, model: MarginModel) -> list[InputError]:
-    """Return what keeps a model from being computed in an environment; files are stated for fields of the model."""
+    """Return every reason why a model does not fit an environment; files are stated for fields of the model."""
     resolution = resolve(environment, model.oracle)
     if resolution.problems:
         return list(resolution.problems)

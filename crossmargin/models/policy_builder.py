@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 class PolicyBuilder:
-    """Collects what a policy is made of: `arrays` and `definitions` in order, over the columns of the catalogue."""
+    """Collects the parts of a policy: `arrays` and `definitions` in order, over the columns of the catalogue."""
 
     def __init__(self, environment: MarketEnvironment, quantum: Decimal, factor: Decimal, statement: str) -> None:
         """Start empty. quantum: value of the integer 1; factor: of the statement, on every charge."""

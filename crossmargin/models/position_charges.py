@@ -1,7 +1,7 @@
-"""What positions are charged: futures by rate, bracket table or curve, options by the standard rule or maximum loss.
+"""Charges of positions: futures by rate, bracket table or curve, options by the standard rule or maximum loss.
 
-Futures and perpetuals, with n the signed notional in USD of what is charged together (quantity × contract size × mark
-price in the settlement asset × its index price; for inverse contracts the size itself, which is in USD):
+Futures and perpetuals, with n the signed notional in USD of a group (quantity × contract size × mark price in the
+settlement asset × its index price; for inverse contracts the size itself, which is in USD):
 
     rate, tiers              max_k (r_k |n| - c_k)                              (brackets.py)
     linear_in_size, power    chords of the curve over sizes in the underlying, times its index price  (chords.py)
@@ -89,7 +89,7 @@ class PositionModel(MarginModel):
         return FLAT if flat else TIERED
 
     def groups(self, catalogue: Catalogue) -> Mapping[str, Sequence[Instrument]]:
-        """Return what is charged together: name (an instrument or underlying) -> its futures; every future once."""
+        """Return the groups: name (an instrument or underlying) -> its futures; every future once."""
         raise NotImplementedError(f"{type(self).__name__} groups nothing")
 
     def charge_of(self, group: str, underlying: str, statement: str = "") -> FuturesCharge | None:

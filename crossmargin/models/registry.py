@@ -1,8 +1,8 @@
-"""Which architectures there are: the word in `model.yaml` and the class that reads it.
+"""The known architectures: the word in `model.yaml` and the class that reads it.
 
-A package from outside adds its own with an entry point in the group `crossmargin.models`, whose name is the word and
-whose value is the class; a program adds one with `register_model`. Bundles of such a model need nothing new where they
-are verified: the verifier reads the policy's arrays and formulas, never the class that wrote them.
+An outside package adds its own with an entry point in the group `crossmargin.models`: the name is the word, the value
+the class. A program adds one with `register_model`. Verifying bundles of such a model needs nothing new: the verifier
+reads the policy's arrays and formulas, never the class that wrote them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ from crossmargin.models.span import SpanModel
 __all__ = ["ARCHITECTURES", "MODEL_GROUP", "model_class", "parse_model", "register_model"]
 
 MODEL_GROUP = "crossmargin.models"
-"""Entry points of models from outside."""
+"""Entry points of models from installed packages."""
 
 Registered = TypeVar("Registered", bound=type[MarginModel])
 
@@ -100,7 +100,7 @@ ARCHITECTURES = _Architectures(_CLASSES)
 
 
 def register_model(model: Registered) -> Registered:
-    """Register a margin model of one's program under the words of its `model: Literal[...]`; return it.
+    """Register a program's margin model under the words of its `model: Literal[...]`; return it.
 
     Raises:
         InputError: no model class, one without a word, or a word that another class has.

@@ -1,7 +1,7 @@
-"""Term structure: what dated contracts are charged for moving against the index and against each other.
+"""Term structure: charges of dated contracts for moves against the index and against each other.
 
-With Delta_e the forward delta of expiry e (`forward_deltas`: the index rests, so inverse contracts have one of their
-own) and T_e its years to expiry:
+With Delta_e the forward delta of expiry e (`forward_deltas`: the index is at rest, so inverse contracts have one too)
+and T_e its years to expiry:
 
     roll risk    sum_e |Delta_e| * max(minimum, annual * T_e)      no offset between expiries (Deribit's roll shock;
                                                                    minimum 1 %, annual 7.5 % for BTC)

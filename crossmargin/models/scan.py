@@ -1,11 +1,11 @@
-"""Scan ranges by underlying: how far prices and volatilities move in the models that shock them.
+"""Scan ranges by underlying: the moves of prices and volatilities in models that shock them.
 
 price_range 0.15 scans prices between -15 % and +15 %, volatility_up 0.4 multiplies an implied volatility by 1.4,
 volatility_down 0.25 by 0.75. Assets without a range do not move; their haircut is then all that is charged.
 
-The ranges that hold in an environment may be wider than the published ones: first they follow volatility (`dynamic`,
-crossmargin/models/dynamic.py), then they grow with crowding (`contagion`, crossmargin/models/contagion.py), and then
-with what is wrong with prices (`oracle`, crossmargin/models/oracle.py).
+The ranges of an environment may be wider than the published ones. First they follow volatility (`dynamic`,
+crossmargin/models/dynamic.py), then they grow with crowding (`contagion`, crossmargin/models/contagion.py), and last
+with faults of prices (`oracle`, crossmargin/models/oracle.py).
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from crossmargin_circuits.expression import Expression
 __all__ = ["ScanModel"]
 
 FINE = 100
-"""Rounding may change what a whole price range moves a unit of an asset by, by one part in this many."""
+"""Rounding may change the move of an asset's unit over the whole price range by one part in this many."""
 
 
 class ScanModel(MarginModel):
@@ -46,7 +46,7 @@ class ScanModel(MarginModel):
         return super().coherent - {"subadditive", "monotone", "positively homogeneous"} if charged else super().coherent
 
     def needed_history(self, environment: MarketEnvironment) -> HistoryNeed | None:
-        """Return what ranges that follow volatility read."""
+        """Return the history read by ranges that follow volatility."""
         return None if self.dynamic is None else self.dynamic.needed_history(self.scan)
 
     @property
@@ -113,8 +113,8 @@ class ScanModel(MarginModel):
         """Return the ranges that hold in an environment.
 
         Raises:
-            InputError: what a rule reads is missing (a rule is never left out silently), or a range times `reach` is 1
-            or more.
+            InputError: an input of a rule is missing (no rule is skipped silently), or a range times `reach` is 1 or
+            more.
         """
         ranges: Mapping[str, ScanRange] = self.scan
         if self.dynamic is not None:
@@ -133,7 +133,7 @@ class ScanModel(MarginModel):
         return ranges
 
     def missing(self, environment: MarketEnvironment) -> list[InputError]:
-        """Return what the rules for ranges lack in an environment."""
+        """Return the inputs that the rules for ranges lack in an environment."""
         problems = super().missing(environment)
         return problems if self.contagion is None else [*problems, *self.contagion.check(environment)]
 

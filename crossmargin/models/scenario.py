@@ -23,8 +23,8 @@ Optional parts, each absent unless the file has it:
 
 With an offset below 1, a dampener D acts on every underlying, and in its scenarios gains do not count: max(-g - D, 0).
 As published they do beyond D, -p max(g - D, 0), which leaves a dead zone between two slopes and is not convex; a convex
-charge that counts them would have to ask p D of an account without positions. What is charged is over the rule by
-p max(g - D, 0) of each underlying that gains, and equal to it where none gains more than D.
+charge that counts them would have to ask p D of an account without positions. The charge exceeds the published rule by
+p max(g - D, 0) for each underlying that gains, and equals it where none gains more than D.
 
 All of it is convex in the record: maxima and sums of maxima of linear forms, on the rows' side. Without dampeners and
 delta shock it is positively homogeneous and subadditive; the scan alone is monotone in the scenario PnL. Riskless
@@ -89,14 +89,14 @@ class ScenarioModel(GridModel):
 
     @property
     def coherent(self) -> frozenset[str]:
-        """What holds with these parts: a threshold is an amount, and what nets no scenario PnL is not monotone."""
+        """Properties with these parts: a threshold is an amount, and a charge without netted PnL is not monotone."""
         claimed = super().coherent
         if self.minimums is not None or self.roll is not None or self.delta_shock is not None:
             claimed -= {"monotone"}
         return claimed if self.delta_shock is None else claimed - {"subadditive", "positively homogeneous"}
 
     def check(self, environment: MarketEnvironment) -> list[InputError]:
-        """Return what does not fit the environment in any section."""
+        """Return the problems of all sections in the environment."""
         problems = [*super().check(environment), *check_dated(environment, self.roll, self.basis)]
         if self.minimums is not None:
             problems += self.minimums.check(environment)
@@ -119,7 +119,7 @@ class ScenarioModel(GridModel):
         return tuple(replace(each, volatility_term=self.volatility_term) for each in found)
 
     def requirement(self, builder: PolicyBuilder) -> Expression:
-        """Return scan and minimums, of all underlyings together or of each alone, and what is charged beside them."""
+        """Return scan and minimums, of all underlyings together or of each alone, and the charges beside them."""
         names = tuple(self.ranges(builder.environment))
         points = self.points(builder.environment)
         scans: dict[str, tuple[tuple[str, ...], Expression]]
@@ -154,7 +154,7 @@ class ScenarioModel(GridModel):
         return parts
 
     def _charges(self, builder: PolicyBuilder) -> list[Expression]:
-        """Return what is charged beside the scan."""
+        """Return the charges beside the scan."""
         rolled = [roll_risk(builder, name, rule) for name, rule in (self.roll or {}).items()]
         return [
             *(each for each in rolled if each is not None),
@@ -182,7 +182,7 @@ class ScenarioModel(GridModel):
 
 
 def pnl_forms(builder: PolicyBuilder, prefix: str, points: Sequence[Scenario]) -> list[Linear]:
-    """Add what counts of each scenario's profit and loss, as "prefix number"."""
+    """Add the counted part of each scenario's profit and loss, as "prefix number"."""
     return [
         builder.charge(
             f"{prefix} {each.number}", each.label, builder.valuation.scenario_pnl(each), float(each.dampener)

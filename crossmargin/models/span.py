@@ -107,7 +107,7 @@ class SpanModel(ScanModel):
         return self.extreme.multiple
 
     def check(self, environment: MarketEnvironment) -> list[InputError]:
-        """Return what is missing, foreign or not convex in this environment."""
+        """Return everything missing, foreign or not convex in this environment."""
         problems = super().check(environment)
         named = [(f"short_option_minimum.{name}", name) for name in self.short_option_minimum]
         named += [(f"inter_month.{name}", name) for name in self.inter_month]
@@ -204,7 +204,7 @@ class SpanModel(ScanModel):
         return []
 
     def _spread_credit(self, environment: MarketEnvironment, credit: InterCommodity) -> Fraction:
-        """Return K: half of what is credited for one spread, USD. What is credited is a part of the scanning risk."""
+        """Return K: half of the credit for one spread, USD. The credit is a part of the scanning risk."""
         extreme = max(Fraction(1), Fraction(self.extreme.multiple) * Fraction(self.extreme.covered))
         ranges = self.ranges(environment)
         outright = sum(
@@ -251,7 +251,7 @@ class SpanModel(ScanModel):
         return builder.abbreviate(f"short option minimum {name}", "on every option sold", added(shorts))
 
     def _pair(self, builder: PolicyBuilder, credit: InterCommodity, legs: Mapping[str, Legs]) -> list[Expression]:
-        """Return what a pair needs after its credit: its two nets at the lower slopes, and K |a/r_A + b/r_B|."""
+        """Return the requirement of a pair after its credit: two nets at the lower slopes, and K |a/r_A + b/r_B|."""
         environment = builder.environment
         spread = self._spread_credit(environment, credit)
         joint = np.zeros(len(builder.layout))
