@@ -2,7 +2,7 @@
 
 plan.npz          digest of what is committed, and the random order of its accounts
 shard-NNNNNN.npz  the records, ids, nonces and commitments of a shard
-*.cm1             the public files; `snapshot.cm1` is written last and says that all is there
+*.cm1             the public files; `snapshot.cm1` comes last and marks the snapshot as complete
 """
 
 import io
@@ -52,7 +52,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, repr=False)
 class SnapshotPlan:
-    """What a run commits: digest of the book alone, digest of everything that it depends on, and the order of leaves.
+    """The input of a commitment: digest of the book, digest of all its inputs, and the order of leaves.
 
     order: number of the account at every leaf, or PADDING; secret.
     """
@@ -71,7 +71,7 @@ class SnapshotPlan:
 
     @classmethod
     def load(cls, store: Store) -> "SnapshotPlan | None":
-        """Return the plan of a store, or None where nothing was begun.
+        """Return the plan of a store, or None if no run has begun.
 
         Raises:
             MalformedError: damaged.
@@ -85,7 +85,7 @@ class SnapshotPlan:
 
 @dataclass(frozen=True, repr=False)
 class StoredShards(Sequence[CommittedShard]):
-    """The shards of a store, read whenever they are asked for; the last one is kept."""
+    """The shards of a store, read on demand; keeps the last one in memory."""
 
     store: Store
     manifest: SnapshotManifest
@@ -107,7 +107,7 @@ class StoredShards(Sequence[CommittedShard]):
         """Return a shard, or some.
 
         Raises:
-            MalformedError: damaged, or not there.
+            MalformedError: it is damaged or missing.
         """
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
@@ -163,7 +163,7 @@ def decode_shard(store: Mapping[str, bytes], number: int, columns: int) -> Commi
     """Read a shard of a store, and check that its parts fit together.
 
     Raises:
-        MalformedError: not there, not such a file, truncated, or of another version.
+        MalformedError: the file is missing, of another kind or version, or truncated.
     """
     name = shard_name(number)
     where = located(store, name)
@@ -212,7 +212,7 @@ def _decode_ids(text: bytes, lengths: Int64Array, where: str) -> tuple[str, ...]
 
 
 def load_snapshot(store: Store) -> CommittedSnapshot:
-    """Return the finished snapshot of a store; shards are read, and trees built and compared, when they are needed.
+    """Return the finished snapshot of a store; it reads shards, and builds and compares trees, on demand.
 
     Raises:
         MalformedError: a file is missing or damaged, or they do not fit together.
@@ -240,7 +240,7 @@ def decode_arrays(data: bytes, name: str, expected: Mapping[str, type[np.generic
     """Return the arrays of an archive; expected: type of the entries of each, all of one dimension.
 
     Raises:
-        MalformedError: not such an archive, truncated, of another version, or without one of the expected arrays.
+        MalformedError: the archive is of another kind or version, truncated, or lacks an expected array.
     """
     try:
         archive = np.load(io.BytesIO(data), allow_pickle=False)
@@ -251,7 +251,7 @@ def decode_arrays(data: bytes, name: str, expected: Mapping[str, type[np.generic
     ) as error:  # fmt: skip
         raise _damaged(name, error) from None
     if version != FORMAT:
-        raise MalformedError(f"{name}: format {version}, expected {FORMAT}: it was written by another version")
+        raise MalformedError(f"{name}: format {version}, expected {FORMAT}: another version wrote it")
     for each, kind in expected.items():
         if each not in arrays:
             raise MalformedError(f"{name}: no array {each!r}: restore the file")

@@ -29,11 +29,11 @@ class BusyError(Exception):
 
 @contextmanager
 def locked_file(path: Path) -> Iterator[None]:
-    """Hold the lock of a file, which is made where it is missing; a link is not followed.
+    """Hold the lock of a file; create the file if it is missing, and follow no link.
 
     Raises:
         BusyError: another process holds it.
-        OSError: the file system knows no locks.
+        OSError: the file system has no locks.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
@@ -48,7 +48,7 @@ def locked_file(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked_folder(path: Path) -> Iterator[bool]:
-    """Hold the lock of a folder itself; yields whether it is held, since some file systems lock files alone.
+    """Hold the lock of a folder itself; yield whether it is held, since some file systems lock only files.
 
     Raises:
         BusyError: another process holds it.
@@ -62,9 +62,9 @@ def locked_folder(path: Path) -> Iterator[bool]:
 
 @contextmanager
 def locked_temporary(folder: Path, names: Names) -> Iterator[Path]:
-    """Make a private folder under a temporary name beside `folder`, locked while it is filled; what stays is removed.
+    """Make a private, locked folder under a temporary name beside `folder`; remove it at the end if it is still there.
 
-    names: of the files that may be in it.
+    names: the files that it may contain.
     """
     temporary, descriptor = _make_locked(folder)
     try:
@@ -78,7 +78,7 @@ def locked_temporary(folder: Path, names: Names) -> Iterator[Path]:
 
 
 def _make_locked(folder: Path) -> tuple[Path, int]:
-    """Return a new temporary folder and its locked descriptor; until it is locked, a sweep may remove it."""
+    """Return a new temporary folder and its locked descriptor; a sweep may remove it before the lock."""
     while True:
         temporary = temporary_name(folder)
         with naming(folder):
@@ -93,7 +93,7 @@ def _make_locked(folder: Path) -> tuple[Path, int]:
 
 
 def sweep_beside(folder: Path, names: Names) -> None:
-    """Remove what killed runs left beside a folder under its temporary names; what a living run has locked stays."""
+    """Remove the temporary folders of killed runs beside a folder; keep those locked by a live run."""
     for path in folder.parent.glob(f".{escape(folder.name)}.*"):
         if stands_for(path.name) != folder.name:
             continue
@@ -103,7 +103,7 @@ def sweep_beside(folder: Path, names: Names) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock an open folder; returns whether the file system knows such locks.
+    """Lock an open folder; return whether the file system has such locks.
 
     Raises:
         BusyError: another process holds it.

@@ -1,4 +1,4 @@
-"""The names that the prover writes, folder by folder; nothing else is ever removed or replaced."""
+"""The names that the prover writes, folder by folder; it never removes or replaces anything else."""
 
 from pathlib import Path
 from re import escape
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 MARKER = "crossmargin-vault.txt"
-"""Says, to people and to programs, that a folder is a vault."""
+"""Marks a folder as a vault, for people and programs."""
 
 LOCK = "lock"
 REPORT = "report.json"
@@ -46,7 +46,7 @@ SIGNING_KEY = "signing.key"
 KEYS = "keys.json"
 
 INDEX_FILE = "index.json"
-"""Which receipt is whose."""
+"""Maps accounts to receipts."""
 
 LATEST = "latest"
 """A link in a series of bundles: it leads to the last one published."""
@@ -65,7 +65,7 @@ STATEMENT = _names(
 """The public files of one statement."""
 
 WORK = _names(BEGUN, patterns=(r"slack-[0-9]{6,}\.npz", r"shard-[0-9]{6,}\.cm1"))
-"""Finished shards of a statement that is not proven yet."""
+"""Finished shards of a statement without a complete proof."""
 
 SNAPSHOT = _names(
     PLAN, COLUMNS_FILE, SNAPSHOT_FILE, POSITIONS_FILE, TOTALS_FILE, patterns=(r"shard-[0-9]{6,}\.npz",)

@@ -1,12 +1,12 @@
-"""What a new snapshot can reuse of an earlier one (docs/adr/0014).
+"""Reuse of an earlier snapshot by re-randomization (docs/adr/0014).
 
-Nonces and order are fresh for every snapshot (SPEC S4), so that nobody can tell which accounts changed. But a
-commitment can be re-randomized instead of being made again: with the earlier X and r of an account and the change d of
+Every snapshot has fresh nonces and a fresh order (SPEC S4), so an observer cannot tell which accounts changed. A
+commitment can still be re-randomized instead of recomputed: with the earlier X and r of an account and the change d of
 its record,
 
     X' = X + sum_v d_v A_v + (r' - r) H,
 
-which costs one multiplication of H and those of the entries that changed.
+which costs one multiplication of H and one per changed entry.
 """
 
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ __all__ = ["Earlier", "Origins"]
 
 @dataclass(frozen=True, repr=False)
 class Origins:
-    """What commitments of some accounts are made from; secret.
+    """The inputs of some accounts' commitments; secret.
 
     changes: records less the earlier ones (n, V), the records themselves where there is no earlier one; points: earlier
-    X, 64 n bytes; sid, ids, nonces: what the earlier blindings follow from; is_earlier: whether there is one.
+    X, 64 n bytes; sid, ids, nonces: the inputs of the earlier blindings; is_earlier: whether there is an earlier X.
     """
 
     changes: Records
@@ -88,9 +88,10 @@ class Earlier:
         return "Earlier(redacted)"
 
     def origins(self, records: Records, ids: Sequence[str]) -> Origins:
-        """Return what these accounts are to be committed from.
+        """Return the inputs of these accounts' commitments.
 
-        An account is reused where fewer entries changed than its record has, and no change is too large.
+        Reuse the earlier commitment if the changed entries are fewer than those of the record and no change is too
+        large.
         """
         leaves = np.array([self._leaves.get(holder, PADDING) if holder else PADDING for holder in ids], dtype=np.int64)
         changes = _difference(records, self._whole.records.take(leaves))
@@ -115,7 +116,7 @@ class Earlier:
 
 
 def _difference(records: Records, earlier: Records) -> Records:
-    """Return records - earlier; |x| < 2^62 on both sides, so that nothing wraps."""
+    """Return records - earlier; |x| < 2^62 on both sides, so int64 cannot wrap."""
     difference = csr_array(records.matrix - earlier.matrix)
     difference.sort_indices()
     difference.eliminate_zeros()

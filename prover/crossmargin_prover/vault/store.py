@@ -1,6 +1,6 @@
-"""Where finished pieces of a run are kept, by name, so that a run that is interrupted goes on from them.
+"""A store of a run's finished pieces by name, from which an interrupted run resumes.
 
-A store is a mapping of names to bytes: a `dict` for a run that need not survive, or a private folder. A piece is there
+A store is a mapping of names to bytes: a `dict` for a run that need not survive, or a private folder. It holds a piece
 whole or not at all.
 """
 
@@ -17,7 +17,7 @@ Store = MutableMapping[str, bytes]
 
 @dataclass(frozen=True)
 class FolderStore(Store):
-    """A folder that its owner alone can read; each piece a file, written to the disk before it gets its name."""
+    """A folder that only its owner can read; each piece is a file that gets its name after it is on disk."""
 
     path: Path
 
@@ -41,11 +41,11 @@ class FolderStore(Store):
             raise KeyError(name) from None
 
     def __contains__(self, name: object) -> bool:
-        """Return whether there is such a piece, without reading it."""
+        """Return whether the store holds a piece, without reading it."""
         return isinstance(name, str) and (self.path / name).is_file()
 
     def __iter__(self) -> Iterator[str]:
-        """Return the names of the pieces; a name with a point in front is what a run that was killed left over."""
+        """Return the names of the pieces; ignore names with a leading point, left over by a killed run."""
         if not self.path.is_dir():
             return iter(())
         return iter(sorted(each.name for each in self.path.iterdir() if not each.name.startswith(".")))
@@ -56,7 +56,7 @@ class FolderStore(Store):
 
 
 def write_private(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Write a file with mode 0600 that is there whole or not at all; sync: it outlasts a power cut from the return on.
+    """Write a file with mode 0600 whole or not at all; sync: after the return it survives a power cut.
 
     Raises:
         OSError: it cannot be written; names the file.
@@ -65,5 +65,5 @@ def write_private(path: Path, data: bytes, *, sync: bool = True) -> None:
 
 
 def located(store: Mapping[str, bytes], name: str) -> str:
-    """Return the name of a piece for errors: with its folder, where it has one."""
+    """Return the name of a piece for errors, with its folder if there is one."""
     return str(store.path / name) if isinstance(store, FolderStore) else name

@@ -1,16 +1,16 @@
 """The vault: a venue's private folder for one snapshot.
 
-    crossmargin-vault.txt   says that the folder is a vault
+    crossmargin-vault.txt   marks the folder as a vault
     snapshot/           records, ids, nonces and commitments, shard by shard, and the public files of the snapshot
-    work/NAME/          finished shards of a statement whose proof was interrupted
+    work/NAME/          finished shards of an interrupted proof
     randomness.key      long-term secret that hedges every random draw
     signing.key         secret key that signs receipts
-    keys.json           public key of signing.key and digest of randomness.key, so that a damaged key is found
-    lock                held by the run that is at work
-    report.json         what was loaded, padded and rejected, with file, line and reason
+    keys.json           public key of signing.key and digest of randomness.key, to detect a damaged key
+    lock                held by the active run
+    report.json         loaded, padded and rejected accounts, with file, line and reason
     statements/NAME/    the public files of each proven statement, ready to be published
 
-The folder is created with mode 0700 and its files with 0600; nothing in it but `statements` may be published.
+The folder has mode 0700 and its files 0600; publish nothing in it but `statements`.
 """
 
 import hashlib
@@ -54,41 +54,41 @@ Never publish it. The program removes nothing from it that it did not name itsel
 
 
 class VaultError(CrossmarginError):
-    """A vault that is not there, is there already, or lacks a part."""
+    """A vault is missing, exists already, or lacks a part."""
 
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """Counts of accounts, and what was rejected; private, since it names accounts."""
+    """Counts of accounts, and the rejected lines; private, since it names accounts."""
 
     venue: str
     loaded: int
     padding: int
     rejected: tuple[Rejected, ...]
     control: str | None = None
-    """SHA-256 of the control file that the book's files were compared with, if there was one."""
+    """SHA-256 of the control file that the loader compared with the book's files, if there was one."""
 
     @property
     def rejected_accounts(self) -> int:
-        """Number of accounts left out."""
+        """Number of rejected accounts."""
         return len({each.account for each in self.rejected})
 
 
 @dataclass(frozen=True)
 class Vault:
-    """A private folder; see the module's text."""
+    """A venue's private folder for one snapshot; the module's docstring lists its contents."""
 
     path: Path
 
     @classmethod
     def create(cls, path: str | Path, signing_key: SigningKey | None = None, earlier: "Vault | None" = None) -> "Vault":
-        """Make an empty vault with its keys, or return one whose snapshot was never finished.
+        """Make an empty vault with its keys, or return one with an unfinished snapshot.
 
         signing_key: the venue's own, or else that of the unfinished or the earlier vault, or a fresh one. The key for
         randomness is fresh, and hedged with that of the earlier vault.
 
         Raises:
-            VaultError: the folder holds something else, or a finished snapshot; or another run is at work there.
+            VaultError: the folder holds something else, or a finished snapshot; or another run is using it.
         """
         path = Path(path)
         vault = cls(path)
@@ -132,29 +132,29 @@ class Vault:
         """Keep other runs out of the vault.
 
         Raises:
-            VaultError: another run is at work.
+            VaultError: another run is using the vault.
         """
         for folder in (self.snapshot.path, self.path / "work", self._statements):
             if folder.is_symlink():
-                raise VaultError(f"{folder} is a link: the folders of a vault are its own, put the folder itself there")
+                raise VaultError(f"{folder} is a link: replace it by the folder itself")
         with ExitStack() as stack:
             try:
                 stack.enter_context(locked_file(self.path / names.LOCK))
             except BusyError:
-                raise VaultError(f"{self.path}: another run is at work in this vault: wait for its end") from None
+                raise VaultError(f"{self.path}: another run is using this vault: wait until it ends") from None
             self._mark()
             sweep(real_path(self.path), names.VAULT)
             yield
 
     def _check_place(self) -> None:
-        """Refuse to make a vault anywhere but in an absent or empty folder, or where one was begun.
+        """Refuse to make a vault anywhere but in an absent or empty folder, or in an unfinished vault.
 
         Raises:
-            VaultError: names what is there.
+            VaultError: the folder holds something else; names it.
         """
         try:
             if PLAN in self.snapshot:
-                # Begun before vaults had a marker.
+                # An earlier version began it, before vaults had a marker.
                 names.VAULT.check(real_path(self.path))
             else:
                 check_target(real_path(self.path), names.VAULT, names.MARKER)
@@ -173,7 +173,7 @@ class Vault:
             return False
 
     def _mark(self) -> None:
-        """Say that this is a vault, which the caller knows."""
+        """Write the marker of a vault, which the caller has found or is creating."""
         if not self._is_marked:
             write_private(self.path / names.MARKER, _MARKER_TEXT.encode("ascii"))
 
@@ -184,15 +184,15 @@ class Vault:
 
     @property
     def snapshot(self) -> FolderStore:
-        """Where the snapshot is kept."""
+        """The store of the snapshot."""
         return FolderStore(self.path / "snapshot")
 
     def work(self, name: str) -> FolderStore:
-        """Return where finished shards of a statement are kept until all are."""
+        """Return the store of a statement's finished shards until its proof is complete."""
         return FolderStore(self.path / "work" / name)
 
     def forget_work(self, name: str) -> None:
-        """Remove the finished shards of a statement, all or, if that is interrupted, none for the next run."""
+        """Remove the finished shards of a statement; after an interruption the next run finds all or none."""
         work = self.path / "work" / name
         if work.exists():
             names.WORK.check(work)
@@ -202,7 +202,7 @@ class Vault:
             remove_folder(hidden, names.WORK)
 
     def _save_keys(self, randomness: bytes, signing: SigningKey) -> None:
-        """Write both keys and what tells whether one was damaged since; it goes first, as it names fresh keys."""
+        """Write `keys.json`, which detects a damaged key, then both keys; it names fresh keys, so it comes first."""
         expected = {"signing_public": signing.public.hex(), "randomness_digest": _key_digest(randomness)}
         written = json.dumps(expected, indent=2).encode("ascii") + b"\n"
         for path, data in (
@@ -214,7 +214,7 @@ class Vault:
                 write_private(path, data)
 
     def _check_key(self, path: Path, kind: str, found: str) -> None:
-        """Compare a key with what was written down beside it; vaults from before have nothing to compare.
+        """Compare a key with `keys.json`; vaults of earlier versions have no such file.
 
         Raises:
             VaultError: the key is damaged, or `keys.json` is.
@@ -249,7 +249,7 @@ class Vault:
         return hashlib.sha256(b"crossmargin receipt names" + self._read_key(self._randomness_key)).digest()
 
     def save_report(self, report: Report) -> None:
-        """Write the report of the book that is committed."""
+        """Write the report of the committed book."""
         rejected = [
             {"account": each.account, "file": each.file, "line": each.line, "reason": each.reason}
             for each in report.rejected
@@ -283,7 +283,7 @@ class Vault:
             raise MalformedError(f"{self.snapshot.path}: {error}") from None
 
     def reuse(self, earlier: "Vault") -> None:
-        """Copy the finished snapshot of an earlier vault, whole or, if that is interrupted, not at all."""
+        """Copy the finished snapshot of an earlier vault whole; an interruption leaves no part of it."""
         copy = FolderStore(temporary_name(self.snapshot.path))
         for name in filter(names.SNAPSHOT.lists, earlier.snapshot):
             copy[name] = earlier.snapshot[name]
@@ -291,7 +291,7 @@ class Vault:
         sync_folder(self.path)
 
     def save_statement(self, name: str, policy: Policy, files: Mapping[str, bytes]) -> Path:
-        """Write the public files of a statement, in place of an earlier one of that name; returns the folder."""
+        """Write the public files of a statement, replacing an earlier one of that name; return the folder."""
         folder = self._statements / name
         write_folder(folder, {**files, POLICY_FILE: policy.encoded}, names.STATEMENT, PRIVATE_FOLDER)
         self.forget_work(name)
@@ -301,7 +301,7 @@ class Vault:
         """Return the folders of the proven statements by name, in the order of the names.
 
         Raises:
-            VaultError: none is proven.
+            VaultError: no statement is proven.
         """
         if not self.proven:
             raise VaultError(f"{self.path} holds no proven statement: run `crossmargin prove` first")
@@ -310,7 +310,7 @@ class Vault:
     @property
     def proven(self) -> dict[str, Path]:
         """Folders of the proven statements by name, in the order of the names."""
-        # A name with a point in front is what a run that was killed left over.
+        # A killed run leaves names with a leading point.
         found = sorted(path for path in self._statements.glob("[!.]*") if (path / POLICY_FILE).is_file())
         return {path.name: path for path in found}
 
@@ -336,12 +336,12 @@ class Vault:
         except FileNotFoundError:
             raise VaultError(f"{path} is missing: the vault is damaged") from None
         if len(key) != KEY_BYTES:
-            raise VaultError(f"{path}: {KEY_BYTES} bytes are needed: the vault is damaged")
+            raise VaultError(f"{path}: {KEY_BYTES} bytes expected: the vault is damaged")
         if path == self._randomness_key:
             self._check_key(path, "randomness_digest", _key_digest(key))
         return key
 
 
 def _key_digest(key: bytes) -> str:
-    """Return a digest of the key for randomness, which tells nothing about its 256 random bits."""
+    """Return a digest of the key for randomness, which reveals nothing about its 256 random bits."""
     return hashlib.sha256(b"crossmargin randomness key" + key).hexdigest()

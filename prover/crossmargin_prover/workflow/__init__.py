@@ -1,1 +1,1 @@
-"""The way from a book to a bundle, step by step: commit, prove, publish, deliver."""
+"""The steps from a book to a bundle and its receipts: commit, prove, publish, deliver."""

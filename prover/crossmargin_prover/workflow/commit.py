@@ -1,7 +1,7 @@
 """Book to vault: one commitment per account, the tree, the base totals.
 
-A vault holds one snapshot. Committing the same book again finds it there; committing a later book from an earlier vault
-reuses the whole snapshot where no account changed, and re-randomizes its commitments otherwise, if that costs less.
+A vault holds one snapshot. Committing the same book again finds this snapshot. Committing a later book from an earlier
+vault reuses the whole snapshot if no account changed; otherwise it re-randomizes the commitments if that costs less.
 """
 
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ __all__ = ["Committed", "commit"]
 
 @dataclass(frozen=True, repr=False)
 class Committed:
-    """A committed snapshot in its vault, its report, and where its commitments come from."""
+    """A committed snapshot in its vault, its report, and the origin of its commitments."""
 
     vault: Vault
     snapshot: CommittedSnapshot
@@ -40,15 +40,15 @@ class Committed:
     found: bool = False
     """The vault held this snapshot already."""
     reused: bool = False
-    """No account changed: the snapshot is that of the earlier vault."""
+    """No account changed: the vault reuses the snapshot of the earlier vault."""
     recommitted: str = ""
-    """Why nothing of the earlier snapshot was used; empty where something was, or there is none."""
+    """Why the run reused nothing of the earlier snapshot; empty if it did, or if there is none."""
     rerandomized: bool = False
-    """Commitments of the earlier snapshot were re-randomized, as far as that costs less."""
+    """The run re-randomized commitments of the earlier snapshot wherever that costs less."""
     unchanged: int = 0
-    """Accounts with the record of the earlier snapshot, whose commitments were re-randomized."""
+    """Number of accounts with an unchanged record and a re-randomized commitment."""
     changed: int = 0
-    """Accounts with another record than in the earlier snapshot, whose commitments were re-randomized and changed."""
+    """Number of accounts with a changed record and a re-randomized, updated commitment."""
 
     def __repr__(self) -> str:
         """Return a text without accounts."""
@@ -61,7 +61,7 @@ class Committed:
 
     @property
     def new(self) -> int:
-        """Accounts whose commitments come from no earlier one."""
+        """Number of accounts with a commitment computed from the record alone."""
         return 0 if self.found or self.reused else self.report.loaded - self.unchanged - self.changed
 
 
@@ -75,15 +75,15 @@ def commit(
 ) -> Committed:
     """Commit the records of a book into a vault, unless the vault holds its finished snapshot already.
 
-    A run that was interrupted goes on from the finished shards of the same book.
+    A second call with the same book resumes an interrupted run from its finished shards.
 
-    since: an earlier vault, from which everything is taken that did not change; signing_key: the venue's key that signs
+    since: an earlier vault; the run reuses everything that has not changed. signing_key: the venue's key that signs
     receipts, or its file; by default that of the earlier vault, or a fresh one.
 
     Raises:
-        VaultError: the vault holds other accounts, or was committed in another way; the earlier vault has no snapshot.
+        VaultError: the vault holds other accounts, or has another shard size or key; the earlier vault has no snapshot.
         OrderError: the snapshot of the earlier vault is not earlier.
-        ChangedInputError: the vault was begun with other input.
+        ChangedInputError: the interrupted run had other input.
         CrossmarginError: a record is out of range, or a file is damaged.
 
     >>> import crossmargin as cm
@@ -107,7 +107,7 @@ def commit(
     is_same = _holds_whole(earlier, inputs, run) and SnapshotPlan.load(vault.snapshot) is None
     if is_same and key is not None and key.public != earlier.signing_key.public:
         raise VaultError(
-            f"no account changed, so that the receipts of {earlier.path} stay, and with them its signing key: leave "
+            f"no account changed: the receipts of {earlier.path} and its signing key remain valid: leave "
             "--signing-key out"
         )
     vault = Vault.create(vault.path, key, earlier)
@@ -116,7 +116,7 @@ def commit(
 
 
 def _find(inputs: Inputs, vault: Vault, run: Run, key: SigningKey | None) -> Committed:
-    """Return the finished snapshot of a vault, which must be of this book, and report the accounts rejected now."""
+    """Return the finished snapshot of a vault, which must match the book, and report the accounts rejected now."""
     if not _holds_book(vault, inputs):
         raise VaultError(f"{vault.path} holds the finished snapshot of other accounts: choose another folder")
     snapshot = vault.load()
@@ -134,7 +134,7 @@ def _find(inputs: Inputs, vault: Vault, run: Run, key: SigningKey | None) -> Com
 def _reuse(inputs: Inputs, vault: Vault, earlier: Vault) -> Committed:
     """Copy the whole snapshot of an earlier vault: no account changed."""
     if vault.signing_key.public != earlier.signing_key.public:
-        # Begun with another key, and with nothing but keys.
+        # An interrupted run left a vault that holds nothing but other keys.
         raise VaultError(f"{vault.path} has another signing key than {earlier.path}: choose another folder")
     report = _report(inputs, earlier.load().manifest.leaves)
     vault.save_report(report)
@@ -143,7 +143,7 @@ def _reuse(inputs: Inputs, vault: Vault, earlier: Vault) -> Committed:
 
 
 def _follow(inputs: Inputs, vault: Vault, earlier: Vault, run: Run) -> Committed:
-    """Commit a book from the snapshot of an earlier vault, as far as that costs less."""
+    """Commit a book, re-randomizing commitments of an earlier vault wherever that costs less."""
     snapshot = earlier.load()
     run = replace(run, shard=run.shard or snapshot.manifest.accounts_per_shard)
     reason = _why_not(snapshot, inputs, run.backend)
@@ -155,7 +155,7 @@ def _follow(inputs: Inputs, vault: Vault, earlier: Vault, run: Run) -> Committed
 
 
 def _why_not(earlier: CommittedSnapshot, inputs: Inputs, backend: Backend) -> str:
-    """Return why commitments are not re-randomized, or nothing where they are."""
+    """Return why the run cannot or should not re-randomize, or an empty text if it should."""
     if earlier.columns != inputs.book.layout.labels:
         return "the columns are not those of the earlier snapshot"
     if inputs.book.records.nnz < backend.costs.rerandomize_entries * len(inputs.book):
@@ -192,12 +192,12 @@ def _report(inputs: Inputs, leaves: int) -> Report:
 
 
 def _holds_whole(vault: Vault, inputs: Inputs, run: Run) -> bool:
-    """Return whether the snapshot of an earlier vault serves as it is."""
+    """Return whether the run can reuse the whole snapshot of an earlier vault."""
     return run.shard in (None, vault.load().manifest.accounts_per_shard) and _holds_book(vault, inputs)
 
 
 def _holds_book(vault: Vault, inputs: Inputs) -> bool:
-    """Return whether the finished snapshot of a vault is of exactly these accounts of this book, at whatever time.
+    """Return whether the finished snapshot of a vault holds exactly the accounts of this book, at any time.
 
     Raises:
         MalformedError: a file of the vault is damaged.

@@ -44,11 +44,11 @@ def deliver(
     *,
     progress: Progress = no_progress,
 ) -> Delivered:
-    """Write the signed receipts of these accounts, all where none is named, into a private folder.
+    """Write the signed receipts of the named accounts, by default of all, into a private folder.
 
     Raises:
         VaultError: the vault has no finished snapshot, or no proven statement.
-        CrossmarginError: an account that is not in the snapshot, or a folder that holds something else.
+        CrossmarginError: an account is not in the snapshot, or the folder holds something else.
 
     >>> import crossmargin as cm
     >>> from crossmargin_prover import commit, deliver, prove
@@ -62,10 +62,10 @@ def deliver(
 
 
 def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: Progress = no_progress) -> int:
-    """Write the receipts of these accounts (all, where none is named) into a private folder; returns their number.
+    """Write the receipts of the named accounts, by default of all, into a private folder; return their number.
 
     Raises:
-        CrossmarginError: an account that is not in the snapshot, or a folder that holds something else.
+        CrossmarginError: an account is not in the snapshot, or the folder holds something else.
     """
     snapshot, report = vault.load(), vault.load_report()
     policies = {name: Proven(name, folder).policy for name, folder in vault.statements().items()}
@@ -82,11 +82,11 @@ def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: P
         try:
             is_alone = stack.enter_context(locked_folder(real_path(out)))
         except BusyError:
-            raise CrossmarginError(f"{out}: another run is writing receipts there: wait for its end") from None
+            raise CrossmarginError(f"{out}: another run is writing receipts there: wait until it ends") from None
         if is_alone:
             sweep(real_path(out), RECEIPTS)
         index = _earlier_index(out / INDEX_FILE, snapshot.manifest.digest)
-        # The index says from the start whose folder it is, and names a receipt when that is on the disk.
+        # The index identifies the folder from the start, and lists a receipt only after it is on disk.
         _save_index(out, snapshot.manifest.digest, index)
         progress("receipts", 0, total)
         leaves = list(found.values()) if accounts else None
@@ -107,10 +107,10 @@ def _save_index(out: Path, snapshot_digest: bytes, index: Mapping[str, str]) -> 
 
 
 def check_receipts_folder(out: Path) -> None:
-    """Refuse a folder for receipts that is public, or holds something else.
+    """Refuse a folder for receipts that is public or holds something else.
 
     Raises:
-        CrossmarginError: choose another one.
+        CrossmarginError: the folder is not suitable.
     """
     if is_public(out):
         raise CrossmarginError(f"{out} is inside a public bundle: receipts are private, choose another folder")
@@ -118,7 +118,7 @@ def check_receipts_folder(out: Path) -> None:
 
 
 def _earlier_index(path: Path, snapshot_digest: bytes) -> dict[str, str]:
-    """Return the index of receipts that are there already, which must be of the same snapshot."""
+    """Return the index of existing receipts, which must belong to the same snapshot."""
     if not path.exists():
         return {}
     try:

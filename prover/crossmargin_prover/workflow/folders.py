@@ -1,4 +1,4 @@
-"""Which folders a run may be given: each kind has its own, and private ones never lie inside a public one."""
+"""The folders that a run accepts: one per kind, and no private folder inside a public one."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def check_folders(
     *,
     series: bool = False,
 ) -> None:
-    """Refuse folders that a whole run must not be given, before anything is done.
+    """Refuse unsuitable folders of a full run before any work.
 
     Raises:
         CrossmarginError: a private folder would lie inside the bundle, a folder holds something else, or the earlier
@@ -43,10 +43,10 @@ def check_folders(
 
 
 def check_earlier_vault(since: Vault, vault: Vault) -> None:
-    """Refuse a vault as its own earlier one.
+    """Refuse a vault as its own earlier vault.
 
     Raises:
-        VaultError: both are one folder.
+        VaultError: both are the same folder.
     """
     if real_path(since.path) == real_path(vault.path):
         raise VaultError(f"{vault.path}: --since names this vault itself: name the earlier one")

@@ -1,4 +1,4 @@
-"""Books and vaults as callers give them: a book from `crossmargin.load` or the loader, a vault also by its path."""
+"""Books and vaults as callers pass them: a book from `crossmargin.load` or the loader; a vault or its path."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ __all__ = ["given_inputs", "given_names", "given_parameters", "given_vault", "op
 
 
 def given_inputs(book: "Book | Inputs") -> Inputs:
-    """Return what was loaded of a book."""
+    """Return the loaded inputs of a book."""
     return book if isinstance(book, Inputs) else book.inputs
 
 
@@ -29,7 +29,7 @@ def given_parameters(book: "Book | Parameters") -> Parameters:
 
 
 def given_vault(vault: Vault | str | Path) -> Vault:
-    """Return a vault as it is, or that of a folder, whether it is there or not."""
+    """Return a vault as it is, or the vault at a path, which need not exist."""
     return vault if isinstance(vault, Vault) else Vault(Path(vault))
 
 

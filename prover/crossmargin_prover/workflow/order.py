@@ -1,4 +1,4 @@
-"""Snapshots and prices in order of time: a venue that goes back in time by mistake shows two truths to its holders."""
+"""Snapshots and prices in order of time: going back by mistake would show holders two different truths."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,12 @@ __all__ = ["Moment", "OrderError", "check_later", "check_replaces", "published_m
 
 
 class OrderError(CrossmarginError):
-    """A snapshot or a bundle that would come before the one that it follows."""
+    """A snapshot or a bundle is not later than its predecessor."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What a bundle is about: a snapshot, and the latest prices (Unix seconds) under which it is judged."""
+    """The subject of a bundle: a snapshot, and the latest prices (Unix seconds) of its statements."""
 
     snapshot: SnapshotManifest
     prices: int
@@ -31,7 +31,7 @@ class Moment:
         return self.snapshot.sid.rpartition("/")[0]
 
     def __str__(self) -> str:
-        """Return both times."""
+        """Return a text with both times."""
         return f"snapshot of {format_time(self.snapshot.as_of)}, prices of {format_time(self.prices)}"
 
 
@@ -39,7 +39,7 @@ def check_later(since: Vault, inputs: Inputs) -> None:
     """Refuse to commit a book from a snapshot that is not earlier.
 
     Raises:
-        OrderError: names both times.
+        OrderError: it is not earlier; names both times.
     """
     earlier, as_of = since.load().manifest, int(inputs.market.as_of.timestamp())
     if as_of <= earlier.as_of:
@@ -55,8 +55,8 @@ def check_replaces(bundle: Path, new: Moment, *, older: bool = False) -> None:
     older: accept the last two.
 
     Raises:
-        OrderError: names both.
-        VaultError: the bundle that is there cannot be read.
+        OrderError: the new bundle does not follow the old one; names both.
+        VaultError: the existing bundle cannot be read.
     """
     old = published_moment(bundle)
     if old is None:
@@ -66,18 +66,16 @@ def check_replaces(bundle: Path, new: Moment, *, older: bool = False) -> None:
     if older:
         return
     if (new.snapshot.as_of, new.prices) < (old.snapshot.as_of, old.prices):
-        raise OrderError(
-            f"{bundle} holds a later bundle, {old}; this one: {new}; --older puts it in place all the same"
-        )
+        raise OrderError(f"{bundle} holds a later bundle, {old}; this one: {new}; --older replaces it anyway")
     if new.snapshot.as_of == old.snapshot.as_of and new.snapshot.digest != old.snapshot.digest:
         raise OrderError(
             f"{bundle} holds another snapshot of the same time, digest {old.snapshot.digest.hex()}: holders would see "
-            "two snapshots with one id; --older puts this one in place all the same"
+            "two snapshots with one id; --older replaces it anyway"
         )
 
 
 def published_moment(bundle: Path) -> Moment | None:
-    """Return what a published bundle is about, or None where there is none.
+    """Return the subject of a published bundle, or None if there is no bundle.
 
     Raises:
         VaultError: a file of it is missing or damaged.

@@ -1,4 +1,4 @@
-"""The whole way: commit, prove what is not proven yet, publish, deliver."""
+"""The full pipeline: commit, prove missing statements, publish, deliver."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -39,13 +39,13 @@ def pipeline(
     series: bool = False,
     older: bool = False,
 ) -> Iterator[Step]:
-    """Go the whole way with a book, and yield the result of every step as soon as it is done.
+    """Run the full pipeline on a book, and yield the result of each step as soon as it is done.
 
-    A pipeline that was interrupted is finished by the same call; it does nothing twice. The options are those of the
-    steps; receipts: a private folder, or None to write none.
+    The same call resumes an interrupted pipeline and skips finished work. The options are those of the steps; receipts:
+    a private folder, or None to write none.
 
     Raises:
-        CrossmarginError: as the steps raise it; folders are checked before anything is done.
+        CrossmarginError: as in the steps; unsuitable folders raise before any work.
 
     >>> import crossmargin as cm
     >>> from crossmargin_prover import pipeline
@@ -58,7 +58,7 @@ def pipeline(
     inputs = given_inputs(book)
     parameters = Parameters(**{each.name: getattr(inputs, each.name) for each in fields(Parameters)})
     committed = commit(inputs, vault, run, since=since, signing_key=signing_key)
-    # From here on everything comes from the vault: the book need not stay in memory.
+    # The remaining steps read the vault only, so the book need not stay in memory.
     del book, inputs
     yield committed
     names = [each.name for each in parameters.model.statements]

@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 __all__ = ["InsolventError", "prove", "unproven"]
 
 NAMED_ACCOUNTS = 20
-"""Accounts that a refused statement names."""
+"""Number of accounts that the refusal of a statement names."""
 
 
 class InsolventError(CrossmarginError):
-    """A statement that is false: names accounts and rows. Private, for the venue alone."""
+    """The statement is false; names accounts and rows. Private, for the venue only."""
 
 
 def unproven(book: "Book | Parameters", vault: Vault | str | Path, run: Run | None = None) -> tuple[str, ...]:
-    """Return the statements of the model that are not proven at these prices, under this model and with this packing.
+    """Return the statements of the model without a proof at these prices, under this model and with this packing.
 
     Raises:
         VaultError: the vault has no finished snapshot.
@@ -65,13 +65,13 @@ def prove(
     *,
     restart: bool = False,
 ) -> tuple[Proven, ...]:
-    """Prove statements of the model about the committed snapshot, all where none is named, and keep them in the vault.
+    """Prove the named statements, by default all of the model, about the committed snapshot; keep them in the vault.
 
-    The accounts come from the vault; prices and model may be later ones. An interrupted proof goes on from its finished
-    shards. restart: give those up.
+    The accounts come from the vault; prices and model may be later ones. A second call resumes an interrupted proof
+    from its finished shards; restart: discard them.
 
     Raises:
-        VaultError: the vault has no finished snapshot, or another run is at work there.
+        VaultError: the vault has no finished snapshot, or another run is using it.
         InsolventError: a strict statement about a book with an under-water account.
         ChangedInputError: an interrupted run had other parameters.
         CrossmarginError: the parameters do not fit the snapshot, or a value is out of range.
@@ -93,7 +93,7 @@ def prove(
 
 
 def _prove(parameters: Parameters, vault: Vault, name: str, run: Run, restart: bool) -> Path:
-    """Prove one statement; returns its folder in the vault."""
+    """Prove one statement; return its folder in the vault."""
     snapshot = vault.load()
     policy = build_policy(vault.load_report().venue, parameters.environment, parameters.model, name)
     if policy.layout.labels != snapshot.columns:
@@ -127,13 +127,13 @@ def _prove(parameters: Parameters, vault: Vault, name: str, run: Run, restart: b
 
 
 def _is_left_over(vault: Vault, name: str) -> bool:
-    """Return whether the finished shards of a statement are those of the proven one: a run was killed at its end."""
+    """Return whether the finished shards belong to the proven statement: the system killed a run at its end."""
     folder = vault.proven.get(name)
     return folder is not None and belongs_to(vault.work(name), Proven(name, folder).manifest)
 
 
 def _check_solvent(compiled: CompiledPolicy, snapshot: CommittedSnapshot, progress: Progress) -> None:
-    """Evaluate the statement over the whole book before anything is proven.
+    """Evaluate the statement over the whole book before proving anything.
 
     Raises:
         InsolventError: accounts do not satisfy it. CrossmarginError: a record beyond a limit.
@@ -161,8 +161,8 @@ def _check_solvent(compiled: CompiledPolicy, snapshot: CommittedSnapshot, progre
 def _insolvent(policy: Policy, worst: Sequence[str], accounts: int) -> str:
     count = "1 account does" if accounts == 1 else f"{accounts} accounts do"
     lines = [
-        f"{policy.title}: {count} not satisfy the statement, so that no proof of it exists. "
-        "A statement with a shortfall column (strict: false in model.yaml) discloses what is missing.",
+        f"{policy.title}: {count} not satisfy the statement, so no proof of it exists. "
+        "A statement with a shortfall column (strict: false in model.yaml) discloses the missing amount.",
         *worst,
     ]
     if accounts > len(worst):

@@ -1,4 +1,4 @@
-"""What the vault holds of a proven statement: a folder whose files are read here, and named where they are damaged."""
+"""A proven statement in the vault: reads the files of its folder, and names a damaged one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Vault and reserves to a public bundle, judged by the verifier before it is put in place."""
+"""Vault and reserves to a public bundle; the verifier judges it before it replaces an earlier one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _AGAIN = "nothing is published: prove that statement again, with `crossmargin pr
 
 @dataclass(frozen=True)
 class Published:
-    """A public bundle, the verdict on it, and what the venue was warned of."""
+    """A public bundle, its verdict, and the warnings to the venue."""
 
     bundle: Path
     verdict: Verdict
@@ -46,18 +46,18 @@ def publish(
     series: bool = False,
     older: bool = False,
 ) -> Published:
-    """Publish proven statements, all where none is named, with the declared reserves, in place of an earlier bundle.
+    """Publish the named statements, by default all, with the declared reserves, in place of an earlier bundle.
 
-    The verifier judges the whole bundle first, and a bundle that it refuses is not published. One with failing claims
-    is: its verdict is the truth about the book, and says so. Warnings are logged before the bundle is made.
+    The verifier judges the whole bundle first; a bundle that it rejects is not published. A bundle with failing claims
+    is published: its verdict states the truth about the book. The run logs warnings before it makes the bundle.
 
-    series: `bundle` is a folder of bundles; this one gets a name of its own there, and `latest` leads to it.
-    older: replace the bundle that is there even if it is later, or of another snapshot of the same time.
+    series: `bundle` is a folder of bundles; this one gets a separate name there, and `latest` leads to it.
+    older: replace a later bundle, or one of another snapshot with the same time.
 
     Raises:
         VaultError: the vault has no such proven statement, or the folder holds something else.
         OrderError: the folder holds a later bundle, or another snapshot of the same time.
-        CrossmarginError: the verifier refuses a proof.
+        CrossmarginError: the verifier rejects a proof.
 
     >>> import crossmargin as cm
     >>> from crossmargin_prover import commit, prove, publish
@@ -106,7 +106,7 @@ def publish(
 
 
 def _choose(vault: Vault, names: Sequence[str], order: Sequence[str]) -> list[Proven]:
-    """Return the proven statements of these names, or all: those of the model in its order, then the others."""
+    """Return the proven statements with these names, or all: those of the model in its order, then the others."""
     proven = vault.statements()
     missing = [name for name in names if name not in proven]
     if missing:

@@ -1,6 +1,6 @@
-"""How the work of a run is done: who computes, where, in which sizes, and who hears of it.
+"""The settings of a run: backend, executor, sizes, and callbacks for progress and messages.
 
-What a run is about (book, vault, statements, folders) are the arguments of its steps; one `Run` serves all of them.
+The subject of a run (book, vault, statements, folders) stands in the arguments of its steps; one `Run` serves all.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from crossmargin_verifier.workers import Progress, no_progress
 __all__ = ["Log", "Run", "no_log"]
 
 Log = Callable[[str], None]
-"""Called with a line about what begins, or about what the venue should look at; it holds nothing secret."""
+"""Called with one line about the start of a step, or with a warning to the venue; the line holds no secret."""
 
 
 def no_log(line: str) -> None:
@@ -24,7 +24,7 @@ def no_log(line: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """How the work of a run is done; every field has a default that fits this machine.
+    """The settings of a run; every field has a default that fits this machine.
 
     >>> Run(shard=1024).packing
     2
@@ -34,24 +34,24 @@ class Run:
     ValueError: 1000 accounts per shard: must be a power of two from 1 to 1048576
 
     Raises:
-        ValueError: a size that the protocol does not have.
+        ValueError: the protocol does not allow a size.
     """
 
     backend: Backend = field(default_factory=select_backend)
-    """Who does the arithmetic."""
+    """The backend that does the arithmetic."""
     executor: Executor | None = None
-    """Where shards are worked on: any executor, its workers threads, processes or machines; None works in this thread.
+    """The executor that proves shards, on threads, processes or machines; None proves them in this thread.
 
     The caller starts it and shuts it down.
     """
     shard: int | None = None
-    """N, accounts per shard, a power of two; None takes that of the earlier snapshot, or the size that costs least."""
+    """N, accounts per shard, a power of two; None takes that of the earlier snapshot, or the cheapest size."""
     packing: int = DEFAULT_PACKING
     """gamma: 2^gamma accounts share one slack row."""
     progress: Progress = no_progress
-    """Hears how far a stage is."""
+    """Called with the progress of a stage."""
     log: Log = no_log
-    """Hears what begins, and warnings before anything is published."""
+    """Called with the start of a step, and with warnings before publication."""
 
     def __post_init__(self) -> None:
         """Check the sizes."""

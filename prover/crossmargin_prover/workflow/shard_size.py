@@ -1,7 +1,7 @@
-"""The number of accounts per shard that costs least with a backend.
+"""The cheapest number of accounts per shard for a backend.
 
 Large shards save openings, small ones padding. If an opening costs as much as c accounts, S shards of N accounts cost
-S (N + c); the cheapest size is taken among those that keep to BYTES_PER_ACCOUNT.
+S (N + c). The choice is the cheapest size within BYTES_PER_ACCOUNT.
 """
 
 from crossmargin_prover.backend import Costs
@@ -11,14 +11,14 @@ from crossmargin_verifier.protocol.group import POINT_BYTES
 __all__ = ["cheapest_shard"]
 
 BYTES_PER_ACCOUNT = 45
-"""Published bytes that an account may cost, padding and proofs included."""
+"""Limit on published bytes per account, with padding and proofs."""
 
 PROOF_BYTES = 2700
-"""Bytes of a shard proof, about (SPEC section 9)."""
+"""Approximate bytes of a shard proof (SPEC section 9)."""
 
 
 def cheapest_shard(accounts: int, costs: Costs) -> int:
-    """Return the size of shards that costs least time and, where one can, at most BYTES_PER_ACCOUNT."""
+    """Return the shard size that costs least time, within BYTES_PER_ACCOUNT if one exists."""
     shards = {size: -(-accounts // size) for size in (1 << bits for bits in range(costs.largest_shard.bit_length()))}
     row = POINT_BYTES / (1 << DEFAULT_PACKING)
     small = [

@@ -1,4 +1,4 @@
-"""Totals over so few accounts that they say something of one of them."""
+"""Totals over few accounts, which reveal something about a single one."""
 
 from collections.abc import Iterable, Iterator
 
@@ -14,14 +14,14 @@ from crossmargin_prover.workflow.proven import Proven
 __all__ = ["thin_totals"]
 
 THIN = 10
-"""A total over fewer accounts than this is worth a warning before it is published."""
+"""The prover warns before it publishes a total over fewer accounts."""
 
 
 def thin_totals(vault: Vault, statements: Iterable[Proven]) -> list[str]:
-    """Return what these statements disclose about so few accounts that a total says something of one of them.
+    """Return the totals of these statements over so few accounts that they reveal something about a single one.
 
-    Columns whose total is not zero, and disclosed auxiliaries, that are not zero in fewer than THIN accounts; of
-    exposures each side: with the net total, which the columns disclose, both follow from the gross one.
+    These are columns with a nonzero total, and disclosed auxiliaries, that are nonzero in fewer than THIN accounts.
+    Each side of an exposure counts: both follow from its gross total and the net total of the columns.
     """
     snapshot = vault.load()
     compiled = {each.statement: compile_policy(each.policy) for each in statements}
@@ -44,7 +44,7 @@ def thin_totals(vault: Vault, statements: Iterable[Proven]) -> list[str]:
 
 
 def _accounts_behind(compiled: CompiledPolicy, found: Witness) -> Iterator[tuple[str, int]]:
-    """Yield every total that a statement discloses, and each side of an exposure, with its number of accounts."""
+    """Yield every total that a statement discloses, and each side of an exposure, with the number of accounts."""
     relation = compiled.relation
     exposures = {compiled.auxiliary_of[each.name] for each in compiled.policy.with_role(Role.EXPOSURE)}
     for number in relation.disclosed:
