@@ -1,4 +1,4 @@
-"""Assemble the public bundle, have the verifier judge it, and put it in place only when that is done.
+"""Assemble the public bundle, let the verifier judge it, and only then replace an earlier one.
 
 Every statement folder is copied as it was proven; reserves, counts and the key for receipts are declared beside them;
 the two summaries are the verifier's own verdict.
@@ -54,14 +54,14 @@ def publish(
     progress: Progress = no_progress,
     log: Callable[[str], None] = lambda line: None,
 ) -> Verdict:
-    """Write the bundle of proven statements to `out`, in place of an earlier one; returns the verdict on it.
+    """Write the bundle of proven statements to `out`, in place of an earlier one; return its verdict.
 
     executor, arithmetic: of the verifier; log: takes warnings about what is left over.
 
-    A verdict with failing claims is published all the same: it is the truth about the book, and says so.
+    A bundle with failing claims is published too: its verdict states the truth about the book.
 
     Raises:
-        RejectedError, MalformedError: the verifier refuses a proof; nothing is published then.
+        RejectedError, MalformedError: the verifier rejects a proof; the function then publishes nothing.
         VaultError: a file of a statement is missing.
         CrossmarginError: `out` holds something else than a bundle, or a statement's folder an unexpected file.
     """
@@ -93,7 +93,7 @@ def publish(
     with locked_temporary(out, BUNDLE) as temporary:
         for name, folder in statements.items():
             make_folder(temporary / name, PUBLIC_FOLDER)
-            # What a killed run left under a temporary name is not for the public either.
+            # Temporary files of a killed run must not become public either.
             for path in sorted(each for each in folder.iterdir() if STATEMENT.lists(each.name)):
                 write_new_file(temporary / name / path.name, path.read_bytes(), PUBLIC_FILE)
         write_new_file(temporary / BUNDLE_FILE, manifest.encoded, PUBLIC_FILE)
@@ -101,7 +101,7 @@ def publish(
         try:
             verdict = check_bundle(temporary, executor=executor, arithmetic=arithmetic, progress=progress)
         except CannotCheckError as error:
-            # A file is missing: named where the venue has it, since the temporary folder goes.
+            # Name the missing file in the vault, since the temporary folder disappears.
             reason = str(error)
             for name, folder in statements.items():
                 reason = reason.replace(str(temporary / name), str(folder))
@@ -115,7 +115,7 @@ def publish(
                 try:
                     stack.enter_context(locked_folder(out))
                 except BusyError:
-                    raise VaultError(f"{out}: another run is publishing there: wait for its end") from None
+                    raise VaultError(f"{out}: another run is publishing there: wait until it ends") from None
             left = put_in_place(temporary, out, BUNDLE)
     if left is not None:
         log(f"warning: {out} is published; remove what is left of the earlier bundle yourself: {left}")
@@ -124,7 +124,7 @@ def publish(
 
 
 def check_bundle_folder(folder: Path) -> None:
-    """Refuse to publish in place of anything but an empty folder or an earlier bundle with nothing else in it.
+    """Refuse to replace anything but an empty folder or an earlier bundle with nothing else in it.
 
     Raises:
         CrossmarginError: there is something else.

@@ -1,7 +1,7 @@
 """Commit a snapshot: one commitment per account, their tree, the manifest and the base totals (SPEC S4 - S6, P9).
 
-The snapshot is published before any statement, and serves all of them. Shards are committed one by one and kept in a
-store, so that a run that was interrupted goes on from the finished ones.
+The venue publishes the snapshot before any statement; it serves all of them. The run commits shards one by one and
+keeps them in a store, from which it resumes after an interruption.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ STAGE = "commit positions"
 
 
 class ChangedInputError(CrossmarginError):
-    """A run that was begun with other input than it is continued with."""
+    """An interrupted run had other input than the run that resumes it."""
 
 
 def commit_snapshot(
@@ -67,10 +67,10 @@ def commit_snapshot(
     """Commit the records of a book, padded to whole shards and put into a fresh random order.
 
     sid: snapshot id, with the venue's name, unique per book; as_of: Unix seconds; records: accounts x columns, int64,
-    in units of the columns; ids: what each holder knows to be his alone; accounts_per_shard: N, a power of two;
+    in units of the columns; ids: the id that each holder knows as theirs alone; accounts_per_shard: N, a power of two;
     open_totals: False leaves `totals.cm1` out, which only bounded statements allow; name_account: names an account in
-    errors by its row in records; store: where finished shards are kept and, from an earlier call that was interrupted,
-    found; since: an earlier snapshot, whose commitments are re-randomized.
+    errors by its row in records; store: keeps finished shards, from which the next call resumes after an
+    interruption; since: an earlier snapshot to re-randomize commitments from.
 
     Raises:
         WitnessError: a record out of range, or an id that is empty, repeated or too long.
@@ -108,7 +108,7 @@ def commit_snapshot(
 
 
 def book_digest(columns: Sequence[str], records: Records, ids: Sequence[str]) -> bytes:
-    """Return a digest of accounts and their records; secret, since a small book could be guessed from it."""
+    """Return a digest of accounts and their records; secret, since it would let an attacker guess a small book."""
     state = hashlib.sha256(columns_digest(columns))
     for part in (records.indptr, records.indices, records.data):
         state.update(len(part).to_bytes(8, "big"))
@@ -122,7 +122,7 @@ def book_digest(columns: Sequence[str], records: Records, ids: Sequence[str]) ->
 def stand_alone_snapshot(
     book: CommittedSnapshot, leaves: Sequence[int], randomness: Randomness, backend: Backend
 ) -> CommittedSnapshot:
-    """Return a snapshot of a few accounts of the book alone, for a bounded proof about them (SPEC section 5, H5).
+    """Return a stand-alone snapshot of a few accounts of the book, for a bounded proof about them (SPEC section 5, H5).
 
     Snapshot id, ids and nonces are those of the book, hence the X_i are the same 33 bytes; padding accounts are new.
     The totals stay closed, since they would be the records.
@@ -172,7 +172,7 @@ class _Parts:
         return tuple(self.ids[number] if number != PADDING else "" for number in self.order(shard).tolist())
 
     def job(self, shard: int) -> tuple[int, bytes, Records, tuple[str, ...], Origins | None]:
-        """Return what the commitment of a shard needs."""
+        """Return the arguments of the commitment of a shard."""
         records, holders = self.records(shard), self.holders(shard)
         origins = None if self.since is None else self.since.origins(records, holders)
         return shard * self.draft.accounts_per_shard, self.plan.inputs, records, holders, origins
@@ -181,7 +181,7 @@ class _Parts:
 def _plan(
     draft: SnapshotManifest, book: bytes, accounts: int, open_totals: bool, randomness: Randomness, store: Store
 ) -> SnapshotPlan:
-    """Return the plan of the store, which must be that of this input, or a fresh one."""
+    """Return the plan of the store, which must match this input, or a fresh one."""
     inputs = hashlib.sha256(draft.encoded + bytes([open_totals]) + book).digest()
     plan = SnapshotPlan.load(store)
     if plan is None:
@@ -197,7 +197,7 @@ def _plan(
 
 
 def _is_finished(store: Store, shard: int, parts: _Parts) -> bool:
-    """Return whether a shard is there; refuse one of another run."""
+    """Return whether the store holds a shard; refuse a shard of another run."""
     if shard_name(shard) not in store:
         return False
     found = decode_shard(store, shard, parts.rows.columns)
@@ -249,7 +249,7 @@ def _finish(
     backend: Backend,
     store: Store,
 ) -> CommittedSnapshot:
-    """Write the public files of a store that has all shards, the manifest last."""
+    """Write the public files of a store with all shards, the manifest last."""
     encodings: list[bytes] = []
     totals = [0] * len(columns)
     blinding = 0

@@ -23,11 +23,11 @@ FOLDS_BEFORE_MERGE = 4
 much at every length, while multiplying them out costs about 70 additions for each base and 256 for each sum."""
 
 FOLDS_AFTER_MERGE = 3
-"""Least folds that must be left for multiplying the bases out to pay."""
+"""Least number of remaining folds for which multiplying the bases out pays."""
 
 
 class _Bases:
-    """Folded bases, multiplied out only when it pays: base p is the sum of c_k points_k over k = p modulo length."""
+    """Folded bases, multiplied out only if that pays: base p is the sum of c_k points_k over k = p modulo length."""
 
     def __init__(self, points: Sequence[Point], coefficients: Sequence[int], length: int, backend: Backend) -> None:
         self._points = list(points)
@@ -98,7 +98,7 @@ def fold_response(
     weights: Sequence[int],
     backend: Backend,
 ) -> bytes:
-    """Fold the response s to what was sent, a public function of them (SPEC P8); return the whole file."""
+    """Fold the response s to the sent pairs and scalars, a public function of s (SPEC P8); return the whole file."""
     xi = writer.challenge(XI)
     rounds = folds(len(points))
     length = LAST_LENGTH << rounds

@@ -1,6 +1,6 @@
 """Proof files are written through the transcript, as the verifier's `ProofStream` reads them (SPEC S1, section 6).
 
-What is sent is absorbed as the bytes that stand in the file, so that the two sides cannot differ.
+The writer absorbs each message as the bytes in the file, so the two sides cannot differ.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ __all__ = ["ProofWriter"]
 
 
 class ProofWriter(Transcript):
-    """A transcript that writes down what it is told; messages and last scalars in the order of the file."""
+    """A transcript that writes each message and the last scalars to the file, in order."""
 
     def __init__(self, kind: str, magic: bytes, header: bytes) -> None:
-        """Start a transcript of a kind and a file with a header, of which nothing is absorbed."""
+        """Start a transcript of a kind, and a file with a header that the transcript does not absorb."""
         super().__init__(kind)
         self._writer = Writer(magic).raw(header)
 
@@ -33,7 +33,7 @@ class ProofWriter(Transcript):
         self._send(label, message.bytes())
 
     def last(self, scalars: Sequence[int]) -> bytes:
-        """Write the last scalars, which are not absorbed, and return the file."""
+        """Write the last scalars without absorbing them, and return the file."""
         return self._writer.raw(encode_scalars(scalars)).bytes()
 
     def _send(self, label: str, message: bytes) -> None:

@@ -3,7 +3,7 @@
 Blindings, masks and nonces hide the records and must never repeat. `SystemRandomness` hedges them: a draw is
 SHAKE-256 of a long-term secret key, 32 fresh bytes of the operating system, the name of the draw and the caller's
 context (transcript state and witness), so that neither a bad generator nor a known key alone reveals anything.
-`SeededRandomness` makes the draws of the test vectors, and nothing else.
+`SeededRandomness` makes the draws of the test vectors only.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _HEDGED_TAG = b"crossmargin prover, hedged draw, version 1"
 
 
 class Draw(StrEnum):
-    """What is drawn."""
+    """The names of the draws."""
 
     NONCE = "nonce"
     """Nonce of an account, from which its blinding r_i follows (SPEC S4)."""
@@ -51,11 +51,11 @@ class Draw(StrEnum):
 class Randomness(Protocol):
     """Source of the draws; picklable, so that shards can be proven in other processes.
 
-    context: whatever the draw must be bound to; shard: number of the shard, or 0; first: index of the first draw.
+    context: the bytes that the draw is bound to; shard: number of the shard, or 0; first: index of the first draw.
     """
 
     def order(self, count: int, context: bytes) -> npt.NDArray[np.int64]:
-        """Return a permutation of 0 .. count - 1: entry i is what goes to leaf i (SPEC S4)."""
+        """Return a permutation of 0 .. count - 1: entry i goes to leaf i (SPEC S4)."""
 
     def nonces(self, first: int, count: int, context: bytes) -> bytes:
         """Return the nonces of `count` accounts from leaf `first` on, 32 bytes each."""

@@ -1,8 +1,7 @@
 """Receipts of a committed snapshot: the private file, its signature and its readable twin (SPEC H1 - H4).
 
-Each account gets two files, named by a keyed hash of its id so that neither a listing nor a guess links a name to an
-account: NAME.cm1, the receipt that is signed, and NAME.json, the same for people, with the signature and the account's
-own margin. `index.json` says which is whose.
+Each account gets two files, named by a keyed hash of its id; neither a listing nor a guess links a name to an account:
+NAME.cm1, the signed receipt, and NAME.json, the same for people, with the signature and the account's margin. `index.json` maps accounts to files.
 """
 
 import hashlib
@@ -32,7 +31,7 @@ NAME_LENGTH = 32
 """Hexadecimal digits of the name of a receipt's files."""
 
 BATCH = 256
-"""Receipts that are checked, signed and checked again in one equation each."""
+"""Number of receipts per batch: each batch needs one equation for its openings and one for its signatures."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,12 +76,12 @@ def make_receipts(
     key: SigningKey,
     naming_key: bytes,
 ) -> Iterator[ReceiptFiles]:
-    """Yield the receipts of leaves that hold accounts; each opens, and its signature verifies, before it is yielded.
+    """Yield the receipts of leaves that hold accounts, after checking that each opens and its signature verifies.
 
-    A receipt that does not open would be evidence against the venue.
+    A signed receipt that does not open would be evidence against the venue.
 
     leaves: all, where None; policies: statement name -> policy; each twin shows the account's margin under all of them;
-    naming_key: secret, so that knowing an id does not tell the name of its files.
+    naming_key: secret, so that an id alone does not reveal the name of its files.
 
     Raises:
         MalformedError: a commitment does not open. SignatureFailedError: a signature does not verify.

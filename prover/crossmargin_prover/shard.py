@@ -39,9 +39,9 @@ __all__ = ["prove_shard"]
 
 
 def prove_shard(public: PublicShard, witness: ShardWitness, randomness: Randomness, backend: Backend) -> bytes:
-    """Return the file of one shard; a pure function but for fresh randomness, so that shards can run anywhere.
+    """Return the file of one shard; apart from fresh randomness it is a pure function, so shards can run anywhere.
 
-    Precondition: the witness was checked (`witness.check_rows`); a false one gives a proof that does not verify.
+    Precondition: the witness passed `witness.check_rows`; a false witness gives a proof that does not verify.
     """
     shape, shard = public.shape, public.index
     number = shard.to_bytes(8, "big")

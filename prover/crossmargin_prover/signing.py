@@ -29,11 +29,11 @@ class KeyFileError(CrossmarginError):
 
 
 class SignatureFailedError(CrossmarginError):
-    """A signature that its own key does not verify: the machine or its memory is at fault."""
+    """A fresh signature does not verify: the machine or its memory is faulty."""
 
     def __init__(self) -> None:
-        """Say what follows."""
-        super().__init__("a fresh signature does not verify, so it is not written: have the machine checked")
+        """State the finding and its consequence."""
+        super().__init__("a fresh signature does not verify and was not written: check the machine")
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class SigningKey:
         """Read a key file: 32 bytes in hexadecimal.
 
         Raises:
-            KeyFileError: anything else; the content is not shown.
+            KeyFileError: the file holds anything else; the error does not show the content.
         """
         try:
             return cls(bytes.fromhex(path.read_text(encoding="ascii").strip()))
         except ValueError:
-            raise KeyFileError(f"{path}: not a secret key of secp256k1: 32 bytes in hexadecimal are needed") from None
+            raise KeyFileError(f"{path}: not a secret key of secp256k1: 32 bytes in hexadecimal expected") from None
 
     def secret_bytes(self) -> bytes:
         """Return the secret, for a private file."""
@@ -82,7 +82,7 @@ class SigningKey:
         """Return the signatures of receipt files, each checked with the public key.
 
         Raises:
-            SignatureFailedError: one of them is wrong, so that none is returned.
+            SignatureFailedError: one of them is wrong; none is returned then.
         """
         digests = [receipt_digest(each) for each in receipt_files]
         signatures = [self._sign(digest) for digest in digests]

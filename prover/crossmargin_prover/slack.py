@@ -31,8 +31,8 @@ _ARRAYS: Mapping[str, type[np.generic]] = {
 class SlackRows:
     """The slack rows R_h of a shard: `encodings`, 33 bytes each, are public, all else is secret.
 
-    statement: digest of what the rows are for; values_digest: of the values that were committed; blindings: s_h (n);
-    bit_sums: sum_h b_{hG+a,j,t}, ordered (a J + j) 64 + t.
+    statement: digest of the statement manifest without slack root; values_digest: digest of the committed
+    values; blindings: s_h (n); bit_sums: sum_h b_{hG+a,j,t}, ordered (a J + j) 64 + t.
     """
 
     statement: bytes
@@ -62,18 +62,18 @@ class SlackRows:
 
     @classmethod
     def decode(cls, store: Mapping[str, bytes], shard: int, rows: int) -> "SlackRows":
-        """Read the rows of a shard from a store; rows: how many it must have.
+        """Read the rows of a shard from a store; rows: the expected number.
 
         Raises:
-            MalformedError: not such a file, truncated, or of another version.
+            MalformedError: the file is of another kind or version, or truncated.
         """
         name = located(store, slack_name(shard))
         if slack_name(shard) not in store:
-            raise MalformedError(f"{name} is missing: give that run up (--restart)")
+            raise MalformedError(f"{name} is missing: discard that run (--restart)")
         arrays = decode_arrays(store[slack_name(shard)], name, _ARRAYS)
         parts = {each: arrays[each].tobytes() for each in _ARRAYS}
         if len(parts["blindings"]) != rows * SCALAR_BYTES or len(parts["encodings"]) != rows * POINT_BYTES:
-            raise MalformedError(f"{name}: not the slack rows of a shard of {rows} rows: give that run up (--restart)")
+            raise MalformedError(f"{name}: not the slack rows of a shard of {rows} rows: discard that run (--restart)")
         blindings = parts["blindings"]
         return cls(
             statement=parts["statement"],
@@ -103,7 +103,7 @@ def commit_slack_rows(
 ) -> SlackRows:
     """Commit the values of a shard (N, J), 2^packing accounts to a row, with blindings drawn for this statement alone.
 
-    first: global number of the first row; context: what the draws are bound to.
+    first: global number of the first row; context: the bytes that the draws are bound to.
     """
     blindings = randomness.scalars(Draw.SLACK, 0, first, len(values) >> packing, context)
     encodings = b"".join(encode_point(finite(point)) for point in backend.commit_bits(values, packing, blindings))

@@ -1,4 +1,4 @@
-"""A committed snapshot: its public files, and what the venue keeps to make statements and receipts (SPEC S4 - S6)."""
+"""A committed snapshot: its public files, and the venue's secrets for statements and receipts (SPEC S4 - S6)."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -34,15 +34,15 @@ __all__ = [
 ]
 
 PADDING = -1
-"""Stands in `CommittedShard.order` for a leaf without an account."""
+"""Marks a leaf without an account in `CommittedShard.order`."""
 
 COORDINATES_BYTES = 64
-"""Bytes of a point as it is kept, x and y, so that a later snapshot need not take a square root."""
+"""Bytes of a stored point, x and y; a later snapshot then needs no square root."""
 
 
 @dataclass(frozen=True, repr=False)
 class CommittedShard:
-    """What is committed in a row of leaves, in their order; `points` is public, all else secret.
+    """The accounts and commitments of one shard, in the order of the leaves; `points` is public, all else secret.
 
     records: (n, V); ids: "" for padding; nonces: 32 n bytes; order: for every leaf the number of the account in the
     input of the commitment, or PADDING; points: X_i, 64 n bytes, x and y; blinding: sum_i r_i.
@@ -88,7 +88,7 @@ class CommittedShard:
         """Check that the sum of the commitments opens to the sums of records and blindings.
 
         Raises:
-            MalformedError: it does not: something in the shard was changed.
+            MalformedError: it does not; the shard is damaged.
         """
         values = [int.from_bytes(self.points[start : start + 32], "big") for start in range(0, len(self.points), 32)]
         blinding = sum(self.blindings(sid)) % ORDER
@@ -130,7 +130,7 @@ class CommittedShard:
 class CommittedSnapshot:
     """Everything about one snapshot.
 
-    manifest, columns and files are public; shards are secret, and may be read from a store whenever they are asked for.
+    manifest, columns and files are public; shards are secret, and may be read from a store on demand.
     files: `columns.cm1`, `snapshot.cm1`, `positions.cm1` and, unless the totals stay closed, `totals.cm1`.
     """
 
@@ -187,8 +187,8 @@ class CommittedSnapshot:
 
 
 def blindings(sid: str, ids: Sequence[str], nonces: bytes) -> list[int]:
-    """Return r_i of accounts from their ids and nonces, as `inclusion.blinding_scalar` does one by one (SPEC S4)."""
-    # What all messages begin with is hashed once.
+    """Return r_i of accounts from ids and nonces; equal to `inclusion.blinding_scalar` for each (SPEC S4)."""
+    # The common prefix of all messages is hashed once.
     begin = Writer().string(sid).bytes()
     first, second = (hashlib.sha256(tag_prefix(tag) + begin) for tag in ("blind0", "blind1"))
     scalars = []
@@ -216,7 +216,7 @@ def receipt_for(snapshot: CommittedSnapshot, leaf: int) -> bytes:
     """Return the private receipt file of the account at a leaf (SPEC H1 - H4).
 
     Raises:
-        ValueError: no such leaf, or a padding account, which nobody holds.
+        ValueError: there is no such leaf, or it is a padding account without a holder.
     """
     number, place = snapshot.place(leaf)
     shard = snapshot.shards[number]
@@ -224,10 +224,10 @@ def receipt_for(snapshot: CommittedSnapshot, leaf: int) -> bytes:
 
 
 def receipt_in(snapshot: CommittedSnapshot, number: int, shard: CommittedShard, place: int, tree: Tree) -> bytes:
-    """Return the receipt of the account at a place of a shard, whose number and tree are known already.
+    """Return the receipt of the account at a place of a shard, from the shard's number and tree.
 
     Raises:
-        ValueError: a padding account, which nobody holds.
+        ValueError: the leaf is a padding account without a holder.
     """
     leaf = number * snapshot.manifest.accounts_per_shard + place
     if shard.order[place] == PADDING:

@@ -1,7 +1,7 @@
 """A whole statement about a committed snapshot: all files of one published directory (SPEC S7 - S10, P1 - P10).
 
-The witness is checked in exact integers before it is committed. Slack rows and proofs of finished shards are kept in a
-store, so that a run that was interrupted goes on from them. Whoever publishes the files has them verified first.
+The run checks the witness in exact integers before it commits to it. A store keeps the slack rows and proofs of
+finished shards, from which the run resumes after an interruption. The publisher of the files verifies them first.
 """
 
 import hashlib
@@ -43,27 +43,27 @@ from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 __all__ = ["DEFAULT_PACKING", "GivenWitness", "StatementError", "WitnessSource", "belongs_to", "prove_statement"]
 
 DEFAULT_PACKING = 2
-"""gamma: four accounts share a slack row, where published bytes and length of the opening balance (SPEC section 9)."""
+"""gamma: four accounts share a slack row, which balances published bytes and opening length (SPEC section 9)."""
 
 BEGUN = "statement"
-"""Name of the piece that says what the other pieces of a store belong to: digest of the manifest without slack root."""
+"""Name of the piece that identifies the statement of a store: digest of the manifest without slack root."""
 
 WitnessSource = Callable[[int, Records], tuple[npt.ArrayLike, npt.ArrayLike]]
 """Returns auxiliaries (N, Q) and slacks (N, K) of a shard, from its number and records (N, V), the same every time."""
 
 
 class StatementError(CrossmarginError):
-    """A statement that cannot be made about this snapshot."""
+    """The statement cannot be made about this snapshot."""
 
 
 class GivenWitness:
-    """Auxiliaries (S N, Q) and slacks (S N, K) that are there already, in the order of the leaves."""
+    """Precomputed auxiliaries (S N, Q) and slacks (S N, K), in the order of the leaves."""
 
     def __init__(self, auxiliaries: npt.ArrayLike, slacks: npt.ArrayLike, leaves: int) -> None:
         """Take both; secret.
 
         Raises:
-            WitnessError: auxiliaries or slacks of other than `leaves` accounts.
+            WitnessError: the number of accounts is not `leaves`.
         """
         self._auxiliaries, self._slacks = np.asarray(auxiliaries), np.asarray(slacks)
         for array, what in ((self._auxiliaries, "auxiliary"), (self._slacks, "row")):
@@ -95,18 +95,17 @@ def prove_statement(
     name_account: Callable[[CommittedShard, int], str] = number_leaf,
     store: Store | None = None,
 ) -> dict[str, bytes]:
-    """Prove that every committed account satisfies the relation; returns all files of the statement, not yet verified.
+    """Prove that every committed account satisfies the relation; return all files of the statement, not yet verified.
 
     packing: gamma, lowered to nu in small shards; mode: 0 book, 1 bounded; name_account: names an account in errors by
-    its shard and its place there; store: where finished parts are kept and, from an earlier call that was interrupted,
-    found.
+    its shard and its place there; store: keeps finished parts, from which the next call resumes after an interruption.
 
     Raises:
-        StatementError: the relation is about other columns, or a book statement about a snapshot with closed totals.
+        StatementError: the relation is about other columns, or a book statement is about a snapshot with closed totals.
         BudgetError: S10, the coefficients are too large.
         WitnessError: a value out of range, or an account that does not satisfy a row; names both.
         RejectedError: V4, the coefficients are too large for bounded mode.
-        ChangedInputError: the store holds parts of another statement, or the witness is not what was committed.
+        ChangedInputError: the store holds parts of another statement, or the witness is not the committed one.
         MalformedError: a damaged store.
     """
     if mode == BOOK and not snapshot.opens_totals:
@@ -151,7 +150,7 @@ def prove_statement(
 
 
 def belongs_to(store: Store, statement: StatementManifest) -> bool:
-    """Return whether the pieces of a store are those of a statement, finished or not."""
+    """Return whether the pieces of a store belong to a statement, finished or not."""
     return store.get(BEGUN) == replace(statement, slack_root=bytes(DIGEST_BYTES)).digest
 
 
@@ -168,13 +167,13 @@ class _Run:
     store: Store
 
     def begin(self) -> None:
-        """Write what the pieces belong to, or compare what an earlier run has written."""
+        """Write the statement of the pieces, or compare it with that of an earlier run."""
         if BEGUN not in self.store:
             self.store[BEGUN] = self.draft.digest
         elif self.store[BEGUN] != self.draft.digest:
             raise ChangedInputError(
                 f"{located(self.store, BEGUN)}: an unfinished run of this statement had other prices, another model, "
-                "packing or snapshot: finish it with the same input, or give it up (--restart)"
+                "packing or snapshot: finish it with the same input, or discard it (--restart)"
             )
 
     def slack_rows(self, shard: int) -> SlackRows:
@@ -182,11 +181,11 @@ class _Run:
         rows = SlackRows.decode(self.store, shard, self.shape.slack_rows_per_shard)
         if rows.statement != self.draft.digest or len(rows.bit_sums) != self.shape.slack_length:
             name = located(self.store, slack_name(shard))
-            raise ChangedInputError(f"{name}: of another statement: give that run up (--restart)")
+            raise ChangedInputError(f"{name}: of another statement: discard that run (--restart)")
         return rows
 
     def values(self, number: int, shard: CommittedShard, *, check: bool = True) -> UInt64Array:
-        """Return the values of a shard (N, J); check: make sure that they satisfy the relation."""
+        """Return the values of a shard (N, J); check: also check that they satisfy the relation."""
         relation, accounts = self.relation, len(shard)
 
         def name(place: int) -> str:
@@ -203,7 +202,7 @@ class _Run:
     def commit_slack_rows(
         self, randomness: Randomness, backend: Backend, executor: Executor | None, progress: Progress
     ) -> None:
-        """Commit the slack rows of the shards that have none yet."""
+        """Commit the missing slack rows of shards."""
         missing = [shard for shard in range(self.shape.shards) if slack_name(shard) not in self.store]
         for shard in sorted(set(range(self.shape.shards)) - set(missing)):
             self.slack_rows(shard)
@@ -230,7 +229,7 @@ class _Run:
         executor: Executor | None,
         progress: Progress,
     ) -> None:
-        """Prove the shards that have no proof yet."""
+        """Prove the shards without a proof."""
         public = [
             PublicShard(statement.digest, self.relation, self.shape, shard, *roots)
             for shard, roots in enumerate(zip(self.snapshot.shard_roots, slack_roots, strict=True))
@@ -244,7 +243,7 @@ class _Run:
             try:
                 check_shard(public[shard], proof)
             except RejectedError:
-                raise ChangedInputError(f"{name}: of another run of this statement: give that up (--restart)") from None
+                raise ChangedInputError(f"{name}: of another run of this statement: discard it (--restart)") from None
 
         def jobs() -> Iterator[tuple[object, ...]]:
             for shard in missing:
@@ -258,11 +257,11 @@ class _Run:
     def _shard_secrets(self, number: int) -> tuple[str, CommittedShard, UInt64Array, list[int]]:
         """Return snapshot id, committed shard, values and slack blindings."""
         shard, rows = self.snapshot.shards[number], self.slack_rows(number)
-        # They were checked when they were committed, and are compared with those.
+        # The commitment step checked them; here their digest must match.
         values = self.values(number, shard, check=False)
         if hashlib.sha256(values.tobytes()).digest() != rows.values_digest:
             name = located(self.store, slack_name(number))
-            raise ChangedInputError(f"{name}: not the slacks that were committed: give that run up (--restart)")
+            raise ChangedInputError(f"{name}: not the committed slacks: discard that run (--restart)")
         return self.snapshot.manifest.sid, shard, values, rows.blindings
 
     def prove_totals(self, statement: StatementManifest, randomness: Randomness, backend: Backend) -> bytes:
@@ -291,7 +290,7 @@ class _Run:
         )
 
     def _report(self, stage: str, missing: list[int], progress: Progress) -> Callable[[], None]:
-        """Report the accounts of finished shards; returns what reports one more."""
+        """Report the accounts of finished shards; return a callback that reports one more shard."""
         size = self.shape.accounts_per_shard
         done = size * (self.shape.shards - len(missing))
         total = size * self.shape.shards

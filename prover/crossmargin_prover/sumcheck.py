@@ -22,7 +22,7 @@ __all__ = ["ReducedSumcheck", "prove_sumcheck"]
 
 @dataclass(frozen=True)
 class ReducedSumcheck:
-    """The points of the challenges, and the value b_hat(rho), which is not sent yet."""
+    """The points of the challenges, and the value b_hat(rho), not sent yet."""
 
     tau: list[int]
     rho: list[int]
@@ -37,7 +37,7 @@ def prove_sumcheck(
     projection: ProjectionSumcheck | None,
     backend: Backend,
 ) -> ReducedSumcheck:
-    """Prove that the bits of values (N, J) are bits; in bounded mode also that the projections are those sent."""
+    """Prove that the bits of values (N, J) are bits; in bounded mode also that the sent projections are right."""
     tau = [writer.challenge(TAU) for _ in range(shape.variables)]
     state = backend.bit_sumcheck(values, tau, masks.cube)
     rho: list[int] = []

@@ -53,8 +53,8 @@ def prove_auxiliary_totals(
 ) -> bytes:
     """Open the totals of the disclosed auxiliaries over the sum of all slack rows (SPEC P10); return the file.
 
-    totals: T'_e; bit_sums: sum_h b_{hG+a,j,t}, ordered (a J + j) 64 + t; blinding: sum_h s_h; context: what the draws
-    of the opening are bound to, besides the transcript.
+    totals: T'_e; bit_sums: sum_h b_{hG+a,j,t}, ordered (a J + j) 64 + t; blinding: sum_h s_h; context: the bytes
+    besides the transcript that the draws of the opening are bound to.
     """
     writer = ProofWriter(AUXILIARY_TOTALS, AUXILIARY_TOTALS_MAGIC, statement_digest)
     writer.absorb(STATEMENT, statement_digest)

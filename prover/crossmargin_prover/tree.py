@@ -1,4 +1,4 @@
-"""Trees with all of their nodes, from which a receipt takes its path (SPEC S5, H3)."""
+"""Trees with all their nodes, the source of the paths in receipts (SPEC S5, H3)."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
-"""What only the prover knows: records, auxiliaries, slacks and blindings, and whether they satisfy the relation.
+"""The witness: records, auxiliaries, slacks and blindings, and the check that they satisfy the relation.
 
-Everything here is secret: no repr and no error shows an amount, a blinding or an id. Ranges are checked where values
-enter: |x_v| < 2^62 (SPEC S3), auxiliaries and slacks in [0, 2^64), y = L x + L' aux + c exactly (SPEC S7).
+Everything here is secret: no repr and no error shows an amount, a blinding or an id. Ranges are checked on entry:
+|x_v| < 2^62 (SPEC S3), auxiliaries and slacks in [0, 2^64), y = L x + L' aux + c exactly (SPEC S7).
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ class WitnessError(CrossmarginError):
 
 
 class CsrMatrix(Protocol):
-    """What is read of a sparse matrix by rows, such as scipy's `csr_array`."""
+    """The interface of a sparse matrix by rows, such as scipy's `csr_array`."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,10 +63,10 @@ class Records:
 
     @classmethod
     def of(cls, matrix: CsrMatrix, name_account: Callable[[int], str]) -> "Records":
-        """Take the records of a sparse integer matrix, one row an account.
+        """Take the records of a sparse integer matrix, one row per account.
 
         Raises:
-            WitnessError: an entry that is no integer or not below 2^62 in magnitude, a column out of range or twice.
+            WitnessError: an entry is not an integer below 2^62 in magnitude, or a column is out of range or repeated.
         """
         if not np.issubdtype(matrix.data.dtype, np.signedinteger):
             raise WitnessError(f"records of type {matrix.data.dtype}: must be signed integers")
@@ -113,7 +113,7 @@ class Records:
 
     @classmethod
     def join(cls, parts: Sequence["Records"]) -> "Records":
-        """Return the records of one part after the other."""
+        """Return the concatenated records of all parts."""
         counts = np.concatenate([np.diff(part.indptr) for part in parts])
         indices, data = (np.concatenate([getattr(part, name) for part in parts]) for name in ("indices", "data"))
         return cls(_starts(counts), indices, data, parts[0].columns)
@@ -198,7 +198,7 @@ class ShardWitness:
 def unsigned_values(
     values: npt.ArrayLike, accounts: int, labels: Sequence[str], what: str, name_account: Callable[[int], str]
 ) -> UInt64Array:
-    """Return values as uint64 (accounts, labels), refusing whatever is not an integer in [0, 2^64).
+    """Return values as uint64 (accounts, labels); refuse any value that is not an integer in [0, 2^64).
 
     what: "row" or "auxiliary", for errors.
 
@@ -234,14 +234,14 @@ def check_rows(
     """Check y = L x + L' aux + c for every account and row, in exact integers (SPEC S7).
 
     Raises:
-        WitnessError: names account and row; says whether the row is negative, too large or merely computed wrong.
+        WitnessError: names account and row; states whether the row is negative, too large or wrongly computed.
     """
     for account in _not_shown_exact(relation, records, auxiliaries, slacks):
         _check_account(relation, records, auxiliaries, slacks, account, name_account)
 
 
 def _not_shown_exact(relation: Relation, records: Records, auxiliaries: UInt64Array, slacks: UInt64Array) -> list[int]:
-    """Return the accounts that 64-bit arithmetic does not show to satisfy their rows, to be looked at one by one."""
+    """Return the accounts whose rows 64-bit arithmetic cannot confirm; exact integers check these one by one."""
     base, coupling = [row.base for row in relation.rows], [row.auxiliary for row in relation.rows]
     coefficients = [
         *(abs(entry) for row in (*base, *coupling) for entry in row),
@@ -254,7 +254,7 @@ def _not_shown_exact(relation: Relation, records: Records, auxiliaries: UInt64Ar
     matrix = np.array(base, dtype=np.int64).T
     added = np.array(coupling, dtype=np.int64).reshape(len(relation.rows), len(relation.auxiliaries)).T
     offsets = np.array([row.offset for row in relation.rows], dtype=np.int64)
-    # An upper bound of every partial sum of an account, in floats, whose rounding is far below the bit that is spared.
+    # An upper bound of every partial sum of an account in floats; their rounding is far below the spare bit.
     largest = float(max(map(abs, coefficients), default=0))
     bound = (
         np.asarray(abs(rows).astype(np.float64).sum(axis=1)).ravel() + auxiliaries.astype(np.float64).sum(axis=1) + 1
@@ -277,7 +277,7 @@ def _check_account(
     account: int,
     name_account: Callable[[int], str],
 ) -> None:
-    """Check the rows of one account in integers without bounds."""
+    """Check the rows of one account in unbounded integers."""
     record, own = records.row(account), auxiliaries[account].tolist()
     for row, given in zip(relation.rows, slacks[account].tolist(), strict=True):
         exact = sum(map(mul, row.base, record)) + sum(map(mul, row.auxiliary, own)) + row.offset

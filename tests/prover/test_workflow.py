@@ -231,7 +231,7 @@ def test_interrupted_proof_goes_on_with_the_same_input_alone(book: Inputs, tmp_p
     with pytest.raises(StoppedError):
         prove(book, vault, run=stop_at("commit slacks", 4))
     for other, run in ((hours_later(book), RUN), (book, replace(RUN, packing=1))):
-        with pytest.raises(ChangedInputError, match="give it up"):
+        with pytest.raises(ChangedInputError, match="discard it"):
             prove(other, vault, run=run)
     prove(hours_later(book), vault, run=RUN, restart=True)
     assert BEGUN not in Vault.open(vault).work("coverage")
@@ -334,7 +334,7 @@ def test_one_run_at_a_time(root: Path, book: Inputs) -> None:
             lambda: prove(book, root / "vault", run=RUN),
             lambda: publish(book, root / "vault", root / "bundle", run=RUN),
         ):
-            with pytest.raises(VaultError, match="another run is at work"):
+            with pytest.raises(VaultError, match="another run is using"):
                 step()
 
 

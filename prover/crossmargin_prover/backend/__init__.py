@@ -1,4 +1,5 @@
-"""The arithmetic of the prover: one interface, two backends of our own, and a registry for those of others."""
+"""The arithmetic of the prover: one interface, two built-in backends, and a registry for backends of other
+distributions."""
 
 from crossmargin_prover.backend.interface import (
     Backend,

@@ -7,7 +7,7 @@ ordinary rounds follow: with pairs (b_0, b_1), D = b_1 - b_0 and weights e = eq(
 
     t_1 = sum e D (2 b_0 - 1),   t_2 = sum e D^2.
 
-Bytes of absent values (J <= j < 2^kappa) are all one constant, so D = 0 there and no work is done for them.
+Bytes of absent values (J <= j < 2^kappa) equal one constant, so D = 0 and they need no work.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def byte_columns(values: UInt64Array) -> npt.NDArray[np.uint8]:
 
 
 class ReferenceBitSumcheck:
-    """State of the sum-check; `backend.BitSumcheck` says how it is driven."""
+    """State of the sum-check; `backend.BitSumcheck` defines the order of calls."""
 
     def __init__(self, values: UInt64Array, tau: Sequence[int], mask: int) -> None:
         """Start with values (2^nu, J), the point tau (n) and the mask a of b_hat = b_tilde + a z_1 (1 - z_1)."""

@@ -1,9 +1,9 @@
-"""The boundary of the arithmetic: the operations that cost time, behind one interface.
+"""The boundary of the arithmetic: the expensive operations behind one interface.
 
 The protocol stays in Python; a backend does arithmetic. The operations are: commit rows (sparse integers, or bits of
 64-bit values, with blindings), the sum-check over the bits (a round, then a bind), fold (weighted sums of rows of
 scalars or of points) and multi-scalar multiplication. `reference.ReferenceBackend` is plain Python and the yardstick
-for any other backend. What a run must know to choose by cost stands in `Costs`, so that nothing asks for a name.
+for any other backend. A run chooses by the figures in `Costs`, never by the name of a backend.
 """
 
 from collections.abc import Sequence
@@ -24,19 +24,19 @@ UInt64Array = npt.NDArray[np.uint64]
 
 
 class BackendError(CrossmarginError):
-    """A backend that this installation does not have, or has in a version that does not fit."""
+    """The backend is not installed, or has an incompatible version."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What work costs with a backend, as far as a run chooses by it; figures of measurements (docs/benchmarks.md)."""
+    """The costs of a backend by which a run chooses; measured figures (docs/benchmarks.md)."""
 
     largest_shard: int
-    """Accounts of the largest shard, a power of two: some seconds of work, so that an interruption costs little."""
+    """Accounts of the largest shard, a power of two: some seconds of work, so an interruption loses little."""
     opening_accounts: int
     """Accounts whose other work costs as much as the opening of a shard."""
     rerandomize_entries: int
-    """Entries of an average record from which re-randomizing an earlier commitment costs less than a new one."""
+    """Mean entries per record above which re-randomizing an earlier commitment costs less than a new one."""
 
 
 class BitSumcheck(Protocol):
@@ -59,7 +59,7 @@ class BitSumcheck(Protocol):
 class Backend(Protocol):
     """Arithmetic on curve points and scalars; all methods are pure functions of their arguments.
 
-    A backend is sent to the workers of an executor: with processes it must be picklable.
+    The executor sends the backend to its workers: with processes it must be picklable.
     Arrays of records are in CSR form: `indptr` (rows + 1), `indices` and `data` (entries), int64, |data| < 2^62.
     Arrays of values are uint64 of shape (rows, values of a row).
     """
@@ -70,11 +70,12 @@ class Backend(Protocol):
 
     @property
     def costs(self) -> Costs:
-        """What work costs with it."""
+        """Costs of its operations."""
 
     @property
     def arithmetic(self) -> Arithmetic:
-        """What the verifier multiplies with before a bundle is published, picklable too; PLAIN is always right."""
+        """Arithmetic of the verifier that checks a bundle before publication, picklable too; PLAIN is always
+        correct."""
 
     def commit_sparse(
         self, indptr: Int64Array, indices: Int64Array, data: Int64Array, blindings: Sequence[int]
@@ -106,7 +107,7 @@ def finite(point: Point) -> Affine:
     """Return a randomly blinded commitment as a point with an encoding.
 
     Raises:
-        ArithmeticError: it is the identity, which happens with probability 2^-256 or with broken randomness.
+        ArithmeticError: it is the identity, which has probability 2^-256 unless the randomness is broken.
     """
     if point is None:
         raise ArithmeticError("a commitment is the identity: prove again with fresh randomness")

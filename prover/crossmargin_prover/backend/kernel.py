@@ -1,7 +1,7 @@
-"""The compiled backend: a thin adapter between the protocol's integers and the bytes that the kernel takes.
+"""The compiled backend: a thin adapter between the protocol's integers and the kernel's bytes.
 
-The kernel, a distribution of its own, does arithmetic and nothing else. Generators are derived here, once, and handed
-over; tables made from them stay inside the kernel between calls. It is not constant in time (docs/threat-model.md).
+The kernel, a separate distribution, does only arithmetic. This module derives the generators once and passes them to
+the kernel, which keeps tables of them between calls. It is not constant in time (docs/threat-model.md).
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ from crossmargin_verifier.workers import threads_here
 __all__ = ["KernelBackend"]
 
 SLACK_KEYS = 4
-"""Keys for slack rows that are kept, one for each number of values and packing; 8 MiB for 16 values, packing 2."""
+"""Number of cached keys for slack rows, one per number of values and packing; 8 MiB for 16 values, packing 2."""
 
 _IDENTITY = bytes(64)
 
@@ -35,13 +35,13 @@ class KernelBackend:
     costs = Costs(largest_shard=2**15, opening_accounts=3000, rerandomize_entries=48)
 
     def __init__(self, threads: int | None = None) -> None:
-        """Take the kernel that is installed.
+        """Take the installed kernel.
 
-        threads: of this process; by default one in a worker process of a pool, else one for each core.
+        threads: of this process; by default one in a worker process of a pool, else one per core.
 
         Raises:
-            BackendError: the kernel is of another version, or there is none; or this is a checkout, and the kernel was
-                built from other sources.
+            BackendError: the kernel is missing or of another version; or, in a checkout, it was built from other
+            sources.
         """
         try:
             kernel = load_kernel()
@@ -50,21 +50,21 @@ class KernelBackend:
         sources = sources_here()
         if sources is not None and getattr(kernel, "SOURCES", None) != sources:
             raise BackendError(
-                "the installed kernel was built from other sources than those here; build it again with `make kernel`, "
+                "the installed kernel was built from other sources than those here: rebuild it with `make kernel`, "
                 "or choose the reference backend"
             )
         if threads is not None and threads < 1:
-            raise ValueError("at least one thread is needed")
+            raise ValueError("at least one thread expected")
         self._threads = threads
 
     @property
     def threads(self) -> int:
-        """Threads of an operation in the process that asks."""
+        """Threads of an operation in the current process."""
         return threads_here() if self._threads is None else self._threads
 
     @property
     def arithmetic(self) -> KernelArithmetic:
-        """What the verifier multiplies with: the kernel, in as many threads."""
+        """Arithmetic of the verifier: the kernel with the same number of threads."""
         return KernelArithmetic(self._threads)
 
     def commit_sparse(
@@ -118,7 +118,7 @@ class KernelBackend:
 
 
 class _KernelBitSumcheck:
-    """State of a sum-check inside the kernel; `backend.BitSumcheck` says how it is driven."""
+    """State of a sum-check inside the kernel; `backend.BitSumcheck` defines the order of calls."""
 
     def __init__(self, values: UInt64Array, tau: Sequence[int], mask: int, threads: int) -> None:
         words = _words(values)
@@ -156,7 +156,7 @@ def _slack_key(values: int, packing: int) -> crossmargin_kernel.SlackKey:
 
 
 def _words(values: UInt64Array) -> UInt64Array:
-    """Return values as the native integers that the kernel takes; never converts from another type."""
+    """Return values as native integers for the kernel; never convert from another type."""
     if values.ndim != 2:
         raise ValueError(f"values of {values.ndim} dimensions: must be accounts and values")
     if values.dtype.kind != "u" or values.dtype.itemsize != 8:

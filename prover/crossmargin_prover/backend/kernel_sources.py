@@ -1,6 +1,6 @@
-"""The sources of the compiled kernel, where this is a checkout: a kernel that was built from other ones is stale.
+"""The sources of the compiled kernel in a checkout: a kernel built from other sources is stale.
 
-An installed package has no sources; there the version and the interface alone say which kernel belongs to it.
+An installed package has no sources; there only the version and the interface identify its kernel.
 """
 
 import hashlib
@@ -10,17 +10,17 @@ from pathlib import Path
 __all__ = ["SOURCES", "sources_digest", "sources_here"]
 
 SOURCES = Path(__file__).resolve().parents[2] / "kernel"
-"""Where a checkout has the kernel's sources."""
+"""Folder of the kernel's sources in a checkout."""
 
 
 @cache
 def sources_here() -> str | None:
-    """Return the digest of the sources of this checkout, or None where there are none."""
+    """Return the digest of the sources of this checkout, or None if it has none."""
     return sources_digest(SOURCES) if (SOURCES / "Cargo.lock").is_file() else None
 
 
 def sources_digest(folder: Path) -> str:
-    """Return a digest of the files from which the kernel in this folder is built."""
+    """Return a digest of the kernel's source files in this folder."""
     files = [folder / "Cargo.toml", folder / "Cargo.lock", folder / "binding" / "pyproject.toml"]
     for crate in ("core", "binding"):
         files += [folder / crate / "Cargo.toml", *(folder / crate).rglob("*.rs"), *(folder / crate).glob("*.pyi")]

@@ -1,6 +1,6 @@
 """The plain Python backend: affine curve arithmetic in batches, and scalars as Python integers.
 
-It is the yardstick for other backends. It is not constant in time: run it where nobody can time it (SPEC section 11).
+It is the yardstick for other backends. It is not constant in time: keep it out of reach of timing (SPEC section 11).
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
-"""Backends by name: two of our own, and those that other distributions register.
+"""Backends by name: two built-in ones, and those of other distributions.
 
-A distribution registers a backend as an entry point of the group `crossmargin.backends`: a class, or a function, that
-returns a `Backend` when it is called without arguments.
+A distribution registers a backend as an entry point of the group `crossmargin.backends`: a class or a function that
+returns a `Backend` when called without arguments.
 
     [project.entry-points."crossmargin.backends"]
     gpu = "my_package.backend:GpuBackend"
@@ -25,24 +25,24 @@ _OWN: Mapping[str, EntryPoint] = MappingProxyType(
         "reference": EntryPoint("reference", "crossmargin_prover.backend.reference:ReferenceBackend", ENTRY_POINTS),
     }
 )
-"""Our own backends, the preferred one first."""
+"""The built-in backends, the preferred one first."""
 
 _NEEDS: Mapping[str, str] = MappingProxyType({"kernel": "crossmargin_kernel"})
-"""Modules without which a backend of our own is not installed."""
+"""Modules that a built-in backend needs."""
 
 
 def available() -> tuple[str, ...]:
-    """Return the names of the backends that are installed: our own, the preferred one first, then those of others."""
+    """Return the names of the installed backends: the built-in ones, the preferred one first, then all others."""
     own = [name for name in _OWN if name not in _NEEDS or find_spec(_NEEDS[name]) is not None]
     return (*own, *sorted(_registered().keys() - _OWN.keys()))
 
 
 def select_backend(name: str | None = None) -> Backend:
-    """Return the backend of that name, or the preferred one of our own.
+    """Return the backend of that name, by default the preferred built-in one.
 
     Raises:
-        BackendError: no backend of that name is installed, several are, or the one that is cannot be used: it cannot be
-            imported, lacks a part of the interface, or is of another version.
+        BackendError: no backend of that name is installed, or several are; or it is unusable: its import fails, or it
+        lacks a part of the interface, or is of another version.
 
     >>> from crossmargin_prover import select_backend
     >>> select_backend("reference").name
@@ -62,7 +62,7 @@ def select_backend(name: str | None = None) -> Backend:
 
 
 def _registered() -> dict[str, list[EntryPoint]]:
-    """Return the entry points of the group by name; a name of our own is not given away."""
+    """Return the entry points of the group by name; a built-in name stays reserved."""
     found: dict[str, list[EntryPoint]] = {}
     for each in entry_points(group=ENTRY_POINTS):
         found.setdefault(each.name, []).append(each)
@@ -80,7 +80,7 @@ def _make(entry: EntryPoint, owner: str) -> Backend:
     except BackendError:
         raise
     except Exception as error:
-        # The code of others may fail in any way; the backend is then one that cannot be used, and the cause is kept.
+        # Foreign code may fail in any way; the error then states that the backend is unusable, and keeps the cause.
         raise BackendError(f"{what}: cannot be used: {type(error).__name__}: {error}") from error
     missing = sorted(each for each in vars(Backend) if not each.startswith("_") and not hasattr(backend, each))
     if missing:

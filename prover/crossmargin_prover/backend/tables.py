@@ -22,7 +22,7 @@ WindowTable = list[list[Point]]
 
 
 def sum_lists(lists: Iterable[list[Point]]) -> list[Point]:
-    """Return the sum of each list, taking a block of them at a time."""
+    """Return the sum of each list, processing one block of lists at a time."""
     sums: list[Point] = []
     block: list[list[Point]] = []
     terms = 0
