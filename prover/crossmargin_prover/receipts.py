@@ -1,7 +1,8 @@
 """Receipts of a committed snapshot: the private file, its signature and its readable twin (SPEC H1 - H4).
 
 Each account gets two files, named by a keyed hash of its id; neither a listing nor a guess links a name to an account:
-NAME.cm1, the signed receipt, and NAME.json, the same for people, with the signature and the account's margin. `index.json` maps accounts to files.
+NAME.cm1, the signed receipt, and NAME.json, the same for people, with the signature and the account's margin.
+`index.json` maps accounts to files.
 """
 
 import hashlib

@@ -143,7 +143,7 @@ def test_the_prover_refuses_a_kernel_of_other_sources(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "crossmargin_kernel", fake)
     adapter.KernelBackend()
     fake.SOURCES = sources
-    with pytest.raises(BackendError, match=r"built from other sources than those here; build it again with `make kern"):
+    with pytest.raises(BackendError, match=r"built from other sources than those here: rebuild it with `make kern"):
         adapter.KernelBackend()
     # An installed package has no sources to compare with.
     monkeypatch.setattr(adapter, "sources_here", lambda: None)
