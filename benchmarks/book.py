@@ -33,7 +33,7 @@ FIXED_COLUMNS = 3
 
 @dataclass(frozen=True)
 class BookPlan:
-    """What a book is made from.
+    """Parameters of a book.
 
     positions: of every account, or None for all instruments; rows: one of MODELS; changed: part of the accounts that
     hold one lot more or less of one position than the same book with 0; moved: relative move of all prices.

@@ -1,4 +1,4 @@
-"""What is measured: points in groups, for a campaign of some size."""
+"""The points to measure, in groups, for a campaign of some size."""
 
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ class Incremental:
 
 @dataclass(frozen=True)
 class Campaign:
-    """What is measured, in this order.
+    """The points to measure, in this order.
 
     measured_shard: accounts for the operations of the kernel; growth: whole runs by accounts; sweeps: all else.
     """

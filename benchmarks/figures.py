@@ -21,7 +21,7 @@ STAGES = (
     "rest of prove",
     "publish",
 )
-"""What a run consists of, besides the start of the process; `publish` contains a verification."""
+"""The stages of a run, besides the start of the process; `publish` contains a verification."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Measured:
 
     @property
     def sizes(self) -> Sizes:
-        """What the operations follow from."""
+        """The inputs of the operation counts."""
         return Sizes(**self.data["look"]["sizes"])
 
     @property

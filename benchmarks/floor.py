@@ -1,4 +1,4 @@
-"""How few operations a stage can do with, so that its time can be compared with theirs.
+"""The least operations that a stage needs, to compare its time with theirs.
 
 The floor of a stage is the number of its point additions and of its multiplications, times the measured cost of one:
 an affine addition in a batch, a product modulo p, a product in F. Counted is what the chosen algorithms do with the
@@ -39,7 +39,7 @@ BYTE_PAIR, SCALAR_PAIR = 3, 4
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the operations of a run follow from.
+    """The inputs of a run's operation counts.
 
     entries: non-zero entries of all records; uses: for bits b (from 0), [entries, columns] of the columns whose largest
     entry has b bits.

@@ -1,4 +1,4 @@
-"""Margin models whose statement has a given number of rows (SPEC S7).
+"""Margin models with a given number of rows in their statement (SPEC S7).
 
     16     one portfolio-wide maximum: all sixteen scenarios, one of which moves nothing and gives no row, and solvency
     64     a sum of 4 maxima, one for each underlying: 16 scenarios each for two of them, 15 for two, where volatility
@@ -15,7 +15,7 @@ __all__ = ["MODELS", "Model"]
 
 @dataclass(frozen=True)
 class Model:
-    """What gives a statement its rows.
+    """The sources of a statement's rows.
 
     falling: underlyings whose volatility also falls; values: 64-bit values of an account, rows and auxiliaries.
     """

@@ -101,7 +101,7 @@ def _memory(figures: Figures) -> Figure | None:
 
 
 def _floor(figures: Figures) -> Figure | None:
-    """How many times its floor a stage, or an operation of the kernel, takes."""
+    """Time of a stage, or of an operation of the kernel, as a multiple of its floor."""
     bars: list[tuple[str, float, str]] = []
     point = figures.point("gamma/2")
     if figures.units is None:
@@ -128,7 +128,7 @@ def _floor(figures: Figures) -> Figure | None:
 
 
 def _operation_name(operation: dict[str, str]) -> str:
-    """Return what the axis says about an operation of the kernel."""
+    """Return the axis label of an operation of the kernel."""
     name = re.sub(r"\d{4,}", lambda number: f"{int(number[0]):,}", operation["name"])
     count = operation["of"].split(" accounts")[0].removeprefix("shard of ")
     return f"{name}, {int(count):,} accounts" if count.isdigit() else name
@@ -180,7 +180,7 @@ def _incremental(figures: Figures) -> Figure | None:
 
 
 def _variant(name: str) -> str:
-    """Return what the axis says about a run."""
+    """Return the axis label of a run."""
     word, _, part = name.partition(" ")
     if word == "changed":
         return f"{float(part) * 100:g} %\nchanged"

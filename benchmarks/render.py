@@ -461,7 +461,7 @@ def _compared(point: Measured) -> list[float]:
 
 
 def _further(figures: Figures) -> str:
-    """Return how much one more account costs, and where straight lines lead."""
+    """Return the cost of one more account, and the extrapolation by straight lines."""
     group = [point for _, point in figures.group("accounts") if point.accounts >= LARGE]
     if len(group) < 3:
         return ""

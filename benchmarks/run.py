@@ -1,8 +1,8 @@
 """`make bench`: measure every stage from a book to a verified bundle, and write docs/benchmarks.md from the figures.
 
-Every task runs in a process of its own (`benchmarks.stages`), so that memory is that of one task and nothing is warm.
-Figures are written after every point, and a campaign that was interrupted goes on where it ended; one that was finished
-starts again. The page of a campaign that is not a full one is written beside its figures.
+Every task runs in its own process (`benchmarks.stages`), so that memory is that of one task and nothing is warm.
+Figures are written after every point; an interrupted campaign resumes there, and a finished one starts again. The page
+of a partial campaign is written beside its figures.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def measure_incremental(plan: Incremental, work: Path) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on: processors, memory, system, versions."""
+    """Return the environment of the figures: processors, memory, system, versions."""
     model, memory = platform.machine(), None
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

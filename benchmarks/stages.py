@@ -89,7 +89,7 @@ def describe(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def integer_nanoseconds() -> float:
-    """Return what a multiplication and an addition of 64-bit integers cost, in arrays that stay in the cache."""
+    """Return the cost of a multiplication and an addition of 64-bit integers, in arrays that stay in the cache."""
     left, right = np.arange(4096), np.arange(4096)
     best = float("inf")
     for _ in range(200):

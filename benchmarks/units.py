@@ -1,4 +1,4 @@
-"""What one operation of the kernel costs on this machine: runs the kernel's own measurement and reads what it prints.
+"""Cost of one operation of the kernel on this machine: run the kernel's own measurement and read its output.
 
 Needs the Rust tool chain. The floors that it prints are per operation of the kernel; `benchmarks.floor` has those of
 whole stages, with the same cost of one addition and of one product.

@@ -1,4 +1,4 @@
-"""Load a book and ask it what a risk desk asks: margin, parts, trades, shocks, liquidation prices.
+"""Load a book and ask it a risk desk's questions: margin, parts, trades, shocks, liquidation prices.
 
 Run it from the root of the repository:
 

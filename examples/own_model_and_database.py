@@ -1,4 +1,4 @@
-"""A margin model and a source of books that are not in crossmargin: a flat rate, and a database.
+"""A margin model and a source of books from outside crossmargin: a flat rate, and a database.
 
 Run it from the root of the repository:
 
@@ -66,7 +66,7 @@ class Query:
 
 
 class Ledger:
-    """A book whose accounts are in a database."""
+    """A book with its accounts in a database."""
 
     name = "ledger"
 

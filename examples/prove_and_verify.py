@@ -1,6 +1,6 @@
 """Prove the margin of a book, and check the proof the way an auditor and a holder do.
 
-Run it from the root of the repository; it works in a temporary folder, or in the folder that it is given:
+Run it from the root of the repository; it works in FOLDER, or in a temporary folder:
 
     python examples/prove_and_verify.py [FOLDER]
 """

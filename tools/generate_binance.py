@@ -1,4 +1,4 @@
-"""Write a book whose accounts come in the layout of Binance's zkmerkle-proof-of-solvency: spot accounts with debts.
+"""Write a book with accounts in the layout of Binance's zkmerkle-proof-of-solvency: spot accounts with debts.
 
 `python -m tools.generate_binance` writes `binance/`: the YAML files of a book folder, and in its folder `binance`
 the accounts in one file. Only the layout is that of the published tool, as its sample generator writes it: a running

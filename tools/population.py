@@ -78,7 +78,7 @@ class Population:
 
 @dataclass(frozen=True)
 class Roles:
-    """Which accounts are what.
+    """Numbers of the accounts of each kind.
 
     makers: market makers; hedgers: traders with a hedge sub-account; trader, dormant: flags of all accounts;
     row: (accounts, SUB_ACCOUNTS) number of the row of an account or sub-account, or -1.
@@ -145,7 +145,7 @@ def _roles(rng: np.random.Generator, accounts: int) -> Roles:
 
 
 def _wealth(rng: np.random.Generator, accounts: int, roles: Roles) -> Floats:
-    """Return what every account brought in, in US dollars."""
+    """Return the deposits of every account, in US dollars."""
     wealth = rng.lognormal(np.log(5000.0), 1.6, accounts)
     tail = rng.random(accounts) < 0.02
     wealth[tail] *= 1 + 4 * rng.pareto(1.3, int(tail.sum()))
@@ -239,7 +239,7 @@ def _entry_values(instrument: Integers, lots: Integers, ticks: Integers) -> Inte
 
 
 def _units_per_lot(one: Instrument) -> Fraction:
-    """Return what one lot at a price of one tick is worth, in units of the settlement asset."""
+    """Return the value of one lot at a price of one tick, in units of the settlement asset."""
     unit = ASSETS[NAMES.index(one.settlement)].unit
     price = Fraction(one.tick) if one.contract == "linear" else 1 / Fraction(one.tick)
     return Fraction(one.contract_size) * Fraction(one.lot) * price / Fraction(unit)

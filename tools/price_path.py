@@ -39,7 +39,7 @@ PEG_WIDTH = {"USDC": 0.00015, "USDT": 0.00025}
 """Standard deviation of a stablecoin's price around its level of now."""
 
 DISCOUNT = {"USDT": {133: 0.004, 134: 0.0215, 135: 0.0132, 136: 0.0061, 137: 0.0028}}
-"""How far a stablecoin is below its level, by day."""
+"""Distance of a stablecoin below its level, by day."""
 
 PLACES = {"USDC": 4, "USDT": 4}
 """Decimal places of a price; 2 for a coin."""

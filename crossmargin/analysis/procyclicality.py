@@ -1,4 +1,4 @@
-"""How procyclical a requirement is: the measures of a requirement path of fixed positions.
+"""Procyclicality of a requirement: the measures of a requirement path of fixed positions.
 
     peak to trough   greatest requirement / least requirement over the path
     n-day call       greatest rise over n days, of which the margin calls are made: max over t of R(t + n) - R(t), and

@@ -59,7 +59,7 @@ class ClosingCost(Frozen):
         return self
 
     def check(self, catalogue: Catalogue) -> list[InputError]:
-        """Return the names that are no instruments, whose costs would apply to nothing; the field is stated."""
+        """Return the names that are no instruments, so that their costs would apply to nothing; the field is stated."""
         known = {each.name for each in catalogue.instruments}
         return [
             InputError(f"{name} is not an instrument", hint="remove it or correct the name", field=f"{section}.{name}")

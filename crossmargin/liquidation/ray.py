@@ -70,7 +70,7 @@ class _Sign:
 
 
 class _Signs(Algebra[_Sign]):
-    """What the form of an expression tells of its sign."""
+    """The sign of an expression, as far as its form shows it."""
 
     def linear(self, array: RiskArray) -> _Sign:
         return _Sign(False, array.coefficients)

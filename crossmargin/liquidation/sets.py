@@ -1,4 +1,4 @@
-"""Which accounts are called for margin and which are liquidated.
+"""The accounts called for margin and the accounts to liquidate.
 
     margin call    equity < requirement under the initial rule,     both times (1 + buffer)
     liquidation    equity < requirement under the maintenance rule
@@ -43,7 +43,7 @@ class AccountSets:
 
 
 def below(rule: Rule, environment: MarketEnvironment, records: csr_array) -> tuple[Integers, Integers]:
-    """Return the rows of the accounts whose excess is negative, and their shortfalls in quanta.
+    """Return the rows of the accounts with negative excess, and their shortfalls in quanta.
 
     records: (n, V) int64.
 

@@ -14,7 +14,7 @@ __all__ = ["HistoryNeed", "PriceHistory"]
 
 @dataclass(frozen=True)
 class HistoryNeed:
-    """What a model reads of a price history: `rows` daily rows of `names`; field: its parameter that asks for them."""
+    """The part of a history that a model reads: `rows` daily rows of `names`; field: the parameter that requires it."""
 
     names: tuple[str, ...]
     rows: int

@@ -75,7 +75,7 @@ class Feeds(Frozen):
 
 
 class _Quoted(Frozen):
-    """What has a bid and an ask."""
+    """A quote with an optional bid and ask."""
 
     bid: Price | None = None
     ask: Price | None = None
@@ -176,7 +176,7 @@ class Market(Frozen):
         )
 
     def check(self, catalogue: Catalogue, staleness_limit_seconds: int) -> list[InputError]:
-        """Return what is missing, foreign, stale or dated after as_of; the field is stated, the file is not."""
+        """Return everything missing, foreign, stale or dated after as_of; the field is stated, the file is not."""
         return [*self._missing(catalogue), *self._foreign(catalogue), *self._ages(staleness_limit_seconds)]
 
     def _missing(self, catalogue: Catalogue) -> list[InputError]:

@@ -78,7 +78,7 @@ def exact_move(move: float) -> Fraction:
 
 
 def rows_between(history: PriceHistory, first: datetime, last: datetime) -> range:
-    """Return the rows whose times lie in first <= time <= last."""
+    """Return the rows with times in first <= time <= last."""
     start = sum(time < first for time in history.times)
     return range(start, max(start, sum(time <= last for time in history.times)))
 
@@ -86,7 +86,7 @@ def rows_between(history: PriceHistory, first: datetime, last: datetime) -> rang
 def check_history(
     history: PriceHistory | None, names: tuple[str, ...], rows: int, as_of: datetime, field: str
 ) -> list[InputError]:
-    """Return what a history lacks for a model that reads `rows` daily rows of `names` up to as_of.
+    """Return the problems of a history for a model that reads `rows` daily rows of `names` up to as_of.
 
     field: the parameter of the model that asks for the history.
     """

@@ -45,7 +45,7 @@ __all__ = [
 
 
 class ScanRange(Frozen):
-    """How far one underlying moves: relative price range, relative volatility moves up and down."""
+    """Moves of one underlying: relative price range, relative volatility moves up and down."""
 
     price_range: Annotated[ExactDecimal, AfterValidator(between("0", "1", low_in=False, high_in=False))]
     volatility_up: Annotated[ExactDecimal, AfterValidator(between("0", "10"))]
@@ -60,7 +60,7 @@ class Extreme(Frozen):
 
 
 class VolatilityMove(StrEnum):
-    """Which way volatilities move: by volatility_up, not at all, by volatility_down."""
+    """Direction of volatilities: by volatility_up, not at all, by volatility_down."""
 
     UP = "up"
     UNCHANGED = "unchanged"
@@ -120,7 +120,7 @@ class Tail(Frozen):
 
     @property
     def label(self) -> str:
-        """How far prices move: "tail -2 ranges", "tail -66 %"."""
+        """The price move: "tail -2 ranges", "tail -66 %"."""
         if self.move is not None:
             return f"tail {_percent(Fraction(self.move))}"
         return f"tail {'+' if (self.multiple or 0) > 0 else ''}{format_decimal(self.multiple or Decimal(0))} ranges"

@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class OptionInputs:
-    """What Black-76 reads of n options, each (n,): forward and strike in USD, volatility, years, whether a call.
+    """Inputs of Black-76 for n options, each (n,): forward and strike in USD, volatility, years, whether a call.
 
     size: units of the underlying per lot; rate: per year, of all.
     """
@@ -139,12 +139,12 @@ class Valuation:
 
 
 def option_inputs(items: Sequence[Instrument], market: Market) -> OptionInputs:
-    """Return what Black-76 reads of options now; of an expired one the index as forward, and no time."""
+    """Return the inputs of Black-76 now; for an expired option the index as forward, and no time."""
     return _Options(items, market).inputs(None)
 
 
 def check_option_marks(catalogue: Catalogue, market: Market) -> list[InputError]:
-    """Return the options whose stated mark_price is not Black-76 of the stated volatility, within MARK_TOLERANCE."""
+    """Report options with a mark_price beyond MARK_TOLERANCE of Black-76 at the stated volatility."""
     items = [
         item
         for item in catalogue.instruments
@@ -182,7 +182,7 @@ class _Names:
 
 
 class _Options:
-    """What does not move of n options, each (n,), and what it becomes in a scenario."""
+    """The fixed inputs of n options, each (n,), and their values in a scenario."""
 
     def __init__(self, items: Sequence[Instrument], market: Market) -> None:
         self._rate = float(market.rates.get(RATE_CURRENCY, Decimal(0)))
@@ -204,7 +204,7 @@ class _Options:
         self._index = self._names.spread(lambda name: float(market.index[name].price))
 
     def inputs(self, scenario: Scenario | None) -> OptionInputs:
-        """Return what Black-76 reads of them in a scenario."""
+        """Return the inputs of Black-76 in a scenario."""
         forward, volatility = np.where(np.isnan(self._forward), self._index, self._forward), self._volatility
         if scenario is not None:
             forward = forward * self._names.factors(scenario.price_moves)

@@ -104,7 +104,7 @@ def _check_tiers(tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
 
 
 def _amounts(tiers: Sequence[Tier]) -> list[Decimal]:
-    """Return the amount that makes each tier continuous with the one before it, whose own amount is as stated."""
+    """Return the amount that makes each tier continuous with the one before it, the earlier amount as stated."""
     found = [Decimal(0)]
     with localcontext(prec=DIGITS):
         for before, tier in pairwise(tiers):

@@ -134,7 +134,7 @@ class DynamicRule(Frozen):
         return result
 
     def needed_history(self, scan: Mapping[str, ScanRange]) -> HistoryNeed:
-        """Return what the ranges read: a price more than there are returns."""
+        """Return the history that the ranges read: one more price than returns."""
         return HistoryNeed(tuple(scan), self.minimum_days + 1, "dynamic.minimum_days")
 
 

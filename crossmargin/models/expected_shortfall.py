@@ -106,7 +106,7 @@ class ExpectedShortfallModel(MarginModel):
     )
 
     def needed_history(self, environment: MarketEnvironment) -> HistoryNeed:
-        """Return what the scenarios read: the underlyings, and without any history also what must not stand still."""
+        """Return the history of the scenarios: the underlyings, and without a history all names that must move."""
         names = environment.catalogue.underlyings
         if environment.history is None:
             names += tuple(name for name in self._others(environment.catalogue) if name not in self.still)
@@ -140,7 +140,7 @@ class ExpectedShortfallModel(MarginModel):
         return self
 
     def check(self, environment: MarketEnvironment) -> list[InputError]:
-        """Return what history and catalogue lack for this model."""
+        """Return the inputs of this model that history and catalogue lack."""
         problems = super().check(environment)
         catalogue = environment.catalogue
         problems += [
@@ -227,7 +227,7 @@ class ExpectedShortfallModel(MarginModel):
         return [part for part in parts if part.weight]
 
     def _names(self, environment: MarketEnvironment) -> tuple[str, ...]:
-        """Return what moves: the underlyings, and the other assets that have prices and are not still."""
+        """Return the names that move: the underlyings, and the other assets that have prices and are not still."""
         known = () if environment.history is None else environment.history.prices
         others = [asset.name for asset in environment.catalogue.whole_assets if asset.name in known]
         return tuple(

@@ -64,7 +64,7 @@ class GridModel(ScanModel):
 
     @property
     def coherent(self) -> frozenset[str]:
-        """What holds with these tails: a dampener is an amount, which does not grow with the positions."""
+        """Properties with these tails: a dampener is an amount, which does not grow with the positions."""
         claimed = super().coherent
         damped = any(tail.dampener is not None for tail in self.tails or ())
         return claimed - {"subadditive", "positively homogeneous"} if damped else claimed

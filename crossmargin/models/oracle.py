@@ -62,7 +62,7 @@ class DivergenceLimits(Frozen):
 
 
 class OracleRule(Frozen):
-    """How index prices come from feeds; all limits are relative."""
+    """The rule that turns feeds into index prices; all limits are relative."""
 
     staleness_seconds: Annotated[WholeNumber, Field(ge=1)]
     minimum_sources: Annotated[WholeNumber, Field(ge=1, le=100)]

@@ -99,7 +99,7 @@ class PositionModel(MarginModel):
         return found or self.futures.get(group) or self.futures.get(underlying)
 
     def check(self, environment: MarketEnvironment) -> list[InputError]:
-        """Return missing and foreign charges, and groups whose limits reach beyond the last knot of their curve."""
+        """Return missing and foreign charges, and groups with limits beyond the last knot of their curve."""
         catalogue = environment.catalogue
         problems = super().check(environment)
         groups = self.groups(catalogue)

@@ -65,7 +65,7 @@ class ScanModel(MarginModel):
         return Decimal(1)
 
     def check(self, environment: MarketEnvironment) -> list[InputError]:
-        """Return what is missing or foreign for this catalogue, and ranges that reach a price of zero."""
+        """Return missing and foreign names for this catalogue, and ranges that reach a price of zero."""
         problems = super().check(environment)
         catalogue = environment.catalogue
         known = set(catalogue.priced)
