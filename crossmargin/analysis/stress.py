@@ -94,7 +94,7 @@ class Shock(Frozen):
 
 
 class Shocks(Frozen):
-    """The whole of a file of shocks."""
+    """The contents of a file of shocks."""
 
     shocks: Annotated[tuple[Shock, ...], Listed, Field(min_length=1)]
 

@@ -120,7 +120,7 @@ def _read(files: Sequence[Path]) -> tuple[Table, list[str]]:
         header = header_of(path)
         names = binance_assets(header, path.name)
         if first and header != first:
-            reason, hint = f"another header than {files[0].name}", "write all user files with one header"
+            reason, hint = f"a header other than that of {files[0].name}", "write all user files with one header"
             raise InputErrors([InputError(reason, hint=hint, file=path.name, line=1)])
         first = header
         read = [f"{kind}{name}" for name in names for kind in ("e_", "d_", *_PLEDGED) if f"{kind}{name}" in header]

@@ -116,8 +116,8 @@ class Control:
         reasons = {name: f"{name} is not in instruments.yaml" for name in stated if name not in units}
         for name, unit in units.items():
             if Fraction(stated.get(name, 0)) != found[layout.index(kind, name)] * Fraction(unit):
-                words = "than is stated here" if name in stated else "than zero, and are not stated"
-                reasons[name] = f"the {table} of {name} add up to another total {words}"
+                words = "the total stated here" if name in stated else "zero, and no total is stated"
+                reasons[name] = f"the {table} of {name} do not add up to {words}"
         return [
             InputError(reason, hint=_EXPORT_AGAIN, file=CONTROL_FILE, line=self.document.line(field), field=field)
             for name, reason in reasons.items()
@@ -194,7 +194,7 @@ def state_files(
 
 def _check_file(path: Path, name: str, stated: FileControl) -> list[InputError]:
     if not path.is_file():
-        return [InputError(f"stated in {CONTROL_FILE}, and not there", hint=_EXPORT_AGAIN, file=name)]
+        return [InputError(f"stated in {CONTROL_FILE}, but missing", hint=_EXPORT_AGAIN, file=name)]
     try:
         digest, rows = _digest(path, name)
     except InputErrors as errors:

@@ -28,7 +28,7 @@ def _columns(value: Any) -> Any:
 
 
 class PriceHistory(Frozen):
-    """The whole of `history.csv`: prices[name][t], USD, at times[t], oldest first."""
+    """The contents of `history.csv`: prices[name][t], USD, at times[t], oldest first."""
 
     times: Annotated[tuple[Instant, ...], Listed, Field(min_length=2)]
     prices: Annotated[dict[Name, tuple[Positive, ...]], BeforeValidator(_columns), Field(min_length=1)]

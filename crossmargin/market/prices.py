@@ -104,7 +104,7 @@ class OptionQuote(_Quoted):
 
 
 class Market(Frozen):
-    """The whole of `market.yaml`."""
+    """The contents of `market.yaml`."""
 
     as_of: Instant
     index: dict[Name, IndexPrice]

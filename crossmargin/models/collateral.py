@@ -74,7 +74,7 @@ class CollateralRule(Frozen):
     @model_validator(mode="after")
     def _check(self) -> "CollateralRule":
         if self.tiers is None and self.cap is None and self.borrow is None:
-            raise refuse("a rule that says nothing", "write tiers, cap or borrow, or remove it")
+            raise refuse("an empty rule", "write tiers, cap or borrow, or remove it")
         tiers = self.tiers or ()
         for number, (tier, following) in enumerate(pairwise(tiers)):
             if tier.up_to is None:

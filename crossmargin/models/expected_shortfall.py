@@ -158,7 +158,7 @@ class ExpectedShortfallModel(MarginModel):
         if environment.history is not None:
             problems += [
                 InputError(
-                    f"history.csv has no prices of {name}, and nothing says that it stands still",
+                    f"history.csv has no prices of {name}, and the model does not hold it still",
                     hint=f"add a column {name} to history.csv, or {name} to still",
                     field="still",
                 )

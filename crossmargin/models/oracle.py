@@ -76,7 +76,7 @@ class OracleRule(Frozen):
     @model_validator(mode="after")
     def _check(self) -> "OracleRule":
         if self.widens and self.maximum_widening is None:
-            reason = "nothing bounds how far ranges are widened"
+            reason = "the widening of ranges has no bound"
             raise refuse(reason, 'write maximum_widening, such as "0.1"', "maximum_widening")
         return self
 

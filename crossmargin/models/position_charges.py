@@ -119,12 +119,12 @@ class PositionModel(MarginModel):
         foreign = [f"futures.{name}" for name in self.futures if name not in charged]
         for statement, table in self.of_statement.items():
             if statement not in {each.name for each in self.statements if each.factor is not None}:
-                reason, field = f"{statement} is no margin statement", f"of_statement.{statement}"
+                reason, field = f"{statement} is not a margin statement", f"of_statement.{statement}"
                 problems.append(InputError(reason, hint="name one of statements", field=field))
             foreign += [f"of_statement.{statement}.{name}" for name in table if name not in charged]
         foreign += [f"options.{name}" for name in self.options if name not in catalogue.underlyings]
         for field in foreign:
-            reason = f"{field.rpartition('.')[2]} is nothing that is charged"
+            reason = f"{field.rpartition('.')[2]} is not an instrument or underlying"
             problems.append(InputError(reason, hint="remove it or correct the name", field=field))
         for statement in ("", *self.of_statement):
             problems += [found for name in groups for found in self._beyond(environment, name, groups[name], statement)]

@@ -327,7 +327,7 @@ def test_without_rules_the_policy_is_what_it_was(parameters: Parameters) -> None
          "collateral.BTC.cap", "not above the beginning of the last tier", "raise the cap"),
         ({"collateral": {"BTC": {"tiers": [{"weight": "1.1"}]}}},
          "collateral.BTC.tiers[0].weight", "not in 0 <= value <= 1", "choose"),
-        ({"collateral": {"BTC": {}}}, "collateral.BTC", "says nothing", "write tiers"),
+        ({"collateral": {"BTC": {}}}, "collateral.BTC", "an empty rule", "write tiers"),
         ({"collateral": {"BTC": {"borrow": "-0.1"}}}, "collateral.BTC.borrow", "not in 0 <= value <= 10", "choose"),
         ({"collateral": {"BTC": {"cap": "0"}}}, "collateral.BTC.cap", "not positive", "above zero"),
         ({"collateral": {"DOGE": {"cap": "1"}}}, "collateral.DOGE", "DOGE is not an asset", "remove it"),

@@ -89,7 +89,7 @@ def test_every_file_that_changed_is_named(folder: Path, files: Files) -> None:
     assert "not stated in control.json" in found[0]
     assert "SHA-256" in found[1]
     assert "3 rows where control.json states 4 rows" in found[3]
-    assert "stated in control.json, and not there" in found[4]
+    assert "stated in control.json, but missing" in found[4]
 
 
 def test_one_flipped_bit_of_a_parquet_file(write_folder: WriteFolder, files: Files) -> None:
@@ -122,11 +122,11 @@ def test_rows_of_a_parquet_file_are_counted(write_folder: WriteFolder) -> None:
 @pytest.mark.parametrize(
     ("table", "name", "amount", "reason"),
     [
-        ("balances", "USDC", "49899.500001", "the balances of USDC add up to another total than is stated here"),
-        ("balances", "SOL", None, "the balances of SOL add up to another total than zero, and are not stated"),
+        ("balances", "USDC", "49899.500001", "the balances of USDC do not add up to the total stated here"),
+        ("balances", "SOL", None, "the balances of SOL do not add up to zero, and no total is stated"),
         ("balances", "DOGE", "1", "DOGE is not in instruments.yaml"),
-        ("positions", "BTC-PERPETUAL", "3000", "the positions of BTC-PERPETUAL add up to another total than is"),
-        ("positions", "BTC-27JUN25-100000-C", "-0.55", "the positions of BTC-27JUN25-100000-C add up to another"),
+        ("positions", "BTC-PERPETUAL", "3000", "the positions of BTC-PERPETUAL do not add up to the total"),
+        ("positions", "BTC-27JUN25-100000-C", "-0.55", "the positions of BTC-27JUN25-100000-C do not add up to"),
     ],
 )
 def test_totals_of_the_ledger(folder: Path, table: str, name: str, amount: str | None, reason: str) -> None:
@@ -175,7 +175,7 @@ def test_files_of_the_binance_layout(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES / "binance", folder)
     unit = load_folder(folder).catalogue.assets[0]
     write_control(folder, balances={unit.name: Decimal(0)})
-    assert any(f"the balances of {unit.name} add up to another total" in fault for fault in faults(folder))
+    assert any(f"the balances of {unit.name} do not add up to" in fault for fault in faults(folder))
     (folder / CONTROL_FILE).unlink()
     write_control(folder)
     users = next((folder / "binance").glob("*.csv"))

@@ -157,8 +157,8 @@ def test_a_statement_may_have_charges_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("table", "field", "reason"),
     [
-        ({"stress": {"BTC": {"rate": "0.1"}}}, "of_statement.stress", "stress is no margin statement"),
-        ({"buffer": {"DOGE": {"rate": "0.1"}}}, "of_statement.buffer.DOGE", "DOGE is nothing that is charged"),
+        ({"stress": {"BTC": {"rate": "0.1"}}}, "of_statement.stress", "stress is not a margin statement"),
+        ({"buffer": {"DOGE": {"rate": "0.1"}}}, "of_statement.buffer.DOGE", "DOGE is not an instrument or underlying"),
     ],
 )
 def test_foreign_charges_of_statements_are_refused(table: dict[str, Any], field: str, reason: str) -> None:

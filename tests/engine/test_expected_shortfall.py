@@ -318,7 +318,7 @@ def stressed(first: datetime, until: datetime, tail: str) -> dict[str, Any]:
         ({"observations": 70}, ENVIRONMENT, "observations", "61 rows up to as_of, the model needs 71"),
         ({"horizon_days": 22}, ENVIRONMENT, "observations", "61 rows up to as_of, the model needs 62"),
         ({"volatility_beta": {"XRP": "1"}}, ENVIRONMENT, "volatility_beta.XRP", "XRP is not an underlying"),
-        ({"still": []}, ENVIRONMENT, "still", "no prices of USDC, and nothing says that it stands still"),
+        ({"still": []}, ENVIRONMENT, "still", "no prices of USDC, and the model does not hold it still"),
         ({"still": ["USDC", "BTC"]}, ENVIRONMENT, "still[1]", "BTC is an underlying, which moves"),
         (stressed(AS_OF - 9 * DAY, AS_OF, "0.5"), ENVIRONMENT, "", ""),
         (

@@ -189,7 +189,7 @@ def test_missing_and_foreign_charges_are_found() -> None:
         model(futures={"BTC": TIERS, "SOL": {"rate": "0.05"}, "DOGE": {"rate": "0.1"}}, options={"BTC": STANDARD})
     )
     assert found["futures"] == "no charge for futures on ETH; add futures.ETH"
-    assert found["futures.DOGE"].startswith("DOGE is nothing that is charged")
+    assert found["futures.DOGE"].startswith("DOGE is not an instrument or underlying")
     assert found["options"].startswith("no charge for short options on")
     assert fields(model()) == {}
 

@@ -350,7 +350,7 @@ def test_widened_ranges_stay_below_one(parameters: Parameters) -> None:
 @pytest.mark.parametrize(
     ("change", "field", "reason"),
     [
-        ({"maximum_widening": None}, "maximum_widening", "nothing bounds"),
+        ({"maximum_widening": None}, "maximum_widening", "has no bound"),
         ({"outlier": "1"}, "outlier", "not in 0 < value < 1"),
         ({"outlier": "0"}, "outlier", "not in 0 < value < 1"),
         ({"minimum_sources": 0}, "minimum_sources", "greater than or equal"),
