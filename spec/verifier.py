@@ -2,10 +2,10 @@
 
     python spec/verifier.py BUNDLE/STATEMENT
 
-It imports the standard library alone and shares no code with the project. Every step takes its shortest form under its
-number in SPEC, the snapshot before what is said about it; a large statement takes minutes. Two differences from a
-verifier to rely on: the relation comes from `relation.cm1` (V2 wants it compiled from the policy, annex A), and every
-equation between points is checked by itself, which is more than the batch of V9.
+It imports only the standard library and shares no code with the project. Every step appears in its shortest form under
+its SPEC number, the snapshot before the statement; a large statement takes minutes. It differs from a verifier to rely
+on in two ways. The relation comes from `relation.cm1` (V2 requires compiling it from the policy, annex A), and it
+checks each equation between points separately, which is stricter than the batch of V9.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ Term = tuple[int, Point]
 
 
 class RejectedError(Exception):
-    """A statement that does not hold, or is not canonical; the text begins with the step."""
+    """The statement does not hold, or is not canonical; the text begins with the step."""
 
 
 def require(holds: bool, step: str, reason: str) -> None:
@@ -74,7 +74,7 @@ def combine(given: Iterable[Term]) -> Point:
 
 
 def lift(x: int, odd: int) -> Point:
-    """Return the point with this x and this parity of y, or None where there is none."""
+    """Return the point with this x and this parity of y, or None if there is none."""
     square = (x**3 + 7) % P
     y = pow(square, (P + 1) // 4, P)
     if x >= P or y * y % P != square:
@@ -96,7 +96,7 @@ def scalar_bytes(values: Iterable[int]) -> bytes:
 
 
 def powers(base: int, first: int, count: int) -> list[int]:
-    """Return base^first, and so on, `count` of them."""
+    """Return `count` powers of base, from base^first on."""
     return [pow(base, exponent, R) for exponent in range(first, first + count)]
 
 
@@ -110,7 +110,7 @@ def inner(left: Iterable[int], right: Iterable[int]) -> int:
 
 
 def eq(at: Sequence[int], index: int) -> int:
-    """Return eq(at, index): the bits of the index stand low first."""
+    """Return eq(at, index); the bits of the index count low first."""
     product = 1
     for position, value in enumerate(at):
         product = product * (value if index >> position & 1 else 1 - value) % R
@@ -128,7 +128,7 @@ def tagged(label: str, data: bytes) -> bytes:
 
 
 class Transcript:
-    """A state of 32 bytes, from which challenges are drawn."""
+    """A state of 32 bytes that yields challenges."""
 
     def __init__(self, kind: str) -> None:
         """Start one of the kinds `shard`, `totals` and `auxtotals`."""
@@ -140,7 +140,7 @@ class Transcript:
         self.state = tagged("absorb", message)
 
     def draw(self, label: str) -> bytes:
-        """Return 64 bytes, of which a seed takes the first 32."""
+        """Return 64 bytes; a seed takes the first 32."""
         message = self.state + bytes([len(label)]) + label.encode()
         self.state = tagged("challenge2", message)
         return tagged("challenge0", message) + tagged("challenge1", message)
@@ -192,7 +192,7 @@ def shard_roots_and_root(encodings: list[bytes], shards: int) -> tuple[list[byte
 
 
 class File:
-    """A file that is read field by field, to its end."""
+    """A file, read field by field to its end."""
 
     def __init__(self, data: bytes, magic: bytes) -> None:
         """Read the header."""
@@ -206,7 +206,7 @@ class File:
         return self.data[self.at - size : self.at]
 
     def number(self, size: int, *, signed: bool = False) -> int:
-        """Return an integer of so many bytes."""
+        """Return an integer of `size` bytes."""
         return int.from_bytes(self.raw(size), "big", signed=signed)
 
     def text(self) -> str:
@@ -234,7 +234,7 @@ class File:
 
 
 def check_labels(labels: Sequence[str]) -> None:
-    """Labels are not empty, and distinct."""
+    """Require non-empty, distinct labels."""
     require(all(labels) and len(set(labels)) == len(labels), "V1", "labels must be distinct, and not empty")
 
 
@@ -290,7 +290,7 @@ def check_opening(
 
 
 class Statement:
-    """The files of one directory by name, with everything that is compared before a proof is looked at (V1 - V3)."""
+    """The files of one directory by name, with all comparisons that come before the proofs (V1 - V3)."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         """Read relation, manifests and committed points; check digests, sizes and trees."""
@@ -312,7 +312,7 @@ class Statement:
         require(self.S >= 1 and self.S * self.N <= 2**40, "V1", "S >= 1 and S N <= 2^40")
         self.snapshot_digest = tagged("snapshot", self.file("snapshot.cm1"))
 
-        # V1, V2, V3: what is committed
+        # V1, V2, V3: the commitments
         require(stated_columns == columns_digest, "V2", "the columns are not those of the snapshot")
         self.X = self.points("positions.cm1", b"CM1X", self.S * self.N)
         self.position_roots, root = shard_roots_and_root(self.X, self.S)
@@ -372,7 +372,7 @@ class Statement:
         self.B = [generator("B", a, j, t) for a in range(self.G) for j in range(self.J) for t in range(64)]
 
     def file(self, name: str) -> bytes:
-        """Return the bytes of a file that must be there."""
+        """Return the bytes of a required file."""
         require(name in self.files, "V1", f"{name} is missing")
         return self.files[name]
 
@@ -385,7 +385,7 @@ class Statement:
         return found
 
     def check(self) -> tuple[list[int] | None, list[int] | None]:
-        """Check everything; return the totals, and those of the disclosed auxiliaries, where they are opened."""
+        """Check everything; return the totals of columns and of disclosed auxiliaries, if there are any."""
         require(bool(self.disclosed) or "auxtotals.cm1" not in self.files, "V1", "auxtotals.cm1 discloses nothing")
         for shard in range(self.S):
             self.check_shard(shard)
@@ -394,7 +394,7 @@ class Statement:
         return self.check_totals(), self.check_auxiliary_totals() if self.disclosed else None
 
     def check_shard(self, shard: int) -> None:
-        """Check the proof of a shard: P1 - P8 read again, V4 - V6."""
+        """Check the proof of a shard: repeat the transcript of P1 - P8, check V4 - V6."""
         file = File(self.file(f"shard-{shard:06d}.cm1"), b"CM1P")
         # V4
         require((file.raw(32), file.number(8)) == (self.digest, shard), "V4", "a proof about something else")
@@ -521,7 +521,7 @@ class Statement:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Verify the statement in a folder; return 0 where it holds, else 1."""
+    """Verify the statement in a folder; return 0 if it holds, else 1."""
     if len(arguments) != 1 or not Path(arguments[0]).is_dir():
         print(__doc__)
         return 2

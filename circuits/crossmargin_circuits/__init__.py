@@ -1,4 +1,4 @@
 """The public meaning of a crossmargin proof: margin expressions, risk parameters and integer relations.
 
-Imports the standard library alone, so that a verifier can be built from this package and py_ecc.
+The package imports only the standard library, so this package and py_ecc suffice to build a verifier.
 """

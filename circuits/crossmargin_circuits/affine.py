@@ -1,4 +1,4 @@
-"""Integer combinations of base columns and auxiliaries: what expressions are compiled to (SPEC A.5)."""
+"""Integer combinations of base columns and auxiliaries: the result of compiling expressions (SPEC A.5)."""
 
 from dataclasses import dataclass
 

@@ -11,7 +11,7 @@ from crossmargin_circuits.layout import Column
 __all__ = ["DECIMAL", "format_amount", "format_time", "format_units", "parse_amount", "unit_size"]
 
 DECIMAL = re.compile(r"(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?")
-"""A decimal that is not negative, in its one form but for zeros at the end."""
+"""A non-negative decimal, unique but for trailing zeros."""
 
 
 def parse_amount(text: object, field: str) -> Fraction:
@@ -26,7 +26,7 @@ def parse_amount(text: object, field: str) -> Fraction:
 
 
 def unit_size(column: Column) -> Fraction:
-    """Return the number that a column's unit begins with: 0.00000001 for "0.00000001 BTC".
+    """Return the number at the start of a column's unit: 0.00000001 for "0.00000001 BTC".
 
     Raises:
         MalformedError: the unit does not begin with a positive decimal.
@@ -40,7 +40,7 @@ def unit_size(column: Column) -> Fraction:
 def format_amount(amount: Fraction) -> str:
     """Return a number with thousands separators and all its decimals (a fraction that has no finite decimal: 12)."""
     with localcontext() as context:
-        # Digits of numerator and denominator and then some: policies of strangers make large numbers.
+        # Enough digits for numerator and denominator: untrusted policies make large numbers.
         context.prec = 120 + (amount.numerator.bit_length() + amount.denominator.bit_length()) // 3
         value = Decimal(amount.numerator) / Decimal(amount.denominator)
         if Fraction(value) != amount:

@@ -5,9 +5,9 @@
     auxiliaries' part     sum of |coefficient| bound; of the auxiliaries of one sum of the k largest, only the greater
                           of the two thresholds' parts and the k - 1 greatest of the excesses' parts
 
-The last line is what keeps expected shortfall over hundreds of scenarios within the budget: however many excesses there
-are, only those of operands above the threshold are not zero. An auxiliary that is zero for every record still bounds
-its coefficients, which the files of a statement hold.
+The last line keeps expected shortfall over hundreds of scenarios within the budget: however many excesses there are,
+only those of operands above the threshold are nonzero. An auxiliary that is zero for every record still bounds its
+coefficients in the files of a statement.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def bounds(
     """Return the worst magnitude of every row (K) and of every auxiliary (Q).
 
     rows: label and coefficients. selections: of each auxiliary that belongs to a sum of the largest. limits: V, the
-    greatest magnitude of each column.
+    largest magnitude of each column.
 
     Raises:
         BudgetError: a row that can reach 2^63, by its label.

@@ -1,4 +1,4 @@
-"""Compile a policy to its integer relation, and tell how every auxiliary follows from a record (SPEC S7).
+"""Compile a policy to its integer relation, and to the derivation of every auxiliary from a record (SPEC S7).
 
 A convex expression is the maximum of finitely many affine *pieces* over the columns and earlier auxiliaries. A
 definition u >= f becomes one row u - piece >= 0 per piece; a constraint g >= 0 one row -piece >= 0 per piece of -g. A
@@ -11,8 +11,8 @@ largest of f_1 .. f_S (Rockafellar, Uryasev 2000) is
 with the threshold t = t+ - t- and the excesses u_s as hidden auxiliaries and rows u_s + t+ - t- - piece >= 0 for every
 piece of f_s: whatever t is, k t + sum_s u_s is at least the sum of any k of the f_s.
 
-The rows alone force every value from below, so that a wrong auxiliary can only hurt the prover; the *tight* value is
-the least that its defining rows allow, and for a threshold the k-th largest of the f_s.
+The rows alone bound every value from below, so a wrong auxiliary can only hurt the prover. The *tight* value is the
+least that the defining rows allow, and for a threshold the k-th largest of the f_s.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ MAX_COMPILE_WORK = 2**25
 some tens of seconds."""
 
 PIECE_WORK = 255
-"""What a piece costs besides its coefficients, in coefficients."""
+"""Fixed cost of a piece, in coefficients."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _Piece:
 
 @dataclass(frozen=True)
 class CompiledPolicy:
-    """A relation, how each auxiliary follows from a record, and the largest magnitude of each row within the limits.
+    """A relation, the derivation of each auxiliary from a record, and each row's largest magnitude within the limits.
 
     derivations[u]: the tight value of auxiliary u, from the record and the auxiliaries before it.
     row_bounds[k], auxiliary_bounds[u]: worst magnitude within the column limits.
@@ -218,7 +218,7 @@ class _Compiler:
                 return _without_repeats([_Piece(self._zero, "zero"), *inner])
 
     def _sum(self, expression: Expression, of: Sequence[Expression], sign: int, path: str) -> list[_Piece]:
-        """Keep the widest term expanded (the first of them) and replace each other maximum by one affine form."""
+        """Keep the first of the widest terms expanded and replace each other maximum by one affine form."""
         paths = [child_path(path, expression, number) for number in range(len(of))]
         terms = [self._pieces(child, sign, where) for child, where in zip(of, paths, strict=True)]
         widest = max(range(len(terms)), key=lambda number: len(terms[number]))
@@ -229,7 +229,7 @@ class _Compiler:
         return [_Piece(piece.affine.plus(rest), piece.label) for piece in terms[widest]]
 
     def _reduce(self, pieces: list[_Piece], path: str) -> Affine:
-        """Return an affine form that the rows force to be at least every piece, and that is tight."""
+        """Return a tight affine form that the rows force to be at least every piece."""
         if len(pieces) == 1:
             return pieces[0].affine
         base = next((piece for piece in pieces if piece.affine.is_zero), pieces[0])
@@ -274,12 +274,12 @@ def _dense(sparse: tuple[tuple[int, int], ...], length: int) -> tuple[int, ...]:
 
 
 def _label(pieces: list[_Piece], piece: _Piece, meaning: str) -> str:
-    """Label a row by its piece and the meaning of what it bounds; a single piece needs the meaning alone."""
+    """Label a row by its piece and the meaning of the bounded value; a single piece needs only the meaning."""
     return meaning if len(pieces) == 1 else f"{piece.label}: {meaning}"
 
 
 def _distinct(label: str, taken: dict[str, int]) -> str:
-    """Return the label, or "label (n)" where it is taken, and take it; `taken` counts the uses of each label."""
+    """Return the label, or "label (n)" if it is in use, and reserve it; `taken` counts the uses of each label."""
     number = taken.get(label, 0) + 1
     fresh = label if number == 1 else f"{label} ({number})"
     while fresh in taken and number > 1:

@@ -1,4 +1,4 @@
-"""How the tight value of an auxiliary follows from a record and the auxiliaries before it (SPEC A.6).
+"""The derivation of an auxiliary's tight value from a record and the auxiliaries before it (SPEC A.6).
 
     least       u = max(0, max over its rows of minus the rest of the row)
     threshold   t+ = max(0, t), t- = max(0, -t), t the k-th largest of S operands, each the max of its rows' pieces
@@ -16,7 +16,7 @@ __all__ = ["Derivation", "Least", "Selection", "Threshold"]
 class Least:
     """The least value that `rows` allow: max(0, max over them of minus the rest of the row).
 
-    The auxiliary stands in each of them with coefficient 1, and every other auxiliary of theirs is an earlier one.
+    The auxiliary has coefficient 1 in each row, and every other auxiliary of the row comes earlier.
     """
 
     rows: tuple[int, ...]
@@ -43,7 +43,7 @@ Derivation = Least | Threshold
 class Selection:
     """The auxiliaries of one sum of the `count` largest: thresholds `above` and above + 1, excesses up to `last`.
 
-    Of tight ones at most one threshold and at most count - 1 excesses, those above the threshold, are not zero.
+    If all are tight, at most one threshold and at most count - 1 excesses, those above the threshold, are nonzero.
     """
 
     above: int

@@ -1,7 +1,7 @@
 """Canonical bytes and canonical JSON: a writer and a strict reader of each (SPEC section 6).
 
-All integers are big-endian. A reader knows the exact length of what it reads before it allocates, accepts one
-encoding per value, and must be finished with `Reader.end`, which refuses trailing bytes.
+All integers are big-endian. A reader knows each exact length before it allocates and accepts one encoding per value.
+The caller finishes with `Reader.end`, which refuses trailing bytes.
 """
 
 import json
@@ -31,7 +31,7 @@ MAX_STRING_BYTES = 2**16 - 1
 """Longest label or id: its length is a u16."""
 
 MAX_JSON_INTEGER = 2**53 - 1
-"""Largest magnitude of an integer in canonical JSON: what every JSON reader keeps exactly (RFC 8785, RFC 7493)."""
+"""Largest magnitude of an integer in canonical JSON, exact in every JSON reader (RFC 8785, RFC 7493)."""
 
 MAX_JSON_DEPTH = 64
 """Deepest nesting of canonical JSON; checked before parsing, since parsers recurse."""
@@ -116,7 +116,7 @@ class Reader:
                 raise self.refuse("version", f"expected {FORMAT_VERSION}, found {version}")
 
     def refuse(self, field: str, reason: str) -> MalformedError:
-        """Return the error that refuses `field` at the present offset, for the caller to raise."""
+        """Return the error that refuses `field` at the current offset, for the caller to raise."""
         return MalformedError(f"{self._name}: {field} (before byte {self._at}): {reason}")
 
     @property
@@ -196,7 +196,7 @@ def dump_canonical(value: Any) -> bytes:
 def load_canonical(data: bytes, name: str) -> Any:
     """Parse canonical JSON: the bytes must be exactly what `dump_canonical` writes for the value they hold.
 
-    Duplicate keys, floats, large integers, other spacing or key order are thereby refused.
+    This refuses duplicate keys, floats, large integers, and other spacing or key order.
 
     Raises:
         MalformedError: with `name` and the reason.
@@ -228,7 +228,7 @@ def _integer(text: str) -> int:
 
 
 def check_depth(data: bytes, name: str) -> None:
-    """Refuse JSON that is nested deeper than MAX_JSON_DEPTH, before a parser recurses into it.
+    """Refuse JSON nested deeper than MAX_JSON_DEPTH, before a parser recurses into it.
 
     Raises:
         MalformedError: with `name`.
@@ -287,7 +287,7 @@ class Fields:
     def __init__(self, value: Any, prefix: str, *keys: str, exactly: bool = True) -> None:
         """Take a value that must be an object with these keys, and with `exactly` no others.
 
-        prefix: what stands before the name of a field in a refusal, such as "bundle.json: " or "policy.value_unit.".
+        prefix: precedes the name of a field in a refusal, such as "bundle.json: " or "policy.value_unit.".
         """
         self._prefix = prefix
         if not isinstance(value, dict) or (set(value) != set(keys) if exactly else not set(value) >= set(keys)):
@@ -296,7 +296,7 @@ class Fields:
         self._value = value
 
     def path(self, key: str) -> str:
-        """Return what a refusal calls a field."""
+        """Return the name of a field in a refusal."""
         return f"{self._prefix}{key}"
 
     def refuse(self, key: str, reason: str) -> MalformedError:
@@ -357,7 +357,7 @@ class Fields:
         return value
 
     def integers(self, key: str) -> tuple[int, ...]:
-        """Return a list of integers; there may be many, so that paths are made for refusals alone."""
+        """Return a list of integers; build paths only for refusals, since the list may be long."""
         values = self.items(key)
         for number, value in enumerate(values):
             if type(value) is not int:
@@ -365,7 +365,7 @@ class Fields:
         return tuple(values)
 
     def hexadecimal(self, key: str, size: int) -> bytes:
-        """Return bytes that are written in lower-case hexadecimal."""
+        """Return bytes from lower-case hexadecimal."""
         value = self._value[key]
         if not isinstance(value, str) or len(value) != 2 * size or not _HEX.fullmatch(value):
             raise self.refuse(key, f"{size} bytes in lower-case hexadecimal are needed")

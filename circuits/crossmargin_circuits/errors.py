@@ -1,4 +1,4 @@
-"""Errors of the circuits: what a policy, a relation or a file can be refused for."""
+"""Errors of the circuits: the reasons to refuse a policy, a relation or a file."""
 
 __all__ = [
     "MAX_LINE_LENGTH",
@@ -17,7 +17,7 @@ _ENDING = 60
 
 
 def shortened(text: str, length: int = MAX_LINE_LENGTH) -> str:
-    """Return a text, with the middle left out where it has more than `length` characters."""
+    """Return a text, without its middle if it has more than `length` characters."""
     left_out = len(text) - length
     if left_out <= 0:
         return text
@@ -28,12 +28,12 @@ class CrossmarginError(Exception):
     """Base of every error that crossmargin raises on purpose."""
 
     def __str__(self) -> str:
-        """Return the message, long lines shortened."""
+        """Return the message with long lines shortened."""
         return "\n".join(map(shortened, super().__str__().split("\n")))
 
 
 class MalformedError(CrossmarginError):
-    """Bytes that are not the canonical encoding of any value: they could not be decoded."""
+    """The bytes are not the canonical encoding of any value: they cannot be decoded."""
 
 
 class PolicyError(CrossmarginError):

@@ -1,4 +1,4 @@
-"""Read an expression on one record: plain integers, as holders need them to see their own margin.
+"""Read an expression on one record, in plain integers, so that holders can see their own margin.
 
 The margin core reads the same expression over a whole book at once. Both name the worst scenario by one rule: the risk
 array with the greatest linear form among those in the requirement (the first of them on a tie).
@@ -84,7 +84,7 @@ def scenario_leaves(policy: Policy, expression: Expression) -> Leaves:
 
 
 def worst_scenario(policy: Policy, expression: Expression, record: Sequence[int]) -> str | None:
-    """Return the name of the risk array that decides a requirement, or None where the requirement is zero."""
+    """Return the name of the risk array that decides a requirement, or None if the requirement is zero."""
     best, greatest = None, 0
     for name, factor in scenario_leaves(policy, expression):
         value = factor * evaluate_expression(policy, Linear(name), record)

@@ -12,8 +12,9 @@ arrays beforehand; Rockafellar, Uryasev 2000).
 
 Curvature follows the rules of disciplined convex programming (Grant, Boyd, Ye 2006): a requirement must be *convex*, a
 collateral value or a constraint *concave*. With sign +1 for "must be convex" and -1 for "must be concave", max, abs,
-positive-part and sum-largest are allowed under +1 alone, min under -1 alone, and scaling by k < 0 turns the sign. What
-obeys the rules is a maximum (or minimum) of finitely many linear forms, hence a set of integer rows (SPEC S7).
+positive-part and sum-largest are allowed under +1 alone, min under -1 alone, and scaling by k < 0 turns the sign. An
+expression that obeys the rules is a maximum (or minimum) of finitely many linear forms, hence a set of integer rows
+(SPEC S7).
 """
 
 from collections.abc import Callable
@@ -116,7 +117,7 @@ class SumLargest:
 
 
 LISTED = 20
-"""Operands that a formula lists one by one, even where they are numbered one after another."""
+"""Number of operands that a formula lists one by one, even if they are consecutively numbered."""
 
 Expression = Linear | Reference | Sum | Scale | Max | Min | Abs | PositivePart | SumLargest
 
@@ -125,7 +126,7 @@ _ONE: dict[str, type[Abs] | type[PositivePart]] = {"abs": Abs, "positive-part": 
 
 
 def operator(expression: Expression) -> str:
-    """Return the operator's name as it stands in a policy file."""
+    """Return the operator's name in a policy file."""
     match expression:
         case Linear():
             return "linear"
@@ -231,11 +232,11 @@ def format_expression(expression: Expression) -> str:
 
 
 def _listed(of: "tuple[Expression, ...]") -> str:
-    """Return operands with commas; many that are numbered one after another as "pnl 1, .., pnl 250"."""
+    """Return operands with commas; many consecutively numbered ones as "pnl 1, .., pnl 250"."""
     shown = [format_expression(child) for child in of]
     stem, _, number = shown[0].rpartition(" ")
     numbered = number.isascii() and number.isdecimal()
-    # One by one: the first operand of a stranger's policy may be long, and the others many.
+    # One by one: in an untrusted policy the first operand may be long, and the others many.
     if len(of) > LISTED and numbered and all(t == f"{stem} {n}" for n, t in enumerate(shown, int(number))):
         return f"{shown[0]}, .., {shown[-1]}"
     return ", ".join(shown)
@@ -259,7 +260,7 @@ def expression_to_json(expression: Expression) -> dict[str, Any]:
 
 
 def expression_from_json(value: Any, path: str) -> Expression:
-    """Parse what `expression_to_json` writes; nothing else is accepted.
+    """Parse the output of `expression_to_json`; refuse anything else.
 
     Raises:
         MalformedError: with the path of the node.

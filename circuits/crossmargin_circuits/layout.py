@@ -1,4 +1,4 @@
-"""Which column of a record holds which balance, entry value or position (SPEC S3).
+"""The columns of a record: account, balances, entry values and positions (SPEC S3).
 
 A record is an integer vector x; column v counts units of one asset or lots of one instrument. Column 0 is `account`:
 1 for every real account and 0 for padding, so that its total is the number of real accounts.
@@ -29,19 +29,19 @@ RECORD_BOUND = 2**62
 """Every entry of a record satisfies |x_v| < RECORD_BOUND (SPEC S3)."""
 
 COLUMN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]*")
-"""Name of an asset or an instrument; ASCII, so that two names that look alike are alike."""
+"""Name of an asset or an instrument; ASCII, so names that look equal are equal."""
 
 UNIT_SIZE = re.compile(r"(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?")
-"""What a unit begins with: "0.00000001" of "0.00000001 BTC"."""
+"""The number at the start of a unit: "0.00000001" of "0.00000001 BTC"."""
 
 POSITION_NOUNS = ("contract", "lot")
-"""What a position counts, so that no amount of an asset passes as a position."""
+"""The nouns in the unit of a position, so no amount of an asset passes as a position."""
 
 MAGIC = b"CM1C"
 
 
 class ColumnKind(StrEnum):
-    """What a column counts."""
+    """The quantity that a column counts."""
 
     ACCOUNT = "account"
     """1 for a real account, 0 for padding."""
@@ -59,7 +59,7 @@ class Column:
     """One column of the record.
 
     name: the asset or instrument; kind: what it counts; unit: one unit in words ("0.00000001 BTC");
-    limit: the largest magnitude an account may hold (units), from which the bit budget is computed.
+    limit: the largest magnitude in an account (units), an input of the bit budget.
     """
 
     kind: ColumnKind
@@ -86,7 +86,8 @@ class RecordLayout:
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check what every reader relies on: column 0 alone counts accounts, distinct keys, limits in range."""
+        """Check the assumptions of every reader: only column 0 counts accounts, keys are distinct, limits are in
+        range."""
         kinds = [column.kind for column in self.columns]
         if not kinds or kinds[0] is not ColumnKind.ACCOUNT or kinds.count(ColumnKind.ACCOUNT) > 1:
             raise MalformedError("layout: column 0, and no other, must be the account column")
@@ -95,7 +96,7 @@ class RecordLayout:
                 column.name and not COLUMN_NAME.fullmatch(column.name)
             ):
                 raise MalformedError(f"layout: {column.key!r}: a name is letters, digits and _ . / : -")
-            # With this the label determines kind, name and unit, so that columns.cm1 fixes all three.
+            # The label then determines kind, name and unit, so columns.cm1 fixes all three.
             if not column.unit or not column.unit.isascii() or set(column.unit) & set("[]"):
                 raise MalformedError(f"layout: {column.key}: a unit is ASCII text without brackets")
             if not 0 < column.limit <= MAX_JSON_INTEGER:
@@ -107,7 +108,8 @@ class RecordLayout:
         object.__setattr__(self, "_index", index)
 
     def _check_units(self) -> None:
-        """Check that amounts of an asset are counted in that asset, and its entry values in the unit of its balance."""
+        """Check that units of an asset's amounts name the asset, and that its entry values share the unit of its
+        balance."""
         units: dict[str, str] = {}
         for column in self.columns:
             size, _, noun = column.unit.partition(" ")

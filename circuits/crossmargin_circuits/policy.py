@@ -1,13 +1,13 @@
-"""The policy: one statement's margin model as data, from which anybody compiles the relation (SPEC S7).
+"""The policy: one statement's margin model as data, from which anyone can compile the relation (SPEC S7).
 
 A policy holds the columns of the record, the integer risk arrays (normative: the integers *are* the model), and the
 expression: an ordered list of definitions and constraints over them,
 
-    abbreviation   name := f(x)                    inlined wherever it is referred to
+    abbreviation   name := f(x)                    inlined at each reference
     auxiliary      name >= max(0, f(x)), f convex  one unsigned 64-bit column that the rows bound from below
     constraint     g(x) >= 0, g concave            rows
 
-and, for people and for recomputation, the inputs that the arrays were computed from. The file is canonical JSON
+and, for people and for recomputation, the inputs of the arrays. The file is canonical JSON
 (RFC 8785 restricted to integers and strings), and its tagged hash is the policy digest of the statement manifest.
 """
 
@@ -42,14 +42,15 @@ POLICY_FILE = "policy.json"
 FIRST_FORMAT = "crossmargin-policy/1"
 
 SECOND_FORMAT = "crossmargin-policy/2"
-"""Of a policy that uses sum-largest or the role exposure; any other one keeps the first, so each has one encoding."""
+"""Format of a policy with sum-largest or the role exposure; any other policy has the first, so each has one
+encoding."""
 
 MAX_EXPANDED_WORK = 2**25
 """Nodes of all expressions with abbreviations written out, times columns and NODE_WORK: bounds the work of compiling a
 hostile policy to some seconds (abbreviations that double one another would otherwise grow without limit)."""
 
 NODE_WORK = 255
-"""What a node costs besides its coefficients, in coefficients."""
+"""Fixed cost of a node, in coefficients."""
 
 MAX_EXPANDED_DEPTH = 200
 """Deepest nesting with references written out: bounds recursion."""
@@ -58,7 +59,7 @@ MAX_TEXT = 1000
 """Characters of a name, a meaning or a unit: they are repeated in the labels of rows."""
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./:-]*( [A-Za-z0-9][A-Za-z0-9_./:-]*)*")
-"""Name of an array, a definition or a constraint: ASCII words, so that no name reads as a formula or as another."""
+"""Name of an array, a definition or a constraint: ASCII words, so no name reads as a formula or as another name."""
 
 _KEYS = (
     *("format", "venue", "title", "as_of", "value_unit"),
@@ -67,7 +68,7 @@ _KEYS = (
 
 
 class Role(StrEnum):
-    """What a definition is for; the last four are auxiliaries whose totals over the book are opened."""
+    """The role of a definition; the last four are auxiliaries with disclosed totals over the book."""
 
     ABBREVIATION = "abbreviation"
     HIDDEN = "hidden"
@@ -78,12 +79,12 @@ class Role(StrEnum):
 
     @property
     def is_auxiliary(self) -> bool:
-        """Whether the definition becomes a column of its own."""
+        """Whether the definition becomes a separate column."""
         return self is not Role.ABBREVIATION
 
     @property
     def is_disclosed(self) -> bool:
-        """Whether the column's total over the book is opened."""
+        """Whether the column's total over the book is disclosed."""
         return self in (Role.REQUIREMENT, Role.SHORTFALL, Role.DEBT, Role.EXPOSURE)
 
 
@@ -115,7 +116,7 @@ class Definition:
     subject: str = ""
 
     def __str__(self) -> str:
-        """Return the formula, with what becomes of its total where it is an auxiliary."""
+        """Return the formula; for an auxiliary, also state whether its total is disclosed."""
         formula = format_expression(self.expression)
         if not self.role.is_auxiliary:
             return f"{self.name} := {formula}"
@@ -124,7 +125,7 @@ class Definition:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A named expression that must not be negative."""
+    """A named expression that must be non-negative."""
 
     name: str
     meaning: str
@@ -137,7 +138,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Policy:
-    """A margin model with its integers; see the module's text. `inputs` is canonical-JSON data."""
+    """A margin model with its integers; see the module's docstring. `inputs` is canonical-JSON data."""
 
     venue: str
     title: str
@@ -262,7 +263,7 @@ class Policy:
 
     @cached_property
     def format(self) -> str:
-        """The version of the policy format: the second where sum-largest or the role exposure is used."""
+        """The version of the policy format: the second with sum-largest or the role exposure, else the first."""
         expressions = [each.expression for each in self.definitions]
         expressions += [each.expression for each in self.constraints]
         later = bool(self.with_role(Role.EXPOSURE)) or any(map(_sums_largest, expressions))
@@ -313,7 +314,7 @@ class Policy:
 
         Raises:
             MalformedError: with the path of the field.
-            PolicyError, CurvatureError: a policy that describes no relation.
+            PolicyError, CurvatureError: the policy describes no relation.
         """
         root = Fields(load_canonical(data, POLICY_FILE), "policy.", *_KEYS)
         stated = root.format(FIRST_FORMAT, SECOND_FORMAT)
@@ -337,12 +338,12 @@ class Policy:
 
 
 def _sums_largest(expression: Expression) -> bool:
-    """Return whether sum-largest stands in an expression as it is written."""
+    """Return whether an expression itself contains sum-largest, without following references."""
     return isinstance(expression, SumLargest) or any(map(_sums_largest, children(expression)))
 
 
 def _check_distinct(names: list[str]) -> None:
-    """Check that arrays, definitions and constraints have names of their own, which formulas show as they are."""
+    """Check that arrays, definitions and constraints have distinct names, which formulas show unchanged."""
     seen = set()
     for name in names:
         if not NAME.fullmatch(name):

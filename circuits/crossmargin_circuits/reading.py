@@ -1,6 +1,6 @@
 """The one reader of expressions: a fold over the tree, into the values of any algebra (SPEC S7).
 
-An `Algebra` says what an array becomes and how values combine; `Reading` walks the tree. With V the value of an
+An `Algebra` defines the value of an array and how values combine; `Reading` walks the tree. With V the value of an
 expression and f, g its operands:
 
     linear                 linear(array)           sum, scale        add, scale
@@ -8,11 +8,11 @@ expression and f, g its operands:
     positive-part f        positive(V f)           abs f             absolute(V f)
     abbreviation           V f                     auxiliary         positive(V f): its tight value
 
-Everything that a program asks of an expression on a record, a book, a ray or a policy alone is an algebra beside its
-use: exact values, vectors over a book, bounds of magnitude, arrays with their signs, active forms, slopes.
+Every evaluation of an expression, on a record, a book, a ray or only a policy, is an algebra beside its use: exact
+values, vectors over a book, bounds of magnitude, arrays with their signs, active forms, slopes.
 
 A new operator needs three places. `expression.py`: its class, its text, its JSON and its curvature. This file: one case
-in `Reading.of` that states it by the operations of an algebra, so that every algebra has it at once. `compile.py`: its
+in `Reading.of` in terms of an algebra's operations, which gives it to every algebra at once. `compile.py`: its
 rows. Nothing else matches on operators.
 """
 
@@ -40,9 +40,9 @@ Value = TypeVar("Value")
 
 
 class Algebra(ABC, Generic[Value]):
-    """What arrays become, and how values combine; no operation may change a value that it is given.
+    """The values of arrays, and how values combine; no operation may change its operands.
 
-    The operands of a sum, a maximum or a minimum come one at a time, so that none of them need be kept.
+    The operands of a sum, a maximum or a minimum come one at a time, so none of them need be kept.
     """
 
     @abstractmethod
@@ -87,7 +87,7 @@ class Algebra(ABC, Generic[Value]):
 
 
 class Reading(Generic[Value]):
-    """The expressions of one policy in one algebra; every definition is read once."""
+    """The expressions of one policy in one algebra; reads every definition once."""
 
     def __init__(self, policy: Policy, algebra: Algebra[Value]) -> None:
         """Read expressions over the arrays and definitions of a policy."""

@@ -1,4 +1,4 @@
-"""The integer relation y = L x + L' aux + c, y >= 0: what a statement says of every account (SPEC S7, S10).
+"""The integer relation y = L x + L' aux + c, y >= 0: the statement about every account (SPEC S7, S10).
 
 Base columns x are committed once per snapshot; auxiliaries and slacks y are 64-bit numbers, committed by their bits.
 """
@@ -67,7 +67,7 @@ class Relation:
 
     @property
     def disclosed(self) -> tuple[int, ...]:
-        """Numbers of the auxiliaries whose totals are opened, in order."""
+        """Numbers of the auxiliaries with disclosed totals, in order."""
         return tuple(number for number, aux in enumerate(self.auxiliaries) if aux.disclosed)
 
     def slacks(self, record: Sequence[int], auxiliaries: Sequence[int]) -> list[int]:

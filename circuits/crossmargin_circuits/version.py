@@ -1,4 +1,4 @@
-"""The version of all packages of the project, which are released together; the build reads it from here."""
+"""The common version of all packages of the project; the build reads it from here."""
 
 __all__ = ["VERSION"]
 

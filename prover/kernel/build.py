@@ -5,10 +5,11 @@
     build.py lint            format, lints, and that the stub agrees with the module
     build.py test            the tests in Rust
 
-Without a Rust tool chain nothing is built, and the prover runs in plain Python; a kernel of other sources is removed,
-and the argument `no` removes any. Nothing is built either while the sources are those of the last installation.
-The bytes of the module depend on its sources, the tool chain and the platform, not on where and when it is built; those
-of the wheel also on the folder of the checkout, which maturin's list of crates names.
+Without a Rust tool chain the script builds nothing, and the prover runs in plain Python. It then removes a kernel of
+other sources; the argument `no` removes any kernel. It also builds nothing while the sources equal those of the last
+installation.
+The bytes of the module depend on its sources, the tool chain and the platform, not on the place and time of the build.
+Those of the wheel also depend on the folder of the checkout, which maturin's list of crates names.
 """
 
 import os
@@ -28,7 +29,7 @@ STAMP = Path(sys.prefix) / ".kernel-installed"
 SLOWER = "everything works without the compiled kernel, slower"
 CARGO_HOME = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
 FLAGS = [f"--remap-path-prefix={folder}={name}" for folder, name in ((HERE, "/kernel"), (CARGO_HOME, "/cargo"))]
-"""Names in place of folders of this machine, which would else be in the messages of the compiled module."""
+"""Neutral names for this machine's folders, which would otherwise appear in messages of the compiled module."""
 
 ENVIRONMENT = {
     "CARGO_TARGET_DIR": str(BUILD / "target"),
@@ -41,7 +42,7 @@ PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input",
 
 
 def run(*command: str) -> str:
-    """Return what a program prints, or nothing where there is none or it fails."""
+    """Return the output of a program, or an empty text if it is missing or fails."""
     try:
         return subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
@@ -49,7 +50,7 @@ def run(*command: str) -> str:
 
 
 def missing() -> str:
-    """Return why the kernel cannot be built here, or nothing."""
+    """Return why the kernel cannot be built here, or an empty text."""
     oldest = tomllib.loads((HERE / "Cargo.toml").read_text(encoding="utf-8"))["workspace"]["package"]["rust-version"]
     version = re.match(r"rustc (\d+)\.(\d+)", run("rustc", "--version"))
     if version is None or not run("cargo", "--version"):
@@ -63,7 +64,7 @@ def build(folder: Path) -> Path:
     """Build the wheel into a folder and return its path.
 
     Raises:
-        CalledProcessError: maturin failed, and said why.
+        CalledProcessError: maturin failed, and printed the reason.
     """
     fresh = BUILD / "wheels"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -80,7 +81,7 @@ def build(folder: Path) -> Path:
 
 
 def wheel(choice: str = "yes") -> int:
-    """Build the wheel to hand on, unless the choice is `no`, and return the exit status."""
+    """Build the wheel for distribution, unless the choice is `no`, and return the exit status."""
     if reason := "KERNEL=no says so" if choice == "no" else missing():
         print(f"No wheel of the compiled kernel is built, since {reason}.")
         return 0
@@ -159,7 +160,7 @@ def lint() -> int:
 def test() -> int:
     """Run the tests in Rust and return their exit status."""
     command = ["cargo", "test", "--package", "crossmargin-kernel-core", "--locked", "--quiet"]
-    # What the tests save with more optimization is less than what the compiler takes for it.
+    # More optimization would cost more compile time than the tests would save.
     environment = {**ENVIRONMENT, "CARGO_PROFILE_DEV_OPT_LEVEL": "1", "CARGO_PROFILE_DEV_CODEGEN_UNITS": "1"}
     return subprocess.run(command, cwd=HERE, env=environment, check=False).returncode
 

@@ -1,7 +1,7 @@
 """The compiled kernel as arithmetic of the verifier: optional, faster, and trusted wherever it is chosen.
 
-The only module that imports the kernel, and only on request. The kernel's compiled code then becomes part of what one
-trusts, as Python itself is; the plain verifier needs none of it.
+Only this module imports the kernel, and only on request. The kernel then becomes part of the trusted base, like Python
+itself; the plain verifier does not need it.
 """
 
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ _IDENTITY = bytes(2 * SCALAR_BYTES)
 
 
 class KernelError(CrossmarginError):
-    """A kernel that is not there, that belongs to another version, or that failed; nothing about what was computed."""
+    """The kernel is missing, belongs to another version, or failed; this is no finding about the files."""
 
 
 def load_kernel() -> ModuleType:
-    """Return the compiled kernel that belongs to this package.
+    """Return the compiled kernel of this package's version.
 
     Raises:
-        KernelError: it is not installed, or its version or its interface is another one.
+        KernelError: it is not installed, or has another version or interface.
     """
     try:
         import crossmargin_kernel
@@ -53,7 +53,7 @@ def load_kernel() -> ModuleType:
 class KernelArithmetic:
     """Compiled decoding and multiplication.
 
-    threads: of one multiplication; by default one in a worker process, else one for each core.
+    threads: of one multiplication; by default one in a worker process, else one per core.
     """
 
     threads: int | None = None
@@ -62,7 +62,7 @@ class KernelArithmetic:
         """Return sum_i scalars_i points_i for any integers.
 
         Raises:
-            KernelError: the kernel is not there, or refuses or fails.
+            KernelError: the kernel is missing, or refuses or fails.
         """
         data = b"".join([x.to_bytes(SCALAR_BYTES, "big") + y.to_bytes(SCALAR_BYTES, "big") for x, y in points])
         kernel = load_kernel()
@@ -76,13 +76,13 @@ class KernelArithmetic:
 
         Raises:
             MalformedPointError: the first encoding that is no point, in the words of the plain arithmetic.
-            KernelError: the kernel is not there, fails, or refuses what the plain arithmetic takes.
+            KernelError: the kernel is missing, fails, or refuses points that the plain arithmetic accepts.
         """
         kernel = load_kernel()
         try:
             return _decode_sum(kernel.msm_encoded(scalars, encodings, self._threads))
         except (ValueError, RuntimeError) as error:
-            # Whether a point is one is for the reference to say.
+            # The reference decides whether an encoding is a point.
             decode_encodings(encodings)
             raise KernelError(f"the kernel does not multiply: {error}") from None
 
@@ -92,7 +92,7 @@ class KernelArithmetic:
 
 
 def _decode_sum(data: bytes) -> Point:
-    """Return the point of 64 bytes, x and y, that a multiplication gives; the identity is 64 zero bytes."""
+    """Return the point of a multiplication's 64 bytes, x and y; 64 zero bytes are the identity."""
     if data == _IDENTITY:
         return None
     return int.from_bytes(data[:SCALAR_BYTES], "big"), int.from_bytes(data[SCALAR_BYTES:], "big")

@@ -1,7 +1,7 @@
 """Independent pieces of work, here or through any `concurrent.futures.Executor`, with progress reported in order.
 
-Arguments are made when a piece is about to start, and results are handed on in order as they come, so that memory does
-not grow with the number of pieces. What a piece computes does not depend on where it runs.
+The arguments of a piece are made just before it starts, and results are passed on in order as they arrive, so memory
+does not grow with the number of pieces. The result of a piece does not depend on where it runs.
 """
 
 import os
@@ -26,10 +26,10 @@ Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, the accounts done and all accounts: first with none done, last with all."""
 
 IN_FLIGHT = 2
-"""Pieces for each worker that are prepared, worked on or waiting to be handed on, so that no worker waits."""
+"""Pieces in flight per worker (prepared, running or finished), enough that no worker waits."""
 
 PATIENCE = 0.2
-"""Seconds after which a wait for a worker looks whether somebody interrupts it."""
+"""Seconds after which a wait for a worker checks for an interruption."""
 
 DROPPING_LOOKS = 1000
 """Looks, a millisecond apart, at a pool that ends; it takes some milliseconds."""
@@ -47,10 +47,10 @@ def run_jobs(
 ) -> Iterator[Result]:
     """Yield function(*job) for every job, in order; the first error cancels what has not started.
 
-    A single job runs here: no worker is started for it.
+    A single job runs in this process, without starting a worker.
 
     Raises:
-        BrokenExecutor: a worker died, or ended itself with SystemExit, which is no exit of this program.
+        BrokenExecutor: a worker died, or ended itself with SystemExit, which must not end this program.
     """
     pending = iter(jobs)
     first = list(islice(pending, 2))
@@ -72,7 +72,7 @@ def run_jobs(
 
 
 def _result(future: Future[Result]) -> Result:
-    # A wait without an end cannot be interrupted on Windows, nor where a library has put in its own signal handler.
+    # Windows, or a library with its own signal handler, cannot interrupt a wait without a timeout.
     while not futures.wait([future], timeout=PATIENCE).done:
         pass
     try:
@@ -82,7 +82,7 @@ def _result(future: Future[Result]) -> Result:
 
 
 def threads_here() -> int:
-    """Return the threads of one operation: one in a worker process, whose pool has others, else one for each core."""
+    """Return the threads of one operation: one in a worker process of a pool, else one per core."""
     return min(MAX_THREADS, cores_here()) if parent_process() is None else 1
 
 
@@ -92,7 +92,7 @@ def cores_here() -> int:
 
 
 def _window(executor: Executor) -> int:
-    """Return how many pieces are in flight: memory follows the workers of the executor, where it says how many."""
+    """Return the number of pieces in flight: proportional to the executor's workers, if it states their number."""
     workers = getattr(executor, "_max_workers", None)
     return IN_FLIGHT * (workers if isinstance(workers, int) else cores_here())
 
@@ -101,7 +101,7 @@ def _window(executor: Executor) -> int:
 def worker_pool(processes: int) -> Iterator[Executor | None]:
     """Yield a pool of processes that end with this one, however it ends; or None, to work in this one.
 
-    An exception that leaves the block, Ctrl-C above all, ends the workers at once instead of waiting for their pieces.
+    An exception that leaves the block, such as Ctrl-C, ends the workers at once instead of waiting for their pieces.
     """
     if processes == 1:
         yield None
@@ -120,7 +120,7 @@ def worker_pool(processes: int) -> Iterator[Executor | None]:
 
 
 def _drop_cancelled(pool: ProcessPoolExecutor) -> None:
-    """Wait until a pool has dropped its cancelled pieces: Python 3.11 fails in one that loses its workers before."""
+    """Wait until a pool has dropped its cancelled pieces: Python 3.11 fails if a pool loses its workers before."""
     pause = threading.Event()
     for _ in range(DROPPING_LOOKS):
         if not getattr(pool, "_cancel_pending_futures", False):
@@ -129,10 +129,10 @@ def _drop_cancelled(pool: ProcessPoolExecutor) -> None:
 
 
 class _Worker(SpawnProcess):
-    """A process that leaves Ctrl-C, which a terminal sends to all of them, to its parent."""
+    """A process that leaves Ctrl-C to its parent; a terminal sends it to all processes."""
 
     def start(self) -> None:
-        """Start with interrupts blocked, where the system has that: before its first line the process is deaf."""
+        """Start with interrupts blocked if the system can, so that none arrives before the first line."""
         if not hasattr(signal, "pthread_sigmask"):
             super().start()
             return
@@ -144,20 +144,20 @@ class _Worker(SpawnProcess):
 
 
 class _Context(SpawnContext):
-    """Starts such processes, and knows which it started."""
+    """Starts such processes and keeps a list of them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.started: list[SpawnProcess] = []
 
     def Process(self, *arguments: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]
-        """Return a process that is not started yet."""
+        """Return a process without starting it."""
         self.started.append(_Worker(*arguments, **options))
         return self.started[-1]
 
 
 def _end_with_parent() -> None:
-    """Watch the parent, whose workers would wait for work forever if it were killed, and leave interrupts to it."""
+    """Leave interrupts to the parent, and watch it: after its death the worker would wait for work forever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is None:

@@ -1,1 +1,1 @@
-"""The public bundle and the private receipt: read, judged and put into words."""
+"""The public bundle and the private receipt: reading, judgement and report."""

@@ -1,6 +1,6 @@
 """Check a bundle or a receipt on disk: read with limits, verify every proof, judge every claim.
 
-Whatever is read is treated as hostile, and a folder that changes meanwhile as neither verified nor rejected.
+All input counts as hostile; a folder that changes during the check is neither verified nor rejected.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ __all__ = ["CannotCheckError", "CheckedReceipt", "check_bundle", "check_receipt"
 class CheckedReceipt:
     """A receipt that passed H1 - H4 and whose signature, if there is one, holds; `view` is private.
 
-    unchecked: policy digests of margins in the readable twin that the bundle does not let one compute.
+    unchecked: policy digests of margins in the readable twin whose policy the bundle lacks.
     """
 
     view: Mapping[str, Any]
@@ -58,9 +58,9 @@ def check_bundle(
 ) -> Verdict:
     """Verify every statement of a bundle and judge its claims.
 
-    expected: digests from an independent publication, by the names that the verdict prints; executor: where points are
-    multiplied, if not in this process; arithmetic: who multiplies them, plain Python or `KernelArithmetic`; progress:
-    called with the name of a stage, how many of its parts are done, and all of them.
+    expected: digests from an independent publication, by the names in the verdict; executor: runs the multiplications,
+    by default in this process; arithmetic: plain Python or `KernelArithmetic`; progress: called with the name of a
+    stage, the number of finished parts and the number of all parts.
 
     >>> published = "ff5a0daeac2d147ed60cc4d3786d9559b2e5e07a4da401fcdb774b729f2ecfc2"
     >>> bundle = "tests/bundles/crossmargin-1/bundle"
@@ -128,8 +128,8 @@ def check_receipt(
 ) -> CheckedReceipt:
     """Check a receipt against the snapshot of a bundle, and compute the holder's margin under its statements.
 
-    path: the receipt file, or its readable twin (.json), which is computed again and compared; holder: the account id
-    that the holder knows to be theirs; snapshot_digest, key: from an independent publication.
+    path: the receipt file, or its readable twin (.json), which the check recomputes and compares; holder: the account
+    id that the holder knows as theirs; snapshot_digest, key: from an independent publication.
 
     >>> folder = "tests/bundles/crossmargin-1"
     >>> checked = check_receipt(f"{folder}/receipt.json", f"{folder}/bundle", "acct-b")
@@ -186,7 +186,7 @@ def check_receipt(
 
 @contextmanager
 def _opened(path: str | PathLike[str]) -> Iterator[Folder]:
-    """Yield an open folder; what is wrong with a folder that changed meanwhile is nobody's fault."""
+    """Yield an open folder; if it changed during the check, no finding about it counts."""
     with Folder.open(Path(path)) as folder:
         try:
             yield folder
@@ -199,7 +199,7 @@ def _opened(path: str | PathLike[str]) -> Iterator[Folder]:
 
 
 def _compare(bundle: BundleFolder, expected: Mapping[str, bytes]) -> None:
-    """Compare digests before anything is verified: nobody need wait to learn that one was mistyped.
+    """Compare digests before any verification, so a mistyped digest shows at once.
 
     Raises:
         RejectedError: V10, an expected digest differs or belongs to nothing in the bundle.
@@ -232,7 +232,7 @@ def _naming(statement: str) -> Iterator[None]:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Tell failures of the machine from what is wrong with a bundle."""
+    """Separate failures of the machine from findings about a bundle."""
     try:
         yield
     except BrokenExecutor:
@@ -248,7 +248,7 @@ def _report(progress: Progress, subject: str, stage: str, done: int, total: int)
 
 
 def _stated_policy(folder: StatementFolder, snapshot_digest: bytes) -> Policy:
-    """Return the policy of a folder, checked to be that of its statement; proofs are not looked at."""
+    """Return the policy of a folder after checking that it is that of its statement; read no proofs."""
     policy, statement = folder.policy, folder.statement
     if statement.snapshot_digest != snapshot_digest:
         raise RejectedError("V2", "the statement is about another snapshot")

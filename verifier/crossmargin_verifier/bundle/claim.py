@@ -6,11 +6,11 @@ from enum import StrEnum
 __all__ = ["Claim", "Result", "line"]
 
 MAX_LINE = 200
-"""Characters of a stranger's text that the verdict shows in one place."""
+"""Limit on characters of untrusted text in one place of the verdict."""
 
 
 class Result(StrEnum):
-    """How a claim came out; INFO is a figure that is shown and not judged."""
+    """The result of a claim; INFO is a figure without a judgement."""
 
     PASS = "PASS"  # noqa: S105 - the word, not a secret
     FAIL = "FAIL"
@@ -19,7 +19,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Claim:
-    """One line of the verdict: what was looked at, how it came out, the figures, and what that means."""
+    """One line of the verdict: subject, result, figures, and their meaning."""
 
     name: str
     result: Result
@@ -28,6 +28,6 @@ class Claim:
 
 
 def line(text: str) -> str:
-    """Return a text of strangers as one short line: single spaces, no control characters."""
+    """Return untrusted text as one short line: single spaces, no control characters."""
     line = " ".join("".join(c if c.isprintable() else "?" for c in text).split())
     return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 3]}..."

@@ -1,4 +1,4 @@
-"""The public bundle: one folder per statement (SPEC section 6), and what ties them together.
+"""The public bundle: one folder per statement (SPEC section 6), and the files that tie them together.
 
     bundle.json      venue, snapshot digest, statements, the key that signs receipts, counts of accounts
     reserves.json    declared reserves per asset and the insurance fund, about one snapshot
@@ -47,7 +47,7 @@ _CURRENCY = re.compile(r"[A-Za-z0-9]{2,16}")
 
 @dataclass(frozen=True)
 class BundleManifest:
-    """What a bundle is about; `loaded`, `rejected` and `padding` count accounts."""
+    """The subject of a bundle; `loaded`, `rejected` and `padding` count accounts."""
 
     venue: str
     snapshot_digest: bytes
@@ -106,7 +106,8 @@ class BundleManifest:
 
 @dataclass(frozen=True)
 class DeclaredReserves:
-    """What the venue says it holds at the time of one snapshot: amounts in each asset, insurance fund in a currency."""
+    """The venue's declared holdings at the time of one snapshot: amounts in each asset, insurance fund in a
+    currency."""
 
     snapshot_digest: bytes
     source: str
@@ -128,7 +129,7 @@ class DeclaredReserves:
         )
 
     def amount(self, asset: str) -> Fraction | None:
-        """Return the declared amount of an asset, or None where none is declared."""
+        """Return the declared amount of an asset, or None if none is declared."""
         text = self.assets.get(asset)
         return None if text is None else Fraction(text)
 

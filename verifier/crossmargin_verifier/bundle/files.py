@@ -1,4 +1,4 @@
-"""The files of a bundle in an open folder: each is read and decoded once in a check, when it is first needed."""
+"""The files of a bundle in an open folder; a check reads and decodes each one once, on first use."""
 
 from functools import cached_property
 
@@ -45,7 +45,7 @@ class StatementFolder:
 
     @cached_property
     def policy(self) -> Policy:
-        """What `policy.json` says."""
+        """The content of `policy.json`."""
         return Policy.decode(self._folder.read(POLICY_FILE, MAX_POLICY_BYTES))
 
     @property
@@ -60,12 +60,12 @@ class StatementFolder:
 
     @property
     def statement(self) -> StatementManifest:
-        """What `statement.cm1` says."""
+        """The content of `statement.cm1`."""
         self._read(STATEMENT_FILE, MAX_MANIFEST_BYTES)
         return self._decoded.statement
 
     def read(self, relation: Relation | None = None) -> StatementFiles:
-        """Read what a verifier of the statement needs, sizes first.
+        """Read the files that a verifier of the statement needs, sizes first.
 
         relation: the verifier's own, which fixes the size of a shard file before it is read, and the totals of a book.
 
@@ -81,7 +81,7 @@ class StatementFolder:
             self._read(name, point_file_size(points), exactly=True)
         shape = None if relation is None else Shape.of(snapshot, statement, relation)
         size = MAX_PROOF_BYTES if shape is None else shape.shard_size
-        # A statement about another relation has shard files of other sizes; V2 says so better than they do.
+        # A statement about another relation has shard files of other sizes; V2 gives the clearer error.
         exactly = relation is not None and statement.relation_digest == relation.digest
         for shard in range(snapshot.shards):
             self._read(shard_file(shard), size, exactly=exactly)
@@ -95,7 +95,7 @@ class StatementFolder:
         return self._decoded
 
     def _read(self, name: str, limit: int, *, exactly: bool = False) -> bytes:
-        """Return the bytes of a file, which is read once."""
+        """Return the bytes of a file, reading it once."""
         if name not in self._files:
             self._files[name] = self._folder.read(name, limit, exactly=exactly)
         return self._files[name]
@@ -111,12 +111,12 @@ class BundleFolder:
 
     @cached_property
     def manifest(self) -> BundleManifest:
-        """What `bundle.json` says."""
+        """The content of `bundle.json`."""
         return BundleManifest.decode(self._folder.read(BUNDLE_FILE, MAX_DECLARATION_BYTES))
 
     @cached_property
     def reserves(self) -> DeclaredReserves:
-        """What `reserves.json` says."""
+        """The content of `reserves.json`."""
         return DeclaredReserves.decode(self._folder.read(RESERVES_FILE, MAX_DECLARATION_BYTES))
 
     def statement(self, name: str) -> StatementFolder:
@@ -130,9 +130,9 @@ class BundleFolder:
         return self._statements[name]
 
     def forget(self, name: str) -> None:
-        """Let go of what was read of a statement: a large book has many bytes of it."""
+        """Release the bytes of a statement: a large book has many."""
         self._statements.pop(name, None)
 
     def summary(self, name: str) -> bytes | None:
-        """Return the bytes of a summary, or None where the bundle has none."""
+        """Return the bytes of a summary, or None if the bundle has none."""
         return self._folder.find(name, MAX_DECLARATION_BYTES)

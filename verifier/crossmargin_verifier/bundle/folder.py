@@ -1,8 +1,8 @@
-"""A folder of strangers, held open while it is checked: plain files alone, their size looked at before it is allocated.
+"""An untrusted folder, held open during a check: regular files only, with a size check before allocation.
 
-Where the system can open files relative to an open folder, all files are those of one folder, even if another one takes
-its name meanwhile, as happens when a later bundle is published. Elsewhere every file is opened by its path. Either way
-`changed` tells whether the folder is still what it was, so that nobody is accused of a mixture of two bundles.
+If the system can open files relative to an open folder, all files come from one folder, even if a later bundle takes
+its name meanwhile. Elsewhere each file is opened by its path. Either way `changed` tells whether the folder is
+unchanged, so no venue is blamed for a mixture of two bundles.
 """
 
 import errno
@@ -17,7 +17,7 @@ from crossmargin_verifier.protocol.errors import MalformedError
 
 __all__ = ["CannotCheckError", "Folder"]
 
-# Some systems lack some of these. A pipe is opened without waiting for whoever writes it, and refused.
+# Some systems lack some of these. A pipe is opened without waiting for its writer, and refused.
 _FILE_FLAGS = _FOLDER_FLAGS = os.O_RDONLY
 for _name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
     _FILE_FLAGS |= getattr(os, _name, 0)
@@ -32,11 +32,11 @@ Identity = tuple[int, int, int, int]
 
 
 class CannotCheckError(CrossmarginError):
-    """A file is not there or cannot be read, or the machine failed: neither verified nor rejected."""
+    """A file is missing or unreadable, or the machine failed: neither verified nor rejected."""
 
 
 class Folder:
-    """An open folder and what was read of it; `path` is for messages, and for systems that open by path alone."""
+    """An open folder and its identity; `path` serves messages, and systems that open only by path."""
 
     def __init__(self, path: Path, parent: "Folder | None" = None) -> None:
         """Open a folder, or one inside a parent; a link is followed to the first alone.
@@ -77,7 +77,7 @@ class Folder:
             folder._close()
 
     def inner(self, name: str) -> "Folder":
-        """Return a folder inside this one, which is opened once.
+        """Return a folder inside this one, opening it once.
 
         Raises:
             CannotCheckError: there is none, or it cannot be opened. MalformedError: a link.
@@ -99,7 +99,7 @@ class Folder:
         return data
 
     def find(self, name: str, limit: int, *, exactly: bool = False) -> bytes | None:
-        """Return the bytes of a file as `read` does, or None where there is none.
+        """Return the bytes of a file as `read` does, or None if it is missing.
 
         Raises:
             CannotCheckError, MalformedError: as for `read`.
@@ -152,7 +152,7 @@ class Folder:
         return any(folder.changed() for folder in self._folders.values())
 
     def refused(self, error: OSError, path: Path) -> CannotCheckError:
-        """Return the error to raise where something cannot be opened or read."""
+        """Return the error to raise if a file or folder cannot be opened or read."""
         outermost = self
         while outermost._parent is not None:
             outermost = outermost._parent

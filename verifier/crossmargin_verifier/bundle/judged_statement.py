@@ -27,7 +27,7 @@ class JudgedStatement:
 
     @cached_property
     def equity_charges(self) -> Charges:
-        """What equity of a statement of solvency charges for owing a unit of each column."""
+        """The charge of a solvency statement's equity for owing a unit of each column."""
         return AccountFree(self.policy, range(1, len(self.policy.layout))).charges(Reference("equity"), 1)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The readable twin of a receipt as a venue delivers it: the bytes that are checked, and a view that is compared."""
+"""The readable twin of a receipt as a venue delivers it: the bytes to check, and a view to compare."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ __all__ = ["ReadableTwin"]
 
 @dataclass(frozen=True, repr=False)
 class ReadableTwin:
-    """A delivered twin: the receipt's bytes, the venue's signature, and all that the file says. Private."""
+    """A delivered twin: the receipt's bytes, the venue's signature, and the whole content of the file. Private."""
 
     receipt: bytes
     signature: bytes
@@ -22,7 +22,7 @@ class ReadableTwin:
 
     @classmethod
     def decode(cls, data: bytes) -> "ReadableTwin":
-        """Parse a twin as far as its bytes are needed; the rest is compared, not trusted.
+        """Parse the receipt's bytes and signature in a twin; the rest is compared, not trusted.
 
         Raises:
             MalformedError: no JSON, a key that stands twice, another format, or bytes that are not hexadecimal.

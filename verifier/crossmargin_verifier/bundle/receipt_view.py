@@ -1,7 +1,7 @@
-"""A holder's view of his receipt: his record in human units and his own margin under every statement of a bundle.
+"""A holder's view of their receipt: their record in human units and their margin under every statement of a bundle.
 
 `describe` is a pure function of the receipt, its signature and the policies. The readable twin that a venue delivers
-with the receipt is exactly this, so that a verifier given the twin computes it again and compares.
+with the receipt is exactly this view, so a verifier recomputes and compares it.
 """
 
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ def _record(verified: VerifiedReceipt, layout: RecordLayout | None) -> list[dict
 
 
 def _margin(name: str, policy: Policy, record: tuple[int, ...]) -> dict[str, Any]:
-    """Return what one statement says of the record: its margin, its debts, its part of opened exposures."""
+    """Return the record's figures under one statement: its margin, its debts, its part of disclosed exposures."""
     layout = policy.layout
     quantum = Fraction(policy.value_unit.quantum)
     currency = policy.value_unit.currency

@@ -15,7 +15,7 @@ SIGNATURE_BYTES = 2 * SCALAR_BYTES
 
 
 def receipt_digest(receipt_file: bytes) -> bytes:
-    """Return what a venue signs for a receipt: H_receipt of the file."""
+    """Return the digest that a venue signs for a receipt: H_receipt of the file."""
     return tagged_hash("receipt", receipt_file)
 
 

@@ -1,4 +1,4 @@
-"""Claims of one statement: that its rows hold, what it opens, and what it lacks (SPEC V10, annex B).
+"""Claims of one statement: its rows hold, its disclosed totals, and its missing parts (SPEC V10, annex B).
 
 A total belongs to a definition by number, never by label, and is judged only where the rows of the relation give it the
 meaning that the claim states.
@@ -18,7 +18,7 @@ __all__ = ["statement_claims"]
 
 
 def statement_claims(each: JudgedStatement, reserves: DeclaredReserves) -> list[Claim]:
-    """Return what one statement says: that its rows hold, what it opens, and what it lacks."""
+    """Return the claims of one statement: its rows hold, its disclosed totals, and its missing parts."""
     verified, policy = each.verified, each.policy
     relation = verified.relation
     shards = verified.snapshot.shards

@@ -1,8 +1,8 @@
-"""The verdict on a bundle: what the verified statements and totals say, claim by claim (SPEC V10).
+"""The verdict on a bundle: the claims of the verified statements and totals (SPEC V10).
 
-The relation of every statement is compiled from its policy; nothing is taken from the prover but proofs, commitments
-and declarations. A claim passes, fails, or only informs; a bundle is verified when no claim fails. A proof that does
-not hold raises instead: there is no verdict about it.
+The verifier compiles the relation of every statement from its policy, and takes only proofs, commitments and
+declarations from the prover. A claim passes, fails, or only informs; a bundle is verified if no claim fails. A proof
+that does not hold raises an error instead of giving a verdict.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class Verdict:
     """All claims about a bundle, and the digests that a reader must compare with an independent publication.
 
     claims: in the order in which they are printed; formulas: of the model, by statement; digests: in hexadecimal, by
-    name; compared: the names of those that were compared.
+    name; compared: the names of the compared digests.
 
     >>> claim = Claim("open interest", Result.FAIL, "net 3 BTC", "longs and shorts do not cancel")
     >>> verdict = Verdict("some-exchange", "book/1970", 0, (claim,), {}, {"snapshot": "5c2f"}, ())

@@ -1,1 +1,1 @@
-"""The protocol: all that must be right for a verified statement to be true (docs/SPEC.md)."""
+"""The protocol: the code that must be correct for a verified statement to be true (docs/SPEC.md)."""

@@ -1,7 +1,7 @@
-"""What decodes and multiplies committed points: plain Python, or whatever else offers the same (SPEC V1, V9).
+"""Decoding and multiplication of committed points: plain Python or another implementation (SPEC V1, V9).
 
-An `Arithmetic` is a value that can be sent to worker processes. PLAIN is the reference; every other one must refuse the
-same encodings and return the same points.
+An `Arithmetic` is a value that an executor can send to worker processes. PLAIN is the reference; every other one must
+refuse the same encodings and return the same points.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ __all__ = ["PLAIN", "Arithmetic", "MalformedPointError", "PlainArithmetic", "dec
 
 
 class MalformedPointError(MalformedError):
-    """An encoding that is no point, by its number among the encodings given; the caller knows the file."""
+    """An encoding is not a point; numbers it among the given encodings, and the caller knows the file."""
 
     def __init__(self, index: int, reason: str) -> None:
         """Number the encoding, from 0."""
@@ -30,7 +30,7 @@ class MalformedPointError(MalformedError):
 
 
 class Arithmetic(Protocol):
-    """Multi-scalar multiplication of points that are decoded already, and of points that are not."""
+    """Multi-scalar multiplication of decoded and of encoded points."""
 
     def msm(self, scalars: Sequence[int], points: Sequence[Affine]) -> Point:
         """Return sum_i scalars_i points_i for any integers."""
@@ -38,7 +38,7 @@ class Arithmetic(Protocol):
     def msm_encoded(self, scalars: bytes, encodings: bytes) -> Point:
         """Return sum_i scalars_i P_i, for n scalars sc(v) of 32 bytes and n encodings enc(P) of 33.
 
-        Every encoding is decoded, also under a zero scalar.
+        It decodes every encoding, also under a zero scalar.
 
         Raises:
             MalformedPointError: the first encoding that `group.decode_point` refuses.
@@ -57,7 +57,7 @@ class PlainArithmetic:
         """Return sum_i scalars_i P_i of encoded points.
 
         Raises:
-            MalformedPointError: the first encoding that is no point.
+            MalformedPointError: an encoding is not a point; names the first.
         """
         points = decode_encodings(encodings)
         starts = range(0, len(scalars), SCALAR_BYTES)
@@ -72,7 +72,7 @@ def decode_encodings(encodings: bytes) -> list[Affine]:
     """Decode points of 33 bytes, one after the other.
 
     Raises:
-        MalformedPointError: the first one that is no point.
+        MalformedPointError: an encoding is not a point; names the first.
     """
     points = []
     for start in range(0, len(encodings), POINT_BYTES):

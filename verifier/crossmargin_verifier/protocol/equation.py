@@ -4,8 +4,9 @@ Every step that compares points ends in an equation sum = identity over generato
 rows) and points of its own. sum_e delta_e (equation e) = identity is checked with 128-bit delta_e that the prover
 cannot know: without them the errors of two equations could cancel.
 
-The sum is taken in pieces of consecutive committed points, each a multi-scalar multiplication by itself, here or
-through an executor. Scalars are made when a piece is about to start, so that their memory does not grow with the book.
+The sum is split into pieces of consecutive committed points, each a separate multi-scalar multiplication, in this
+process or through an executor. The scalars of a piece are made just before it starts, so their memory does not grow
+with the book.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ MAX_PIECE = 2**16
 """Points multiplied at a time; beyond this a larger multiplication saves little and takes more memory."""
 
 MIN_PIECE = 2**12
-"""Points worth a multiplication by itself; below this it costs half as much again for each point."""
+"""Least points of a separate multiplication; below this each point costs half as much again."""
 
 PIECES = 16
 """Pieces of a small statement: enough for a few workers to share them evenly."""
@@ -55,7 +56,7 @@ class Block(Enum):
 class PointEquation:
     """A sum of points that must be the identity.
 
-    step, shard: what is rejected when it does not hold; generators: coefficients by block, from its first base on;
+    step, shard: named in the rejection if it does not hold; generators: coefficients by block, from its first base on;
     committed: coefficients of the points of the shard, all of them, by block; uniform: one coefficient for every
     committed point of a block; points: coefficients and points that no other equation has.
     """
@@ -71,7 +72,7 @@ class PointEquation:
 
 @dataclass(frozen=True)
 class Bases:
-    """What equations are about; committed: encodings of the points of a block in global order, shard by shard."""
+    """The bases of the equations; committed: encodings of the points of a block in global order, shard by shard."""
 
     generators: Mapping[Block, Sequence[Affine]]
     committed: Mapping[Block, bytes] = field(repr=False)
@@ -85,13 +86,13 @@ class Bases:
 
 @dataclass(frozen=True)
 class Workplace:
-    """Who multiplies: the arithmetic, and the executor for its pieces, or None for this process."""
+    """The arithmetic that multiplies, and the executor for its pieces, or None for this process."""
 
     arithmetic: Arithmetic = PLAIN
     executor: Executor | None = None
 
     def piece_size(self, points: int) -> int:
-        """Return the points of a piece, of so many points in all."""
+        """Return the number of points in a piece, from the number of all points."""
         pieces = 1 if self.executor is None else max(1, min(PIECES, points // MIN_PIECE))
         return min(MAX_PIECE, -(-points // pieces))
 
@@ -100,7 +101,7 @@ def check_encodings(encodings: bytes, name: str, workplace: Workplace) -> None:
     """Decode every point of a file called `name`; errors number them from 0 (V1).
 
     Raises:
-        MalformedError: the first encoding that is no point.
+        MalformedError: an encoding is not a point; names the first.
     """
     size = workplace.piece_size(len(encodings) // POINT_BYTES)
     pieces = (encodings[start : start + size * POINT_BYTES] for start in range(0, len(encodings), size * POINT_BYTES))
@@ -121,12 +122,12 @@ def check_equations(
     workplace: Workplace,
     progress: Progress = no_progress,
 ) -> None:
-    """Check all equations in one multi-scalar multiplication; when it fails, find the first that does not hold.
+    """Check all equations in one multi-scalar multiplication; if it fails, find the first equation that does not hold.
 
     shards: a function for the equation of every shard, since the coefficients of many shards take more memory than
     computing them again takes time; totals: the equations about all committed points.
 
-    Soundness: every byte of every file must have been received before this is called, since it draws delta_e.
+    Soundness: the caller must have received every byte of every file before this call, which draws delta_e.
 
     Raises:
         RejectedError: with the step and the shard of an equation that does not hold.

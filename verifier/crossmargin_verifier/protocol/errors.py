@@ -10,7 +10,7 @@ __all__ = ["MalformedError", "RejectedError"]
 
 
 class RejectedError(CrossmarginError):
-    """A statement, a receipt or a signature that decodes and does not hold."""
+    """A statement, a receipt or a signature decodes but does not hold."""
 
     def __init__(self, step: str, reason: str, shard: int | None = None) -> None:
         """Name the SPEC step, the reason and, where there is one, the shard (from 0)."""

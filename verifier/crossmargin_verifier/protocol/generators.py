@@ -1,7 +1,7 @@
 """Generators with unknown discrete logarithms, by hashing to the curve (SPEC S2).
 
 gen(l): for ctr = 0, 1, ..: x = H_gen(l || u32 ctr) as an integer; the first x < p on the curve; y even.
-They do not depend on the relation, so that they are derived once per process and kept.
+They do not depend on the relation, so a process derives them once and keeps them.
 """
 
 import hashlib

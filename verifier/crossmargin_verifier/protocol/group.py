@@ -44,7 +44,7 @@ PRIME: int = _curve.P
 """p, the prime of the base field."""
 
 BASE_POINT: Affine = (int(_curve.G[0]), int(_curve.G[1]))
-"""The standard base point, used by signatures alone."""
+"""The standard base point, used only by signatures."""
 
 POINT_BYTES = 33
 """Bytes of a SEC1 compressed point."""

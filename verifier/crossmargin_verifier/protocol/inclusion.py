@@ -1,7 +1,7 @@
-"""Receipts: one holder checks that his own record is committed (SPEC S4, H1 - H5).
+"""Receipts: a holder checks that their own record is committed (SPEC S4, H1 - H5).
 
 X_i = sum_v x_iv A_v + r_i H with r_i = (H_blind0(m) || H_blind1(m)) mod r and m = u16 len sid || sid || u16 len id ||
-id || nonce. No model and no proof is needed. The receipt is private: it holds the record.
+id || nonce. The check needs no model and no proof. The receipt is private: it holds the record.
 """
 
 from collections.abc import Sequence
@@ -42,9 +42,9 @@ def blinding_scalar(sid: str, holder: str, nonce: bytes) -> int:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What one holder is given: snapshot digest, global index, id, nonce, record (units of the columns), path.
+    """A holder's receipt: snapshot digest, global index, id, nonce, record (units of the columns), path.
 
-    Private: nonce, record and id are not shown in its repr.
+    Private: its repr does not show nonce, record and id.
     """
 
     snapshot_digest: bytes
@@ -99,11 +99,11 @@ def verify_receipt(
 ) -> VerifiedReceipt:
     """Check H1 - H4 on a receipt.
 
-    holder: the id that the holder knows to be his alone, compared byte for byte.
-    snapshot_digest: as published independently (bulletin board); record: what the holder knows his record to be.
+    holder: the id that the holder knows as theirs alone, compared byte for byte. snapshot_digest: from an independent
+    publication (bulletin board); record: the holder's record by their own books.
 
-    Soundness: without snapshot_digest the receipt is checked against the given snapshot file alone, which may be one
-    that nobody else was shown; without record the holder must compare the returned one with his own books.
+    Soundness: without snapshot_digest the check covers only the given snapshot file, which the venue may have shown to
+    nobody else; without record the holder must compare the returned one with their own books.
 
     Raises:
         MalformedError: a file is not canonical.

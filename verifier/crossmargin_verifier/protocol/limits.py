@@ -1,7 +1,7 @@
 """What a statement may be, and what one process takes on: constants with unit and reason (SPEC V1).
 
-Limits of the protocol bound what a statement may be; limits of this implementation bound what one process is ready
-to allocate. All of them are checked before anything of that size is allocated.
+Limits of the protocol bound a statement; limits of this implementation bound the memory of one process. The verifier
+checks each limit before it allocates anything of that size.
 Sizes of files are limits of whoever reads them (`bundle.limits`).
 """
 
@@ -25,7 +25,7 @@ MAX_PACKING = 4
 """Packing exponent gamma (protocol): 2^gamma accounts share one slack row."""
 
 TOTAL_BOUND = 2**120
-"""Magnitude of an opened total, in units of its column (protocol): keeps the size condition S10 decidable."""
+"""Magnitude of a disclosed total, in units of its column (protocol): keeps the size condition S10 decidable."""
 
 MAX_LEAVES_HERE = 2**24
 """Accounts of one snapshot (implementation): encoded positions and slack rows are held in memory, twice."""

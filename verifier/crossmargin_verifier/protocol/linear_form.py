@@ -1,6 +1,6 @@
-"""Weights of the linear forms that are opened (SPEC P6, V5, P10, section 5).
+"""Weights of the opened linear forms (SPEC P6, V5, P10, section 5).
 
-The form of a shard says, by powers of mu: b_hat(rho) = beta (power 0), g(rho) = phi (power 1), row k at rho_acc
+The form of a shard states, by powers of mu: b_hat(rho) = beta (power 0), g(rho) = phi (power 1), row k at rho_acc
 (power k + 2) and, in bounded mode, the reduced projections (power K + 2).
 """
 
@@ -17,7 +17,7 @@ __all__ = ["ProjectionForm", "auxiliary_weights", "shard_claim", "shard_weights"
 
 @dataclass(frozen=True)
 class ProjectionForm:
-    """What bounded mode adds: sum_i eq(rho_acc, i) R_lambda(i, v) per column v, and lambda^0 .. lambda^127."""
+    """The additions of bounded mode: sum_i eq(rho_acc, i) R_lambda(i, v) per column v, and lambda^0 .. lambda^127."""
 
     columns: Sequence[int]
     powers: Sequence[int]
@@ -72,7 +72,7 @@ def shard_weights(
 
 
 def shard_claim(relation: Relation, mu: int, beta: int, phi: int, projection_value: int | None = None) -> int:
-    """Return what the form of a shard must come to; projection_value: f'_nu of bounded mode."""
+    """Return the value that the form of a shard must have; projection_value: f'_nu of bounded mode."""
     weights = powers(mu, len(relation.rows) + 3)
     claim = beta + mu * phi
     claim += sum(weight * row.offset for weight, row in zip(weights[2:-1], relation.rows, strict=True))

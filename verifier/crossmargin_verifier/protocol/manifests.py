@@ -1,7 +1,7 @@
 """The two manifests and the files of committed points (SPEC S6, S9, section 6).
 
-The snapshot manifest fixes the committed positions and is published first; a statement manifest fixes what is said
-about them. Both digests are H_snapshot and H_statement of the whole file.
+The snapshot manifest fixes the committed positions, and the venue publishes it first; a statement manifest fixes the
+statement about them. Both digests are H_snapshot and H_statement of the whole file.
 """
 
 from dataclasses import dataclass
@@ -50,9 +50,10 @@ SLACK_FILE = "slack.cm1"
 AUXILIARY_TOTALS_FILE = "auxtotals.cm1"
 
 BOOK = 0
-"""Mode of a statement about the whole book: rows hold modulo r, and the opened totals make integers of them."""
+"""Mode of a statement about the whole book: rows hold modulo r, and the disclosed totals make them hold over the
+integers."""
 BOUNDED = 1
-"""Mode that also shows every record to be small integers (SPEC section 5)."""
+"""Mode that also proves every record to consist of small integers (SPEC section 5)."""
 
 SNAPSHOT_MAGIC = b"CM1S"
 STATEMENT_MAGIC = b"CM1M"
@@ -68,7 +69,7 @@ def shard_file(shard: int) -> str:
 
 @dataclass(frozen=True)
 class SnapshotManifest:
-    """What is committed: snapshot id, time (Unix seconds), digest of the columns, N, S and the root over all X_i."""
+    """The commitment: snapshot id, time (Unix seconds), digest of the columns, N, S and the root over all X_i."""
 
     sid: str
     as_of: int
@@ -94,7 +95,7 @@ class SnapshotManifest:
 
     @property
     def leaves(self) -> int:
-        """S N, all accounts with padding."""
+        """S N, all accounts including padding."""
         return self.accounts_per_shard * self.shards
 
     @cached_property
@@ -105,7 +106,7 @@ class SnapshotManifest:
 
     @cached_property
     def digest(self) -> bytes:
-        """H_snapshot of the file: what is published first."""
+        """H_snapshot of the file: the venue publishes it first."""
         return tagged_hash("snapshot", self.encoded)
 
     @classmethod
@@ -128,7 +129,7 @@ class SnapshotManifest:
 
 @dataclass(frozen=True)
 class StatementManifest:
-    """What is said: digests of snapshot, relation and policy, gamma, mode (0 book, 1 bounded), root over all R_h."""
+    """The statement: digests of snapshot, relation and policy, gamma, mode (0 book, 1 bounded), root over all R_h."""
 
     snapshot_digest: bytes
     relation_digest: bytes

@@ -26,7 +26,7 @@ __all__ = [
 HASH_BYTES = 32
 
 EMPTY_SUBTREE = bytes(HASH_BYTES)
-"""Stands in the top tree for a shard that does not exist; no preimage of it is known."""
+"""Stands in the top tree for a missing shard; no preimage of it is known."""
 
 
 def leaf_hash(encoding: bytes) -> bytes:

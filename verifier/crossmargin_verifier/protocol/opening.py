@@ -2,7 +2,7 @@
 
 Shown: P_0 = <o, bases> and <o, w> = claim for some o. With P = Gamma + eta P_0 + xi (u + eta claim) U the response s
 satisfies <s, bases> + xi <s, w> U = P; each fold halves s, bases and w, and P <- E + x P + x^2 E'. The verifier folds
-nothing but scalars and is left with one equation between points.
+only scalars and obtains one equation between points.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ __all__ = ["OpeningEquation", "verify_opening"]
 
 @dataclass(frozen=True)
 class OpeningEquation:
-    """What is left to show: <base_weights, bases> + value U + committed P_0 + sum coefficient * point = identity."""
+    """The remaining claim: <base_weights, bases> + value U + committed P_0 + sum coefficient * point = identity."""
 
     base_weights: Sequence[int]
     value: int

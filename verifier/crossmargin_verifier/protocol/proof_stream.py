@@ -1,8 +1,8 @@
-"""Proof files are read through the transcript: no message can be used that was not absorbed (SPEC S1, V4).
+"""Proof files are read through the transcript, so every message in use was absorbed first (SPEC S1, V4).
 
-A proof is a sequence of messages of points and scalars. `ProofStream.message` absorbs the bytes of the next one before
-it decodes them, and the only scalars that are not absorbed are the last ones of a file, after which no challenge is
-drawn. Sizes follow from the shape, so that a file has one length, and every value one encoding.
+A proof is a sequence of messages of points and scalars. `ProofStream.message` absorbs the bytes of the next message
+before it decodes them. Only the last scalars of a file are not absorbed; no challenge follows them. Sizes follow from
+the shape, so a file has one length and every value one encoding.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 
 
 class ProofStream(Transcript):
-    """A transcript that hears what is read from a proof; errors name the fields of a message as SPEC does."""
+    """A transcript that absorbs each message read from a proof; errors name the fields of a message as in SPEC."""
 
     def __init__(self, kind: str, reader: Reader) -> None:
         """Start a transcript of a kind, and read the messages that follow in the reader."""
@@ -64,14 +64,14 @@ class ProofStream(Transcript):
         """Return the last scalars of the proof, not absorbed.
 
         Raises:
-            MalformedError: a scalar is not canonical, or the file goes on.
+            MalformedError: a scalar is not canonical, or trailing bytes follow.
         """
         scalars = [self._decode(decode_scalar, self._reader.raw(SCALAR_BYTES, field), field) for _ in range(count)]
         self._reader.end()
         return scalars
 
     def challenge(self, label: str) -> int:
-        """Return a challenge; there is none after the last scalars, which it would not depend on."""
+        """Return a challenge; refuse one after the last scalars, since it would not depend on them."""
         if not self._reader.left:
             raise ValueError(f"challenge {label!r} after the last scalars of a proof")
         return super().challenge(label)

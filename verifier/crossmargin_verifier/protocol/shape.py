@@ -1,6 +1,6 @@
 """Every size of a statement, computed from its counts alone (SPEC section 1, P1, P6, section 6).
 
-A verifier takes the counts from snapshot, statement manifest and its own relation, never from a proof.
+A verifier takes the counts from the snapshot, the statement manifest and its own relation, never from a proof.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ PROJECTIONS = 128
 """Random projections of a bounded proof: soundness 2^-128."""
 
 LAST_LENGTH = 4
-"""Length at which folding stops and the scalars are sent."""
+"""Length at which folding stops and the prover sends the scalars."""
 
 BIT_VARIABLES = VALUE_BITS.bit_length() - 1
 """Variables that number the bit of a value."""
@@ -58,7 +58,7 @@ class Shape:
     mode: int
 
     def __post_init__(self) -> None:
-        """Check what the counts must satisfy together (SPEC V1), and what this verifier is ready to allocate."""
+        """Check that the counts fit together (SPEC V1), and stay within this verifier's limits."""
         if self.packing > self.account_bits:
             raise MalformedError(
                 f"{STATEMENT_FILE}: packing exponent {self.packing}: a shard has only 2^{self.account_bits} accounts"

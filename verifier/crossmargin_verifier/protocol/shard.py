@@ -34,7 +34,7 @@ __all__ = ["PublicShard", "check_bounded_size", "check_shard", "verify_shard"]
 
 @dataclass(frozen=True)
 class PublicShard:
-    """What a verifier knows of a shard before reading its proof."""
+    """The public data of a shard, known before its proof is read."""
 
     statement_digest: bytes
     relation: Relation
@@ -62,7 +62,7 @@ def check_shard(public: PublicShard, data: bytes) -> Reader:
 
     Raises:
         MalformedError: V1, the file has another header.
-        RejectedError: V4, the proof is about something else.
+        RejectedError: V4, the proof is about another statement or shard.
     """
     shard = public.index
     reader = Reader(data, shard_file(shard), SHARD_MAGIC)

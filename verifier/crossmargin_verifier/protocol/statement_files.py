@@ -1,7 +1,7 @@
 """The files of one statement, each decoded once (SPEC section 6, V1).
 
-Whoever reads a statement hands its bytes over here, and everything behind works on decoded values. Committed points
-and proofs stay encoded: points are decoded where they are multiplied, proofs are read through their transcripts.
+A reader of a statement passes its bytes to this module, and all later code works on decoded values. Committed points
+and proofs stay encoded: the multiplication decodes points, and transcripts read proofs.
 """
 
 from collections.abc import Mapping
@@ -25,10 +25,10 @@ __all__ = ["StatementFiles"]
 
 
 class StatementFiles:
-    """Files by name; a value is decoded when it is first asked for, and a `MalformedError` says what is wrong."""
+    """Files by name; decodes a value on first access, and raises `MalformedError` for a malformed one."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
-        """Take the bytes; none may change once it is there."""
+        """Take the bytes; no file may change afterwards."""
         self._files = files
 
     def __contains__(self, name: str) -> bool:
@@ -36,13 +36,13 @@ class StatementFiles:
         return name in self._files
 
     def __getitem__(self, name: str) -> bytes:
-        """Return the bytes of a file that must be there."""
+        """Return the bytes of a required file."""
         if name not in self._files:
             raise MalformedError(f"{name}: missing")
         return self._files[name]
 
     def sized(self, name: str, size: int) -> bytes:
-        """Return the bytes of a file that must be there and have one size."""
+        """Return the bytes of a required file and have one size."""
         data = self[name]
         if len(data) != size:
             raise MalformedError(f"{name}: {len(data)} bytes: must be {size}")
@@ -55,7 +55,7 @@ class StatementFiles:
 
     @cached_property
     def snapshot(self) -> SnapshotManifest:
-        """What is committed."""
+        """The snapshot manifest."""
         return SnapshotManifest.decode(self[SNAPSHOT_FILE])
 
     @cached_property
@@ -65,7 +65,7 @@ class StatementFiles:
 
     @cached_property
     def statement(self) -> StatementManifest:
-        """What is said."""
+        """The statement manifest."""
         return StatementManifest.decode(self[STATEMENT_FILE])
 
     @cached_property

@@ -17,9 +17,9 @@ __all__ = ["EvaluationClaim", "verify_sumcheck"]
 
 @dataclass(frozen=True)
 class EvaluationClaim:
-    """What is left to show: Phi(rho) = value, and in bounded mode the projected summand at rho_acc = projection_value.
+    """The remaining claim: Phi(rho) = value, and in bounded mode the projected summand at rho_acc = projection_value.
 
-    Every prover's messages lead to such a claim; the opening decides whether it is true.
+    Any prover's messages lead to such a claim; the opening decides whether it is true.
     """
 
     tau: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Verification of the opened totals, up to one equation between points each (SPEC P9, P10, V7, V8)."""
+"""Verification of the disclosed totals, up to one equation between points each (SPEC P9, P10, V7, V8)."""
 
 from crossmargin_circuits.encoding import Reader
 from crossmargin_circuits.relation import Relation
@@ -27,7 +27,7 @@ __all__ = ["verify_auxiliary_totals", "verify_base_totals"]
 
 
 def verify_base_totals(snapshot_digest: bytes, shape: Shape, data: bytes) -> tuple[tuple[int, ...], PointEquation]:
-    """Return the totals of all columns, and what must hold: s H - Gamma - eta (sum_i X_i - sum_v T_v A_v) = identity.
+    """Return the totals of all columns, and the equation s H - Gamma - eta (sum_i X_i - sum_v T_v A_v) = identity.
 
     Raises:
         MalformedError: V1. RejectedError: V7.

@@ -68,7 +68,7 @@ ZETA = "zeta"
 
 
 class Transcript:
-    """Everything a prover has said so far, as one hash state."""
+    """All messages of a prover so far, as one hash state."""
 
     def __init__(self, kind: str) -> None:
         """Start a transcript of one kind: SHARD, TOTALS or AUXILIARY_TOTALS."""

@@ -1,13 +1,13 @@
 """Verification of a whole statement (SPEC V1 - V9).
 
-`verify_snapshot` checks what is committed, once for any number of statements about it, and `verify_statement` what is
-said. Their steps, in the order in which they are taken:
+`verify_snapshot` checks the commitments, once for any number of statements about them; `verify_statement` checks a
+statement. Their steps, in order:
 
     snapshot    V1  manifest and columns are canonical, and there are as many positions as the manifest says
                 V2  the columns are those of the manifest
                 V3  the positions lead to the position root
     statement   V1  the manifest is canonical
-                V2  the verifier's own relation, policy, columns and snapshot are those that the statement is about
+                V2  the statement is about the verifier's own relation, policy, columns and snapshot
                 V1  every other file has the one size that follows from relation and manifests
                 V3  the slack rows lead to the slack root
                 V4  every proof is about its shard of this statement
@@ -15,12 +15,13 @@ said. Their steps, in the order in which they are taken:
                 V5, V6  every shard proof, read through its transcript, leads to one equation between points
                 V9  all equations hold, in one multi-scalar multiplication under random weights
 
-Verifying is a pure function of the files but for the weights. Whenever something is rejected, committed points are
-decoded first, and one that is no point of the curve is named instead (V1).
+Apart from the weights, verification is a pure function of the files. Before reporting a rejection, it decodes the
+committed points; if one of them is invalid, it reports that point instead (V1).
 
 **Duties of the caller** (V10). Compile the relation from the policy that has this policy digest, and read that policy.
 Compare the digests of snapshot and statement, which a `VerifiedStatement` carries, with an independent publication.
-Where `totals` is None nothing is shown about the book as a whole. Nobody who made the files may predict the weights.
+If `totals` is None, the statement shows nothing about the book as a whole. The maker of the files must not be able to
+predict the weights.
 """
 
 from collections.abc import Iterator
@@ -74,7 +75,7 @@ __all__ = ["VerifiedSnapshot", "VerifiedStatement", "verify_snapshot", "verify_s
 class VerifiedSnapshot:
     """A snapshot whose files agree with each other: manifest, column labels, and committed positions in their tree.
 
-    positions: enc(X_i) in global order, 33 bytes each, one after the other. They are decoded with every statement.
+    positions: enc(X_i) in global order, 33 bytes each, one after the other. Each statement decodes them.
     """
 
     manifest: SnapshotManifest
@@ -85,10 +86,10 @@ class VerifiedSnapshot:
 
 @dataclass(frozen=True)
 class VerifiedStatement:
-    """What a verified statement shows, and about what; the caller's duties stand at the head of this module.
+    """The result of a verified statement and its subject; the module's docstring lists the caller's duties.
 
-    totals: of the base columns, in their units, or None where they stay closed (bounded mode); auxiliary_totals: of
-    the disclosed auxiliaries in order, or None.
+    totals: of the base columns, in their units, or None if closed (bounded mode); auxiliary_totals: of the disclosed
+    auxiliaries in order, or None.
     """
 
     snapshot: SnapshotManifest
@@ -105,7 +106,7 @@ def verify_snapshot(
     arithmetic: Arithmetic = PLAIN,
     progress: Progress = no_progress,
 ) -> VerifiedSnapshot:
-    """Check that columns, manifest and positions agree; the positions are decoded with every statement.
+    """Check that columns, manifest and positions agree; each statement decodes the positions.
 
     Raises:
         MalformedError: a file is missing or not canonical.
@@ -137,9 +138,9 @@ def verify_statement(
 ) -> VerifiedStatement:
     """Verify that every committed account satisfies the relation, and that the totals are those of the commitments.
 
-    relation, policy_digest: the verifier's own (see the duties above); snapshot: verified before, when several
-    statements share one; executor: where pieces are multiplied, if not in this process; arithmetic: who multiplies;
-    draw: source of the weights of V9, for tests alone.
+    relation, policy_digest: the verifier's own (see the duties above); snapshot: verified before, if several statements
+    share one; executor: runs the pieces of the multiplication, by default in this process; arithmetic: multiplies
+    points; draw: source of the weights of V9, for tests only.
 
     Raises:
         MalformedError: a file is missing, superfluous or not canonical.
@@ -153,7 +154,7 @@ def verify_statement(
         # V1: the manifest is canonical.
         statement = files.statement
 
-        # V2: relation, policy, columns and snapshot are those that the statement is about.
+        # V2: the statement is about this relation, policy, columns and snapshot.
         _check_same_snapshot(files, snapshot)
         _check_relation(files, snapshot, relation, policy_digest)
 
@@ -205,7 +206,8 @@ def verify_statement(
 
 @contextmanager
 def _points_first(points: dict[str, bytes], workplace: Workplace) -> Iterator[None]:
-    """When something is rejected, or a point cannot be decoded, name the first such point of these files instead."""
+    """Before reporting a rejection or a malformed point, decode these files; report their first invalid point
+    instead."""
     try:
         yield
     except (RejectedError, MalformedPointError):
@@ -226,7 +228,7 @@ def _shard_roots(encodings: bytes, shards: int, progress: Progress) -> tuple[byt
 
 
 def _check_same_snapshot(files: StatementFiles, snapshot: VerifiedSnapshot) -> None:
-    """Check that the snapshot of the files is the one that was verified."""
+    """Check that the files contain the verified snapshot."""
     if files.snapshot != snapshot.manifest:
         raise RejectedError("V2", "the statement comes with another snapshot")
     if files.columns != snapshot.columns:
@@ -238,7 +240,7 @@ def _check_same_snapshot(files: StatementFiles, snapshot: VerifiedSnapshot) -> N
 def _check_relation(
     files: StatementFiles, snapshot: VerifiedSnapshot, relation: Relation, policy_digest: bytes
 ) -> None:
-    """Check V2 and S10; `relation.cm1` is compared with the verifier's own relation, and used for nothing else."""
+    """Check V2 and S10; `relation.cm1` serves only for comparison with the verifier's own relation."""
     statement = files.statement
     if files[RELATION_FILE] != relation.encoded:
         Relation.decode(files[RELATION_FILE], snapshot.columns)
@@ -260,7 +262,7 @@ def _check_relation(
 
 
 def _totals_files(files: StatementFiles, shape: Shape) -> tuple[bytes | None, bytes | None]:
-    """Return both files of totals; the second is there for disclosed auxiliaries, and bounded mode may omit both."""
+    """Return both files of totals; the second exists for disclosed auxiliaries, and bounded mode may omit both."""
     if not shape.disclosed and AUXILIARY_TOTALS_FILE in files:
         raise MalformedError(f"{AUXILIARY_TOTALS_FILE}: the relation discloses no auxiliary")
     if shape.bounded and TOTALS_FILE not in files and AUXILIARY_TOTALS_FILE not in files:
@@ -270,7 +272,7 @@ def _totals_files(files: StatementFiles, shape: Shape) -> tuple[bytes | None, by
 
 
 def _bases(shape: Shape, positions: bytes, slack_rows: bytes) -> Bases:
-    """Return what all equations are about."""
+    """Return the bases of all equations."""
     generators = {
         Block.A: position_generators(shape.columns),
         Block.B: slack_generators(shape.values, shape.packing),

@@ -4,10 +4,10 @@
     delta_e = the first 128 bits of SHAKE-256(the tag of `weights` || seed || u64 e)
 
 Soundness: for files of which some equation does not hold, sum_e delta_e (equation e) is the identity for a fraction of
-at most 2^-128 of all weights. The files stand in the seed, so that whoever made them had to fix them first: where the
-fresh bytes are unpredictable, a run accepts wrong files with probability at most 2^-128; where they are not, because
-the generator is broken or watched, the maker still has to try files against the hash, and h tries succeed with
-probability at most h 2^-128.
+at most 2^-128 of all weights. The seed covers the files, so their maker had to fix them first. If the fresh bytes are
+unpredictable, a run accepts wrong files with probability at most 2^-128. If they are not, because the generator is
+broken or watched, the maker must still try files against the hash, and h tries succeed with probability at most h
+2^-128.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ WEIGHT_BITS = 128
 """Bits of delta_e: a wrong batch is accepted with probability 2^-128."""
 
 WeightSource = Callable[[], int]
-"""Source of the delta_e in order: uniform in [0, 2^128), unknown to the prover until his files are fixed."""
+"""Source of the delta_e in order: uniform in [0, 2^128), unknown to the prover until the files are fixed."""
 
 
 def files_digest(files: Mapping[str, bytes]) -> bytes:
@@ -37,7 +37,9 @@ def files_digest(files: Mapping[str, bytes]) -> bytes:
 
 
 def batch_weights(digest: bytes) -> WeightSource:
-    """Return the source of the weights for files of this digest; every byte of them must have been received."""
+    """Return the source of the weights for files of this digest.
+
+    Precondition: the caller has received every byte of them."""
     seed = tagged_hash("weights", secrets.token_bytes(DIGEST_BYTES) + digest)
     numbers = count()
 
