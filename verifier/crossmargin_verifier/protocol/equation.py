@@ -1,7 +1,7 @@
 """Equations between points, checked together in one multi-scalar multiplication (SPEC V9).
 
 Every step that compares points ends in an equation sum = identity over generators, committed points (positions, slack
-rows) and points of its own. sum_e delta_e (equation e) = identity is checked with 128-bit delta_e that the prover
+rows) and further points. sum_e delta_e (equation e) = identity is checked with 128-bit delta_e that the prover
 cannot know: without them the errors of two equations could cancel.
 
 The sum is split into pieces of consecutive committed points, each a separate multi-scalar multiplication, in this

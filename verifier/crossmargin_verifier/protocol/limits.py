@@ -2,7 +2,7 @@
 
 Limits of the protocol bound a statement; limits of this implementation bound the memory of one process. The verifier
 checks each limit before it allocates anything of that size.
-Sizes of files are limits of whoever reads them (`bundle.limits`).
+The readers of files set limits on their sizes (`bundle.limits`).
 """
 
 __all__ = [
