@@ -129,4 +129,8 @@ def _parameters(source: BookSource) -> Parameters:
 
 
 def _source(where: Where | BookSource) -> BookSource:
-    return source_of(where) if isinstance(where, str | PathLike) else where
+    if isinstance(where, str | PathLike):
+        return source_of(where)
+    if not callable(getattr(where, "tables", None)):
+        raise TypeError(f"{where!r} is no book: give a folder, SCHEME:REST, or a source with the method tables")
+    return where

@@ -39,7 +39,7 @@ from crossmargin_prover.workflow.prove import unproven
 from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.publish import Published
 from crossmargin_verifier.bundle.check import check_bundle, check_receipt
-from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE, STATEMENT_FILE
+from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE, STATEMENT_FILE, TOTALS_FILE
 
 SMALL = Path(__file__).parents[2] / "examples" / "small"
 RUN = Run(shard=4, packing=0)
@@ -336,6 +336,30 @@ def test_one_run_at_a_time(root: Path, book: Inputs) -> None:
         ):
             with pytest.raises(VaultError, match="another run is using"):
                 step()
+
+
+@pytest.mark.parametrize("given", ["examples/small", None, 3])
+def test_book_must_be_loaded(tmp_path: Path, given: Any) -> None:
+    for step in (lambda: commit(given, tmp_path / "vault"), lambda: prove(given, tmp_path / "vault")):
+        with pytest.raises(TypeError, match="is no loaded book: load it first"):
+            step()
+    assert not (tmp_path / "vault").exists()
+
+
+@pytest.mark.parametrize("given", [None, 3, {}])
+def test_source_is_a_folder_or_has_tables(given: Any) -> None:
+    with pytest.raises(TypeError, match="is no book: give a folder"):
+        cm.load(given)
+
+
+def test_damaged_totals_are_restored_not_proven_again(root: Path, book: Inputs) -> None:
+    totals = root / "vault" / "snapshot" / TOTALS_FILE
+    data = bytearray(totals.read_bytes())
+    data[60] ^= 1
+    totals.write_bytes(data)
+    list(prove(book, root / "vault", run=replace(RUN, packing=1)))
+    with pytest.raises(CrossmarginError, match=r"V7: .*restore snapshot/totals.cm1 of the vault from a copy"):
+        publish(book, root / "vault", root / "bundle", run=RUN)
 
 
 def test_damaged_statement_is_named(root: Path, book: Inputs) -> None:

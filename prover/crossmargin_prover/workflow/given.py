@@ -14,8 +14,15 @@ __all__ = ["given_inputs", "given_names", "given_parameters", "given_vault", "op
 
 
 def given_inputs(book: "Book | Inputs") -> Inputs:
-    """Return the loaded inputs of a book."""
-    return book if isinstance(book, Inputs) else book.inputs
+    """Return the loaded inputs of a book.
+
+    Raises:
+        TypeError: something else, such as the path of a book.
+    """
+    found = book if isinstance(book, Inputs) else getattr(book, "inputs", None)
+    if not isinstance(found, Inputs):
+        raise TypeError(f"{book!r} is no loaded book: load it first, with crossmargin.load")
+    return found
 
 
 def given_names(names: str | Sequence[str]) -> Sequence[str]:
@@ -24,8 +31,12 @@ def given_names(names: str | Sequence[str]) -> Sequence[str]:
 
 
 def given_parameters(book: "Book | Parameters") -> Parameters:
-    """Return the public part of a book, or parameters as they are."""
-    return book if isinstance(book, Parameters) else book.inputs
+    """Return the public part of a book, or parameters as they are.
+
+    Raises:
+        TypeError: something else, such as the path of a book.
+    """
+    return book if isinstance(book, Parameters) else given_inputs(book)
 
 
 def given_vault(vault: Vault | str | Path) -> Vault:

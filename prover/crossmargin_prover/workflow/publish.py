@@ -18,12 +18,16 @@ from crossmargin_prover.workflow.series import bundle_in_series, check_series, m
 from crossmargin_prover.workflow.thin_totals import thin_totals
 from crossmargin_verifier.bundle.verdict import Verdict
 from crossmargin_verifier.protocol.errors import RejectedError
+from crossmargin_verifier.protocol.manifests import TOTALS_FILE
 
 if TYPE_CHECKING:
     from crossmargin import Book
 
 __all__ = ["Published", "publish"]
 
+_RESTORE = (
+    f"nothing is published: restore snapshot/{TOTALS_FILE} of the vault from a copy, then prove the statements again"
+)
 _AGAIN = "nothing is published: prove that statement again, with `crossmargin prove --statement NAME`"
 
 
@@ -99,7 +103,8 @@ def publish(
                 log=run.log,
             )
         except (RejectedError, MalformedError) as error:
-            raise CrossmarginError(f"{vault.path}: {error}; {_AGAIN}") from None
+            is_about_totals = isinstance(error, RejectedError) and error.step == "V7"
+            raise CrossmarginError(f"{vault.path}: {error}; {_RESTORE if is_about_totals else _AGAIN}") from None
     if series:
         move_latest(bundle)
     return Published(bundle, verdict, tuple(warnings))
