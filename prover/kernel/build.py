@@ -8,8 +8,7 @@
 Without a Rust tool chain the script builds nothing, and the prover runs in plain Python. It then removes a kernel of
 other sources; the argument `no` removes any kernel. It also builds nothing while the sources equal those of the last
 installation.
-The bytes of the module depend on its sources, the tool chain and the platform, not on the place and time of the build.
-Those of the wheel also depend on the folder of the checkout, which maturin's list of crates names.
+The bytes of a wheel depend on its sources, the tool chain and the platform, not on the place and time of the build.
 """
 
 import os

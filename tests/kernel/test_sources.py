@@ -67,10 +67,15 @@ def kernel_build() -> Any:
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(rust() < oldest_rust(), reason="there is no Rust tool chain that is new enough")
 def test_wheel_is_reproducible(kernel_build: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Two builds from nothing, in other folders and with other objects, give the same bytes."""
+    """Two builds from nothing, of copies in two folders, give the same bytes."""
     wheels = []
     for name in ("first", "second"):
+        ignored = shutil.ignore_patterns("target", "__pycache__")
+        sources = shutil.copytree(KERNEL, tmp_path / name / "kernel", ignore=ignored)
+        flag = f"--remap-path-prefix={sources}=/kernel"
+        monkeypatch.setattr(kernel_build, "HERE", sources)
         monkeypatch.setattr(kernel_build, "BUILD", tmp_path / name)
+        monkeypatch.setitem(kernel_build.ENVIRONMENT, "CARGO_ENCODED_RUSTFLAGS", flag)
         monkeypatch.setitem(kernel_build.ENVIRONMENT, "CARGO_TARGET_DIR", str(tmp_path / name / "target"))
         wheels.append(kernel_build.build(tmp_path / name / "dist").read_bytes())
     assert wheels[0] == wheels[1]
