@@ -9,14 +9,16 @@ import pytest
 from scipy.sparse import csr_array
 
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
-from crossmargin_prover.backend import select_backend
+from crossmargin_prover.backend import Backend, available, select_backend
 from crossmargin_prover.commitments import commit_snapshot
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import GivenWitness, prove_statement
 from crossmargin_verifier.workers import Progress, no_progress
 
-BACKEND = select_backend("reference")
+BACKENDS = [select_backend(name) for name in available()]
+"""The preferred one first; plain Python beside it is for the campaigns, and the vectors hold it in the default run."""
+
 RANDOMNESS = SystemRandomness()
 POLICY = bytes(range(32))
 
@@ -27,6 +29,7 @@ Record = Sequence[int]
 class Venue:
     """Commits and proves with fresh randomness."""
 
+    backend: Backend
     policy_digest: bytes = POLICY
 
     def relation(self, rows: Sequence[tuple[Record, Record, int]], disclosed: Sequence[bool] = ()) -> Relation:
@@ -53,7 +56,7 @@ class Venue:
             [f"holder-{number}" for number in range(len(records))],
             per_shard,
             RANDOMNESS,
-            BACKEND,
+            self.backend,
             open_totals=open_totals,
         )
 
@@ -79,7 +82,7 @@ class Venue:
             self.policy_digest,
             GivenWitness(np.array(tight, dtype=object), np.array(slacks, dtype=object), leaves),
             RANDOMNESS,
-            BACKEND,
+            self.backend,
             packing=packing,
             mode=mode,
             executor=executor,
@@ -87,6 +90,12 @@ class Venue:
         )
 
 
-@pytest.fixture(scope="session")
-def venue() -> Venue:
-    return Venue()
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(backend, id=backend.name, marks=[pytest.mark.slow] if number else [])
+        for number, backend in enumerate(BACKENDS)
+    ],
+)
+def venue(request: pytest.FixtureRequest) -> Venue:
+    return Venue(request.param)

@@ -211,7 +211,7 @@ def books(draw: st.DrawFn) -> tuple[Any, list[Any], int, int, int]:
     )
 
 
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(case=books())
 def test_random_books(venue: Any, case: tuple[Any, list[Any], int, int, int]) -> None:
     """Relations with auxiliaries that are set far above what the rows need."""

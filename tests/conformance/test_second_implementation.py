@@ -115,7 +115,7 @@ def test_command(tmp_path: Path) -> None:
     assert f"statement digest {VECTORS['tiny']['statement_digest']}" in printed
     assert "[1025, 75, 9]" in printed
     assert "VERIFIED" in printed
-    (tmp_path / "totals.cm1").write_bytes(files["totals.cm1"][:-1] + bytes([files["totals.cm1"][-1] ^ 1]))
+    (tmp_path / "statement.cm1").write_bytes(files["statement.cm1"][:-1] + bytes([files["statement.cm1"][-1] ^ 1]))
     code, printed = run()
     assert code == 1
-    assert "REJECTED: V7" in printed
+    assert "REJECTED: V3" in printed
