@@ -11,8 +11,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from crossmargin_prover.backend import select_backend
 from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+
+ARITHMETIC = select_backend().arithmetic
+"""The fastest that is installed: a change is refused alike by all, which tests of verifier and kernel hold."""
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
@@ -261,7 +265,7 @@ def other(kind: str, value: bytes) -> bytes:
 
 def refusal(folder: Path) -> str:
     try:
-        check_bundle(folder)
+        check_bundle(folder, arithmetic=ARITHMETIC)
     except CannotCheckError:
         return CANNOT
     except MalformedError:
@@ -340,4 +344,4 @@ def test_refusal_names_statement_and_step(coverage: Path) -> None:
     data[6] ^= 1
     proof.write_bytes(data)
     with pytest.raises(RejectedError, match=re.escape("V4, shard 0: statement coverage: ")):
-        check_bundle(coverage)
+        check_bundle(coverage, arithmetic=ARITHMETIC)

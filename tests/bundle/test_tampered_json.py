@@ -16,10 +16,14 @@ import pytest
 
 from crossmargin_circuits.encoding import dump_canonical
 from crossmargin_circuits.errors import PolicyError
+from crossmargin_prover.backend import select_backend
 from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 
 pytestmark = pytest.mark.usefixtures("proofs_once")
+
+ARITHMETIC = select_backend().arithmetic
+"""The fastest that is installed: a change is refused alike by all, which tests of verifier and kernel hold."""
 
 MALFORMED = "malformed"  # not decoded
 POLICY = "policy"  # decoded, and no relation
@@ -205,7 +209,7 @@ def put(root: Any, path: Place, value: Any) -> Any:
 def outcome(folder: Path) -> str:
     """Check a bundle; say how it was refused."""
     try:
-        verdict = check_bundle(folder)
+        verdict = check_bundle(folder, arithmetic=ARITHMETIC)
     except CannotCheckError:
         return CANNOT
     except MalformedError:
@@ -261,12 +265,12 @@ def test_changed_declaration_without_summaries_shows_in_the_verdict(bundle: Path
     """Whoever changes a declaration can take the summaries away, or write new ones; the verdict still differs."""
     for name in ("summary.json", "summary.txt"):
         (bundle / name).unlink()
-    before = check_bundle(bundle)
+    before = check_bundle(bundle, arithmetic=ARITHMETIC)
     honest = json.loads((bundle / file).read_bytes())
     for path, value in leaves(honest):
         if pattern(path) == field:
             (bundle / file).write_bytes(dump_canonical(put(honest, path, changed(path, value))))
-            after = check_bundle(bundle)
+            after = check_bundle(bundle, arithmetic=ARITHMETIC)
             assert after.text != before.text
             assert after.data != before.data
 

@@ -219,6 +219,7 @@ def test_formula_of_a_long_operand_before_many_is_shown_in_time() -> None:
     assert shown.endswith(", s0)")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_pieces_with_many_auxiliaries_are_refused_in_time() -> None:
     wide = tuple(Linear(f"s{number}") for number in range(600))

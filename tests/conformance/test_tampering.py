@@ -13,10 +13,14 @@ import pytest
 
 from crossmargin_circuits.layout import decode_columns
 from crossmargin_circuits.relation import Relation
+from crossmargin_prover.backend import select_backend
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.inclusion import verify_receipt
 from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.verify import verify_statement
+
+ARITHMETIC = select_backend().arithmetic
+"""The fastest that is installed: a change is refused alike by all, which tests of verifier and kernel hold."""
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "protocol.json").read_text(encoding="utf-8"))
 PROOFS = {
@@ -189,7 +193,7 @@ def test_every_field(place: Place) -> None:
     own = Relation.decode(honest["relation.cm1"], decode_columns(honest["columns.cm1"]))
     files = {**honest, place.file: tampered(honest[place.file], place.end - 1)}
     with pytest.raises((MalformedError, RejectedError)):
-        verify_statement(StatementFiles(files), own, bytes(32))
+        verify_statement(StatementFiles(files), own, bytes(32), arithmetic=ARITHMETIC)
 
 
 def test_manifest_of_the_receipt_covers_every_byte() -> None:

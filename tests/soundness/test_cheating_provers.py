@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
+from crossmargin_prover.backend import select_backend
 from crossmargin_prover.opening import prove_opening
 from crossmargin_prover.point_files import encode_positions
 from crossmargin_prover.projection import ProjectionSumcheck
 from crossmargin_prover.totals import prove_base_totals
+from crossmargin_verifier.protocol.arithmetic import PLAIN
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.field import ORDER, centred, encode_scalar
 from crossmargin_verifier.protocol.generators import position_generators, slack_generators
@@ -34,8 +36,24 @@ RECORDS = [[3, 4], [1, 0]]
 SLACKS = [[43], [1]]
 
 
+FASTEST = select_backend().arithmetic
+ARITHMETIC = FASTEST
+
+
+@pytest.fixture(
+    autouse=True,
+    params=[
+        pytest.param(FASTEST, id="fastest"),
+        *([] if FASTEST is PLAIN else [pytest.param(PLAIN, id="plain", marks=pytest.mark.slow)]),
+    ],
+)
+def judge(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify with the fastest arithmetic; the campaigns verify in plain Python too."""
+    monkeypatch.setitem(globals(), "ARITHMETIC", request.param)
+
+
 def verify(files: dict[str, bytes], relation: Relation, **options: Any) -> VerifiedStatement:
-    return verify_statement(StatementFiles(files), relation, POLICY, **options)
+    return verify_statement(StatementFiles(files), relation, POLICY, **{"arithmetic": ARITHMETIC, **options})
 
 
 def rejected(files: dict[str, bytes], relation: Relation, step: str, **options: Any) -> RejectedError:
