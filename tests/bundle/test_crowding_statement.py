@@ -138,7 +138,7 @@ def test_few_accounts_on_one_side_are_warned_about(folder: Path, crowded: Path, 
     net = inputs.book.records @ deltas
     proven = Vault.open(folder.parent / "vault").proven
     statements = [Proven(name, path) for name, path in proven.items()]
-    lines = [line for line in thin_totals(Vault.open(folder.parent / "vault"), statements) if "have it" in line]
+    lines = [line for line in thin_totals(Vault.open(folder.parent / "vault").load(), statements) if "have it" in line]
     warned = dict(line.rsplit(": accounts that have it: ", 1) for line in lines)
     assert int(warned["crowding, gross BTC (side 1)"]) == np.count_nonzero(net > 0)
     assert int(warned["crowding, gross BTC (side 2)"]) == np.count_nonzero(net < 0)

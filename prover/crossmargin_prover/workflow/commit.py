@@ -103,8 +103,9 @@ def commit(
         with vault.locked():
             return _commit(inputs, vault, run)
     earlier = open_vault(earlier)
-    check_later(earlier, inputs)
-    is_same = _holds_whole(earlier, inputs, run) and SnapshotPlan.load(vault.snapshot) is None
+    before = earlier.load()
+    check_later(earlier, before, inputs)
+    is_same = _holds_whole(earlier, before, inputs, run) and SnapshotPlan.load(vault.snapshot) is None
     if is_same and key is not None and key.public != earlier.signing_key.public:
         raise VaultError(
             f"no account changed: the receipts of {earlier.path} and its signing key remain valid: leave "
@@ -112,14 +113,14 @@ def commit(
         )
     vault = Vault.create(vault.path, key, earlier)
     with vault.locked():
-        return _reuse(inputs, vault, earlier) if is_same else _follow(inputs, vault, earlier, run)
+        return _reuse(inputs, vault, earlier, before) if is_same else _follow(inputs, vault, before, run)
 
 
 def _find(inputs: Inputs, vault: Vault, run: Run, key: SigningKey | None) -> Committed:
     """Return the finished snapshot of a vault, which must match the book, and report the accounts rejected now."""
-    if not _holds_book(vault, inputs):
-        raise VaultError(f"{vault.path} holds the finished snapshot of other accounts: choose another folder")
     snapshot = vault.load()
+    if not _holds_book(vault, snapshot, inputs):
+        raise VaultError(f"{vault.path} holds the finished snapshot of other accounts: choose another folder")
     size = snapshot.manifest.accounts_per_shard
     if run.shard is not None and run.shard != size:
         raise VaultError(f"{vault.path} is committed already, in shards of {size}: leave --shard out")
@@ -131,25 +132,24 @@ def _find(inputs: Inputs, vault: Vault, run: Run, key: SigningKey | None) -> Com
     return Committed(vault, snapshot, report, found=True)
 
 
-def _reuse(inputs: Inputs, vault: Vault, earlier: Vault) -> Committed:
+def _reuse(inputs: Inputs, vault: Vault, earlier: Vault, snapshot: CommittedSnapshot) -> Committed:
     """Copy the whole snapshot of an earlier vault: no account changed."""
     if vault.signing_key.public != earlier.signing_key.public:
         # An interrupted run left a vault that holds nothing but other keys.
         raise VaultError(f"{vault.path} has another signing key than {earlier.path}: choose another folder")
-    report = _report(inputs, earlier.load().manifest.leaves)
+    report = _report(inputs, snapshot.manifest.leaves)
     vault.save_report(report)
     vault.reuse(earlier)
     return Committed(vault, vault.load(), report, reused=True)
 
 
-def _follow(inputs: Inputs, vault: Vault, earlier: Vault, run: Run) -> Committed:
-    """Commit a book, re-randomizing commitments of an earlier vault wherever that costs less."""
-    snapshot = earlier.load()
-    run = replace(run, shard=run.shard or snapshot.manifest.accounts_per_shard)
-    reason = _why_not(snapshot, inputs, run.backend)
+def _follow(inputs: Inputs, vault: Vault, earlier: CommittedSnapshot, run: Run) -> Committed:
+    """Commit a book, re-randomizing commitments of an earlier snapshot wherever that costs less."""
+    run = replace(run, shard=run.shard or earlier.manifest.accounts_per_shard)
+    reason = _why_not(earlier, inputs, run.backend)
     if reason:
         return replace(_commit(inputs, vault, run), recommitted=reason)
-    since = Earlier(snapshot)
+    since = Earlier(earlier)
     committed = _commit(inputs, vault, run, since)
     return replace(committed, rerandomized=True, unchanged=since.unchanged, changed=since.changed)
 
@@ -191,12 +191,12 @@ def _report(inputs: Inputs, leaves: int) -> Report:
     return Report(inputs.venue.venue, accounts, leaves - accounts, inputs.book.rejected, inputs.control)
 
 
-def _holds_whole(vault: Vault, inputs: Inputs, run: Run) -> bool:
+def _holds_whole(vault: Vault, snapshot: CommittedSnapshot, inputs: Inputs, run: Run) -> bool:
     """Return whether the run can reuse the whole snapshot of an earlier vault."""
-    return run.shard in (None, vault.load().manifest.accounts_per_shard) and _holds_book(vault, inputs)
+    return run.shard in (None, snapshot.manifest.accounts_per_shard) and _holds_book(vault, snapshot, inputs)
 
 
-def _holds_book(vault: Vault, inputs: Inputs) -> bool:
+def _holds_book(vault: Vault, snapshot: CommittedSnapshot, inputs: Inputs) -> bool:
     """Return whether the finished snapshot of a vault holds exactly the accounts of this book, at any time.
 
     Raises:
@@ -205,6 +205,6 @@ def _holds_book(vault: Vault, inputs: Inputs) -> bool:
     plan = SnapshotPlan.load(vault.snapshot)
     if plan is None:
         raise MalformedError(f"{vault.snapshot.path / PLAN} is missing: the vault is damaged")
-    snapshot, book = vault.load(), inputs.book
+    book = inputs.book
     same_name = snapshot.manifest.sid.rpartition("/")[0] == inputs.snapshot_id.rpartition("/")[0]
     return same_name and plan.book == book_digest(book.layout.labels, Records.of(book.records, str), book.accounts)

@@ -7,6 +7,7 @@ from crossmargin.loading import Inputs
 from crossmargin_circuits.amounts import format_time
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
+from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.vault.vault import Vault, VaultError
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE, BundleManifest
 from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE, SnapshotManifest
@@ -35,13 +36,13 @@ class Moment:
         return f"snapshot of {format_time(self.snapshot.as_of)}, prices of {format_time(self.prices)}"
 
 
-def check_later(since: Vault, inputs: Inputs) -> None:
+def check_later(since: Vault, snapshot: CommittedSnapshot, inputs: Inputs) -> None:
     """Refuse to commit a book from a snapshot that is not earlier.
 
     Raises:
         OrderError: it is not earlier; names both times.
     """
-    earlier, as_of = since.load().manifest, int(inputs.market.as_of.timestamp())
+    earlier, as_of = snapshot.manifest, int(inputs.market.as_of.timestamp())
     if as_of <= earlier.as_of:
         raise OrderError(
             f"{since.path} holds the snapshot of {format_time(earlier.as_of)}, and as_of of market.yaml must be later: "

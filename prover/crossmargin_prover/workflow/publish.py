@@ -82,7 +82,7 @@ def publish(
         bundle = bundle_in_series(bundle, moment)
     check_bundle_folder(bundle)
     check_replaces(bundle, moment, older=older)
-    warnings = [f"published total over few accounts: {each}" for each in thin_totals(vault, chosen)]
+    warnings = [f"published total over few accounts: {each}" for each in thin_totals(snapshot, chosen)]
     if len(times) > 1:
         warnings.insert(0, "the proven statements are about prices of different times")
     for each in warnings:

@@ -8,7 +8,7 @@ from crossmargin.engine.evaluate import Witness, witness
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.derivation import Least
 from crossmargin_circuits.policy import Role
-from crossmargin_prover.vault.vault import Vault
+from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.workflow.proven import Proven
 
 __all__ = ["thin_totals"]
@@ -17,13 +17,12 @@ THIN = 10
 """The prover warns before it publishes a total over fewer accounts."""
 
 
-def thin_totals(vault: Vault, statements: Iterable[Proven]) -> list[str]:
+def thin_totals(snapshot: CommittedSnapshot, statements: Iterable[Proven]) -> list[str]:
     """Return the totals of these statements over so few accounts that they reveal something about a single one.
 
     These are columns with a nonzero total, and disclosed auxiliaries, that are nonzero in fewer than THIN accounts.
     Each side of an exposure counts: both follow from its gross total and the net total of the columns.
     """
-    snapshot = vault.load()
     compiled = {each.statement: compile_policy(each.policy) for each in statements}
     counts = np.zeros(len(snapshot.columns), dtype=np.int64)
     totals = [0] * len(snapshot.columns)
