@@ -111,11 +111,15 @@ def worker_pool(processes: int) -> Iterator[Executor | None]:
         try:
             yield pool
         except BaseException:
+            manager = getattr(pool, "_executor_manager_thread", None)
             pool.shutdown(wait=False, cancel_futures=True)
             if context.started:
                 _drop_cancelled(pool)
             for worker in context.started:
                 worker.terminate()
+            # The thread that manages the workers closes its pipe, to which the end of the program writes.
+            if manager is not None:
+                manager.join()
             raise
 
 
