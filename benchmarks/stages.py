@@ -32,7 +32,8 @@ from crossmargin_prover.workflow.deliver import deliver
 from crossmargin_prover.workflow.prove import prove
 from crossmargin_prover.workflow.publish import publish
 from crossmargin_prover.workflow.run import Run
-from crossmargin_verifier.bundle.check import check_bundle, check_receipt
+from crossmargin_verifier.bundle.check import check_bundle
+from crossmargin_verifier.bundle.check_receipt import check_receipt
 from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.protocol.generators import position_generators, slack_generators

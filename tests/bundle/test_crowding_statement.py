@@ -21,7 +21,8 @@ from crossmargin_prover.cli import main
 from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.thin_totals import thin_totals
-from crossmargin_verifier.bundle.check import check_bundle, check_receipt
+from crossmargin_verifier.bundle.check import check_bundle
+from crossmargin_verifier.bundle.check_receipt import check_receipt
 from crossmargin_verifier.bundle.verdict import Result, Verdict
 from crossmargin_verifier.cli import main as verifier
 

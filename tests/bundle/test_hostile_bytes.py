@@ -26,7 +26,7 @@ from crossmargin_circuits.policy import Policy
 from crossmargin_circuits.relation import Relation
 from crossmargin_prover.point_files import encode_positions, encode_slack_rows
 from crossmargin_prover.snapshot import encode_receipt
-from crossmargin_verifier.bundle.check import check_receipt
+from crossmargin_verifier.bundle.check_receipt import check_receipt
 from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves
 from crossmargin_verifier.protocol import shard, totals
 from crossmargin_verifier.protocol.arithmetic import decode_encodings

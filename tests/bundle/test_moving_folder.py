@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from crossmargin_verifier.bundle import check, folder
-from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle, check_receipt
+from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle
+from crossmargin_verifier.bundle.check_receipt import check_receipt
 from crossmargin_verifier.bundle.files import BundleFolder
 from crossmargin_verifier.cli import main
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError

@@ -38,7 +38,8 @@ from crossmargin_prover.workflow.deliver import Delivered
 from crossmargin_prover.workflow.prove import unproven
 from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.publish import Published
-from crossmargin_verifier.bundle.check import check_bundle, check_receipt
+from crossmargin_verifier.bundle.check import check_bundle
+from crossmargin_verifier.bundle.check_receipt import check_receipt
 from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE, STATEMENT_FILE, TOTALS_FILE
 
 SMALL = Path(__file__).parents[2] / "examples" / "small"

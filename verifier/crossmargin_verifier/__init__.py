@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crossmargin_circuits.errors import CrossmarginError as CrossmarginError
-    from crossmargin_verifier.bundle.check import CheckedReceipt as CheckedReceipt
     from crossmargin_verifier.bundle.check import check_bundle as check_bundle
-    from crossmargin_verifier.bundle.check import check_receipt as check_receipt
+    from crossmargin_verifier.bundle.check_receipt import CheckedReceipt as CheckedReceipt
+    from crossmargin_verifier.bundle.check_receipt import check_receipt as check_receipt
     from crossmargin_verifier.bundle.claim import Claim as Claim
     from crossmargin_verifier.bundle.claim import Result as Result
     from crossmargin_verifier.bundle.folder import CannotCheckError as CannotCheckError
@@ -42,7 +42,7 @@ __all__ = [
 
 _PLACES = {
     "CannotCheckError": "crossmargin_verifier.bundle.folder",
-    "CheckedReceipt": "crossmargin_verifier.bundle.check",
+    "CheckedReceipt": "crossmargin_verifier.bundle.check_receipt",
     "Claim": "crossmargin_verifier.bundle.claim",
     "CrossmarginError": "crossmargin_circuits.errors",
     "KernelArithmetic": "crossmargin_verifier.kernel",
@@ -51,7 +51,7 @@ _PLACES = {
     "Result": "crossmargin_verifier.bundle.claim",
     "Verdict": "crossmargin_verifier.bundle.verdict",
     "check_bundle": "crossmargin_verifier.bundle.check",
-    "check_receipt": "crossmargin_verifier.bundle.check",
+    "check_receipt": "crossmargin_verifier.bundle.check_receipt",
 }
 
 

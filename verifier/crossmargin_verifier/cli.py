@@ -26,7 +26,7 @@ from crossmargin_circuits.version import VERSION
 from crossmargin_verifier.workers import Progress, cores_here, no_progress, worker_pool
 
 if TYPE_CHECKING:
-    from crossmargin_verifier.bundle.check import CheckedReceipt
+    from crossmargin_verifier.bundle.check_receipt import CheckedReceipt
     from crossmargin_verifier.protocol.arithmetic import Arithmetic
 
 __all__ = ["main"]
@@ -172,7 +172,7 @@ def receipt(file: Path, folder: Path, holder: str, snapshot: bytes | None, key: 
     Example:
       crossmargin-verify receipt receipts/3f2a....json --bundle build/demo/bundle --id acct-0042
     """
-    from crossmargin_verifier.bundle.check import check_receipt
+    from crossmargin_verifier.bundle.check_receipt import check_receipt
 
     with _outcome(as_json):
         checked = check_receipt(file, folder, holder, snapshot_digest=snapshot, key=key)
