@@ -46,6 +46,12 @@ class Draw(StrEnum):
     """q of the base totals (SPEC P9)."""
     AUXILIARY_OPEN = "auxopen"
     """An entry of q in the opening of the auxiliary totals (SPEC P10)."""
+    RECORD_MASK = "rmask"
+    """An entry of o_M of a record proof: g_{d,e}, then y_l less 2^B (SPEC B1)."""
+    RECORD_MASK_BLINDING = "rmaskblind"
+    """Blinding r_M of C_M of a record proof (SPEC B1)."""
+    RECORD_OPEN = "ropen"
+    """An entry of q in the opening of a record proof (SPEC B5)."""
 
 
 class Randomness(Protocol):

@@ -25,6 +25,7 @@ __all__ = [
     "LATEST",
     "LOCK",
     "MARKER",
+    "PUBLISHED",
     "RANDOMNESS_KEY",
     "RECEIPTS",
     "REPORT",
@@ -41,6 +42,7 @@ MARKER = "crossmargin-vault.txt"
 
 LOCK = "lock"
 REPORT = "report.json"
+PUBLISHED = "published.json"
 RANDOMNESS_KEY = "randomness.key"
 SIGNING_KEY = "signing.key"
 KEYS = "keys.json"
@@ -73,7 +75,7 @@ SNAPSHOT = _names(
 """A committed snapshot, private and public files."""
 
 VAULT = (
-    _names(MARKER, LOCK, REPORT, RANDOMNESS_KEY, SIGNING_KEY, KEYS)
+    _names(MARKER, LOCK, REPORT, PUBLISHED, RANDOMNESS_KEY, SIGNING_KEY, KEYS)
     | SNAPSHOT.below("snapshot")
     | WORK.below(f"work/{_STATEMENT_NAME}")
     | STATEMENT.below(f"statements/{_STATEMENT_NAME}")

@@ -7,7 +7,8 @@
     signing.key         secret key that signs receipts
     keys.json           public key of signing.key and digest of randomness.key, to detect a damaged key
     lock                held by the active run
-    report.json         loaded, padded and rejected accounts, with file, line and reason
+    report.json         loaded and rejected accounts, with file, line and reason
+    published.json      the statements about the snapshot that were published, with the times of their prices
     statements/NAME/    the public files of each proven statement, ready to be published
 
 The folder has mode 0700 and its files 0600; publish nothing in it but `statements`.
@@ -16,7 +17,7 @@ The folder has mode 0700 and its files 0600; publish nothing in it but `statemen
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +43,9 @@ from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.vault import names
 from crossmargin_prover.vault.arrays import PLAN, SnapshotPlan, load_snapshot
 from crossmargin_prover.vault.lock import BusyError, locked_file
+from crossmargin_prover.vault.publications import PublishedStatement, decode_publications, encode_publications
 from crossmargin_prover.vault.store import FolderStore, write_private
-from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE
+from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE, SnapshotManifest
 
 __all__ = ["Report", "Vault", "VaultError"]
 
@@ -284,6 +286,8 @@ class Vault:
 
     def reuse(self, earlier: "Vault") -> None:
         """Copy the finished snapshot of an earlier vault whole; an interruption leaves no part of it."""
+        if earlier._published.exists():
+            write_private(self._published, earlier._published.read_bytes())
         copy = FolderStore(temporary_name(self.snapshot.path))
         for name in filter(names.SNAPSHOT.lists, earlier.snapshot):
             copy[name] = earlier.snapshot[name]
@@ -313,6 +317,30 @@ class Vault:
         # A killed run leaves names with a leading point.
         found = sorted(path for path in self._statements.glob("[!.]*") if (path / POLICY_FILE).is_file())
         return {path.name: path for path in found}
+
+    @property
+    def published(self) -> tuple[PublishedStatement, ...]:
+        """The statements about this snapshot that were published, the earliest first.
+
+        Raises:
+            MalformedError: the log is damaged.
+        """
+        if not self._published.exists():
+            return ()
+        return decode_publications(self._published.read_bytes(), self._snapshot_digest, str(self._published))
+
+    def log_published(self, statements: Iterable[PublishedStatement]) -> None:
+        """Add statements to the log, before they become public; one that is there already is not repeated."""
+        logged = {each.statement: each for each in (*self.published, *statements)}
+        write_private(self._published, encode_publications(self._snapshot_digest, logged.values()))
+
+    @property
+    def _snapshot_digest(self) -> bytes:
+        return SnapshotManifest.decode(self.snapshot[SNAPSHOT_FILE]).digest
+
+    @property
+    def _published(self) -> Path:
+        return self.path / names.PUBLISHED
 
     @property
     def _report(self) -> Path:
