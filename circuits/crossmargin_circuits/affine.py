@@ -1,4 +1,4 @@
-"""Integer combinations of base columns and auxiliaries: the result of compiling expressions (SPEC A.5)."""
+"""Integer combinations of base columns and auxiliaries, with a constant: what expressions compile to (SPEC A.5)."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,11 @@ __all__ = ["Affine"]
 
 @dataclass(frozen=True)
 class Affine:
-    """Integer combination of base columns (dense) and auxiliaries (by number)."""
+    """Integer combination of base columns (dense) and auxiliaries (by number), and a constant for each account."""
 
     base: tuple[int, ...]
     auxiliary: tuple[tuple[int, int], ...] = ()
+    constant: int = 0
 
     def plus(self, other: "Affine", factor: int = 1) -> "Affine":
         """Return self + factor * other."""
@@ -20,9 +21,10 @@ class Affine:
         return Affine(
             tuple(a + factor * b for a, b in zip(self.base, other.base, strict=True)),
             tuple(sorted((number, c) for number, c in auxiliary.items() if c)),
+            self.constant + factor * other.constant,
         )
 
     @property
     def is_zero(self) -> bool:
-        """Whether every coefficient is zero."""
-        return not self.auxiliary and not any(self.base)
+        """Whether every coefficient and the constant are zero."""
+        return not self.auxiliary and not self.constant and not any(self.base)

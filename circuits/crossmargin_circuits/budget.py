@@ -1,6 +1,6 @@
 """The bit budget: the worst magnitude of every row and auxiliary within the column limits (SPEC A.6).
 
-    bound of a row        sum over columns of |coefficient| limit + the auxiliaries' part
+    bound of a row        |constant| + sum over columns of |coefficient| limit + the auxiliaries' part
     bound of an auxiliary greatest bound of its own rows over the columns and earlier auxiliaries, at least 1
     auxiliaries' part     sum of |coefficient| bound; of the auxiliaries of one sum of the k largest, only the greater
                           of the two thresholds' parts and the k - 1 greatest of the excesses' parts
@@ -31,13 +31,15 @@ def bounds(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the worst magnitude of every row (K) and of every auxiliary (Q).
 
-    rows: label and coefficients. selections: of each auxiliary that belongs to a sum of the largest. limits: V, the
-    largest magnitude of each column.
+    rows: label, coefficients and constant. selections: of each auxiliary that belongs to a sum of the largest. limits:
+    V, the largest magnitude of each column.
 
     Raises:
         BudgetError: a row that can reach 2^63, by its label.
     """
-    bases = [sum(abs(c) * limit for c, limit in zip(row.base, limits, strict=True)) for _, row in rows]
+    bases = [
+        abs(row.constant) + sum(abs(c) * limit for c, limit in zip(row.base, limits, strict=True)) for _, row in rows
+    ]
     worst: list[int] = []
     for number, derivation in enumerate(derivations):
         if isinstance(derivation, Least):

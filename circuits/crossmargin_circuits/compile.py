@@ -1,6 +1,7 @@
 """Compile a policy to its integer relation, and to the derivation of every auxiliary from a record (SPEC S7).
 
-A convex expression is the maximum of finitely many affine *pieces* over the columns and earlier auxiliaries. A
+A convex expression is the maximum of finitely many affine *pieces* over the columns and earlier auxiliaries, each with
+a constant for every account. A
 definition u >= f becomes one row u - piece >= 0 per piece; a constraint g >= 0 one row -piece >= 0 per piece of -g. A
 sum of several maxima keeps the widest one expanded and replaces each other one, max(p_1, .., p_n), by p_1 + t with a
 hidden auxiliary t and rows t + p_1 - p_k >= 0: one unsigned column for each maximum inside a sum. The sum of the k
@@ -24,6 +25,7 @@ from crossmargin_circuits.derivation import Derivation, Least, Selection, Thresh
 from crossmargin_circuits.errors import BudgetError, PolicyError
 from crossmargin_circuits.expression import (
     Abs,
+    Amount,
     Expression,
     Linear,
     Max,
@@ -41,12 +43,15 @@ from crossmargin_circuits.relation import Auxiliary, Relation, Row
 __all__ = ["BUDGET_BITS", "CompiledPolicy", "compile_policy"]
 
 MAX_RELATION_COEFFICIENTS = 2**21
-"""Coefficients of a relation, K (V + Q + 1): 2^25 bytes of `relation.cm1`; bounds what a hostile policy allocates."""
+"""Coefficients of a relation, K (V + Q + 1): 2^25 bytes of `relation.cm2`; bounds what a hostile policy allocates."""
 
 
 MAX_COMPILE_WORK = 2**25
 """Pieces made on the way, each with its columns, its auxiliaries and PIECE_WORK: bounds the time of a hostile policy to
 some tens of seconds."""
+
+AMOUNT_LABEL = "amount"
+"""Label of the piece of a constant (SPEC A.5)."""
 
 PIECE_WORK = 255
 """Fixed cost of a piece, in coefficients."""
@@ -91,8 +96,10 @@ class CompiledPolicy:
 
     def _row(self, number: int, record: Sequence[int], auxiliaries: Sequence[int]) -> int:
         row = self.relation.rows[number]
-        return sum(a * x for a, x in zip(row.base, record, strict=True)) + sum(
-            a * u for a, u in zip(row.auxiliary, auxiliaries, strict=True)
+        return (
+            sum(a * x for a, x in zip(row.base, record, strict=True))
+            + sum(a * u for a, u in zip(row.auxiliary, auxiliaries, strict=True))
+            + row.offset
         )
 
 
@@ -132,7 +139,10 @@ class _Compiler:
         relation = Relation(
             columns=self._policy.layout.labels,
             auxiliaries=tuple(self._auxiliaries),
-            rows=tuple(Row(label, affine.base, _dense(affine.auxiliary, count)) for label, affine in self._rows),
+            rows=tuple(
+                Row(label, affine.base, _dense(affine.auxiliary, count), affine.constant)
+                for label, affine in self._rows
+            ),
         )
         derivations = self._derivations()
         limits = [column.limit for column in self._policy.layout.columns]
@@ -191,6 +201,8 @@ class _Compiler:
             case Linear(name):
                 array = self._policy.array(name)
                 return [_Piece(self._zero.plus(Affine(array.coefficients), sign), array.meaning)]
+            case Amount(amount):
+                return [_Piece(Affine(self._zero.base, (), sign * amount), AMOUNT_LABEL)]
             case Reference(name):
                 definition = self._policy.definition(name)
                 if definition.role.is_auxiliary:

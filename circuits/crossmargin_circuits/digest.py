@@ -1,10 +1,10 @@
-"""Tagged SHA-256, SPEC S1: H_T(d) = SHA-256(u8(len t) || t || d) with t = ASCII "crossmargin/1/" || T."""
+"""Tagged SHA-256, SPEC S1: H_T(d) = SHA-256(u8(len t) || t || d) with t = ASCII "crossmargin/2/" || T."""
 
 import hashlib
 
 __all__ = ["DIGEST_BYTES", "PROTOCOL", "tag_prefix", "tagged_hash"]
 
-PROTOCOL = "crossmargin/1"
+PROTOCOL = "crossmargin/2"
 """Version of the protocol, apart from the version of the package."""
 
 DIGEST_BYTES = 32

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from crossmargin_circuits.errors import MalformedError
 
 __all__ = [
+    "EARLIER_RELEASE",
     "FORMAT_VERSION",
     "MAX_JSON_INTEGER",
     "Fields",
@@ -24,8 +25,13 @@ __all__ = [
 
 Word = TypeVar("Word", bound=StrEnum)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """The u16 that follows the magic of every file."""
+
+EARLIER_RELEASE = "written by crossmargin/1, which release 0.1.0 reads"
+"""Why a file of the first version of the protocol is refused."""
+
+_EARLIER_MAGIC = b"CM1"
 
 MAX_STRING_BYTES = 2**16 - 1
 """Longest label or id: its length is a u16."""
@@ -109,7 +115,10 @@ class Reader:
         self._name = name
         self._at = 0
         if magic is not None:
-            if self.raw(4, "magic") != magic:
+            found = self.raw(4, "magic")
+            if found[:3] == _EARLIER_MAGIC:
+                raise MalformedError(f"{name}: {EARLIER_RELEASE}")
+            if found != magic:
                 raise self.refuse("magic", f"expected {magic.decode('ascii')}")
             version = self.u16("version")
             if version != FORMAT_VERSION:
@@ -284,12 +293,17 @@ class Fields:
     crossmargin_circuits.errors.MalformedError: file.json: size: a non-empty string is needed
     """
 
-    def __init__(self, value: Any, prefix: str, *keys: str, exactly: bool = True) -> None:
+    def __init__(
+        self, value: Any, prefix: str, *keys: str, exactly: bool = True, earlier: tuple[str, ...] = ()
+    ) -> None:
         """Take a value that must be an object with these keys, and with `exactly` no others.
 
         prefix: precedes the name of a field in a refusal, such as "bundle.json: " or "policy.value_unit.".
+        earlier: formats of the first version of the protocol, whose refusal names the release that reads them.
         """
         self._prefix = prefix
+        if isinstance(value, dict) and value.get("format") in earlier:
+            raise MalformedError(f"{prefix.rstrip('.: ')}: {EARLIER_RELEASE}")
         if not isinstance(value, dict) or (set(value) != set(keys) if exactly else not set(value) >= set(keys)):
             needed = f"an object with {'exactly ' if exactly else ''}{', '.join(keys)} is needed"
             raise MalformedError(f"{prefix.rstrip('.: ')}: {needed}")

@@ -27,6 +27,10 @@ class Exact(Algebra[int]):
         """Return sum_v a_v x_v."""
         return sum(a * x for a, x in zip(array.coefficients, self._record, strict=True) if x)
 
+    def amount(self, value: int) -> int:
+        """Return the constant."""
+        return value
+
     def zero(self) -> int:
         """Return 0."""
         return 0
@@ -57,6 +61,9 @@ class _Leaves(Algebra[Leaves]):
 
     def linear(self, array: RiskArray) -> Leaves:
         return ((array.name, 1),)
+
+    def amount(self, value: int) -> Leaves:
+        return ()
 
     def zero(self) -> Leaves:
         return ()

@@ -3,6 +3,7 @@
 Grammar (f, g expressions, k a non-zero integer):
 
     linear "name"    sum_v a_v x_v, the linear form of the risk array `name` on the record x
+    amount n         the constant n for each account, in value quanta; not zero
     reference "name" the definition of that name in the same policy
     sum f g ...      scale k f      max f g ...      min f g ...      abs f      positive-part f = max(0, f)
     sum-largest m f g ...   the sum of the m largest of the operands
@@ -26,6 +27,7 @@ from crossmargin_circuits.errors import CurvatureError, MalformedError
 
 __all__ = [
     "Abs",
+    "Amount",
     "Expression",
     "Linear",
     "Max",
@@ -47,6 +49,22 @@ class Linear:
     """The linear form of a risk array, by the array's name."""
 
     array: str
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A constant for each account, in value quanta; not zero, of magnitude at most 2^53 - 1."""
+
+    amount: int
+
+    def __post_init__(self) -> None:
+        """Check the range.
+
+        Raises:
+            MalformedError: zero, beyond 2^53 - 1, or no integer.
+        """
+        if type(self.amount) is not int or not 0 < abs(self.amount) <= MAX_JSON_INTEGER:
+            raise MalformedError("amount: an integer that is not zero, of magnitude at most 2^53 - 1, is needed")
 
 
 @dataclass(frozen=True)
@@ -119,7 +137,7 @@ class SumLargest:
 LISTED = 20
 """Number of operands that a formula lists one by one, even if they are consecutively numbered."""
 
-Expression = Linear | Reference | Sum | Scale | Max | Min | Abs | PositivePart | SumLargest
+Expression = Linear | Amount | Reference | Sum | Scale | Max | Min | Abs | PositivePart | SumLargest
 
 _MANY: dict[str, type[Sum] | type[Max] | type[Min]] = {"sum": Sum, "max": Max, "min": Min}
 _ONE: dict[str, type[Abs] | type[PositivePart]] = {"abs": Abs, "positive-part": PositivePart}
@@ -130,6 +148,8 @@ def operator(expression: Expression) -> str:
     match expression:
         case Linear():
             return "linear"
+        case Amount():
+            return "amount"
         case Reference():
             return "reference"
         case Scale():
@@ -145,7 +165,7 @@ def operator(expression: Expression) -> str:
 def children(expression: Expression) -> "tuple[Expression, ...]":
     """Return the direct subexpressions, in order."""
     match expression:
-        case Linear() | Reference():
+        case Linear() | Amount() | Reference():
             return ()
         case Sum(of) | Max(of) | Min(of) | SumLargest(_, of):
             return of
@@ -168,7 +188,7 @@ def check_curvature(expression: Expression, sign: int, path: str, resolve: "Call
         CurvatureError: names the path of the first node in the wrong place, and the convex alternative.
     """
     match expression:
-        case Linear():
+        case Linear() | Amount():
             return
         case Reference(name):
             resolve(name, path, sign)
@@ -208,6 +228,8 @@ def format_expression(expression: Expression) -> str:
     match expression:
         case Linear(name) | Reference(name):
             return name
+        case Amount(amount):
+            return str(amount)
         case Sum(of):
             text = format_expression(of[0])
             for term in of[1:]:
@@ -216,7 +238,7 @@ def format_expression(expression: Expression) -> str:
             return text
         case Scale(by, of):
             inner = format_expression(of)
-            if isinstance(of, Sum | Scale):
+            if isinstance(of, Sum | Scale) or inner.startswith("-"):
                 inner = f"({inner})"
             return f"-{inner}" if by == -1 else f"{by} * {inner}" if by != 1 else inner
         case Max(of) | Min(of):
@@ -247,6 +269,8 @@ def expression_to_json(expression: Expression) -> dict[str, Any]:
     match expression:
         case Linear(array):
             return {"op": "linear", "array": array}
+        case Amount(amount):
+            return {"op": "amount", "amount": amount}
         case Reference(name):
             return {"op": "reference", "name": name}
         case Scale(by, of):
@@ -274,6 +298,11 @@ def expression_from_json(value: Any, path: str) -> Expression:
         if not isinstance(text, str) or not text:
             raise MalformedError(f"{path}: {key} must be a non-empty string")
         return Linear(text) if name == "linear" else Reference(text)
+    if name == "amount":
+        amount = _only(value, path, "amount")
+        if type(amount) is not int or not 0 < abs(amount) <= MAX_JSON_INTEGER:
+            raise MalformedError(f"{path}: amount must be a non-zero integer of magnitude below 2^53")
+        return Amount(amount)
     if name == "scale":
         of = _only(value, path, "of", "by")
         by = value["by"]

@@ -1,7 +1,7 @@
-"""The columns of a record: account, balances, entry values and positions (SPEC S3).
+"""The columns of a record: balances, entry values and positions (SPEC S3).
 
-A record is an integer vector x; column v counts units of one asset or lots of one instrument. Column 0 is `account`:
-1 for every real account and 0 for padding, so that its total is the number of real accounts.
+A record is an integer vector x; column v counts units of one asset or lots of one instrument. The label of a position
+also states the asset that settles it, so a deposit booked as a contract shows its true asset.
 """
 
 import re
@@ -15,6 +15,8 @@ from crossmargin_circuits.errors import MalformedError
 
 __all__ = [
     "COLUMN_NAME",
+    "CURRENCY",
+    "MAX_NAME",
     "RECORD_BOUND",
     "Column",
     "ColumnKind",
@@ -31,20 +33,27 @@ RECORD_BOUND = 2**62
 COLUMN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]*")
 """Name of an asset or an instrument; ASCII, so names that look equal are equal."""
 
+MAX_NAME = 40
+"""Characters of the name of an asset, an instrument or a currency: they stand in lines for people."""
+
+CURRENCY = re.compile(r"[A-Za-z][A-Za-z0-9_./:-]*")
+"""Name of a currency: a letter first, so no name reads as part of a number."""
+
+MAX_UNIT = 100
+"""Characters of a unit."""
+
 UNIT_SIZE = re.compile(r"(0|[1-9][0-9]{0,39})(\.[0-9]{1,40})?")
 """The number at the start of a unit: "0.00000001" of "0.00000001 BTC"."""
 
 POSITION_NOUNS = ("contract", "lot")
 """The nouns in the unit of a position, so no amount of an asset passes as a position."""
 
-MAGIC = b"CM1C"
+MAGIC = b"CM2C"
 
 
 class ColumnKind(StrEnum):
     """The quantity that a column counts."""
 
-    ACCOUNT = "account"
-    """1 for a real account, 0 for padding."""
     BALANCE = "balance"
     """Wallet balance of an asset, negative where borrowed, in units of the asset."""
     ENTRY = "entry"
@@ -59,48 +68,75 @@ class Column:
     """One column of the record.
 
     name: the asset or instrument; kind: what it counts; unit: one unit in words ("0.00000001 BTC");
-    limit: the largest magnitude in an account (units), an input of the bit budget.
+    limit: the largest magnitude in an account (units), an input of the bit budget;
+    settled: the asset that settles a position, empty for other columns.
     """
 
     kind: ColumnKind
     name: str
     unit: str
     limit: int
+    settled: str = ""
 
     @property
     def key(self) -> str:
         """Name of the column in expressions, tables and errors: "balance BTC", "position BTC-PERPETUAL"."""
-        return f"{self.kind} {self.name}" if self.name else str(self.kind)
+        return f"{self.kind} {self.name}"
+
+    @property
+    def asset(self) -> str:
+        """The asset that the column is worth: its own, or the one that settles the position."""
+        return self.settled or self.name
 
     @property
     def label(self) -> str:
-        """Label in the columns file: asset or contract, and unit (SPEC S3)."""
-        return f"{self.key} [{self.unit}]"
+        """Label in the columns file: asset or contract, unit, and the settlement asset of a position (SPEC S3)."""
+        return f"{self.key} [{self.unit}]" + (f" settled in {self.settled}" if self.settled else "")
 
 
 @dataclass(frozen=True)
 class RecordLayout:
-    """Ordered columns of a record; column 0 counts the account itself."""
+    """Ordered columns of a record, one at least."""
 
     columns: tuple[Column, ...]
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the assumptions of every reader: only column 0 counts accounts, keys are distinct, limits are in
-        range."""
-        kinds = [column.kind for column in self.columns]
-        if not kinds or kinds[0] is not ColumnKind.ACCOUNT or kinds.count(ColumnKind.ACCOUNT) > 1:
-            raise MalformedError("layout: column 0, and no other, must be the account column")
+        """Check the assumptions of every reader: keys are distinct, limits in range, settlement assets have balances.
+
+        Raises:
+            MalformedError: names the column.
+        """
+        if not self.columns:
+            raise MalformedError("layout: one column at least is needed")
+        assets = {column.name for column in self.columns if column.kind is ColumnKind.BALANCE}
         for column in self.columns:
-            if bool(column.name) != (column.kind is not ColumnKind.ACCOUNT) or (
-                column.name and not COLUMN_NAME.fullmatch(column.name)
+            if not COLUMN_NAME.fullmatch(column.name) or len(column.name) > MAX_NAME:
+                raise MalformedError(
+                    f"layout: {column.key!r}: a name is at most {MAX_NAME} letters, digits and _ . / : -"
+                )
+            # The label then determines kind, name, unit and settlement, so columns.cm2 fixes all four.
+            if (
+                not 0 < len(column.unit) <= MAX_UNIT
+                or not column.unit.isascii()
+                or not column.unit.isprintable()
+                or set(column.unit) & set("[]")
             ):
-                raise MalformedError(f"layout: {column.key!r}: a name is letters, digits and _ . / : -")
-            # The label then determines kind, name and unit, so columns.cm1 fixes all three.
-            if not column.unit or not column.unit.isascii() or set(column.unit) & set("[]"):
-                raise MalformedError(f"layout: {column.key}: a unit is ASCII text without brackets")
+                raise MalformedError(
+                    f"layout: {column.key}: a unit is printable ASCII text without brackets, at most {MAX_UNIT} "
+                    "characters"
+                )
             if not 0 < column.limit <= MAX_JSON_INTEGER:
                 raise MalformedError(f"layout: {column.key}: limit must be in 1 .. 2^53 - 1")
+            if column.kind is not ColumnKind.POSITION:
+                if column.settled:
+                    raise MalformedError(f"layout: {column.key}: only a position is settled in an asset")
+                if not any(map(str.isalpha, column.name)):
+                    raise MalformedError(f"layout: {column.key}: the name of an asset has a letter")
+            elif column.settled not in assets:
+                raise MalformedError(
+                    f"layout: {column.key}: settled in {column.settled!r}, which has no balance column"
+                )
         self._check_units()
         index = {column.key: number for number, column in enumerate(self.columns)}
         if len(index) != len(self.columns):
@@ -115,8 +151,6 @@ class RecordLayout:
             size, _, noun = column.unit.partition(" ")
             if not UNIT_SIZE.fullmatch(size) or not size.strip("0."):
                 raise MalformedError(f"layout: {column.key}: a unit begins with a decimal above zero")
-            if column.kind is ColumnKind.ACCOUNT and (size, column.limit) != ("1", 1):
-                raise MalformedError("layout: the account column counts 1 for an account: unit and limit 1")
             if column.kind is ColumnKind.POSITION and noun.partition(" ")[0] not in POSITION_NOUNS:
                 raise MalformedError(f"layout: {column.key}: a position counts {' or '.join(POSITION_NOUNS)}s")
             if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY) and (
@@ -133,18 +167,17 @@ class RecordLayout:
         """Labels in column order."""
         return tuple(column.label for column in self.columns)
 
-    def index(self, kind: ColumnKind, name: str = "") -> int:
+    def index(self, kind: ColumnKind, name: str) -> int:
         """Return the number of a column; raises KeyError with the column's key."""
-        key = f"{kind} {name}" if name else str(kind)
-        return self._index[key]
+        return self._index[f"{kind} {name}"]
 
-    def find(self, kind: ColumnKind, name: str = "") -> int | None:
+    def find(self, kind: ColumnKind, name: str) -> int | None:
         """Return the number of a column, or None."""
-        return self._index.get(f"{kind} {name}" if name else str(kind))
+        return self._index.get(f"{kind} {name}")
 
 
 def encode_columns(labels: Sequence[str]) -> bytes:
-    """Return the bytes of `columns.cm1`."""
+    """Return the bytes of `columns.cm2`."""
     writer = Writer(MAGIC).u32(len(labels))
     for label in labels:
         writer.string(label)
@@ -152,17 +185,17 @@ def encode_columns(labels: Sequence[str]) -> bytes:
 
 
 def decode_columns(data: bytes) -> tuple[str, ...]:
-    """Parse `columns.cm1`; labels are non-empty, distinct UTF-8 (SPEC V1).
+    """Parse `columns.cm2`; labels are non-empty, distinct UTF-8 (SPEC V1).
 
     Raises:
         MalformedError: not the canonical encoding of a list of labels.
     """
-    reader = Reader(data, "columns.cm1", MAGIC)
+    reader = Reader(data, "columns.cm2", MAGIC)
     labels = tuple(reader.string("label") for _ in range(reader.count("number of columns", 3)))
     reader.end()
     if not labels:
-        raise MalformedError("columns.cm1: no column")
-    check_labels(labels, "columns.cm1: column")
+        raise MalformedError("columns.cm2: no column")
+    check_labels(labels, "columns.cm2: column")
     return labels
 
 

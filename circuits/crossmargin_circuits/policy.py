@@ -4,11 +4,14 @@ A policy holds the columns of the record, the integer risk arrays (normative: th
 expression: an ordered list of definitions and constraints over them,
 
     abbreviation   name := f(x)                    inlined at each reference
+    equity         name := f(x), f concave         inlined likewise
     auxiliary      name >= max(0, f(x)), f convex  one unsigned 64-bit column that the rows bound from below
     constraint     g(x) >= 0, g concave            rows
 
-and, for people and for recomputation, the inputs of the arrays. The file is canonical JSON
-(RFC 8785 restricted to integers and strings), and its tagged hash is the policy digest of the statement manifest.
+A policy is of one *kind*, which fixes the definitions that it has: solvency (equity, requirement, and the gap of the
+two as a shortfall or a constraint), coverage (debts) or crowding (exposures). It also has, for people and for
+recomputation, the inputs of the arrays. The file is canonical JSON (RFC 8785 restricted to integers and strings), and
+its tagged hash is the policy digest of the statement manifest.
 """
 
 import re
@@ -26,24 +29,23 @@ from crossmargin_circuits.expression import (
     Expression,
     Linear,
     Reference,
-    SumLargest,
+    Scale,
+    Sum,
     check_curvature,
     children,
     expression_from_json,
     expression_to_json,
     format_expression,
 )
-from crossmargin_circuits.layout import COLUMN_NAME, Column, ColumnKind, RecordLayout
+from crossmargin_circuits.layout import CURRENCY, MAX_NAME, Column, ColumnKind, RecordLayout
 
-__all__ = ["POLICY_FILE", "Constraint", "Definition", "Policy", "RiskArray", "Role", "ValueUnit"]
+__all__ = ["POLICY_FILE", "Constraint", "Definition", "Policy", "PolicyKind", "RiskArray", "Role", "ValueUnit"]
 
 POLICY_FILE = "policy.json"
 
-FIRST_FORMAT = "crossmargin-policy/1"
+POLICY_FORMAT = "crossmargin-policy/3"
 
-SECOND_FORMAT = "crossmargin-policy/2"
-"""Format of a policy with sum-largest or the role exposure; any other policy has the first, so each has one
-encoding."""
+EARLIER_FORMATS = ("crossmargin-policy/1", "crossmargin-policy/2")
 
 MAX_EXPANDED_WORK = 2**25
 """Nodes of all expressions with abbreviations written out, times columns and NODE_WORK: bounds the work of compiling a
@@ -56,21 +58,48 @@ MAX_EXPANDED_DEPTH = 200
 """Deepest nesting with references written out: bounds recursion."""
 
 MAX_TEXT = 1000
-"""Characters of a name, a meaning or a unit: they are repeated in the labels of rows."""
+"""Characters of a meaning: meanings are repeated in the labels of rows."""
+
+MAX_TITLE = 200
+"""Characters of the venue's name and of the title."""
+
+MAX_PART_NAME = 80
+"""Characters of the name of an array, a definition or a constraint: words, and the name of a column of at most 40."""
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./:-]*( [A-Za-z0-9][A-Za-z0-9_./:-]*)*")
 """Name of an array, a definition or a constraint: ASCII words, so no name reads as a formula or as another name."""
 
+RESERVED = frozenset(
+    {
+        *("account", "accounts", "amounts", "claims", "digests", "fail", "failed", "info", "insurance fund"),
+        *("liabilities", "open interest", "owed", "pass", "passed", "proof of reserves", "proof of solvency"),
+        *("rejected", "reserves", "result", "totals", "verdict", "verified"),
+    }
+)
+"""Words of the verdict: no definition and no constraint is called so, in whatever case and with whatever marks."""
+
 _KEYS = (
-    *("format", "venue", "title", "as_of", "value_unit"),
+    *("format", "kind", "venue", "title", "as_of", "value_unit"),
     *("columns", "arrays", "definitions", "constraints", "inputs"),
 )
+
+
+class PolicyKind(StrEnum):
+    """What a policy states about every account."""
+
+    SOLVENCY = "solvency"
+    """Equity covers the requirement, or the shortfall is disclosed."""
+    COVERAGE = "coverage"
+    """What the account owes in each asset is disclosed."""
+    CROWDING = "crowding"
+    """The account's exposures are disclosed."""
 
 
 class Role(StrEnum):
     """The role of a definition; the last four are auxiliaries with disclosed totals over the book."""
 
     ABBREVIATION = "abbreviation"
+    EQUITY = "equity"
     HIDDEN = "hidden"
     REQUIREMENT = "requirement"
     SHORTFALL = "shortfall"
@@ -80,12 +109,23 @@ class Role(StrEnum):
     @property
     def is_auxiliary(self) -> bool:
         """Whether the definition becomes a separate column."""
-        return self is not Role.ABBREVIATION
+        return self not in (Role.ABBREVIATION, Role.EQUITY)
 
     @property
     def is_disclosed(self) -> bool:
         """Whether the column's total over the book is disclosed."""
         return self in (Role.REQUIREMENT, Role.SHORTFALL, Role.DEBT, Role.EXPOSURE)
+
+
+_ROLES = {
+    PolicyKind.SOLVENCY: (Role.EQUITY, Role.REQUIREMENT, Role.SHORTFALL),
+    PolicyKind.COVERAGE: (Role.DEBT,),
+    PolicyKind.CROWDING: (Role.EXPOSURE,),
+}
+"""The roles, beside abbreviations and hidden auxiliaries, that a policy of each kind may have."""
+
+
+_ROLE_WORDS = frozenset({role.value for roles in _ROLES.values() for role in roles})
 
 
 @dataclass(frozen=True)
@@ -140,6 +180,7 @@ class Constraint:
 class Policy:
     """A margin model with its integers; see the module's docstring. `inputs` is canonical-JSON data."""
 
+    kind: PolicyKind
     venue: str
     title: str
     as_of: int
@@ -160,6 +201,10 @@ class Policy:
         self._check_texts()
         names = [array.name for array in self.arrays] + [each.name for each in self.definitions]
         _check_distinct(names + [each.name for each in self.constraints])
+        for definition in self.definitions:
+            _check_words(definition.name, definition.role)
+        for constraint in self.constraints:
+            _check_words(constraint.name, None)
         for array in self.arrays:
             if len(array.coefficients) != len(self.layout):
                 raise MalformedError(f"policy: array {array.name!r}: one coefficient per column is needed")
@@ -174,6 +219,8 @@ class Policy:
             nodes += sizes[definition.name][0]
             if definition.role.is_auxiliary:
                 check_curvature(definition.expression, 1, definition.name, self._check_reference)
+            if definition.role is Role.EQUITY:
+                check_curvature(definition.expression, -1, definition.name, self._check_reference)
             if (definition.role is Role.DEBT) != bool(definition.subject):
                 raise PolicyError(f"policy: {definition.name}: a debt, and only a debt, names its asset as subject")
             known.add(definition.name)
@@ -181,12 +228,7 @@ class Policy:
             self._check_names(constraint.expression, constraint.name, known)
             nodes += self._check_size(constraint.expression, constraint.name, sizes, nodes)[0]
             check_curvature(constraint.expression, -1, constraint.name, self._check_reference)
-        subjects = [definition.subject for definition in self.with_role(Role.DEBT)]
-        if len(set(subjects)) != len(subjects):
-            raise PolicyError("policy: two definitions are debts of one asset")
-        for role in (Role.REQUIREMENT, Role.SHORTFALL):
-            if sum(definition.role is role for definition in self.definitions) > 1:
-                raise PolicyError(f"policy: more than one definition has the role {role}")
+        self._check_kind()
 
     def array(self, name: str) -> RiskArray:
         """Return a risk array by name."""
@@ -200,6 +242,26 @@ class Policy:
         """Return the definitions of one role, in order."""
         return tuple(definition for definition in self.definitions if definition.role is role)
 
+    @property
+    def equity(self) -> Definition | None:
+        """The equity of a solvency policy, or None."""
+        return next(iter(self.with_role(Role.EQUITY)), None)
+
+    @property
+    def requirement(self) -> Definition | None:
+        """The requirement of a solvency policy, or None."""
+        return next(iter(self.with_role(Role.REQUIREMENT)), None)
+
+    @property
+    def shortfall(self) -> Definition | None:
+        """The shortfall of a solvency policy that is not strict, or None."""
+        return next(iter(self.with_role(Role.SHORTFALL)), None)
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether every account must cover its requirement: a solvency policy with a constraint, not a shortfall."""
+        return self.kind is PolicyKind.SOLVENCY and bool(self.constraints)
+
     @cached_property
     def _arrays(self) -> dict[str, RiskArray]:
         return {array.name: array for array in self.arrays}
@@ -209,18 +271,62 @@ class Policy:
         return {definition.name: definition for definition in self.definitions}
 
     def _check_texts(self) -> None:
-        """Check lengths, and that the quantum is a number."""
-        texts = [self.venue, self.title, self.value_unit.currency]
-        texts += [text for column in self.layout.columns for text in (column.name, column.unit)]
-        texts += [text for array in self.arrays for text in (array.name, array.meaning)]
-        texts += [text for each in self.definitions for text in (each.name, each.meaning, each.subject)]
-        texts += [text for each in self.constraints for text in (each.name, each.meaning)]
-        if max(map(len, texts)) > MAX_TEXT:
-            raise MalformedError(f"policy: a text of more than {MAX_TEXT} characters")
-        if not COLUMN_NAME.fullmatch(self.value_unit.currency):
-            raise MalformedError("policy: value_unit.currency: a name of letters and digits such as USD is needed")
+        """Check lengths, and that the currency is a name and the quantum a number."""
+        named: tuple[RiskArray | Definition | Constraint, ...] = (*self.arrays, *self.definitions, *self.constraints)
+        for limit, texts in (
+            (MAX_TITLE, [self.venue, self.title]),
+            (MAX_PART_NAME, [each.name for each in named]),
+            (MAX_TEXT, [each.meaning for each in named]),
+        ):
+            if max(map(len, texts), default=0) > limit:
+                raise MalformedError(f"policy: a text of more than {limit} characters where {limit} are allowed")
+        currency = self.value_unit.currency
+        if not CURRENCY.fullmatch(currency) or len(currency) > MAX_NAME:
+            raise MalformedError(
+                "policy: value_unit.currency: a name such as USD is needed, a letter first, at most "
+                f"{MAX_NAME} characters"
+            )
         if not DECIMAL.fullmatch(self.value_unit.quantum) or not self.value_unit.quantum.strip("0."):
             raise MalformedError('policy: value_unit.quantum: a decimal above zero such as "0.01" is needed')
+
+    def _check_kind(self) -> None:
+        """Check that the policy has what its kind needs, and nothing else.
+
+        Raises:
+            PolicyError: names the kind and what is wrong.
+        """
+
+        def refuse(reason: str) -> PolicyError:
+            return PolicyError(f"policy: not a policy of its kind: {self.kind}: {reason}")
+
+        allowed = {Role.ABBREVIATION, Role.HIDDEN, *_ROLES[self.kind]}
+        for definition in self.definitions:
+            if definition.role not in allowed:
+                raise refuse(f"{definition.name} has the role {definition.role}")
+        count = {role: len(self.with_role(role)) for role in Role}
+        if self.kind is not PolicyKind.SOLVENCY:
+            (role,) = _ROLES[self.kind]
+            if not count[role]:
+                raise refuse(f"one definition at least with the role {role} is needed")
+            if self.constraints:
+                raise refuse(f"{self.constraints[0].name} is a constraint")
+            subjects = [definition.subject for definition in self.with_role(Role.DEBT)]
+            if len(set(subjects)) != len(subjects):
+                raise refuse("two definitions are debts of one asset")
+            for subject in subjects:
+                if self.layout.find(ColumnKind.BALANCE, subject) is None:
+                    raise refuse(f"a debt of {subject!r}, which has no balance column")
+            return
+        equity, requirement, shortfall = self.equity, self.requirement, self.shortfall
+        if equity is None or requirement is None or count[Role.EQUITY] > 1 or count[Role.REQUIREMENT] > 1:
+            raise refuse("exactly one equity and one requirement are needed")
+        if count[Role.SHORTFALL] + len(self.constraints) != 1:
+            raise refuse("either one shortfall or one constraint is needed")
+        gap = Sum((Reference(requirement.name), Scale(-1, Reference(equity.name))))
+        if shortfall is not None and shortfall.expression != gap:
+            raise refuse(f"{shortfall.name} must be {format_expression(gap)}")
+        if self.constraints and self.constraints[0].expression != Scale(-1, gap):
+            raise refuse(f"{self.constraints[0].name} must be {format_expression(Scale(-1, gap))}")
 
     def _check_names(self, expression: Expression, path: str, known: set[str]) -> None:
         match expression:
@@ -262,25 +368,19 @@ class Policy:
             )
 
     @cached_property
-    def format(self) -> str:
-        """The version of the policy format: the second with sum-largest or the role exposure, else the first."""
-        expressions = [each.expression for each in self.definitions]
-        expressions += [each.expression for each in self.constraints]
-        later = bool(self.with_role(Role.EXPOSURE)) or any(map(_sums_largest, expressions))
-        return SECOND_FORMAT if later else FIRST_FORMAT
-
-    @cached_property
     def encoded(self) -> bytes:
         """The bytes of `policy.json`."""
         return dump_canonical(
             {
-                "format": self.format,
+                "format": POLICY_FORMAT,
+                "kind": str(self.kind),
                 "venue": self.venue,
                 "title": self.title,
                 "as_of": self.as_of,
                 "value_unit": {"currency": self.value_unit.currency, "quantum": self.value_unit.quantum},
                 "columns": [
-                    {"kind": str(c.kind), "name": c.name, "unit": c.unit, "limit": c.limit} for c in self.layout.columns
+                    {"kind": str(c.kind), "name": c.name, "unit": c.unit, "limit": c.limit, "settled": c.settled}
+                    for c in self.layout.columns
                 ],
                 "arrays": [
                     {"name": a.name, "meaning": a.meaning, "coefficients": list(a.coefficients)} for a in self.arrays
@@ -316,15 +416,16 @@ class Policy:
             MalformedError: with the path of the field.
             PolicyError, CurvatureError: the policy describes no relation.
         """
-        root = Fields(load_canonical(data, POLICY_FILE), "policy.", *_KEYS)
-        stated = root.format(FIRST_FORMAT, SECOND_FORMAT)
+        root = Fields(load_canonical(data, POLICY_FILE), "policy.", *_KEYS, earlier=EARLIER_FORMATS)
+        root.format(POLICY_FORMAT)
         unit = root.inner("value_unit", "currency", "quantum")
-        policy = cls(
+        return cls(
+            kind=root.word("kind", PolicyKind, "kind of policy"),
             venue=root.text("venue"),
             title=root.text("title"),
             as_of=root.integer("as_of"),
             value_unit=ValueUnit(unit.text("currency"), unit.text("quantum")),
-            layout=RecordLayout(tuple(map(_column, root.each("columns", "kind", "name", "unit", "limit")))),
+            layout=RecordLayout(tuple(map(_column, root.each("columns", "kind", "name", "unit", "limit", "settled")))),
             arrays=tuple(map(_array, root.each("arrays", "name", "meaning", "coefficients"))),
             definitions=tuple(
                 map(_definition, root.each("definitions", "name", "meaning", "role", "subject", "expression"))
@@ -332,14 +433,6 @@ class Policy:
             constraints=tuple(map(_constraint, root.each("constraints", "name", "meaning", "expression"))),
             inputs=root.mapping("inputs"),
         )
-        if stated != policy.format:
-            raise root.refuse("format", f"expected {policy.format!r}, by the operators and roles that are used")
-        return policy
-
-
-def _sums_largest(expression: Expression) -> bool:
-    """Return whether an expression itself contains sum-largest, without following references."""
-    return isinstance(expression, SumLargest) or any(map(_sums_largest, children(expression)))
 
 
 def _check_distinct(names: list[str]) -> None:
@@ -353,9 +446,18 @@ def _check_distinct(names: list[str]) -> None:
         seen.add(name)
 
 
+def _check_words(name: str, role: Role | None) -> None:
+    """Refuse a name that reads as a line of the verdict: its words, or the word of another role in front."""
+    words = re.findall("[a-z0-9]+", name.lower())
+    if " ".join(words) in RESERVED:
+        raise PolicyError(f"policy: {name!r} is a word of the verdict: choose another name")
+    if words[0] in _ROLE_WORDS and words[0] != role:
+        raise PolicyError(f"policy: {name!r}: only the {words[0]} may have a name that begins with this word")
+
+
 def _column(item: Fields) -> Column:
     kind = item.word("kind", ColumnKind, "kind of column")
-    return Column(kind, item.string("name"), item.text("unit"), item.integer("limit"))
+    return Column(kind, item.text("name"), item.text("unit"), item.integer("limit"), item.string("settled"))
 
 
 def _array(item: Fields) -> RiskArray:

@@ -4,6 +4,7 @@ An `Algebra` defines the value of an array and how values combine; `Reading` wal
 expression and f, g its operands:
 
     linear                 linear(array)           sum, scale        add, scale
+    amount                 amount(value)
     max, min               greatest, least         sum-largest m     largest(m)
     positive-part f        positive(V f)           abs f             absolute(V f)
     abbreviation           V f                     auxiliary         positive(V f): its tight value
@@ -22,6 +23,7 @@ from typing import Generic, TypeVar
 
 from crossmargin_circuits.expression import (
     Abs,
+    Amount,
     Expression,
     Linear,
     Max,
@@ -48,6 +50,10 @@ class Algebra(ABC, Generic[Value]):
     @abstractmethod
     def linear(self, array: RiskArray) -> Value:
         """Return the value of a risk array's linear form."""
+
+    @abstractmethod
+    def amount(self, value: int) -> Value:
+        """Return the value of a constant for each account, in value quanta."""
 
     @abstractmethod
     def zero(self) -> Value:
@@ -101,6 +107,8 @@ class Reading(Generic[Value]):
         match expression:
             case Linear(name):
                 return algebra.linear(self._policy.array(name))
+            case Amount(value):
+                return algebra.amount(value)
             case Reference(name):
                 if name not in self._known:
                     definition = self._policy.definition(name)

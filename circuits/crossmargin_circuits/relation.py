@@ -1,4 +1,4 @@
-"""The integer relation y = L x + L' aux + c, y >= 0: the statement about every account (SPEC S7, S10).
+"""The integer relation y = L x + L' aux + c, y >= 0: the statement about every account (SPEC S7).
 
 Base columns x are committed once per snapshot; auxiliaries and slacks y are 64-bit numbers, committed by their bits.
 """
@@ -9,10 +9,13 @@ from functools import cached_property
 
 from crossmargin_circuits.digest import tagged_hash
 from crossmargin_circuits.encoding import Reader, Writer
-from crossmargin_circuits.errors import BudgetError, MalformedError
+from crossmargin_circuits.errors import MalformedError
 from crossmargin_circuits.layout import check_labels, columns_digest
 
 __all__ = ["CURVE_ORDER", "VALUE_BITS", "Auxiliary", "Relation", "Row"]
+
+HIDDEN_ARRAYS = 0
+"""M, the hidden risk arrays of a relation: the file has a place for their coefficients in each row, before c."""
 
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """Order r of secp256k1: the modulus of the row equations."""
@@ -20,7 +23,7 @@ CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 VALUE_BITS = 64
 """Slacks and auxiliaries are in [0, 2^64)."""
 
-MAGIC = b"CM1L"
+MAGIC = b"CM2L"
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Auxiliary:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: base coefficients (V), auxiliary coefficients (Q) and an offset, all integers."""
+    """One row: base coefficients (V), auxiliary coefficients (Q) and an offset for each account, all integers."""
 
     label: str
     base: tuple[int, ...]
@@ -81,23 +84,11 @@ class Relation:
             for row in self.rows
         ]
 
-    def check_size(self, leaves: int) -> None:
-        """Check S10 for a snapshot of `leaves` = S N accounts: no row sum over the book can wrap modulo r.
-
-        Raises:
-            BudgetError: names the row.
-        """
-        for row in self.rows:
-            base = sum(map(abs, row.base)) * (2**120 + leaves * 2**62)
-            auxiliary = sum(map(abs, row.auxiliary)) * leaves * 2**VALUE_BITS
-            if 2 * (base + auxiliary + leaves * (2**VALUE_BITS + abs(row.offset))) >= CURVE_ORDER:
-                raise BudgetError(f"S10: row {row.label!r}: coefficients too large for {leaves} accounts")
-
     @cached_property
     def encoded(self) -> bytes:
-        """The bytes of `relation.cm1`."""
+        """The bytes of `relation.cm2`: labels, and each row as L, L', one coefficient per hidden array (none), c."""
         writer = Writer(MAGIC).raw(columns_digest(self.columns))
-        writer.u32(len(self.columns)).u32(len(self.auxiliaries)).u32(len(self.rows))
+        writer.u32(len(self.columns)).u32(len(self.auxiliaries)).u32(HIDDEN_ARRAYS).u32(len(self.rows))
         for auxiliary in self.auxiliaries:
             writer.string(auxiliary.label).u8(auxiliary.disclosed)
         for row in self.rows:
@@ -113,17 +104,20 @@ class Relation:
 
     @classmethod
     def decode(cls, data: bytes, columns: tuple[str, ...]) -> "Relation":
-        """Parse `relation.cm1` over the columns of `columns.cm1`.
+        """Parse `relation.cm2` over the columns of `columns.cm2`.
 
         Raises:
-            MalformedError: not canonical, or about other columns.
+            MalformedError: not canonical, about other columns, or with hidden arrays.
         """
-        reader = Reader(data, "relation.cm1", MAGIC)
+        reader = Reader(data, "relation.cm2", MAGIC)
         if reader.raw(32, "columns digest") != columns_digest(columns):
             raise reader.refuse("columns digest", "the relation is about other columns")
         if reader.u32("number of columns") != len(columns):
             raise reader.refuse("number of columns", f"expected {len(columns)}")
         width = reader.count("number of auxiliaries", 4)
+        hidden = reader.u32("number of hidden arrays")
+        if hidden != HIDDEN_ARRAYS:
+            raise reader.refuse("number of hidden arrays", f"expected {HIDDEN_ARRAYS}, found {hidden}")
         count = reader.u32("number of rows")
         if count * (3 + 16 * (len(columns) + width + 1)) > reader.left:
             raise reader.refuse("number of rows", f"{count} rows do not fit into the file")
