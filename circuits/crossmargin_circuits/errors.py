@@ -5,6 +5,7 @@ __all__ = [
     "BudgetError",
     "CrossmarginError",
     "CurvatureError",
+    "LimitError",
     "MalformedError",
     "PolicyError",
     "shortened",
@@ -34,6 +35,10 @@ class CrossmarginError(Exception):
 
 class MalformedError(CrossmarginError):
     """The bytes are not the canonical encoding of any value: they cannot be decoded."""
+
+
+class LimitError(CrossmarginError):
+    """More than this implementation takes on: no finding about the files."""
 
 
 class PolicyError(CrossmarginError):

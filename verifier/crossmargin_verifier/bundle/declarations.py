@@ -1,11 +1,13 @@
-"""The public bundle: one folder per statement (SPEC section 6), and the files that tie them together.
+"""What a venue declares in a bundle: its subject and the reserves (SPEC section 5 lists all files of a bundle).
 
-    bundle.json      venue, snapshot digest, statements, the key that signs receipts, counts of accounts
+    bundle.json      venue, snapshot digest, statements, the key that signs receipts, totals, counts of accounts
     reserves.json    declared reserves per asset and the insurance fund, about one snapshot
-    summary.json     the verdict, for programs   } both are recomputed by the verifier,
-    summary.txt      the verdict, for people     } which refuses a bundle that holds other ones
-    NAME/            columns, relation, snapshot, positions, totals, statement, slack, shard and auxiliary totals files
-                     of one statement, and its policy.json
+    anchor.json      digests of all of that and the SHA-256 of every file that decides a claim (`anchor.py`)
+    anchor.sig       signature of the receipt key over anchor.json
+    summary.json     the verdict, for programs   } for readers alone: the verifier does not read them,
+    summary.txt      the verdict, for people     } and no digest covers them
+    snapshot/        the commitment to the book
+    statements/NAME/ one statement about it, with its policy.json
 
 All JSON is canonical (RFC 8785); digests and keys are lower-case hexadecimal, amounts decimal strings.
 """
@@ -13,6 +15,7 @@ All JSON is canonical (RFC 8785); digests and keys are lower-case hexadecimal, a
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from fractions import Fraction
 from functools import cached_property
 
@@ -28,6 +31,8 @@ __all__ = [
     "SUMMARY_TEXT_FILE",
     "BundleManifest",
     "DeclaredReserves",
+    "Totals",
+    "statement_name",
 ]
 
 BUNDLE_FILE = "bundle.json"
@@ -35,27 +40,37 @@ RESERVES_FILE = "reserves.json"
 SUMMARY_FILE = "summary.json"
 SUMMARY_TEXT_FILE = "summary.txt"
 
-BUNDLE_FORMAT = "crossmargin-bundle/1"
-RESERVES_FORMAT = "crossmargin-reserves/1"
+BUNDLE_FORMAT = "crossmargin-bundle/2"
+RESERVES_FORMAT = "crossmargin-reserves/2"
+EARLIER_FORMATS = ("crossmargin-bundle/1", "crossmargin-reserves/1")
 
 _STATEMENT = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 RESERVED = ("accounts", "liabilities", "reserves", "snapshot", "solvency")
 """Words of the verdict's own, which no statement may be called."""
 
-_CURRENCY = re.compile(r"[A-Za-z0-9]{2,16}")
+_CURRENCY = re.compile(r"[A-Za-z][A-Za-z0-9]{1,15}")
+
+
+class Totals(StrEnum):
+    """What a bundle shows of the totals of its columns and disclosed auxiliaries."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+    """Inequalities between hidden totals and public figures: not checked by this release."""
+    NONE = "none"
 
 
 @dataclass(frozen=True)
 class BundleManifest:
-    """The subject of a bundle; `loaded`, `rejected` and `padding` count accounts."""
+    """The subject of a bundle; `loaded` and `rejected` count accounts, and `loaded` must be those of the snapshot."""
 
     venue: str
     snapshot_digest: bytes
     statements: tuple[str, ...]
     receipt_key: bytes
+    totals: Totals
     loaded: int
     rejected: int
-    padding: int
 
     @cached_property
     def encoded(self) -> bytes:
@@ -67,7 +82,8 @@ class BundleManifest:
                 "snapshot": self.snapshot_digest.hex(),
                 "statements": list(self.statements),
                 "receipt_key": self.receipt_key.hex(),
-                "accounts": {"loaded": self.loaded, "rejected": self.rejected, "padding": self.padding},
+                "totals": str(self.totals),
+                "accounts": {"loaded": self.loaded, "rejected": self.rejected},
             }
         )
 
@@ -79,29 +95,37 @@ class BundleManifest:
             MalformedError: not canonical, other keys, a statement name that could leave the folder, or a key that is no
                 point.
         """
-        keys = ("format", "venue", "snapshot", "statements", "receipt_key", "accounts")
-        root = Fields(load_canonical(data, BUNDLE_FILE), f"{BUNDLE_FILE}: ", *keys)
+        keys = ("format", "venue", "snapshot", "statements", "receipt_key", "totals", "accounts")
+        root = Fields(load_canonical(data, BUNDLE_FILE), f"{BUNDLE_FILE}: ", *keys, earlier=EARLIER_FORMATS)
         root.format(BUNDLE_FORMAT)
-        names = root.any("statements")
-        if not isinstance(names, list) or not names or len(set(map(str, names))) != len(names):
+        names = tuple(statement_name(root, "statements", name) for name in root.items("statements"))
+        if not names or len(set(names)) != len(names):
             raise root.refuse("statements", "a list of distinct names is needed")
-        for name in names:
-            if not isinstance(name, str) or not _STATEMENT.fullmatch(name):
-                raise root.refuse("statements", "a name is 1 to 32 of a-z 0-9 _ -, a letter first")
-            if name in RESERVED:
-                raise root.refuse("statements", f"{name!r} is a word of the verdict's own")
         receipt_key = root.hexadecimal("receipt_key", POINT_BYTES)
         decode_point(receipt_key)
-        accounts = root.inner("accounts", "loaded", "rejected", "padding")
+        accounts = root.inner("accounts", "loaded", "rejected")
         return cls(
             venue=root.printable("venue"),
             snapshot_digest=root.hexadecimal("snapshot", DIGEST_BYTES),
-            statements=tuple(names),
+            statements=names,
             receipt_key=receipt_key,
+            totals=root.word("totals", Totals, "way to show totals"),
             loaded=accounts.count("loaded"),
             rejected=accounts.count("rejected"),
-            padding=accounts.count("padding"),
         )
+
+
+def statement_name(fields: Fields, key: str, name: object) -> str:
+    """Return the name of a statement.
+
+    Raises:
+        MalformedError: a name that could leave the folder, or one of the verdict's own words.
+    """
+    if not isinstance(name, str) or not _STATEMENT.fullmatch(name):
+        raise fields.refuse(key, "a name is 1 to 32 of a-z 0-9 _ -, a letter first")
+    if name in RESERVED:
+        raise fields.refuse(key, f"{name!r} is a word of the verdict's own")
+    return name
 
 
 @dataclass(frozen=True)
@@ -141,7 +165,7 @@ class DeclaredReserves:
             MalformedError: not canonical, other keys, or an amount that is no decimal.
         """
         keys = ("format", "snapshot", "source", "assets", "insurance_fund")
-        root = Fields(load_canonical(data, RESERVES_FILE), f"{RESERVES_FILE}: ", *keys)
+        root = Fields(load_canonical(data, RESERVES_FILE), f"{RESERVES_FILE}: ", *keys, earlier=EARLIER_FORMATS)
         root.format(RESERVES_FORMAT)
         assets = root.mapping("assets")
         for name, amount in assets.items():
