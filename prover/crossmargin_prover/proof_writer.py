@@ -25,6 +25,14 @@ class ProofWriter(Transcript):
         """Write a message, points and then scalars, and absorb it."""
         self._send(label, b"".join(map(encode_point, points)) + encode_scalars(scalars))
 
+    def integers(self, label: str, values: Sequence[int], size: int) -> None:
+        """Write unsigned integers of `size` bytes each, and absorb them.
+
+        Raises:
+            OverflowError: an integer does not fit.
+        """
+        self._send(label, b"".join([value.to_bytes(size, "big") for value in values]))
+
     def totals(self, label: str, totals: Sequence[int]) -> None:
         """Write u32 count and i128 totals, and absorb them."""
         message = Writer().u32(len(totals))

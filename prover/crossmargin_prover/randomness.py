@@ -72,6 +72,9 @@ class Randomness(Protocol):
     def integers(self, draw: Draw, shard: int, first: int, count: int, bits: int, context: bytes) -> list[int]:
         """Return uniform integers in [0, 2^bits), bits <= 512."""
 
+    def attempt(self, context: bytes) -> "Randomness":
+        """Return the source of one attempt at a proof, from a seed of its own that nothing keeps."""
+
 
 class SystemRandomness:
     """Hedged randomness: operating system, secret key and context together."""
@@ -103,6 +106,10 @@ class SystemRandomness:
         """Return uniform integers in [0, 2^bits), bits <= 512."""
         stream = self._stream(draw, shard, first, WIDE_BYTES * count, context)
         return [value >> (8 * WIDE_BYTES - bits) for value in _wide(stream)]
+
+    def attempt(self, context: bytes) -> "SystemRandomness":
+        """Return a source whose key is a fresh seed: of this key, the context and 32 bytes of the operating system."""
+        return SystemRandomness(self._stream("attempt", 0, 0, KEY_BYTES, context))
 
     def _stream(self, name: str, shard: int, first: int, size: int, context: bytes) -> bytes:
         """Return fresh bytes; two calls with the same arguments share nothing."""
@@ -137,6 +144,10 @@ class SeededRandomness:
         """Return integers in [0, 2^bits): the top bits of the draws."""
         draws = b"".join(self._draw(draw, shard, index) for index in range(first, first + count))
         return [value >> (8 * WIDE_BYTES - bits) for value in _wide(draws)]
+
+    def attempt(self, context: bytes) -> "SeededRandomness":
+        """Return the same draws."""
+        return self
 
     def _draw(self, name: str, shard: int, index: int) -> bytes:
         label = name.encode("ascii")

@@ -7,6 +7,7 @@ from crossmargin_prover.backend.interface import (
     BitSumcheck,
     Costs,
     Int64Array,
+    RecordSumcheck,
     UInt64Array,
     finite,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "BitSumcheck",
     "Costs",
     "Int64Array",
+    "RecordSumcheck",
     "UInt64Array",
     "available",
     "finite",

@@ -1,9 +1,10 @@
 """The boundary of the arithmetic: the expensive operations behind one interface.
 
 The protocol stays in Python; a backend does arithmetic. The operations are: commit rows (sparse integers, or bits of
-64-bit values, with blindings), the sum-check over the bits (a round, then a bind), fold (weighted sums of rows of
-scalars or of points) and multi-scalar multiplication. `reference.ReferenceBackend` is plain Python and the yardstick
-for any other backend. A run chooses by the figures in `Costs`, never by the name of a backend.
+64-bit values, with blindings), the sum-checks over the bits and over projections of the records (a round, then a
+bind), fold (weighted sums of rows of scalars or of points) and multi-scalar multiplication.
+`reference.ReferenceBackend` is plain Python and the yardstick for any other backend. A run chooses by the figures in
+`Costs`, never by the name of a backend.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,16 @@ from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_verifier.protocol.arithmetic import Arithmetic
 from crossmargin_verifier.protocol.group import Affine, Point
 
-__all__ = ["Backend", "BackendError", "BitSumcheck", "Costs", "Int64Array", "UInt64Array", "finite"]
+__all__ = [
+    "Backend",
+    "BackendError",
+    "BitSumcheck",
+    "Costs",
+    "Int64Array",
+    "RecordSumcheck",
+    "UInt64Array",
+    "finite",
+]
 
 Int64Array = npt.NDArray[np.int64]
 UInt64Array = npt.NDArray[np.uint64]
@@ -56,6 +66,26 @@ class BitSumcheck(Protocol):
         """b_hat(rho), once every variable is bound."""
 
 
+class RecordSumcheck(Protocol):
+    """State of one sum-check over random projections of the records of a shard (SPEC B3, B4), without any mask.
+
+    Read `projections`, `combine` them once, then alternate `round` and `bind`, nu times each.
+    """
+
+    @property
+    def projections(self) -> Sequence[int]:
+        """sum_{i,v} alpha_l(i) beta_l(v) x_iv for every l, over the integers; |.| < 2^62 N V."""
+
+    def combine(self, challenge: int) -> None:
+        """Weigh projection l by lambda^l from here on."""
+
+    def round(self) -> tuple[int, int]:
+        """Return the coefficients p_1, p_2 of sum_v R_lambda(Z,v) x(Z,v), summed over the later variables."""
+
+    def bind(self, challenge: int) -> None:
+        """Fix the variable of the last round to rho_d."""
+
+
 class Backend(Protocol):
     """Arithmetic on curve points and scalars; all methods are pure functions of their arguments.
 
@@ -87,6 +117,15 @@ class Backend(Protocol):
 
     def bit_sumcheck(self, values: UInt64Array, tau: Sequence[int], mask: int) -> BitSumcheck:
         """Start the sum-check over the bits of values (2^nu accounts, J) with point tau (n) and mask a (SPEC P4)."""
+
+    def record_sumcheck(
+        self, indptr: Int64Array, indices: Int64Array, data: Int64Array, columns: int, alpha: bytes, beta: bytes
+    ) -> RecordSumcheck:
+        """Start the sum-check over projections of at most N = 2^nu records; the records that are missing are zero.
+
+        alpha: N blocks of P/8 bytes, bit l of the little-endian block i is alpha_l(i); beta: V = columns such blocks,
+        of beta_l(v).
+        """
 
     def fold_sparse(
         self, indptr: Int64Array, indices: Int64Array, data: Int64Array, columns: int, weights: Sequence[int]

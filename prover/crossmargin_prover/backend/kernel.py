@@ -11,8 +11,16 @@ from itertools import chain
 import crossmargin_kernel
 import numpy as np
 
-from crossmargin_prover.backend.interface import BackendError, BitSumcheck, Costs, Int64Array, UInt64Array
+from crossmargin_prover.backend.interface import (
+    BackendError,
+    BitSumcheck,
+    Costs,
+    Int64Array,
+    RecordSumcheck,
+    UInt64Array,
+)
 from crossmargin_prover.backend.kernel_sources import sources_here
+from crossmargin_prover.backend.projections import ReferenceRecordSumcheck
 from crossmargin_verifier.kernel import KernelArithmetic, KernelError, load_kernel
 from crossmargin_verifier.protocol.field import encode_scalar, encode_scalars
 from crossmargin_verifier.protocol.generators import blinding_generator, position_generators, slack_generators
@@ -88,6 +96,12 @@ class KernelBackend:
     def bit_sumcheck(self, values: UInt64Array, tau: Sequence[int], mask: int) -> BitSumcheck:
         """Start the sum-check over the bits of values (2^nu accounts, J) with point tau (n) and mask a (SPEC P4)."""
         return _KernelBitSumcheck(values, tau, mask, self.threads)
+
+    def record_sumcheck(
+        self, indptr: Int64Array, indices: Int64Array, data: Int64Array, columns: int, alpha: bytes, beta: bytes
+    ) -> RecordSumcheck:
+        """Start the sum-check over projections of at most N = 2^nu records (SPEC B3, B4)."""
+        return ReferenceRecordSumcheck(indptr, indices, data, columns, alpha, beta)
 
     def fold_sparse(
         self, indptr: Int64Array, indices: Int64Array, data: Int64Array, columns: int, weights: Sequence[int]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from crossmargin_prover.backend.bits import ReferenceBitSumcheck, byte_columns
 from crossmargin_prover.backend.interface import Costs, Int64Array, UInt64Array
+from crossmargin_prover.backend.projections import ReferenceRecordSumcheck
 from crossmargin_prover.backend.tables import (
     WindowTable,
     best_window,
@@ -33,7 +34,7 @@ SUBSET_WIDTHS = (1, 2, 4, 8)
 
 
 class ReferenceBackend:
-    """The four operations in plain Python."""
+    """All operations in plain Python."""
 
     name = "reference"
     costs = Costs(largest_shard=2**12, opening_accounts=3000, rerandomize_entries=1)
@@ -85,6 +86,15 @@ class ReferenceBackend:
     def bit_sumcheck(self, values: UInt64Array, tau: Sequence[int], mask: int) -> ReferenceBitSumcheck:
         """Start the sum-check over the bits of values (2^nu accounts, J) with point tau (n) and mask a (SPEC P4)."""
         return ReferenceBitSumcheck(values, tau, mask)
+
+    def record_sumcheck(
+        self, indptr: Int64Array, indices: Int64Array, data: Int64Array, columns: int, alpha: bytes, beta: bytes
+    ) -> ReferenceRecordSumcheck:
+        """Start the sum-check over projections of at most N = 2^nu records (SPEC B3, B4).
+
+        alpha: N blocks of P/8 bytes, bit l of the little-endian block i is alpha_l(i); beta: so for every column.
+        """
+        return ReferenceRecordSumcheck(indptr, indices, data, columns, alpha, beta)
 
     def fold_sparse(
         self, indptr: Int64Array, indices: Int64Array, data: Int64Array, columns: int, weights: Sequence[int]

@@ -1,0 +1,175 @@
+"""The sum-check over random projections of the records of a shard, in plain Python and numpy (SPEC B3, B4).
+
+With w_l(i) = sum_v beta_l(v) x_iv the summand is sum_l lambda^l alpha_l(i) w_l(i). Cut the accounts into blocks of
+2^t. All of the first t rounds follows from sums of small integers over the blocks,
+
+    G_l(j,k) = sum over the blocks of alpha_l(j) w_l(k),   M(j,k) = sum_l lambda^l G_l(j,k):
+
+to bind a variable is to fold both indices of M. After t rounds a block is one scalar for alpha_l and one for w_l, and
+ordinary rounds follow.
+"""
+
+from collections.abc import Sequence
+from operator import mul
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from crossmargin_prover.backend.interface import Int64Array
+from crossmargin_verifier.protocol.field import ORDER, dot
+from crossmargin_verifier.protocol.polynomial import eq_table, powers
+
+__all__ = ["ReferenceRecordSumcheck", "bit_rows"]
+
+BLOCK_VARIABLES = 3
+"""t, unless the shard has fewer variables: alpha_l of a block is then one byte."""
+
+HALF_BITS = 31
+"""Records are projected in halves: sums of fewer than 2^32 of them stay inside int64."""
+
+PART = 1 << 12
+"""Accounts whose products are summed in int64: 2^9 blocks, each with up to 2^16 halves."""
+
+
+def bit_rows(blocks: bytes, rows: int) -> npt.NDArray[np.uint8]:
+    """Return the bits of little-endian blocks, one row for each, the low bit first.
+
+    Raises:
+        ValueError: the bytes do not make so many blocks.
+    """
+    if not rows or len(blocks) % rows or not blocks:
+        raise ValueError(f"{len(blocks)} bytes: must be {rows} blocks")
+    return np.unpackbits(np.frombuffer(blocks, dtype=np.uint8).reshape(rows, -1), axis=1, bitorder="little")
+
+
+class ReferenceRecordSumcheck:
+    """State of the sum-check; `backend.RecordSumcheck` defines the order of calls."""
+
+    def __init__(
+        self, indptr: Int64Array, indices: Int64Array, data: Int64Array, columns: int, alpha: bytes, beta: bytes
+    ) -> None:
+        """Start with at most N records over the columns; alpha: N blocks of bits, beta: one for each column."""
+        beta_bits = bit_rows(beta, columns)
+        projections = beta_bits.shape[1]
+        accounts = len(alpha) * 8 // projections
+        records = len(indptr) - 1
+        alpha_bits = bit_rows(alpha, accounts)
+        if alpha_bits.shape[1] != projections or accounts & (accounts - 1) or records > accounts:
+            raise ValueError(f"{records} records and {len(alpha)} bytes of alpha: must be blocks for a power of two")
+        self._variables = accounts.bit_length() - 1
+        self._done = 0
+        self._inner = min(BLOCK_VARIABLES, self._variables)
+        size = 1 << self._inner
+        halves = [np.zeros((projections, accounts), dtype=np.int64) for _ in range(2)]
+        for sums, half in zip(halves, np.divmod(data, 1 << HALF_BITS), strict=True):
+            rows = csr_array((half, indices, indptr), shape=(records, columns))
+            sums[:, :records] = (rows @ beta_bits.astype(np.int64)).T
+        self._halves = [sums.reshape(projections, -1, size) for sums in halves]
+        blocks = alpha_bits.T.reshape(projections, -1, size)
+        # Bit j of entry (l, b) is alpha_l of account j of block b.
+        self._patterns = np.packbits(blocks, axis=2, bitorder="little")[:, :, 0]
+        self._products = self._sum_blocks(blocks)
+        self._projections = [sum(products[place][place] for place in range(size)) for products in self._products]
+        self._matrix: list[list[int]] = []
+        self._weights: list[int] = []
+        self._challenges: list[int] = []
+        self._tables: list[tuple[list[int], list[int]]] = []
+
+    def __repr__(self) -> str:
+        """Return a text without the records."""
+        return f"ReferenceRecordSumcheck(round {self._done + 1} of {self._variables}, redacted)"
+
+    @property
+    def projections(self) -> list[int]:
+        """sum_{i,v} alpha_l(i) beta_l(v) x_iv for every l, over the integers."""
+        return self._projections
+
+    def combine(self, challenge: int) -> None:
+        """Weigh projection l by lambda^l from here on."""
+        if self._weights:
+            raise ValueError("the projections are combined already")
+        self._weights = powers(challenge, len(self._products))
+        size = range(1 << self._inner)
+        self._matrix = [
+            [dot(self._weights, [products[row][column] for products in self._products]) for column in size]
+            for row in size
+        ]
+        if not self._inner:
+            self._unfold()
+
+    def round(self) -> tuple[int, int]:
+        """Return the coefficients p_1, p_2 of sum_v R_lambda(Z,v) x(Z,v), summed over the later variables."""
+        self._expect_round()
+        if self._done < self._inner:
+            return self._block_round()
+        first = second = 0
+        for weight, (alphas, sums) in zip(self._weights, self._tables, strict=True):
+            linear = square = 0
+            for a, b, low, high in zip(alphas[0::2], alphas[1::2], sums[0::2], sums[1::2], strict=True):
+                difference, slope = b - a, high - low
+                linear += a * slope + difference * low
+                square += difference * slope
+            first += weight * (linear % ORDER)
+            second += weight * (square % ORDER)
+        return first % ORDER, second % ORDER
+
+    def bind(self, challenge: int) -> None:
+        """Fix the variable of the last round to rho_d."""
+        self._expect_round()
+        if self._done < self._inner:
+            folded = [_bind(challenge, row) for row in zip(*self._matrix, strict=True)]
+            self._matrix = [_bind(challenge, row) for row in zip(*folded, strict=True)]
+            self._challenges.append(challenge)
+        else:
+            self._tables = [(_bind(challenge, alphas), _bind(challenge, sums)) for alphas, sums in self._tables]
+        self._done += 1
+        if self._done == self._inner:
+            self._unfold()
+
+    def _expect_round(self) -> None:
+        if not self._weights:
+            raise ValueError("the projections are not combined")
+        if self._done == self._variables:
+            raise ValueError("every variable is bound")
+
+    def _sum_blocks(self, alphas: npt.NDArray[np.uint8]) -> list[list[list[int]]]:
+        """Return G_l for every l."""
+        total = np.zeros((len(alphas), alphas.shape[2], alphas.shape[2]), dtype=object)
+        step = PART >> self._inner
+        for start in range(0, alphas.shape[1], step):
+            part = slice(start, start + step)
+            rows = alphas[:, part].transpose(0, 2, 1).astype(np.int64)
+            high, low = (np.matmul(rows, sums[:, part]).astype(object) for sums in self._halves)
+            total += (high << HALF_BITS) + low
+        products: list[list[list[int]]] = total.tolist()
+        return products
+
+    def _block_round(self) -> tuple[int, int]:
+        first = second = 0
+        for place in range(0, len(self._matrix), 2):
+            (low, right), (left, high) = (row[place : place + 2] for row in self._matrix[place : place + 2])
+            first += left + right - 2 * low
+            second += low - left - right + high
+        return first % ORDER, second % ORDER
+
+    def _unfold(self) -> None:
+        """Turn every block into two scalars for each l, once its variables are bound."""
+        weights = eq_table(self._challenges)
+        alphas = [0]
+        for weight in weights:
+            alphas += [entry + weight for entry in alphas]
+        alphas = [entry % ORDER for entry in alphas]
+        high, low = self._halves
+        if not np.any(high >= 1 << HALF_BITS) and not np.any(high < -(1 << HALF_BITS)):
+            sums = (high << HALF_BITS) + low
+        else:
+            sums = (high.astype(object) << HALF_BITS) + low.astype(object)
+        for patterns, blocks in zip(self._patterns, sums, strict=True):
+            folded = [sum(map(mul, weights, block)) % ORDER for block in blocks.tolist()]
+            self._tables.append(([alphas[pattern] for pattern in patterns.tolist()], folded))
+        self._products, self._halves = [], []
+
+
+def _bind(challenge: int, entries: Sequence[int]) -> list[int]:
+    return [(low + challenge * (high - low)) % ORDER for low, high in zip(entries[0::2], entries[1::2], strict=True)]
