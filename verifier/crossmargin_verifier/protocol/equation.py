@@ -1,8 +1,9 @@
 """Equations between points, checked together in one multi-scalar multiplication (SPEC V9).
 
 Every step that compares points ends in an equation sum = identity over generators, committed points (positions, slack
-rows) and further points. sum_e delta_e (equation e) = identity is checked with 128-bit delta_e that the prover
-cannot know: without them the errors of two equations could cancel.
+rows) and further points. sum_e delta_e (equation e) = identity is checked with 128-bit delta_e that the prover cannot
+know: without them the errors of two equations could cancel. One e numbers the equations of a snapshot and of all
+statements about it; every base occurs once, whatever their number.
 
 The sum is split into pieces of consecutive committed points, each a separate multi-scalar multiplication, in this
 process or through an executor. The scalars of a piece are made just before it starts, so their memory does not grow
@@ -12,16 +13,26 @@ with the book.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from typing import Literal, NamedTuple
 
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic, MalformedPointError
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
-from crossmargin_verifier.protocol.field import ORDER, SCALAR_BYTES, encode_scalars
+from crossmargin_verifier.protocol.field import SCALAR_BYTES, encode_scalars
 from crossmargin_verifier.protocol.group import POINT_BYTES, Affine, Point, add, encode_point
 from crossmargin_verifier.protocol.weights import WeightSource
 from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 
-__all__ = ["Bases", "Block", "PointEquation", "Workplace", "check_encodings", "check_equations"]
+__all__ = [
+    "Bases",
+    "Block",
+    "CommittedPoints",
+    "EquationSource",
+    "PointEquation",
+    "Workplace",
+    "check_encodings",
+    "check_equations",
+    "slack_blocks",
+]
 
 MAX_PIECE = 2**16
 """Points multiplied at a time; beyond this a larger multiplication saves little and takes more memory."""
@@ -33,23 +44,21 @@ PIECES = 16
 """Pieces of a small statement: enough for a few workers to share them evenly."""
 
 
-class Block(Enum):
-    """Bases that equations share."""
+class Block(NamedTuple):
+    """Bases that equations share, by their letter in SPEC: A, B, M, H, U generators, X and R committed points.
 
-    A = auto()
-    """A_v, generators of the base columns."""
-    B = auto()
-    """B_{a,j,t}, generators of the bits of a slack row."""
-    M = auto()
-    """M_e, generators of the masks."""
-    H = auto()
-    """H, generator of blindings."""
-    U = auto()
-    """U, generator of values."""
-    X = auto()
-    """X_i, committed positions."""
-    R = auto()
-    """R_h, committed slack rows."""
+    of: the account in a slack row for B, whose statements may have rows of different lengths, and the statement digest
+    for R; else 0.
+    """
+
+    letter: Literal["A", "B", "M", "H", "U", "X", "R"]
+    of: int | bytes = 0
+
+
+def slack_blocks(packing: int, coefficients: Sequence[int]) -> dict[Block, Sequence[int]]:
+    """Return the coefficients of the bits of a slack row by the block of each of its 2^packing accounts."""
+    size = len(coefficients) >> packing
+    return {Block("B", number): coefficients[number * size :][:size] for number in range(1 << packing)}
 
 
 @dataclass(frozen=True)
@@ -71,17 +80,42 @@ class PointEquation:
 
 
 @dataclass(frozen=True)
+class EquationSource:
+    """An equation that is computed whenever its turn comes; shard: the one whose committed points it is about, or None.
+
+    The coefficients of many shards take more memory than computing them again takes time.
+    """
+
+    shard: int | None
+    make: Callable[[], PointEquation]
+    statement: str | None = None
+
+    @classmethod
+    def made(cls, equation: PointEquation, statement: str | None = None) -> "EquationSource":
+        """Return the source of an equation that is kept: one about all committed points."""
+        return cls(None, lambda: equation, statement)
+
+
+@dataclass(frozen=True)
+class CommittedPoints:
+    """Encodings of committed points in global order; every shard has per_shard of them, the last one what is left."""
+
+    encodings: bytes = field(repr=False)
+    per_shard: int
+
+    def of_shard(self, shard: int) -> bytes:
+        """Return the encodings that belong to a shard."""
+        size = self.per_shard * POINT_BYTES
+        return self.encodings[shard * size : (shard + 1) * size]
+
+
+@dataclass(frozen=True)
 class Bases:
-    """The bases of the equations; committed: encodings of the points of a block in global order, shard by shard."""
+    """The bases of the equations, each of them once, and the number of shards."""
 
     generators: Mapping[Block, Sequence[Affine]]
-    committed: Mapping[Block, bytes] = field(repr=False)
+    committed: Mapping[Block, CommittedPoints]
     shards: int
-
-    def of_shard(self, block: Block, shard: int) -> bytes:
-        """Return the encodings of a block that belong to a shard."""
-        size = len(self.committed[block]) // self.shards
-        return self.committed[block][shard * size : (shard + 1) * size]
 
 
 @dataclass(frozen=True)
@@ -115,8 +149,7 @@ def check_encodings(encodings: bytes, name: str, workplace: Workplace) -> None:
 
 
 def check_equations(
-    shards: Sequence[Callable[[], PointEquation]],
-    totals: Sequence[PointEquation],
+    sources: Sequence[EquationSource],
     bases: Bases,
     draw: WeightSource,
     workplace: Workplace,
@@ -124,33 +157,31 @@ def check_equations(
 ) -> None:
     """Check all equations in one multi-scalar multiplication; if it fails, find the first equation that does not hold.
 
-    shards: a function for the equation of every shard, since the coefficients of many shards take more memory than
-    computing them again takes time; totals: the equations about all committed points.
+    sources: in the order of SPEC section 4; equation e has the weight delta_e, and no two share one.
 
     Soundness: the caller must have received every byte of every file before this call, which draws delta_e.
 
     Raises:
-        RejectedError: with the step and the shard of an equation that does not hold.
+        RejectedError: with the step, the statement and the shard of an equation that does not hold.
         MalformedPointError: a committed point cannot be decoded; its number is one among those of a piece.
     """
-    batch = _Batch(shards, totals, bases, [draw() for _ in (*shards, *totals)], workplace, progress)
-    first, end = 0, len(batch.weights)
+    batch = _Batch(sources, bases, [draw() for _ in sources], workplace, progress)
+    first, end = 0, len(sources)
     if batch.holds(range(end), "proof"):
         return
     while end - first > 1:
         middle = (first + end) // 2
         holds = batch.holds(range(first, middle), "find what does not hold")
         first, end = (middle, end) if holds else (first, middle)
-    equation = shards[first]() if first < len(shards) else totals[first - len(shards)]
-    raise RejectedError(equation.step, equation.reason, equation.shard)
+    equation = sources[first].make()
+    raise RejectedError(equation.step, equation.reason, equation.shard, sources[first].statement)
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Weighted sums of some of the equations; those of the shards come first, then those of the totals."""
+    """Weighted sums of some of the equations."""
 
-    shards: Sequence[Callable[[], PointEquation]]
-    totals: Sequence[PointEquation]
+    sources: Sequence[EquationSource]
     bases: Bases
     weights: Sequence[int]
     workplace: Workplace
@@ -162,22 +193,26 @@ class _Batch:
         uniform = dict.fromkeys(self.bases.committed, 0)
         scalars: list[int] = []
         bases: list[Affine] = []
-        for number, equation in enumerate(self.totals, start=len(self.shards)):
-            if number in selected:
-                weight = self.weights[number]
-                _accumulate(sums, equation, weight)
-                for block, coefficient in equation.uniform.items():
-                    uniform[block] = (uniform[block] + weight * coefficient) % ORDER
-                scalars += [weight * coefficient for coefficient, _ in equation.points]
-                bases += [point for _, point in equation.points]
+        by_shard: list[list[int]] = [[] for _ in range(self.bases.shards)]
+        for number in selected:
+            shard = self.sources[number].shard
+            if shard is not None:
+                by_shard[shard].append(number)
+                continue
+            equation, weight = self.sources[number].make(), self.weights[number]
+            _accumulate(sums, equation.generators, weight)
+            for block, coefficient in equation.uniform.items():
+                uniform[block] += weight * coefficient
+            scalars += [weight * coefficient for coefficient, _ in equation.points]
+            bases += [point for _, point in equation.points]
 
-        points = sum(map(len, self.bases.committed.values())) // POINT_BYTES
-        accounts = len(self.bases.committed[Block.X]) // POINT_BYTES
+        points = sum(len(committed.encodings) for committed in self.bases.committed.values()) // POINT_BYTES
+        accounts = len(self.bases.committed[Block("X")].encodings) // POINT_BYTES
         size = self.workplace.piece_size(points)
         total: Point = None
         done = 0
         self.progress(stage, 0, accounts)
-        jobs = self._pieces(selected, sums, uniform, size)
+        jobs = self._pieces(by_shard, sums, uniform, size)
         for part in run_jobs(self.workplace.arithmetic.msm_encoded, jobs, self.workplace.executor):
             total = add(total, part)
             done += size
@@ -192,26 +227,32 @@ class _Batch:
         return total is None
 
     def _pieces(
-        self, selected: range, sums: Mapping[Block, list[int]], uniform: Mapping[Block, int], size: int
+        self,
+        by_shard: Sequence[Sequence[int]],
+        sums: Mapping[Block, list[int]],
+        uniform: Mapping[Block, int],
+        size: int,
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield (scalars, encodings) of `size` points at a time, and add to the sums over the generators meanwhile."""
         scalars, encodings = bytearray(), bytearray()
-        for shard, make in enumerate(self.shards):
-            equation = make() if shard in selected else None
-            weight = self.weights[shard]
-            for block, shift in uniform.items():
-                points = self.bases.of_shard(block, shard)
-                # Nothing but the uniform part belongs to the points of a shard that is not selected.
-                coefficients = [0] * (len(points) // POINT_BYTES) if equation is None else equation.committed[block]
-                if equation is not None or shift:
-                    scalars += encode_scalars(weight * coefficient + shift for coefficient in coefficients)
-                    encodings += points
-            if equation is not None:
-                _accumulate(sums, equation, weight)
+        for shard, numbers in enumerate(by_shard):
+            # Every committed point of the shard occurs once, under the sum of what all equations give it.
+            points = {block: committed.of_shard(shard) for block, committed in self.bases.committed.items()}
+            own: dict[Block, list[int]] = {}
+            for number in numbers:
+                equation, weight = self.sources[number].make(), self.weights[number]
+                for block, coefficients in equation.committed.items():
+                    if len(coefficients) * POINT_BYTES != len(points[block]):
+                        raise ValueError("an equation needs a coefficient for every committed point of its shard")
+                    own.setdefault(block, [uniform[block]] * len(coefficients))
+                _accumulate(own, equation.committed, weight)
+                _accumulate(sums, equation.generators, weight)
                 scalars += encode_scalars(weight * coefficient for coefficient, _ in equation.points)
                 encodings += b"".join([encode_point(point) for _, point in equation.points])
-            if len(scalars) // SCALAR_BYTES * POINT_BYTES != len(encodings):
-                raise ValueError("an equation needs a coefficient for every committed point of its shard")
+            for block, shift in uniform.items():
+                if block in own or shift:
+                    scalars += encode_scalars(own.get(block) or [shift] * (len(points[block]) // POINT_BYTES))
+                    encodings += points[block]
             while len(scalars) >= size * SCALAR_BYTES:
                 yield bytes(scalars[: size * SCALAR_BYTES]), bytes(encodings[: size * POINT_BYTES])
                 del scalars[: size * SCALAR_BYTES], encodings[: size * POINT_BYTES]
@@ -219,9 +260,9 @@ class _Batch:
             yield bytes(scalars), bytes(encodings)
 
 
-def _accumulate(sums: Mapping[Block, list[int]], equation: PointEquation, weight: int) -> None:
-    """Add weight times the coefficients of generators, not reduced: a sum of many stays short."""
-    for block, coefficients in equation.generators.items():
+def _accumulate(sums: Mapping[Block, list[int]], parts: Mapping[Block, Sequence[int]], weight: int) -> None:
+    """Add weight times the coefficients of every block, not reduced: a sum of many stays short."""
+    for block, coefficients in parts.items():
         entries = sums[block]
         for index, coefficient in enumerate(coefficients):
             entries[index] += weight * coefficient

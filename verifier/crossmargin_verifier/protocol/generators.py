@@ -12,6 +12,7 @@ from crossmargin_circuits.relation import VALUE_BITS
 from crossmargin_verifier.protocol.group import PRIME, Affine, lift_x
 
 __all__ = [
+    "account_generators",
     "blinding_generator",
     "generator",
     "mask_generators",
@@ -46,14 +47,14 @@ def position_generators(count: int) -> list[Affine]:
     return [_indexed(b"A", column) for column in range(count)]
 
 
+def account_generators(account: int, values: int) -> list[Affine]:
+    """Return B_{a,j,t} at 64 j + t for one account a of a slack row, j < values = J and 64 bits t."""
+    return [_indexed(b"B", account, value, bit) for value in range(values) for bit in range(VALUE_BITS)]
+
+
 def slack_generators(values: int, packing: int) -> list[Affine]:
-    """Return B_{a,j,t} at (a J + j) 64 + t, for a < 2^packing accounts, j < values = J and 64 bits t."""
-    return [
-        _indexed(b"B", account, value, bit)
-        for account in range(1 << packing)
-        for value in range(values)
-        for bit in range(VALUE_BITS)
-    ]
+    """Return B_{a,j,t} at (a J + j) 64 + t, for a < 2^packing accounts."""
+    return [base for account in range(1 << packing) for base in account_generators(account, values)]
 
 
 def mask_generators(count: int) -> list[Affine]:

@@ -28,7 +28,7 @@ __all__ = [
     "verify_same_position",
 ]
 
-RECEIPT_MAGIC = b"CM1H"
+RECEIPT_MAGIC = b"CM2H"
 
 NONCE_BYTES = 32
 
@@ -125,7 +125,7 @@ def verify_receipt(
 
     # H2: the account is the holder's own, and the record is in range.
     if not receipt.holder:
-        raise RejectedError("H2", "the id is empty: the receipt is about a padding account")
+        raise RejectedError("H2", "the id is empty")
     if receipt.holder != holder:
         raise RejectedError("H2", "the id in the receipt is not the holder's")
     for label, entry in zip(columns, receipt.record, strict=True):
@@ -135,8 +135,8 @@ def verify_receipt(
         raise RejectedError("H2", "the record in the receipt is not the holder's")
 
     # H3: the leaf exists, and the path has the one length.
-    if receipt.index >= snapshot.leaves:
-        raise RejectedError("H3", f"index {receipt.index}: the snapshot has {snapshot.leaves} accounts")
+    if receipt.index >= snapshot.accounts:
+        raise RejectedError("H3", f"index {receipt.index}: the snapshot has {snapshot.accounts} accounts")
     length = path_length(snapshot.accounts_per_shard, snapshot.shards)
     if len(receipt.path) != length:
         raise RejectedError("H3", f"path of {len(receipt.path)} siblings: must be {length}")
@@ -153,15 +153,18 @@ def verify_receipt(
     return VerifiedReceipt(receipt, snapshot, columns, position)
 
 
-def verify_same_position(receipt: VerifiedReceipt, positions: bytes, index: int) -> None:
-    """Check H5: account `index` of a stand-alone bounded snapshot is the account of a receipt of the book.
+def verify_same_position(receipt: VerifiedReceipt, snapshot: SnapshotManifest, positions: bytes, index: int) -> None:
+    """Check H5: account `index` of a stand-alone snapshot is the account of a receipt of the book.
 
-    positions: enc(X_i) of the stand-alone snapshot, one after the other. All 33 bytes must be equal.
+    positions: enc(X_i) of the stand-alone snapshot, one after the other. All 33 bytes must be equal, and so must the
+    columns: X_i does not contain their labels.
 
     Raises:
         RejectedError: H5.
     """
     if not 0 <= index < len(positions) // POINT_BYTES:
         raise RejectedError("H5", f"the stand-alone snapshot has no account {index}")
+    if snapshot.columns_digest != receipt.snapshot.columns_digest:
+        raise RejectedError("H5", "the stand-alone proof is about other columns")
     if positions[index * POINT_BYTES : (index + 1) * POINT_BYTES] != receipt.position:
         raise RejectedError("H5", "the stand-alone proof is about another position")

@@ -12,23 +12,22 @@ __all__ = [
     "MAX_LEAVES_HERE",
     "MAX_PACKING",
     "MAX_PATH_LENGTH",
-    "MAX_PROJECTION_BYTES",
     "MAX_SHARDS",
     "MAX_SLACK_GENERATORS",
     "TOTAL_BOUND",
 ]
 
 MAX_LEAVES = 2**40
-"""Accounts of a snapshot, S N (protocol): totals of 2^62-bounded records stay far below the group order."""
+"""Leaves of a snapshot, S N (protocol): sums of bounded records stay far below the group order."""
 
 MAX_PACKING = 4
 """Packing exponent gamma (protocol): 2^gamma accounts share one slack row."""
 
 TOTAL_BOUND = 2**120
-"""Magnitude of a disclosed total, in units of its column (protocol): keeps the size condition S10 decidable."""
+"""Magnitude of a disclosed total, in units of its column (protocol): keeps a total far below the group order."""
 
 MAX_LEAVES_HERE = 2**24
-"""Accounts of one snapshot (implementation): encoded positions and slack rows are held in memory, twice."""
+"""Leaves of one snapshot (implementation): encoded positions and slack rows are held in memory, twice."""
 
 MAX_ACCOUNTS_PER_SHARD = 2**20
 """Accounts of one shard (implementation): eq tables of this many field elements are held in memory."""
@@ -41,9 +40,6 @@ MAX_COLUMNS = 2**16
 
 MAX_SLACK_GENERATORS = 2**18
 """64 J 2^gamma, bits in one slack row (implementation): one generator each, about 0.5 ms to derive."""
-
-MAX_PROJECTION_BYTES = 2**28
-"""16 S N V, bytes of the projection streams of a bounded statement (implementation): about 7 us of work for each 16."""
 
 MAX_PATH_LENGTH = 60
 """Siblings in a receipt (implementation): a tree of 2^40 leaves, padded, has at most 41 levels."""

@@ -1,50 +1,26 @@
-"""Weights of the opened linear forms (SPEC P6, V5, P10, section 5).
+"""Weights of the opened linear forms (SPEC P6, V5, P10).
 
-The form of a shard states, by powers of mu: b_hat(rho) = beta (power 0), g(rho) = phi (power 1), row k at rho_acc
-(power k + 2) and, in bounded mode, the reduced projections (power K + 2).
+The form of a shard states, by powers of mu: b_hat(rho) = beta (power 0), g(rho) = phi (power 1) and row k at rho_acc
+(power k + 2). The offset of a row counts for accounts, not for empty leaves: its factor is sum_{i<cnt} eq(rho_acc, i).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from crossmargin_circuits.relation import VALUE_BITS, Relation
-from crossmargin_verifier.protocol.field import HALF, ORDER, dot
+from crossmargin_verifier.protocol.field import ORDER, dot
 from crossmargin_verifier.protocol.polynomial import eq_table, powers
 from crossmargin_verifier.protocol.shape import BIT_VARIABLES, Shape
 
-__all__ = ["ProjectionForm", "auxiliary_weights", "shard_claim", "shard_weights"]
+__all__ = ["auxiliary_weights", "shard_claim", "shard_weights"]
 
 
-@dataclass(frozen=True)
-class ProjectionForm:
-    """The additions of bounded mode: sum_i eq(rho_acc, i) R_lambda(i, v) per column v, and lambda^0 .. lambda^127."""
-
-    columns: Sequence[int]
-    powers: Sequence[int]
-
-
-def shard_weights(
-    relation: Relation,
-    shape: Shape,
-    tau: Sequence[int],
-    rho: Sequence[int],
-    mu: int,
-    projection: ProjectionForm | None = None,
-) -> list[int]:
-    """Return w for the opening of a shard, l_0 weights in the order (x | b | o_M | H).
-
-    tau, rho: n challenges each; projection: in bounded mode.
-    """
-    count = len(relation.rows)
-    powers_of_mu = powers(mu, count + 3)
-    row_weights = powers_of_mu[2 : count + 2]
-    projection_weight = powers_of_mu[count + 2]
+def shard_weights(relation: Relation, shape: Shape, tau: Sequence[int], rho: Sequence[int], mu: int) -> list[int]:
+    """Return w for the opening of a shard, l_0 weights in the order (x | b | o_M | H); tau, rho: n challenges each."""
+    row_weights = powers(mu, len(relation.rows) + 2)[2:]
     first = shape.first_account_variable
 
     base = [-dot(row_weights, column) for column in zip(*(row.base for row in relation.rows), strict=True)]
     auxiliary = [-dot(row_weights, column) for column in zip(*(row.auxiliary for row in relation.rows), strict=True)]
-    if projection is not None:
-        base = [entry + projection_weight * part for entry, part in zip(base, projection.columns, strict=True)]
     weights = [entry % ORDER for entry in base]
 
     # b_{a,j,t}: eq(rho_a, a) (eq(rho_val, j) eq(rho_bit, t) + theta_j 2^t), theta_j the weight of value j in the rows.
@@ -58,27 +34,18 @@ def shard_weights(
             for power, bit in enumerate(bits):
                 weights.append((digit * bit + (place << power)) % ORDER)
 
-    # o_M: a, then g_{d,e}, then in bounded mode g'_{d,e} and y_l.
+    # o_M: a, then g_{d,e}.
     weights.append(rho[0] * (1 - rho[0]) % ORDER)
     for degree, at, shift in zip(shape.degrees, rho, tau, strict=True):
         weights += [mu * (power - shift) % ORDER for power in powers(at, degree + 1)[1:]]
-    if projection is not None:
-        for at in rho[first:]:
-            weights += [projection_weight * (power - HALF) % ORDER for power in (at, at * at)]
-        share = projection_weight * pow(shape.accounts_per_shard, -1, ORDER)
-        weights += [share * power % ORDER for power in projection.powers]
     weights.append(0)
     return weights
 
 
-def shard_claim(relation: Relation, mu: int, beta: int, phi: int, projection_value: int | None = None) -> int:
-    """Return the value that the form of a shard must have; projection_value: f'_nu of bounded mode."""
-    weights = powers(mu, len(relation.rows) + 3)
-    claim = beta + mu * phi
-    claim += sum(weight * row.offset for weight, row in zip(weights[2:-1], relation.rows, strict=True))
-    if projection_value is not None:
-        claim += weights[-1] * projection_value
-    return claim % ORDER
+def shard_claim(relation: Relation, mu: int, beta: int, phi: int, share: int) -> int:
+    """Return the value that the form of a shard must have; share: sum_{i<cnt} eq(rho_acc, i)."""
+    offsets = dot(powers(mu, len(relation.rows) + 2)[2:], [row.offset for row in relation.rows])
+    return (beta + mu * phi + share * offsets) % ORDER
 
 
 def auxiliary_weights(relation: Relation, packing: int, zeta: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The two manifests and the files of committed points (SPEC S6, S9, section 6).
+"""The two manifests and the files of committed points (SPEC S6, S9, section 5).
 
 The snapshot manifest fixes the committed positions, and the venue publishes it first; a statement manifest fixes the
 statement about them. Both digests are H_snapshot and H_statement of the whole file.
@@ -21,10 +21,9 @@ from crossmargin_verifier.protocol.limits import (
 
 __all__ = [
     "AUXILIARY_TOTALS_FILE",
-    "BOOK",
-    "BOUNDED",
     "COLUMNS_FILE",
     "HEADER_BYTES",
+    "NO_MODEL",
     "POSITIONS_FILE",
     "POSITIONS_MAGIC",
     "RELATION_FILE",
@@ -32,77 +31,98 @@ __all__ = [
     "SLACK_MAGIC",
     "SNAPSHOT_FILE",
     "STATEMENT_FILE",
+    "SUFFIX",
     "TOTALS_FILE",
     "SnapshotManifest",
     "StatementManifest",
     "point_file_body",
     "point_file_size",
+    "records_file",
     "shard_file",
 ]
 
-COLUMNS_FILE = "columns.cm1"
-RELATION_FILE = "relation.cm1"
-SNAPSHOT_FILE = "snapshot.cm1"
-POSITIONS_FILE = "positions.cm1"
-TOTALS_FILE = "totals.cm1"
-STATEMENT_FILE = "statement.cm1"
-SLACK_FILE = "slack.cm1"
-AUXILIARY_TOTALS_FILE = "auxtotals.cm1"
+SUFFIX = ".cm2"
 
-BOOK = 0
-"""Mode of a statement about the whole book: rows hold modulo r, and the disclosed totals make them hold over the
-integers."""
-BOUNDED = 1
-"""Mode that also proves every record to consist of small integers (SPEC section 5)."""
+COLUMNS_FILE = "columns.cm2"
+RELATION_FILE = "relation.cm2"
+SNAPSHOT_FILE = "snapshot.cm2"
+POSITIONS_FILE = "positions.cm2"
+TOTALS_FILE = "totals.cm2"
+STATEMENT_FILE = "statement.cm2"
+SLACK_FILE = "slack.cm2"
+AUXILIARY_TOTALS_FILE = "auxtotals.cm2"
 
-SNAPSHOT_MAGIC = b"CM1S"
-STATEMENT_MAGIC = b"CM1M"
-POSITIONS_MAGIC = b"CM1X"
-SLACK_MAGIC = b"CM1R"
+NO_MODEL = bytes(DIGEST_BYTES)
+"""Model digest of a statement whose policy hides no array."""
+
+SNAPSHOT_MAGIC = b"CM2S"
+STATEMENT_MAGIC = b"CM2M"
+POSITIONS_MAGIC = b"CM2X"
+SLACK_MAGIC = b"CM2R"
 HEADER_BYTES = 6
 
 
+def records_file(shard: int) -> str:
+    """Return the name of the record proof of one shard (from 0)."""
+    return f"records-{shard:06d}.cm2"
+
+
 def shard_file(shard: int) -> str:
-    """Return the name of the proof of one shard (from 0)."""
-    return f"shard-{shard:06d}.cm1"
+    """Return the name of the proof of one shard (from 0) of a statement."""
+    return f"shard-{shard:06d}.cm2"
 
 
 @dataclass(frozen=True)
 class SnapshotManifest:
-    """The commitment: snapshot id, time (Unix seconds), digest of the columns, N, S and the root over all X_i."""
+    """The commitment: snapshot id, time (Unix seconds), digest of the columns, N, n and the root over all X_i.
+
+    n is the number of accounts: leaves from n on are empty, and hold nothing that a prover could choose.
+    """
 
     sid: str
     as_of: int
     columns_digest: bytes
     accounts_per_shard: int
-    shards: int
+    accounts: int
     position_root: bytes
 
     def __post_init__(self) -> None:
-        """Check V1: N a power of two, S >= 1, S N within the limits."""
-        accounts = self.accounts_per_shard
-        if accounts < 1 or accounts & (accounts - 1):
-            raise MalformedError(f"{SNAPSHOT_FILE}: {accounts} accounts per shard: must be a power of two")
-        if self.shards < 1:
-            raise MalformedError(f"{SNAPSHOT_FILE}: at least one shard")
+        """Check V1: N a power of two, n >= 1, fewer empty leaves than accounts, S N within the limits."""
+        size, accounts = self.accounts_per_shard, self.accounts
+        if size < 1 or size & (size - 1):
+            raise MalformedError(f"{SNAPSHOT_FILE}: {size} accounts per shard: must be a power of two")
+        if accounts < 1:
+            raise MalformedError(f"{SNAPSHOT_FILE}: no account")
+        # No file is as long as a shard that is mostly empty, so its size is bounded here.
+        if size > 1 << (accounts - 1).bit_length():
+            raise MalformedError(f"{SNAPSHOT_FILE}: shards of {size} accounts: too many for {accounts} accounts")
         if self.leaves > MAX_LEAVES:
-            raise MalformedError(f"{SNAPSHOT_FILE}: {self.leaves} accounts: at most {MAX_LEAVES}")
-        if accounts > MAX_ACCOUNTS_PER_SHARD or self.shards > MAX_SHARDS or self.leaves > MAX_LEAVES_HERE:
+            raise MalformedError(f"{SNAPSHOT_FILE}: {self.leaves} leaves: at most {MAX_LEAVES}")
+        if size > MAX_ACCOUNTS_PER_SHARD or self.shards > MAX_SHARDS or self.leaves > MAX_LEAVES_HERE:
             raise MalformedError(
-                f"{SNAPSHOT_FILE}: {self.shards} shards of {accounts} accounts: this verifier handles {MAX_SHARDS} "
-                f"shards, {MAX_ACCOUNTS_PER_SHARD} accounts a shard and {MAX_LEAVES_HERE} accounts"
+                f"{SNAPSHOT_FILE}: {self.shards} shards of {size} accounts: this verifier handles {MAX_SHARDS} "
+                f"shards, {MAX_ACCOUNTS_PER_SHARD} accounts a shard and {MAX_LEAVES_HERE} leaves"
             )
 
     @property
+    def shards(self) -> int:
+        """S = ceil(n / N)."""
+        return -(-self.accounts // self.accounts_per_shard)
+
+    @property
     def leaves(self) -> int:
-        """S N, all accounts including padding."""
+        """S N, the accounts and the empty leaves."""
         return self.accounts_per_shard * self.shards
+
+    def accounts_in(self, shard: int) -> int:
+        """Return cnt_j, the accounts of a shard (from 0), at least 1: its first leaves."""
+        return min(self.accounts_per_shard, self.accounts - shard * self.accounts_per_shard)
 
     @cached_property
     def encoded(self) -> bytes:
-        """The bytes of `snapshot.cm1`."""
+        """The bytes of `snapshot.cm2`."""
         writer = Writer(SNAPSHOT_MAGIC).string(self.sid).u64(self.as_of).raw(self.columns_digest)
-        return writer.u64(self.accounts_per_shard).u64(self.shards).raw(self.position_root).bytes()
+        return writer.u64(self.accounts_per_shard).u64(self.accounts).raw(self.position_root).bytes()
 
     @cached_property
     def digest(self) -> bytes:
@@ -111,7 +131,7 @@ class SnapshotManifest:
 
     @classmethod
     def decode(cls, data: bytes) -> "SnapshotManifest":
-        """Parse `snapshot.cm1`.
+        """Parse `snapshot.cm2`.
 
         Raises:
             MalformedError: not canonical, or beyond the limits.
@@ -120,36 +140,37 @@ class SnapshotManifest:
         sid = reader.string("snapshot id")
         as_of = reader.u64("as_of")
         columns = reader.raw(DIGEST_BYTES, "columns digest")
-        accounts = reader.u64("accounts per shard")
-        shards = reader.u64("shards")
+        size = reader.u64("accounts per shard")
+        accounts = reader.u64("accounts")
         root = reader.raw(DIGEST_BYTES, "position root")
         reader.end()
-        return cls(sid, as_of, columns, accounts, shards, root)
+        return cls(sid, as_of, columns, size, accounts, root)
 
 
 @dataclass(frozen=True)
 class StatementManifest:
-    """The statement: digests of snapshot, relation and policy, gamma, mode (0 book, 1 bounded), root over all R_h."""
+    """The statement: digests of snapshot, relation, policy and model, gamma, root over all R_h.
+
+    The model digest is NO_MODEL where the policy hides no array.
+    """
 
     snapshot_digest: bytes
     relation_digest: bytes
     policy_digest: bytes
+    model_digest: bytes
     packing: int
-    mode: int
     slack_root: bytes
 
     def __post_init__(self) -> None:
-        """Check V1: gamma and mode in range."""
+        """Check V1: gamma in range."""
         if not 0 <= self.packing <= MAX_PACKING:
             raise MalformedError(f"{STATEMENT_FILE}: packing exponent {self.packing}: at most {MAX_PACKING}")
-        if self.mode not in (BOOK, BOUNDED):
-            raise MalformedError(f"{STATEMENT_FILE}: mode {self.mode}: must be 0 or 1")
 
     @cached_property
     def encoded(self) -> bytes:
-        """The bytes of `statement.cm1`."""
+        """The bytes of `statement.cm2`."""
         writer = Writer(STATEMENT_MAGIC).raw(self.snapshot_digest).raw(self.relation_digest).raw(self.policy_digest)
-        return writer.u8(self.packing).u8(self.mode).raw(self.slack_root).bytes()
+        return writer.raw(self.model_digest).u8(self.packing).raw(self.slack_root).bytes()
 
     @cached_property
     def digest(self) -> bytes:
@@ -158,7 +179,7 @@ class StatementManifest:
 
     @classmethod
     def decode(cls, data: bytes) -> "StatementManifest":
-        """Parse `statement.cm1`.
+        """Parse `statement.cm2`.
 
         Raises:
             MalformedError: not canonical.
@@ -167,11 +188,11 @@ class StatementManifest:
         snapshot = reader.raw(DIGEST_BYTES, "snapshot digest")
         relation = reader.raw(DIGEST_BYTES, "relation digest")
         policy = reader.raw(DIGEST_BYTES, "policy digest")
+        model = reader.raw(DIGEST_BYTES, "model digest")
         packing = reader.u8("packing exponent")
-        mode = reader.u8("mode")
         root = reader.raw(DIGEST_BYTES, "slack root")
         reader.end()
-        return cls(snapshot, relation, policy, packing, mode, root)
+        return cls(snapshot, relation, policy, model, packing, root)
 
 
 def point_file_size(count: int) -> int:
@@ -180,7 +201,7 @@ def point_file_size(count: int) -> int:
 
 
 def point_file_body(data: bytes, name: str, count: int) -> bytes:
-    """Return the `count` encodings of `positions.cm1` or `slack.cm1` (by name), one after the other, not decoded yet.
+    """Return the `count` encodings of `positions.cm2` or `slack.cm2` (by name), one after the other, not decoded yet.
 
     Raises:
         MalformedError: wrong header, count or length.

@@ -1,8 +1,9 @@
 """Trees over committed points (SPEC S5).
 
-leaf(P) = SHA-256(0x00 || enc P), node = SHA-256(0x01 || left || right). Every shard has a tree of 2^w leaves; the top
-tree has the shard roots in order, padded with 32 zero bytes to a power of two. Shards are aligned: leaf i of shard j is
-leaf j 2^w + i of the whole tree, and its path is the one in the shard, then the one of the shard in the top tree.
+leaf(P) = SHA-256(0x00 || enc P), node = SHA-256(0x01 || left || right), and 32 zero bytes for an empty leaf and for a
+missing shard. Every shard has a tree of 2^w leaves; the top tree has the shard roots in order, padded alike.
+Shards are aligned: leaf i of shard j is leaf j 2^w + i of the whole tree, and its path is the one in the shard, then
+that of the shard in the top tree. What is empty lies at the end of a level, so one hash a level stands for all of it.
 """
 
 import hashlib
@@ -11,22 +12,22 @@ from collections.abc import Sequence
 from crossmargin_verifier.protocol.group import POINT_BYTES
 
 __all__ = [
-    "EMPTY_SUBTREE",
+    "EMPTY_LEAF",
     "HASH_BYTES",
     "leaf_hash",
     "parents",
     "path_length",
+    "root_of",
     "root_of_path",
     "shard_leaves",
     "shard_root",
-    "top_leaves",
     "top_root",
 ]
 
 HASH_BYTES = 32
 
-EMPTY_SUBTREE = bytes(HASH_BYTES)
-"""Stands in the top tree for a missing shard; no preimage of it is known."""
+EMPTY_LEAF = bytes(HASH_BYTES)
+"""Stands for an empty leaf, and in the top tree for a missing shard; no preimage of it is known."""
 
 
 def leaf_hash(encoding: bytes) -> bytes:
@@ -55,42 +56,31 @@ def parents(level: bytes) -> bytes:
 
 
 def shard_leaves(encodings: bytes) -> bytes:
-    """Return the leaves of a shard, 32 bytes each, from its encoded points, 33 bytes each; a power of two of them.
-
-    Raises:
-        ValueError: another number of bytes.
-    """
-    count = len(encodings) // POINT_BYTES
-    if len(encodings) % POINT_BYTES or count < 1 or count & (count - 1):
-        raise ValueError("the leaves of a tree must be a power of two of points, 33 bytes each")
+    """Return the leaves of the accounts of a shard, 32 bytes each, from their encoded points, 33 bytes each."""
     starts = range(0, len(encodings), POINT_BYTES)
     return b"".join([leaf_hash(encodings[start : start + POINT_BYTES]) for start in starts])
 
 
-def top_leaves(shard_roots: Sequence[bytes]) -> bytes:
-    """Return the leaves of the top tree: the roots of all shards, padded with EMPTY_SUBTREE to a power of two.
+def root_of(leaves: bytes, levels: int) -> bytes:
+    """Return the root over 2^levels leaves, of which the first are given, at least one, and the others are empty.
 
     Raises:
-        ValueError: no shard.
+        ValueError: no leaf, or too many.
     """
-    if not shard_roots:
-        raise ValueError("there must be a shard")
-    count = len(shard_roots)
-    return b"".join(shard_roots) + EMPTY_SUBTREE * ((1 << (count - 1).bit_length()) - count)
-
-
-def root_of(leaves: bytes) -> bytes:
-    """Return the root over leaves of 32 bytes each, a power of two of them."""
-    while len(leaves) > HASH_BYTES:
-        leaves = parents(leaves)
+    if not 0 < len(leaves) <= HASH_BYTES << levels:
+        raise ValueError(f"a tree of {levels} levels has 1 to 2^{levels} leaves")
+    empty = EMPTY_LEAF
+    for _ in range(levels):
+        leaves = parents(leaves if len(leaves) % (2 * HASH_BYTES) == 0 else leaves + empty)
+        empty = parents(empty + empty)
     return leaves
 
 
-def shard_root(encodings: bytes) -> bytes:
-    """Return the root of a shard from its encoded points."""
-    return root_of(shard_leaves(encodings))
+def shard_root(encodings: bytes, leaves: int) -> bytes:
+    """Return the root of a shard of so many leaves (a power of two) from the encoded points of its accounts."""
+    return root_of(shard_leaves(encodings), leaves.bit_length() - 1)
 
 
 def top_root(shard_roots: Sequence[bytes]) -> bytes:
     """Return the root over the roots of all shards in order."""
-    return root_of(top_leaves(shard_roots))
+    return root_of(b"".join(shard_roots), (len(shard_roots) - 1).bit_length())

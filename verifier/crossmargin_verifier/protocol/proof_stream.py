@@ -9,18 +9,43 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from crossmargin_circuits.encoding import Reader
-from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.field import SCALAR_BYTES, decode_scalar
 from crossmargin_verifier.protocol.group import POINT_BYTES, Affine, decode_point
 from crossmargin_verifier.protocol.transcript import Transcript
 
-__all__ = ["AUXILIARY_TOTALS_MAGIC", "SHARD_MAGIC", "TOTALS_MAGIC", "ProofStream"]
+__all__ = [
+    "AUXILIARY_TOTALS_MAGIC",
+    "RECORDS_MAGIC",
+    "SHARD_MAGIC",
+    "TOTALS_MAGIC",
+    "ProofStream",
+    "proof_reader",
+]
 
-SHARD_MAGIC = b"CM1P"
-TOTALS_MAGIC = b"CM1T"
-AUXILIARY_TOTALS_MAGIC = b"CM1U"
+RECORDS_MAGIC = b"CM2B"
+SHARD_MAGIC = b"CM2P"
+TOTALS_MAGIC = b"CM2T"
+AUXILIARY_TOTALS_MAGIC = b"CM2U"
 
 Value = TypeVar("Value")
+
+
+def proof_reader(
+    data: bytes, name: str, magic: bytes, step: str, subject: str, digest: bytes, shard: int | None = None
+) -> Reader:
+    """Return the reader of the messages of a proof, after its header, the digest of its subject and its shard.
+
+    Raises:
+        MalformedError: V1, the file has another header.
+        RejectedError: the proof is about another subject or shard.
+    """
+    reader = Reader(data, name, magic)
+    if reader.raw(len(digest), f"{subject} digest") != digest:
+        raise RejectedError(step, f"{name} is about another {subject}", shard)
+    if shard is not None and reader.u64("shard") != shard:
+        raise RejectedError(step, f"{name} is about another shard", shard)
+    return reader
 
 
 class ProofStream(Transcript):
@@ -46,6 +71,12 @@ class ProofStream(Transcript):
             [self._decode(decode_point, *each) for each in encoded_points],
             [self._decode(decode_scalar, *each) for each in encoded_scalars],
         )
+
+    def integers(self, label: str, count: int, size: int) -> list[int]:
+        """Absorb the next message, `count` unsigned integers of `size` bytes, and return them; all are canonical."""
+        data = self._reader.raw(count * size, label)
+        self.absorb(label, data)
+        return [int.from_bytes(data[start : start + size], "big") for start in range(0, len(data), size)]
 
     def totals(self, label: str, count: int) -> tuple[int, ...]:
         """Absorb the next message, u32 count and i128 totals, and return the totals.

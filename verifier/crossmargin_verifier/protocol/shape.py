@@ -1,4 +1,4 @@
-"""Every size of a statement, computed from its counts alone (SPEC section 1, P1, P6, section 6).
+"""Every size of a statement, computed from its counts alone (SPEC sections 1 and 5).
 
 A verifier takes the counts from the snapshot, the statement manifest and its own relation, never from a proof.
 """
@@ -9,23 +9,15 @@ from crossmargin_circuits.relation import VALUE_BITS, Relation
 from crossmargin_verifier.protocol.errors import MalformedError
 from crossmargin_verifier.protocol.field import SCALAR_BYTES
 from crossmargin_verifier.protocol.group import POINT_BYTES
-from crossmargin_verifier.protocol.limits import (
-    MAX_COLUMNS,
-    MAX_PROJECTION_BYTES,
-    MAX_SLACK_GENERATORS,
-)
+from crossmargin_verifier.protocol.limits import MAX_SLACK_GENERATORS
 from crossmargin_verifier.protocol.manifests import (
-    BOUNDED,
     HEADER_BYTES,
     STATEMENT_FILE,
     SnapshotManifest,
     StatementManifest,
 )
 
-__all__ = ["BIT_VARIABLES", "LAST_LENGTH", "PROJECTIONS", "Shape", "folds", "opening_size"]
-
-PROJECTIONS = 128
-"""Random projections of a bounded proof: soundness 2^-128."""
+__all__ = ["BIT_VARIABLES", "LAST_LENGTH", "Shape", "folds", "opening_size", "totals_size"]
 
 LAST_LENGTH = 4
 """Length at which folding stops and the prover sends the scalars."""
@@ -44,6 +36,11 @@ def opening_size(length: int) -> int:
     return POINT_BYTES + SCALAR_BYTES + folds(length) * 2 * POINT_BYTES + LAST_LENGTH * SCALAR_BYTES
 
 
+def totals_size(columns: int) -> int:
+    """Return the bytes of `totals.cm2`."""
+    return HEADER_BYTES + 32 + 4 + 16 * columns + POINT_BYTES + SCALAR_BYTES
+
+
 @dataclass(frozen=True)
 class Shape:
     """Counts of a statement: N accounts a shard, S shards, V columns, Q auxiliaries, Q' disclosed, K rows, gamma."""
@@ -55,7 +52,6 @@ class Shape:
     disclosed: int
     rows: int
     packing: int
-    mode: int
 
     def __post_init__(self) -> None:
         """Check that the counts fit together (SPEC V1), and stay within this verifier's limits."""
@@ -63,15 +59,9 @@ class Shape:
             raise MalformedError(
                 f"{STATEMENT_FILE}: packing exponent {self.packing}: a shard has only 2^{self.account_bits} accounts"
             )
-        if self.columns > MAX_COLUMNS:
-            raise MalformedError(f"{self.columns} columns: this verifier handles {MAX_COLUMNS}")
         if self.slack_length > MAX_SLACK_GENERATORS:
             raise MalformedError(
                 f"{self.slack_length} bits in a slack row: this verifier handles {MAX_SLACK_GENERATORS}"
-            )
-        if self.bounded and 16 * self.leaves * self.columns > MAX_PROJECTION_BYTES:
-            raise MalformedError(
-                f"bounded statement: this verifier handles {MAX_PROJECTION_BYTES // 16} record entries"
             )
 
     @classmethod
@@ -89,17 +79,11 @@ class Shape:
             disclosed=len(relation.disclosed),
             rows=len(relation.rows),
             packing=statement.packing,
-            mode=statement.mode,
         )
 
     @property
-    def bounded(self) -> bool:
-        """Whether the statement is in bounded mode."""
-        return self.mode == BOUNDED
-
-    @property
     def leaves(self) -> int:
-        """S N, all accounts."""
+        """S N, the accounts and the empty leaves."""
         return self.accounts_per_shard * self.shards
 
     @property
@@ -143,15 +127,9 @@ class Shape:
         return (4,) + (2,) * (self.variables - 1)
 
     @property
-    def mask_bits(self) -> int:
-        """Y, bits of the masks of the projections."""
-        entries = self.accounts_per_shard * self.columns
-        return 62 + entries.bit_length() + 88
-
-    @property
     def masks(self) -> int:
         """m, entries of o_M."""
-        return 2 * self.variables + 3 + (2 * self.account_bits + PROJECTIONS if self.bounded else 0)
+        return 2 * self.variables + 3
 
     @property
     def opening_length(self) -> int:
@@ -166,18 +144,10 @@ class Shape:
     @property
     def shard_size(self) -> int:
         """Bytes of one shard file."""
-        scalars = sum(self.degrees) + 1
-        if self.bounded:
-            scalars += PROJECTIONS + 2 * self.account_bits
-        fixed = HEADER_BYTES + 32 + 8 + POINT_BYTES
-        return fixed + scalars * SCALAR_BYTES + opening_size(self.opening_length)
-
-    @property
-    def totals_size(self) -> int:
-        """Bytes of `totals.cm1`."""
-        return HEADER_BYTES + 32 + 4 + 16 * self.columns + POINT_BYTES + SCALAR_BYTES
+        sent = (sum(self.degrees) + 1) * SCALAR_BYTES
+        return HEADER_BYTES + 32 + 8 + POINT_BYTES + sent + opening_size(self.opening_length)
 
     @property
     def auxiliary_totals_size(self) -> int:
-        """Bytes of `auxtotals.cm1`."""
+        """Bytes of `auxtotals.cm2`."""
         return HEADER_BYTES + 32 + 4 + 16 * self.disclosed + opening_size(self.auxiliary_opening_length)

@@ -1,8 +1,7 @@
 """Verification of the disclosed totals, up to one equation between points each (SPEC P9, P10, V7, V8)."""
 
-from crossmargin_circuits.encoding import Reader
 from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.protocol.equation import Block, PointEquation
+from crossmargin_verifier.protocol.equation import Block, PointEquation, slack_blocks
 from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.protocol.field import dot
 from crossmargin_verifier.protocol.limits import TOTAL_BOUND
@@ -10,7 +9,12 @@ from crossmargin_verifier.protocol.linear_form import auxiliary_weights
 from crossmargin_verifier.protocol.manifests import AUXILIARY_TOTALS_FILE, TOTALS_FILE
 from crossmargin_verifier.protocol.opening import verify_opening
 from crossmargin_verifier.protocol.polynomial import powers
-from crossmargin_verifier.protocol.proof_stream import AUXILIARY_TOTALS_MAGIC, TOTALS_MAGIC, ProofStream
+from crossmargin_verifier.protocol.proof_stream import (
+    AUXILIARY_TOTALS_MAGIC,
+    TOTALS_MAGIC,
+    ProofStream,
+    proof_reader,
+)
 from crossmargin_verifier.protocol.shape import Shape
 from crossmargin_verifier.protocol.transcript import (
     AUXILIARY_TOTALS,
@@ -26,18 +30,15 @@ from crossmargin_verifier.protocol.transcript import (
 __all__ = ["verify_auxiliary_totals", "verify_base_totals"]
 
 
-def verify_base_totals(snapshot_digest: bytes, shape: Shape, data: bytes) -> tuple[tuple[int, ...], PointEquation]:
-    """Return the totals of all columns, and the equation s H - Gamma - eta (sum_i X_i - sum_v T_v A_v) = identity.
+def verify_base_totals(snapshot_digest: bytes, columns: int, data: bytes) -> tuple[tuple[int, ...], PointEquation]:
+    """Return the totals of so many columns, and s H - Gamma - eta (sum_i X_i - sum_v T_v A_v) = identity.
 
     Raises:
         MalformedError: V1. RejectedError: V7.
     """
-    reader = Reader(data, TOTALS_FILE, TOTALS_MAGIC)
-    if reader.raw(len(snapshot_digest), "snapshot digest") != snapshot_digest:
-        raise RejectedError("V7", "the totals are about another snapshot")
-    stream = ProofStream(TOTALS, reader)
+    stream = ProofStream(TOTALS, proof_reader(data, TOTALS_FILE, TOTALS_MAGIC, "V7", "snapshot", snapshot_digest))
     stream.absorb(SNAPSHOT, snapshot_digest)
-    totals = stream.totals(TOTALS_VALUES, shape.columns)
+    totals = stream.totals(TOTALS_VALUES, columns)
     for column, total in enumerate(totals):
         if abs(total) >= TOTAL_BOUND:
             raise RejectedError("V7", f"total of column {column}: magnitude not below 2^120")
@@ -47,8 +48,8 @@ def verify_base_totals(snapshot_digest: bytes, shape: Shape, data: bytes) -> tup
         step="V7",
         reason="the totals are not those of the committed positions",
         shard=None,
-        generators={Block.A: [eta * total for total in totals], Block.H: stream.last(1, "s")},
-        uniform={Block.X: -eta},
+        generators={Block("A"): [eta * total for total in totals], Block("H"): stream.last(1, "s")},
+        uniform={Block("X"): -eta},
         points=[(-1, nonce)],
     )
 
@@ -61,10 +62,10 @@ def verify_auxiliary_totals(
     Raises:
         MalformedError: V1. RejectedError: V8.
     """
-    reader = Reader(data, AUXILIARY_TOTALS_FILE, AUXILIARY_TOTALS_MAGIC)
-    if reader.raw(len(statement_digest), "statement digest") != statement_digest:
-        raise RejectedError("V8", "the auxiliary totals are about another statement")
-    stream = ProofStream(AUXILIARY_TOTALS, reader)
+    stream = ProofStream(
+        AUXILIARY_TOTALS,
+        proof_reader(data, AUXILIARY_TOTALS_FILE, AUXILIARY_TOTALS_MAGIC, "V8", "statement", statement_digest),
+    )
     stream.absorb(STATEMENT, statement_digest)
     totals = stream.totals(TOTALS_VALUES, shape.disclosed)
     for number, total in zip(relation.disclosed, totals, strict=True):
@@ -78,10 +79,10 @@ def verify_auxiliary_totals(
         reason="the auxiliary totals are not those of the committed slack rows",
         shard=None,
         generators={
-            Block.B: opened.base_weights[:-1],
-            Block.H: opened.base_weights[-1:],
-            Block.U: [opened.value],
+            **slack_blocks(shape.packing, opened.base_weights[:-1]),
+            Block("H"): opened.base_weights[-1:],
+            Block("U"): [opened.value],
         },
-        uniform={Block.R: opened.committed},
+        uniform={Block("R", statement_digest): opened.committed},
         points=opened.points,
     )

@@ -21,6 +21,7 @@ __all__ = [
     "OPEN",
     "PROJECTIONS",
     "PROJECTION_SEED",
+    "RECORDS",
     "RHO",
     "ROUND",
     "SHARD",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 # Kinds of transcripts.
+RECORDS = "records"
 SHARD = "shard"
 TOTALS = "totals"
 AUXILIARY_TOTALS = "auxtotals"
@@ -71,7 +73,7 @@ class Transcript:
     """All messages of a prover so far, as one hash state."""
 
     def __init__(self, kind: str) -> None:
-        """Start a transcript of one kind: SHARD, TOTALS or AUXILIARY_TOTALS."""
+        """Start a transcript of one kind: RECORDS, SHARD, TOTALS or AUXILIARY_TOTALS."""
         self.state = tagged_hash("transcript", _prefixed(kind))
 
     def absorb(self, label: str, data: bytes) -> None:
