@@ -5,6 +5,7 @@ __all__ = [
     "BudgetError",
     "CrossmarginError",
     "CurvatureError",
+    "FullFormError",
     "LimitError",
     "MalformedError",
     "PolicyError",
@@ -47,6 +48,19 @@ class PolicyError(CrossmarginError):
 
 class CurvatureError(PolicyError):
     """An expression that is not convex (or concave) where it must be; names the node and the alternative."""
+
+
+class FullFormError(PolicyError):
+    """An equity under which made-up accounts owe more cheaply than one account; names the column, if one is at fault.
+
+    column: its key, or None where all columns together are at fault; reason: the rest of the message.
+    """
+
+    def __init__(self, column: str | None, reason: str) -> None:
+        """State what is wrong with the equity."""
+        super().__init__(f"equity: {f'{column}: ' if column else ''}{reason}")
+        self.column = column
+        self.reason = reason
 
 
 class BudgetError(PolicyError):
