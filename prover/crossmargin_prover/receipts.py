@@ -1,30 +1,27 @@
-"""Receipts of a committed snapshot: the private file, its signature and its readable twin (SPEC H1 - H4).
+"""Receipts of a committed snapshot: the private file of each account, signed (SPEC H1 - H4).
 
 Each account gets two files, named by a keyed hash of its id; neither a listing nor a guess links a name to an account:
-NAME.cm1, the signed receipt, and NAME.json, the same for people, with the signature and the account's margin.
-`index.json` maps accounts to files.
+NAME.json, which its holder checks without any other file, and NAME.cm2, the receipt alone, without the signature.
+`index.json` maps accounts to files. Receipts depend on the snapshot alone, not on statements about it.
 """
 
 import hashlib
 import hmac
-import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
 
 from crossmargin_circuits.errors import MalformedError
-from crossmargin_circuits.policy import Policy
 from crossmargin_prover.signing import WEIGHT_BITS, SigningKey
-from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapshot, receipt_in
+from crossmargin_prover.snapshot import CommittedShard, CommittedSnapshot, receipt_in
 from crossmargin_prover.tree import shard_tree
-from crossmargin_verifier.bundle.receipt_view import describe
+from crossmargin_verifier.bundle.receipt_file import ReceiptFile
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.generators import blinding_generator, position_generators
 from crossmargin_verifier.protocol.group import PRIME, msm
-from crossmargin_verifier.protocol.inclusion import Receipt, VerifiedReceipt
+from crossmargin_verifier.protocol.manifests import COLUMNS_FILE, SNAPSHOT_FILE
 
 __all__ = ["ReceiptFiles", "find_leaves", "make_receipts", "receipt_name"]
 
@@ -37,18 +34,16 @@ BATCH = 256
 
 @dataclass(frozen=True, repr=False)
 class ReceiptFiles:
-    """The receipt of one account and its readable twin; secret."""
+    """The two files of one account, and their name without an ending; secret."""
 
     account: str
     name: str
-    receipt: bytes
-    twin: Mapping[str, Any]
+    content: ReceiptFile
 
     @property
     def files(self) -> dict[str, bytes]:
         """The files by name."""
-        text = json.dumps(self.twin, indent=2, ensure_ascii=False) + "\n"
-        return {f"{self.name}.cm1": self.receipt, f"{self.name}.json": text.encode("utf-8")}
+        return {f"{self.name}.cm2": self.content.receipt, f"{self.name}.json": self.content.encoded}
 
 
 def receipt_name(account: str, naming_key: bytes) -> str:
@@ -71,46 +66,39 @@ def find_leaves(snapshot: CommittedSnapshot, accounts: Iterable[str]) -> dict[st
 
 
 def make_receipts(
-    snapshot: CommittedSnapshot,
-    leaves: Iterable[int] | None,
-    policies: Mapping[str, Policy],
-    key: SigningKey,
-    naming_key: bytes,
+    snapshot: CommittedSnapshot, leaves: Iterable[int] | None, key: SigningKey, naming_key: bytes
 ) -> Iterator[ReceiptFiles]:
-    """Yield the receipts of leaves that hold accounts, after checking that each opens and its signature verifies.
+    """Yield the receipts of leaves, after checking that each opens and its signature verifies.
 
     A signed receipt that does not open would be evidence against the venue.
 
-    leaves: all, where None; policies: statement name -> policy; each twin shows the account's margin under all of them;
-    naming_key: secret, so that an id alone does not reveal the name of its files.
+    leaves: all, where None; naming_key: secret, so that an id alone does not reveal the name of its files.
 
     Raises:
         MalformedError: a commitment does not open. SignatureFailedError: a signature does not verify.
     """
-    public = key.public
-    places: dict[int, Iterable[int]] = {}
+    public, manifest = key.public, snapshot.manifest
+    snapshot_file, columns_file = snapshot.files[SNAPSHOT_FILE], snapshot.files[COLUMNS_FILE]
+    places: dict[int, Sequence[int]] = {}
     if leaves is None:
-        places = {number: range(snapshot.manifest.accounts_per_shard) for number in range(snapshot.manifest.shards)}
+        places = {number: range(manifest.accounts_in(number)) for number in range(manifest.shards)}
     else:
         for number, group in groupby(sorted(map(snapshot.place, leaves)), key=itemgetter(0)):
             places[number] = [place for _, place in group]
     for number, inside in places.items():
         shard = snapshot.shards[number]
         where = f"shard {number}"
-        shard.check_opening(snapshot.manifest.sid, where)
-        held = [place for place in inside if shard.order[place] != PADDING]
-        tree = shard_tree(shard.encodings)
-        for start in range(0, len(held), BATCH):
-            batch = held[start : start + BATCH]
-            check_each_opening(shard, batch, snapshot.manifest.sid, where)
+        shard.check_opening(manifest.sid, where)
+        tree = shard_tree(shard.encodings, manifest.accounts_per_shard)
+        for start in range(0, len(inside), BATCH):
+            batch = inside[start : start + BATCH]
+            check_each_opening(shard, batch, manifest.sid, where)
             receipts = [receipt_in(snapshot, number, shard, place, tree) for place in batch]
             signatures = key.sign_receipts(receipts)
             for place, receipt, signature in zip(batch, receipts, signatures, strict=True):
-                parsed = Receipt.decode(receipt)
-                committed = VerifiedReceipt(parsed, snapshot.manifest, snapshot.columns, shard.encoding(place))
-                twin = describe(committed, receipt, signature, public, policies)
                 account = shard.ids[place]
-                yield ReceiptFiles(account, receipt_name(account, naming_key), receipt, twin)
+                content = ReceiptFile(receipt, snapshot_file, columns_file, public, signature)
+                yield ReceiptFiles(account, receipt_name(account, naming_key), content)
 
 
 def check_each_opening(shard: CommittedShard, places: Sequence[int], sid: str, where: str) -> None:

@@ -1,4 +1,4 @@
-"""Sign receipts: ECDSA on secp256k1 over the tagged hash of the file, so that a complaint with a receipt is evidence.
+"""Sign receipts and bundles: ECDSA on secp256k1 over the tagged hash of a file, so that a complaint is evidence.
 
 The signature is r || s (64 bytes) with s in the lower half; the nonce is deterministic (RFC 6979, by py_ecc). Each
 signature is checked with the public key before it leaves this module.
@@ -13,6 +13,7 @@ from py_ecc.secp256k1.secp256k1 import ecdsa_raw_sign, privtopub
 
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_prover.randomness import KEY_BYTES
+from crossmargin_verifier.bundle.anchor import anchor_message
 from crossmargin_verifier.bundle.signature import receipt_digest
 from crossmargin_verifier.protocol.field import ORDER, SCALAR_BYTES
 from crossmargin_verifier.protocol.group import BASE_POINT, Affine, decode_point, encode_point, lift_x, msm
@@ -78,13 +79,23 @@ class SigningKey:
         """Return the signature of a receipt file, 64 bytes."""
         return self.sign_receipts([receipt_file])[0]
 
+    def sign_anchor(self, anchor_file: bytes) -> bytes:
+        """Return the signature of `anchor.json`, 64 bytes, which covers a whole bundle.
+
+        Raises:
+            SignatureFailedError: it is wrong.
+        """
+        return self._sign_all([anchor_message(anchor_file)])[0]
+
     def sign_receipts(self, receipt_files: Sequence[bytes]) -> list[bytes]:
         """Return the signatures of receipt files, each checked with the public key.
 
         Raises:
             SignatureFailedError: one of them is wrong; none is returned then.
         """
-        digests = [receipt_digest(each) for each in receipt_files]
+        return self._sign_all([receipt_digest(each) for each in receipt_files])
+
+    def _sign_all(self, digests: Sequence[bytes]) -> list[bytes]:
         signatures = [self._sign(digest) for digest in digests]
         check_signatures(self.public, digests, signatures)
         return [r.to_bytes(SCALAR_BYTES, "big") + s.to_bytes(SCALAR_BYTES, "big") for _, r, s in signatures]

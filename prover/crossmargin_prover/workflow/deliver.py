@@ -23,7 +23,6 @@ from crossmargin_prover.vault.names import INDEX_FILE, RECEIPTS, is_public
 from crossmargin_prover.vault.store import write_private
 from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow.given import given_names, open_vault
-from crossmargin_prover.workflow.proven import Proven
 from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["Delivered", "check_receipts_folder", "deliver", "write_receipts"]
@@ -47,14 +46,13 @@ def deliver(
     """Write the signed receipts of the named accounts, by default of all, into a private folder.
 
     Raises:
-        VaultError: the vault has no finished snapshot, or no proven statement.
+        VaultError: the vault has no finished snapshot.
         CrossmarginError: an account is not in the snapshot, or the folder holds something else.
 
     >>> import crossmargin as cm
-    >>> from crossmargin_prover import commit, deliver, prove
+    >>> from crossmargin_prover import commit, deliver
     >>> book = cm.load("examples/small")
     >>> vault = commit(book, "build/vault").vault
-    >>> proven = prove(book, vault, ["coverage"])
     >>> deliver(vault, "build/receipts").receipts
     5
     """
@@ -68,7 +66,6 @@ def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: P
         CrossmarginError: an account is not in the snapshot, or the folder holds something else.
     """
     snapshot, report = vault.load(), vault.load_report()
-    policies = {name: Proven(name, folder).policy for name, folder in vault.statements().items()}
     found = find_leaves(snapshot, accounts)
     for account in accounts:
         if account not in found:
@@ -90,7 +87,7 @@ def write_receipts(vault: Vault, out: Path, accounts: Sequence[str], progress: P
         _save_index(out, snapshot.manifest.digest, index)
         progress("receipts", 0, total)
         leaves = list(found.values()) if accounts else None
-        made = make_receipts(snapshot, leaves, policies, key, naming_key)
+        made = make_receipts(snapshot, leaves, key, naming_key)
         done = 0
         while batch := list(islice(made, BATCH)):
             write_files(out, {name: data for each in batch for name, data in each.files.items()}, PRIVATE_FILE)

@@ -9,6 +9,7 @@ from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.vault.vault import Vault, VaultError
+from crossmargin_verifier.bundle.anchor import SNAPSHOT_FOLDER, STATEMENTS_FOLDER
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE, BundleManifest
 from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE, SnapshotManifest
 
@@ -86,11 +87,11 @@ def published_moment(bundle: Path) -> Moment | None:
     path = bundle / BUNDLE_FILE
     try:
         names = BundleManifest.decode(path.read_bytes()).statements
-        path = bundle / names[0] / SNAPSHOT_FILE
+        path = bundle / SNAPSHOT_FOLDER / SNAPSHOT_FILE
         snapshot = SnapshotManifest.decode(path.read_bytes())
         prices = []
         for name in names:
-            path = bundle / name / POLICY_FILE
+            path = bundle / STATEMENTS_FOLDER / name / POLICY_FILE
             prices.append(Policy.decode(path.read_bytes()).as_of)
     except (CrossmarginError, FileNotFoundError, IndexError):
         raise VaultError(f"{path} is damaged or missing: remove the folder {bundle}, or choose another one") from None

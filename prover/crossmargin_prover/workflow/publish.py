@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 from crossmargin.loading import Parameters
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
-from crossmargin_prover.bundle import check_bundle_folder
+from crossmargin_prover.bundle import BundleContent, check_bundle_folder
 from crossmargin_prover.bundle import publish as publish_bundle
+from crossmargin_prover.vault.publications import PublishedStatement
 from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow.given import given_names, given_parameters, open_vault
 from crossmargin_prover.workflow.order import Moment, check_replaces
+from crossmargin_prover.workflow.prices import check_prices
 from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.run import Run
 from crossmargin_prover.workflow.series import bundle_in_series, check_series, move_latest
+from crossmargin_prover.workflow.thin_changes import thin_changes
 from crossmargin_prover.workflow.thin_totals import thin_totals
 from crossmargin_verifier.bundle.verdict import Verdict
 from crossmargin_verifier.protocol.errors import RejectedError
@@ -47,34 +50,42 @@ def publish(
     statements: str | Sequence[str] = (),
     run: Run | None = None,
     *,
+    since: Vault | str | Path | None = None,
     series: bool = False,
     older: bool = False,
+    despite_claims: bool = False,
+    other_prices: bool = False,
 ) -> Published:
     """Publish the named statements, by default all, with the declared reserves, in place of an earlier bundle.
 
-    The verifier judges the whole bundle first; a bundle that it rejects is not published. A bundle with failing claims
-    is published: its verdict states the truth about the book. The run logs warnings before it makes the bundle.
+    The verifier judges the whole bundle first; a bundle that it rejects is not published. The run logs warnings before
+    it makes the bundle.
 
-    series: `bundle` is a folder of bundles; this one gets a separate name there, and `latest` leads to it.
-    older: replace a later bundle, or one of another snapshot with the same time.
+    since: vault of the snapshot published before, for a warning where few accounts changed; series: `bundle` is a
+    folder of bundles; this one gets a separate name there, and `latest` leads to it. older: replace a later bundle, or
+    one of another snapshot with the same time. despite_claims: publish a bundle with claims that fail or that nobody
+    judged. other_prices: publish a snapshot at a second set of prices.
 
     Raises:
         VaultError: the vault has no such proven statement, or the folder holds something else.
         OrderError: the folder holds a later bundle, or another snapshot of the same time.
+        SecondPricesError: statements about this snapshot were published at other prices.
+        ClaimsOpenError: claims of the bundle fail or are not judged.
         CrossmarginError: the verifier rejects a proof.
 
     >>> import crossmargin as cm
     >>> from crossmargin_prover import commit, prove, publish
     >>> book = cm.load("examples/small")
     >>> vault = commit(book, "build/vault").vault
-    >>> proven = prove(book, vault, ["maintenance"])
-    >>> publish(book, vault, "build/bundle").verdict.verified
-    True
+    >>> proven = prove(book, vault)
+    >>> print(publish(book, vault, "build/bundle").verdict.outcome)
+    verified
     """
     parameters, vault = given_parameters(book), open_vault(vault)
     bundle, run = Path(bundle), run or Run()
     chosen = _choose(vault, given_names(statements), [each.name for each in parameters.model.statements])
-    times = {each.policy.as_of for each in chosen}
+    policies = [each.policy for each in chosen]
+    times = {policy.as_of for policy in policies}
     snapshot = vault.load()
     moment = Moment(snapshot.manifest, max(times))
     if series:
@@ -82,21 +93,31 @@ def publish(
         bundle = bundle_in_series(bundle, moment)
     check_bundle_folder(bundle)
     check_replaces(bundle, moment, older=older)
+    public = [
+        PublishedStatement(each.statement, each.manifest.digest, policy.digest, policy.as_of)
+        for each, policy in zip(chosen, policies, strict=True)
+    ]
+    if not other_prices:
+        check_prices(vault.published, public)
     warnings = [f"published total over few accounts: {each}" for each in thin_totals(snapshot, chosen)]
+    if since is not None:
+        earlier = open_vault(since)
+        changes = thin_changes(earlier.load(), snapshot)
+        warnings += [f"few accounts changed since {earlier.path}: {each}" for each in changes]
     if len(times) > 1:
         warnings.insert(0, "the proven statements are about prices of different times")
     for each in warnings:
         run.log(f"warning: {each}")
     with vault.locked():
-        report, receipt_key = vault.load_report(), vault.signing_key.public
+        content = BundleContent(
+            snapshot.manifest, vault.snapshot.path, tuple(chosen), vault.load_report(), parameters, vault.signing_key
+        )
         try:
             verdict = publish_bundle(
                 bundle,
-                snapshot.manifest.digest,
-                {each.statement: each.folder for each in chosen},
-                report,
-                receipt_key,
-                parameters,
+                content,
+                despite_claims=despite_claims,
+                judged=lambda: vault.log_published(public),
                 executor=run.executor,
                 arithmetic=run.backend.arithmetic,
                 progress=run.progress,

@@ -15,8 +15,19 @@ from functools import cached_property
 from crossmargin_circuits.digest import DIGEST_BYTES, tagged_hash
 from crossmargin_circuits.encoding import Fields, dump_canonical, load_canonical
 
-__all__ = ["ANCHOR_FILE", "ANCHOR_FORMAT", "ANCHOR_SIGNATURE_FILE", "Anchor", "AnchoredStatement", "anchor_message"]
+__all__ = [
+    "ANCHOR_FILE",
+    "ANCHOR_FORMAT",
+    "ANCHOR_SIGNATURE_FILE",
+    "SNAPSHOT_FOLDER",
+    "STATEMENTS_FOLDER",
+    "Anchor",
+    "AnchoredStatement",
+    "anchor_message",
+]
 
+SNAPSHOT_FOLDER = "snapshot"
+STATEMENTS_FOLDER = "statements"
 ANCHOR_FILE = "anchor.json"
 ANCHOR_SIGNATURE_FILE = "anchor.sig"
 ANCHOR_FORMAT = "crossmargin-anchor/1"
