@@ -29,6 +29,7 @@ from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.policy import ValueUnit
 
 __all__ = [
+    "CLAIMS_OPEN",
     "REFUSED",
     "book_option",
     "book_place",
@@ -46,6 +47,7 @@ __all__ = [
 ]
 
 REFUSED = 1
+CLAIMS_OPEN = 4
 
 Arguments = ParamSpec("Arguments")
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crossmargin_prover.backend.interface import Backend as Backend
     from crossmargin_prover.backend.interface import BackendError as BackendError
     from crossmargin_prover.backend.registry import select_backend as select_backend
+    from crossmargin_prover.bundle import ClaimsOpenError as ClaimsOpenError
     from crossmargin_prover.commitments import ChangedInputError as ChangedInputError
     from crossmargin_prover.signing import SigningKey as SigningKey
     from crossmargin_prover.vault.vault import Vault as Vault
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from crossmargin_prover.workflow.deliver import deliver as deliver
     from crossmargin_prover.workflow.order import OrderError as OrderError
     from crossmargin_prover.workflow.pipeline import pipeline as pipeline
+    from crossmargin_prover.workflow.prices import SecondPricesError as SecondPricesError
     from crossmargin_prover.workflow.prove import InsolventError as InsolventError
     from crossmargin_prover.workflow.prove import prove as prove
     from crossmargin_prover.workflow.publish import publish as publish
@@ -38,9 +40,11 @@ __all__ = [
     "Backend",
     "BackendError",
     "ChangedInputError",
+    "ClaimsOpenError",
     "InsolventError",
     "OrderError",
     "Run",
+    "SecondPricesError",
     "SigningKey",
     "Vault",
     "VaultError",
@@ -56,9 +60,11 @@ _PLACES = {
     "Backend": "backend.interface",
     "BackendError": "backend.interface",
     "ChangedInputError": "commitments",
+    "ClaimsOpenError": "bundle",
     "InsolventError": "workflow.prove",
     "OrderError": "workflow.order",
     "Run": "workflow.run",
+    "SecondPricesError": "workflow.prices",
     "SigningKey": "signing",
     "Vault": "vault.vault",
     "VaultError": "vault.vault",

@@ -63,7 +63,9 @@ class ClaimsOpenError(CrossmarginError):
 
     def __init__(self, verdict: Verdict) -> None:
         """Take the verdict on the bundle that was not published."""
-        super().__init__("nothing is published: claims of the bundle fail or are not judged; the option publishes it")
+        super().__init__(
+            "nothing is published: claims of the bundle fail or are not judged; --despite-claims publishes it anyway"
+        )
         self.verdict = verdict
 
 

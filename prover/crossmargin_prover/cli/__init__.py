@@ -25,15 +25,16 @@ COMMANDS = {
 @click.group(
     cls=LazyGroup, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
-@click.version_option(VERSION, message="crossmargin %(version)s, protocol crossmargin/1")
+@click.version_option(VERSION, message="crossmargin %(version)s, protocol crossmargin/2")
 def main() -> None:
     """Prove that every account of a cross-margined book covers its margin requirement, without revealing a position.
 
     Each step is a command: margin (inspect the book), commit (once per snapshot; publish its digest first), prove (once
     per statement), publish (the bundle), receipts (one per account). `run` performs commit to receipts in one command.
 
-    Exit codes: 0 done, 1 refused (bad input, an account that violates a strict statement, a failing claim), 2 wrong
-    usage, 3 done, but the output could not be written, 130 interrupted.
+    Exit codes: 0 done, 1 refused (bad input, an account that violates a strict statement, a bundle with open claims),
+    2 wrong usage, 3 done, but the output could not be written, 4 published, but a claim fails or is not judged, 130
+    interrupted.
     """
     # A core file of a crashed process would hold records, nonces and masks.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

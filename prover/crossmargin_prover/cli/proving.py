@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from crossmargin.cli.output import (
-    REFUSED,
+    CLAIMS_OPEN,
     book_option,
     load,
     print_json,
@@ -23,6 +23,7 @@ from crossmargin.cli.output import (
 )
 from crossmargin.loading import Inputs, load_parameters
 from crossmargin_prover.backend import available, select_backend
+from crossmargin_prover.bundle import ClaimsOpenError
 from crossmargin_prover.statement import DEFAULT_PACKING
 from crossmargin_prover.workflow.commit import Committed
 from crossmargin_prover.workflow.commit import commit as commit_book
@@ -34,6 +35,8 @@ from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.publish import Published
 from crossmargin_prover.workflow.publish import publish as publish_bundle
 from crossmargin_prover.workflow.run import Run
+from crossmargin_verifier.bundle.anchor import ANCHOR_FILE
+from crossmargin_verifier.bundle.verdict import Outcome, Verdict
 from crossmargin_verifier.workers import cores_here, worker_pool
 
 __all__ = ["commit", "prove", "publish", "receipts", "run"]
@@ -104,6 +107,14 @@ series_option = click.option(
 older_option = click.option(
     "--older", is_flag=True, help="Replace a later bundle, or one of another snapshot with the same time."
 )
+despite_option = click.option(
+    "--despite-claims", is_flag=True, help="Publish even if claims of the bundle fail or are not judged."
+)
+prices_option = click.option(
+    "--other-prices",
+    is_flag=True,
+    help="Publish a snapshot at a second set of prices, although the totals at both tell more about single accounts.",
+)
 restart_option = click.option(
     "--restart", is_flag=True, help="Discard the finished shards of an interrupted statement."
 )
@@ -154,20 +165,24 @@ def _lines(result: Step) -> Iterator[str]:
             yield f"{result.statement}: proven, in {result.folder}"
         case Published():
             yield result.verdict.text.removesuffix("\n")
+            yield from _publication(result)
         case Delivered():
             yield f"{result.receipts} receipts in {result.folder} (private; index.json maps accounts to files)"
 
 
 def _commitment(result: Committed) -> Iterator[str]:
-    digest, report = result.digest.hex(), result.report
+    digest, report = f"  {result.digest.hex()}", result.report
     if result.found:
-        yield f"committed already; snapshot digest {digest}"
+        yield "committed already; snapshot digest"
+        yield digest
         return
-    yield f"{report.loaded} accounts committed, {report.padding} padding, {report.rejected_accounts} rejected"
+    yield f"{report.loaded} accounts committed, {report.rejected_accounts} rejected"
     if report.control is not None:
-        yield f"files as control.json states them, SHA-256 {report.control}"
+        yield "files as control.json states them, SHA-256"
+        yield f"  {report.control}"
     if result.reused:
-        yield f"no account changed: the earlier snapshot, its digest {digest} and its receipts remain valid"
+        yield "no account changed: the earlier snapshot and its receipts remain valid; its digest"
+        yield digest
         return
     if result.recommitted:
         yield f"recommitting all accounts: {result.recommitted}"
@@ -175,7 +190,16 @@ def _commitment(result: Committed) -> Iterator[str]:
         yield (
             f"re-randomized: {result.unchanged} unchanged accounts, {result.changed} changed; committed: {result.new}"
         )
-    yield f"snapshot digest {digest}: publish it now"
+    yield "snapshot digest: publish it now, where you cannot change it later"
+    yield digest
+
+
+def _publication(result: Published) -> Iterator[str]:
+    """Yield what to publish where."""
+    yield "\nPublish"
+    yield f"  the folder {result.bundle}, for everybody"
+    yield f"  the bundle digest, SHA-256 of {ANCHOR_FILE}, where you cannot change it later"
+    yield f"    {result.digest.hex()}"
 
 
 @contextmanager
@@ -304,8 +328,15 @@ def prove(
     "--statement", "statements", multiple=True, help="Proven statement; may be repeated. [default: all proven]"
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the public bundle.")
+@click.option(
+    "--since",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Vault of the snapshot published before; warn where few accounts changed.",
+)
 @series_option
 @older_option
+@despite_option
+@prices_option
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @backend_option
 @processes_option
@@ -315,28 +346,61 @@ def publish(
     vault: Path,
     statements: tuple[str, ...],
     out: Path,
+    since: Path | None,
     series: bool,
     older: bool,
+    despite_claims: bool,
+    other_prices: bool,
     as_json: bool,
     backend: str,
     processes: int,
 ) -> int:
     """Publish proven statements and declared reserves as a public bundle, and print its verdict.
 
-    The command verifies the whole bundle first and does not publish a bundle that the verifier rejects.
+    The command verifies the whole bundle first. It does not publish a bundle that the verifier rejects, nor, without
+    --despite-claims, one with claims that fail or that nobody judged; an earlier bundle then stays.
 
     \b
     Example:
       crossmargin publish --book examples/book --vault build/vault --out build/bundle
     """
-    with _running(backend, processes) as (run, terminal):
-        published = publish_bundle(load_parameters(book), vault, out, statements, run, series=series, older=older)
+    with _running(backend, processes) as (run, terminal), _refused_bundle(terminal, as_json):
+        published = publish_bundle(
+            load_parameters(book),
+            vault,
+            out,
+            statements,
+            run,
+            since=since,
+            series=series,
+            older=older,
+            despite_claims=despite_claims,
+            other_prices=other_prices,
+        )
         if as_json:
             terminal.end_stage()
             print_json(published.verdict.data)
         else:
             terminal.show(published)
-    return 0 if published.verdict.verified else REFUSED
+    return _code(published.verdict)
+
+
+def _code(verdict: Verdict) -> int:
+    return 0 if verdict.outcome is Outcome.VERIFIED else CLAIMS_OPEN
+
+
+@contextmanager
+def _refused_bundle(terminal: _Terminal, as_json: bool = False) -> Iterator[None]:
+    """Print the verdict on a bundle that is not published, before the refusal."""
+    try:
+        yield
+    except ClaimsOpenError as error:
+        terminal.end_stage()
+        if as_json:
+            print_json(error.verdict.data)
+        else:
+            click.echo(error.verdict.text, nl=False)
+        raise
 
 
 @click.command(short_help="Write the private receipts.")
@@ -345,9 +409,9 @@ def publish(
 @click.option("--account", "accounts", multiple=True, help="Account id; may be repeated. [default: all accounts]")
 @reporting
 def receipts(vault: Path, out: Path, accounts: tuple[str, ...]) -> None:
-    """Write one private, signed receipt per account, each with a readable twin.
+    """Write one private, signed receipt per account.
 
-    Deliver each receipt to its holder only.
+    Deliver each NAME.json to its holder only: it needs no other file. NAME.cm2 is the receipt alone, without signature.
 
     \b
     Example:
@@ -373,6 +437,8 @@ def receipts(vault: Path, out: Path, accounts: tuple[str, ...]) -> None:
 @restart_option
 @series_option
 @older_option
+@despite_option
+@prices_option
 @signing_option
 @reject_option
 @backend_option
@@ -389,6 +455,8 @@ def run(
     restart: bool,
     series: bool,
     older: bool,
+    despite_claims: bool,
+    other_prices: bool,
     signing_key: Path | None,
     reject_bad_accounts: bool,
     backend: str,
@@ -403,8 +471,8 @@ def run(
       crossmargin run --book examples/book --vault build/vault --bundle build/bundle --receipts build/receipts
     """
     check_folders(vault, bundle, out, since, series=series)
-    verified = False
-    with _running(backend, processes, shard, packing) as (how, terminal):
+    code = 0
+    with _running(backend, processes, shard, packing) as (how, terminal), _refused_bundle(terminal):
         # Pass the book without keeping a reference, so that its memory is free after the commitment.
         steps = pipeline(
             _load(book, reject_bad_accounts),
@@ -417,8 +485,11 @@ def run(
             restart=restart,
             series=series,
             older=older,
+            despite_claims=despite_claims,
+            other_prices=other_prices,
         )
         for result in steps:
             terminal.show(result)
-            verified = verified or (isinstance(result, Published) and result.verdict.verified)
-    return 0 if verified else REFUSED
+            if isinstance(result, Published):
+                code = _code(result.verdict)
+    return code

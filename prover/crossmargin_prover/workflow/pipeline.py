@@ -38,6 +38,8 @@ def pipeline(
     restart: bool = False,
     series: bool = False,
     older: bool = False,
+    despite_claims: bool = False,
+    other_prices: bool = False,
 ) -> Iterator[Step]:
     """Run the full pipeline on a book, and yield the result of each step as soon as it is done.
 
@@ -64,6 +66,17 @@ def pipeline(
     names = [each.name for each in parameters.model.statements]
     for name in unproven(parameters, vault, run):
         yield from prove(parameters, vault, [name], run, restart=restart)
-    yield publish(parameters, vault, bundle, names, run, series=series, older=older)
+    yield publish(
+        parameters,
+        vault,
+        bundle,
+        names,
+        run,
+        since=since,
+        series=series,
+        older=older,
+        despite_claims=despite_claims,
+        other_prices=other_prices,
+    )
     if receipts is not None:
         yield deliver(vault, receipts, progress=run.progress)

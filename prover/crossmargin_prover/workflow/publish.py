@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from crossmargin_prover.workflow.run import Run
 from crossmargin_prover.workflow.series import bundle_in_series, check_series, move_latest
 from crossmargin_prover.workflow.thin_changes import thin_changes
 from crossmargin_prover.workflow.thin_totals import thin_totals
+from crossmargin_verifier.bundle.anchor import ANCHOR_FILE
 from crossmargin_verifier.bundle.verdict import Verdict
 from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.protocol.manifests import TOTALS_FILE
@@ -36,9 +38,10 @@ _AGAIN = "nothing is published: prove that statement again, with `crossmargin pr
 
 @dataclass(frozen=True)
 class Published:
-    """A public bundle, its verdict, and the warnings to the venue."""
+    """A public bundle, its digest, its verdict, and the warnings to the venue."""
 
     bundle: Path
+    digest: bytes
     verdict: Verdict
     warnings: tuple[str, ...]
 
@@ -100,8 +103,7 @@ def publish(
     if not other_prices:
         check_prices(vault.published, public)
     warnings = [f"published total over few accounts: {each}" for each in thin_totals(snapshot, chosen)]
-    if since is not None:
-        earlier = open_vault(since)
+    if since is not None and (earlier := open_vault(since)).published:
         changes = thin_changes(earlier.load(), snapshot)
         warnings += [f"few accounts changed since {earlier.path}: {each}" for each in changes]
     if len(times) > 1:
@@ -128,7 +130,8 @@ def publish(
             raise CrossmarginError(f"{vault.path}: {error}; {_RESTORE if is_about_totals else _AGAIN}") from None
     if series:
         move_latest(bundle)
-    return Published(bundle, verdict, tuple(warnings))
+    digest = sha256((bundle / ANCHOR_FILE).read_bytes()).digest()
+    return Published(bundle, digest, verdict, tuple(warnings))
 
 
 def _choose(vault: Vault, names: Sequence[str], order: Sequence[str]) -> list[Proven]:
