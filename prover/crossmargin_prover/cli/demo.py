@@ -13,7 +13,7 @@ import numpy as np
 
 from crossmargin.cli.margin.explain import print_explanation
 from crossmargin.cli.margin.show import print_book
-from crossmargin.cli.output import reporting, stage_progress
+from crossmargin.cli.output import CLAIMS_OPEN, reporting, stage_progress
 from crossmargin.engine.evaluate import evaluate
 from crossmargin.engine.explain import explain
 from crossmargin.loading import Inputs, load_folder
@@ -37,6 +37,7 @@ from crossmargin_prover.workflow.deliver import deliver
 from crossmargin_prover.workflow.prove import InsolventError, prove
 from crossmargin_prover.workflow.publish import publish
 from crossmargin_prover.workflow.run import Run
+from crossmargin_verifier.bundle.verdict import Outcome
 from crossmargin_verifier.protocol.inclusion import Receipt
 
 __all__ = ["demo", "example_book"]
@@ -49,7 +50,7 @@ DEMO_FILE = "crossmargin-demo.txt"
 DEMO_TEXT = b"This folder was made by `crossmargin demo`, which replaces it the next time.\n"
 
 DEMO = (
-    Names((r"tampered/receipt\.cm1",))
+    Names((r"tampered/receipt\.cm2",))
     | VAULT.below("vault")
     | BUNDLE.below("bundle")
     | BUNDLE.below("tampered/bundle")
@@ -91,7 +92,7 @@ def demo(book: Path | None, out: Path) -> None:
     vault = out / "vault"
     with stage_progress() as progress:
         committed = commit(inputs, vault, replace(run, progress=progress))
-    click.echo(f"snapshot digest {committed.digest.hex()} (a venue publishes it first, elsewhere)")
+    click.echo(f"snapshot digest (a venue publishes it first, elsewhere)\n  {committed.digest.hex()}")
     _strict_is_refused(vault, inputs, run)
     for statement in inputs.model.statements:
         click.echo(f"proving {statement.name}")
@@ -101,29 +102,25 @@ def demo(book: Path | None, out: Path) -> None:
     _say("3. It publishes the bundle, and writes a private receipt for each holder")
     bundle, receipts = out / "bundle", out / "receipts"
     with stage_progress() as progress:
-        publish(inputs, vault, bundle, run=replace(run, progress=progress))
+        # A book whose claims fail is shown as it is.
+        published = publish(inputs, vault, bundle, run=replace(run, progress=progress), despite_claims=True)
         deliver(vault, receipts, progress=progress)
+    click.echo(f"bundle digest (a venue publishes it elsewhere, too)\n  {published.digest.hex()}")
 
-    _say("4. An auditor verifies the bundle with the stand-alone verifier, and the published digest")
-    digest = committed.digest.hex()
-    _verify(0, "bundle", str(bundle), "--snapshot", digest)
+    _say("4. An auditor verifies the bundle, with the published digests")
+    digest = ("--snapshot", committed.digest.hex())
+    code = 0 if published.verdict.outcome is Outcome.VERIFIED else CLAIMS_OPEN
+    _verify(code, "bundle", str(bundle), *digest, "--bundle-digest", published.digest.hex())
 
     _say("5. A holder checks their receipt")
     name = json.loads((receipts / "index.json").read_bytes())["receipts"][account]
     receipt = receipts / f"{name}.json"
-    _verify(0, "receipt", str(receipt), "--bundle", str(bundle), "--id", account, "--snapshot", digest)
+    _verify(0, "receipt", str(receipt), "--id", account, *digest, "--bundle", str(bundle))
 
     _say("6. Tampering is rejected")
     _verify(1, "bundle", str(_tampered_bundle(bundle, out / "tampered" / "bundle")))
-    _verify(
-        1,
-        "receipt",
-        str(_tampered_receipt(receipts / f"{name}.cm1", out / "tampered")),
-        "--bundle",
-        str(bundle),
-        "--id",
-        account,
-    )
+    tampered = _tampered_receipt(receipts / f"{name}.cm2", out / "tampered")
+    _verify(1, "receipt", str(tampered), "--id", account, "--bundle", str(bundle))
 
     _say("Done")
     click.echo(f"everything is in {real_path(out)}")
@@ -179,17 +176,27 @@ def _strict_is_refused(vault: Path, inputs: Inputs, run: Run) -> None:
 
 def _verify(expected: int, *arguments: str) -> None:
     """Run the stand-alone verifier in a separate process and require an exit code."""
-    click.echo(f"$ crossmargin-verify {' '.join(arguments)}")
+    click.echo(f"$ {_shown(arguments)}")
     done = subprocess.run([sys.executable, "-m", "crossmargin_verifier.cli", *arguments], check=False)
     if done.returncode != expected:
         raise CrossmarginError(f"the verifier ended with exit code {done.returncode}, expected {expected}")
     click.echo(f"[exit code {done.returncode}]")
 
 
+def _shown(arguments: tuple[str, ...]) -> str:
+    """Return a command of the verifier with an option, and its value, on a line."""
+    text, at = "crossmargin-verify", 0
+    while at < len(arguments):
+        size = 2 if arguments[at].startswith("--") else 1
+        text += (" " if at == 0 else " \\\n    ") + " ".join(arguments[at : at + size])
+        at += size
+    return text
+
+
 def _tampered_bundle(bundle: Path, copy: Path) -> Path:
     """Copy a bundle and change one bit in the middle of a shard proof."""
     shutil.copytree(bundle, copy)
-    shard = sorted(copy.glob("*/shard-*.cm1"))[-1]
+    shard = sorted(copy.glob("statements/*/shard-*.cm2"))[-1]
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
@@ -200,7 +207,7 @@ def _tampered_receipt(original: Path, folder: Path) -> Path:
     """Copy a receipt and add one unit to one entry of its record."""
     receipt = Receipt.decode(original.read_bytes())
     record = (*receipt.record[:-1], receipt.record[-1] + 1)
-    path = folder / "receipt.cm1"
+    path = folder / "receipt.cm2"
     path.write_bytes(encode_receipt(replace(receipt, record=record)))
     return path
 
