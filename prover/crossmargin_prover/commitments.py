@@ -1,7 +1,7 @@
-"""Commit a snapshot: one commitment per account, their tree, the manifest and the base totals (SPEC S4 - S6, P9).
+"""Commit a snapshot: commitments, tree, manifest, base totals and record proofs (SPEC S4 - S6, P9, B1 - B5).
 
-The venue publishes the snapshot before any statement; it serves all of them. The run commits shards one by one and
-keeps them in a store, from which it resumes after an interruption.
+The venue publishes the snapshot before any statement; it serves all of them. The run commits shards one by one, then
+proves their records one by one, and keeps both in a store, from which it resumes after an interruption.
 """
 
 import hashlib
@@ -17,9 +17,18 @@ from crossmargin_circuits.layout import check_labels, columns_digest, encode_col
 from crossmargin_prover.backend import Backend, Int64Array, finite
 from crossmargin_prover.point_files import encode_positions
 from crossmargin_prover.randomness import Draw, Randomness
-from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapshot, blindings, number_account
+from crossmargin_prover.record_files import prove_missing_records
+from crossmargin_prover.snapshot import CommittedShard, CommittedSnapshot, blindings, number_account
 from crossmargin_prover.totals import prove_base_totals
-from crossmargin_prover.vault.arrays import PLAN, SnapshotPlan, decode_shard, encode_shard, load_snapshot, shard_name
+from crossmargin_prover.vault.arrays import (
+    PLAN,
+    SnapshotPlan,
+    StoredShards,
+    decode_shard,
+    encode_shard,
+    load_snapshot,
+    shard_name,
+)
 from crossmargin_prover.vault.rerandomize import Earlier, Origins
 from crossmargin_prover.vault.store import Store, located
 from crossmargin_prover.witness import CsrMatrix, Records, WitnessError
@@ -64,21 +73,24 @@ def commit_snapshot(
     store: Store | None = None,
     since: Earlier | None = None,
 ) -> CommittedSnapshot:
-    """Commit the records of a book, padded to whole shards and put into a fresh random order.
+    """Commit the records of a book in a fresh random order, and prove that each consists of small integers.
 
     sid: snapshot id, with the venue's name, unique per book; as_of: Unix seconds; records: accounts x columns, int64,
-    in units of the columns; ids: the id that each holder knows as theirs alone; accounts_per_shard: N, a power of two;
-    open_totals: False leaves `totals.cm1` out, which only bounded statements allow; name_account: names an account in
-    errors by its row in records; store: keeps finished shards, from which the next call resumes after an
-    interruption; since: an earlier snapshot to re-randomize commitments from.
+    in units of the columns; ids: the id that each holder knows as theirs alone; accounts_per_shard: N, a power of two,
+    at most 2^ceil(log2 accounts); open_totals: False leaves `totals.cm2` out, for a statement about single accounts;
+    name_account: names an account in errors by its row in records; store: keeps finished shards and record proofs,
+    from which the next call resumes after an interruption; since: an earlier snapshot to re-randomize commitments
+    from.
 
     Raises:
-        WitnessError: a record out of range, or an id that is empty, repeated or too long.
+        WitnessError: no account, a record out of range, or an id that is empty, repeated or too long.
         MalformedError: labels that are empty or repeated, a size that is no power of two or beyond the limits, or a
             damaged store.
         ChangedInputError: the store holds shards of other input.
     """
     rows = Records.of(records, name_account)
+    if not len(rows):
+        raise WitnessError("no account: a snapshot needs at least one")
     _check_ids(ids, len(rows), name_account)
     if rows.columns != len(columns):
         raise WitnessError(f"records with {rows.columns} columns, {len(columns)} labels")
@@ -88,23 +100,23 @@ def commit_snapshot(
         as_of=as_of,
         columns_digest=columns_digest(columns),
         accounts_per_shard=accounts_per_shard,
-        shards=max(1, -(-len(rows) // max(1, accounts_per_shard))),
+        accounts=len(rows),
         position_root=bytes(DIGEST_BYTES),
     )
     store = {} if store is None else store
-    plan = _plan(draft, book_digest(columns, rows, ids), len(rows), open_totals, randomness, store)
+    plan = _plan(draft, book_digest(columns, rows, ids), open_totals, randomness, store)
 
     parts = _Parts(draft, rows, ids, plan, since)
     missing = [shard for shard in range(draft.shards) if not _is_finished(store, shard, parts)]
     jobs = ((backend, randomness, sid, *parts.job(shard)) for shard in missing)
-    finished = accounts_per_shard * (draft.shards - len(missing))
-    progress(STAGE, finished, draft.leaves)
+    finished = draft.accounts - sum(map(draft.accounts_in, missing))
+    progress(STAGE, finished, draft.accounts)
     for shard, (nonces, points, blinding) in zip(missing, run_jobs(_commit_shard, jobs, executor), strict=True):
         part, holders, order = parts.records(shard), parts.holders(shard), parts.order(shard)
         store[shard_name(shard)] = encode_shard(CommittedShard(part, holders, nonces, order, points, blinding))
-        finished += accounts_per_shard
-        progress(STAGE, finished, draft.leaves)
-    return _finish(draft, columns, open_totals, plan, randomness, backend, store)
+        finished += draft.accounts_in(shard)
+        progress(STAGE, finished, draft.accounts)
+    return _finish(draft, columns, open_totals, plan, randomness, backend, store, executor, progress)
 
 
 def book_digest(columns: Sequence[str], records: Records, ids: Sequence[str]) -> bytes:
@@ -120,35 +132,23 @@ def book_digest(columns: Sequence[str], records: Records, ids: Sequence[str]) ->
 
 
 def stand_alone_snapshot(
-    book: CommittedSnapshot, leaves: Sequence[int], randomness: Randomness, backend: Backend
+    book: CommittedSnapshot, leaf: int, randomness: Randomness, backend: Backend
 ) -> CommittedSnapshot:
-    """Return a stand-alone snapshot of a few accounts of the book, for a bounded proof about them (SPEC section 5, H5).
+    """Return a snapshot of one account of the book, for a proof about this account alone (SPEC H5).
 
-    Snapshot id, ids and nonces are those of the book, hence the X_i are the same 33 bytes; padding accounts are new.
-    The totals stay closed, since they would be the records.
+    Snapshot id, id and nonce are those of the book, hence X_i is the same 33 bytes. The totals are left out, since they
+    would be the record.
+
+    Raises:
+        ValueError: no such leaf, or an empty one.
     """
-    places = [book.place(leaf) for leaf in leaves]
-    taken = [book.shards[shard].take([place], book.manifest.sid) for shard, place in places]
-    if not leaves or len(set(leaves)) != len(leaves) or any(each.order[0] == PADDING for each in taken):
-        raise ValueError("one or more different leaves that hold accounts are needed")
-    sid = book.manifest.sid
-    count = 1 << (len(leaves) - 1).bit_length()
-    missing = count - len(leaves)
-    context = book.manifest.digest + b"".join(leaf.to_bytes(8, "big") for leaf in leaves)
-    empty = Records.empty(missing, len(book.columns))
-    holders, order = ("",) * missing, np.full(missing, PADDING, dtype=np.int64)
-    nonces, points, blinding = _commit_shard(backend, randomness, sid, 0, context, empty, holders, None)
-    padding = CommittedShard(empty, holders, nonces, order, points, blinding)
-    alone = CommittedShard.join([*taken, padding])
-    manifest = SnapshotManifest(
-        sid=sid,
-        as_of=book.manifest.as_of,
-        columns_digest=book.manifest.columns_digest,
-        accounts_per_shard=count,
-        shards=1,
-        position_root=top_root([shard_root(alone.encodings)]),
-    )
-    return CommittedSnapshot(manifest, book.columns, _files(manifest, book.columns, alone.encodings), (alone,))
+    number, place = book.place(leaf)
+    alone = book.shards[number].take([place], book.manifest.sid)
+    root = shard_root(alone.encodings, 1)
+    manifest = replace(book.manifest, accounts_per_shard=1, accounts=1, position_root=top_root([root]))
+    files = _files(manifest, book.columns, alone.encodings)
+    prove_missing_records(manifest, len(book.columns), (alone,), (root,), files, randomness, backend)
+    return CommittedSnapshot(manifest, book.columns, files, (alone,))
 
 
 @dataclass(frozen=True, repr=False)
@@ -169,7 +169,7 @@ class _Parts:
         return self.rows.take(self.order(shard))
 
     def holders(self, shard: int) -> tuple[str, ...]:
-        return tuple(self.ids[number] if number != PADDING else "" for number in self.order(shard).tolist())
+        return tuple(self.ids[number] for number in self.order(shard).tolist())
 
     def job(self, shard: int) -> tuple[int, bytes, Records, tuple[str, ...], Origins | None]:
         """Return the arguments of the commitment of a shard."""
@@ -179,16 +179,15 @@ class _Parts:
 
 
 def _plan(
-    draft: SnapshotManifest, book: bytes, accounts: int, open_totals: bool, randomness: Randomness, store: Store
+    draft: SnapshotManifest, book: bytes, open_totals: bool, randomness: Randomness, store: Store
 ) -> SnapshotPlan:
     """Return the plan of the store, which must match this input, or a fresh one."""
     inputs = hashlib.sha256(draft.encoded + bytes([open_totals]) + book).digest()
     plan = SnapshotPlan.load(store)
     if plan is None:
-        order = randomness.order(draft.leaves, inputs)
-        plan = SnapshotPlan(book, inputs, np.where(order < accounts, order, PADDING))
+        plan = SnapshotPlan(book, inputs, randomness.order(draft.accounts, inputs))
         plan.save(store)
-    if plan.inputs != inputs or len(plan.order) != draft.leaves:
+    if plan.inputs != inputs or len(plan.order) != draft.accounts:
         raise ChangedInputError(
             f"{located(store, PLAN)}: begun with other accounts, positions, columns, time or shard size: finish it "
             "with the same input, or choose another vault"
@@ -248,8 +247,10 @@ def _finish(
     randomness: Randomness,
     backend: Backend,
     store: Store,
+    executor: Executor | None,
+    progress: Progress,
 ) -> CommittedSnapshot:
-    """Write the public files of a store with all shards, the manifest last."""
+    """Write the public files of a store with all shards, and prove their records; the manifest comes last."""
     encodings: list[bytes] = []
     totals = [0] * len(columns)
     blinding = 0
@@ -258,15 +259,18 @@ def _finish(
         encodings.append(shard.encodings)
         totals = [total + part for total, part in zip(totals, shard.records.totals(), strict=True)]
         blinding += shard.blinding
-    roots = [shard_root(each) for each in encodings]
+    roots = [shard_root(each, draft.accounts_per_shard) for each in encodings]
     manifest = replace(draft, position_root=top_root(roots))
     files = _files(manifest, columns, b"".join(encodings))
     if open_totals:
         nonce = randomness.scalars(Draw.TOTALS, 0, 0, 1, plan.inputs + manifest.digest)[0]
         files[TOTALS_FILE] = prove_base_totals(manifest.digest, totals, blinding % ORDER, nonce, backend)
-    for name in (COLUMNS_FILE, POSITIONS_FILE, TOTALS_FILE, SNAPSHOT_FILE):
+    for name in (COLUMNS_FILE, POSITIONS_FILE, TOTALS_FILE):
         if name in files:
             store[name] = files[name]
+    shards = StoredShards(store, manifest, len(columns), b"".join(encodings))
+    prove_missing_records(manifest, len(columns), shards, roots, store, randomness, backend, executor, progress)
+    store[SNAPSHOT_FILE] = files[SNAPSHOT_FILE]
     return load_snapshot(store)
 
 

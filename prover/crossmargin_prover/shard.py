@@ -5,7 +5,6 @@ import hashlib
 from crossmargin_prover.backend import Backend
 from crossmargin_prover.masks import Masks
 from crossmargin_prover.opening import prove_opening
-from crossmargin_prover.projection import ProjectionSumcheck, project
 from crossmargin_prover.proof_writer import ProofWriter
 from crossmargin_prover.randomness import Draw, Randomness
 from crossmargin_prover.sumcheck import prove_sumcheck
@@ -17,19 +16,15 @@ from crossmargin_verifier.protocol.generators import (
     position_generators,
     slack_generators,
 )
-from crossmargin_verifier.protocol.linear_form import ProjectionForm, shard_weights
-from crossmargin_verifier.protocol.polynomial import eq_table, powers
-from crossmargin_verifier.protocol.projection import projection_stream
+from crossmargin_verifier.protocol.linear_form import shard_weights
+from crossmargin_verifier.protocol.polynomial import eq_table
 from crossmargin_verifier.protocol.proof_stream import SHARD_MAGIC
 from crossmargin_verifier.protocol.shard import PublicShard
 from crossmargin_verifier.protocol.transcript import (
     BETA,
     CHI,
-    LAMBDA,
     MASK,
     MU,
-    PROJECTION_SEED,
-    PROJECTIONS,
     SHARD,
     SHARD_ROOTS,
     STATEMENT,
@@ -54,18 +49,8 @@ def prove_shard(public: PublicShard, witness: ShardWitness, randomness: Randomne
     masks = Masks.draw(shape, shard, randomness, writer.state + witness_digest)
     writer.message(MASK, points=[masks.commit(backend)])
 
-    # P2
-    projection = None
-    powers_of_lambda: list[int] = []
-    if shape.bounded:
-        stream = projection_stream(writer.seed(PROJECTION_SEED), shape)
-        projections = project(stream, witness.records, masks)
-        writer.message(PROJECTIONS, scalars=projections)
-        powers_of_lambda = powers(writer.challenge(LAMBDA), len(projections))
-        projection = ProjectionSumcheck(stream, witness.records, masks, powers_of_lambda)
-
     # P3, P4
-    sumcheck = prove_sumcheck(writer, shape, witness.values, masks, projection, backend)
+    sumcheck = prove_sumcheck(writer, shape, witness.values, masks, backend)
     rho = sumcheck.rho
 
     # P5
@@ -74,7 +59,8 @@ def prove_shard(public: PublicShard, witness: ShardWitness, randomness: Randomne
     chi = writer.challenge(CHI)
 
     # P6
-    account_weights = eq_table(rho[shape.first_account_variable :])
+    # Empty leaves have no record and no blinding, so X* is a sum over the accounts alone.
+    account_weights = eq_table(rho[shape.first_account_variable :])[: len(witness.records)]
     row_weights = eq_table(rho[shape.first_account_variable + shape.packing :])
     records = witness.records
     mask_vector = masks.vector
@@ -93,8 +79,7 @@ def prove_shard(public: PublicShard, witness: ShardWitness, randomness: Randomne
         blinding_generator(),
     ]
     factors = [1] * shape.columns + [chi] * shape.slack_length + [chi * chi % ORDER] * len(mask_vector) + [1]
-    form = None if projection is None else ProjectionForm(projection.weights, powers_of_lambda)
-    weights = shard_weights(public.relation, shape, sumcheck.tau, rho, mu, form)
+    weights = shard_weights(public.relation, shape, sumcheck.tau, rho, mu)
 
     # P7, P8
     nonces = randomness.scalars(Draw.OPEN, shard, 0, len(points), writer.state + witness_digest)

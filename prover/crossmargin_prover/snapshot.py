@@ -22,7 +22,6 @@ from crossmargin_verifier.protocol.merkle import shard_root, top_root
 
 __all__ = [
     "COORDINATES_BYTES",
-    "PADDING",
     "CommittedShard",
     "CommittedSnapshot",
     "blindings",
@@ -33,9 +32,6 @@ __all__ = [
     "receipt_in",
 ]
 
-PADDING = -1
-"""Marks a leaf without an account in `CommittedShard.order`."""
-
 COORDINATES_BYTES = 64
 """Bytes of a stored point, x and y; a later snapshot then needs no square root."""
 
@@ -44,8 +40,8 @@ COORDINATES_BYTES = 64
 class CommittedShard:
     """The accounts and commitments of one shard, in the order of the leaves; `points` is public, all else secret.
 
-    records: (n, V); ids: "" for padding; nonces: 32 n bytes; order: for every leaf the number of the account in the
-    input of the commitment, or PADDING; points: X_i, 64 n bytes, x and y; blinding: sum_i r_i.
+    Empty leaves have no part in it. records: (cnt, V); nonces: 32 cnt bytes; order: for every account its number in
+    the input of the commitment; points: X_i, 64 cnt bytes, x and y; blinding: sum_i r_i.
     """
 
     records: Records
@@ -56,12 +52,12 @@ class CommittedShard:
     blinding: int
 
     def __len__(self) -> int:
-        """Return the number of leaves."""
+        """Return cnt, the number of accounts."""
         return len(self.ids)
 
     def __repr__(self) -> str:
         """Return a text without accounts."""
-        return f"CommittedShard({len(self)} leaves, redacted)"
+        return f"CommittedShard({len(self)} accounts, redacted)"
 
     def nonce(self, leaf: int) -> bytes:
         """Return the nonce of a leaf, secret."""
@@ -69,7 +65,7 @@ class CommittedShard:
 
     @cached_property
     def encodings(self) -> bytes:
-        """enc(X_i), 33 n bytes."""
+        """enc(X_i), 33 cnt bytes."""
         coordinates = np.frombuffer(self.points, dtype=np.uint8).reshape(-1, COORDINATES_BYTES)
         compressed = np.empty((len(coordinates), POINT_BYTES), dtype=np.uint8)
         compressed[:, 0] = 2 | coordinates[:, -1] & 1
@@ -81,7 +77,7 @@ class CommittedShard:
         return self.encodings[POINT_BYTES * leaf : POINT_BYTES * (leaf + 1)]
 
     def blindings(self, sid: str) -> list[int]:
-        """Return r_i for every leaf, secret."""
+        """Return r_i for every account, secret."""
         return blindings(sid, self.ids, self.nonces)
 
     def check_opening(self, sid: str, where: str) -> None:
@@ -99,7 +95,7 @@ class CommittedShard:
             raise MalformedError(f"{where}: its commitments do not open to its records: restore the file")
 
     def take(self, places: Sequence[int], sid: str) -> "CommittedShard":
-        """Return some leaves alone."""
+        """Return some accounts alone."""
         ids = tuple(self.ids[place] for place in places)
         nonces = b"".join(self.nonce(place) for place in places)
         return CommittedShard(
@@ -131,7 +127,8 @@ class CommittedSnapshot:
     """Everything about one snapshot.
 
     manifest, columns and files are public; shards are secret, and may be read from a store on demand.
-    files: `columns.cm1`, `snapshot.cm1`, `positions.cm1` and, unless the totals stay closed, `totals.cm1`.
+    files: `columns.cm2`, `snapshot.cm2`, `positions.cm2`, a record proof for every shard and, unless they are left out,
+    the totals, `totals.cm2`.
     """
 
     manifest: SnapshotManifest
@@ -141,7 +138,7 @@ class CommittedSnapshot:
 
     def __repr__(self) -> str:
         """Return a text without accounts."""
-        return f"CommittedSnapshot({self.manifest.sid!r}, {self.manifest.leaves} leaves, redacted)"
+        return f"CommittedSnapshot({self.manifest.sid!r}, {self.manifest.accounts} accounts, redacted)"
 
     @property
     def opens_totals(self) -> bool:
@@ -149,9 +146,9 @@ class CommittedSnapshot:
         return TOTALS_FILE in self.files
 
     def shard_encodings(self, shard: int) -> bytes:
-        """Return enc(X_i) for every leaf of a shard, public."""
+        """Return enc(X_i) for every account of a shard, public."""
         size = POINT_BYTES * self.manifest.accounts_per_shard
-        body = point_file_body(self.files[POSITIONS_FILE], POSITIONS_FILE, self.manifest.leaves)
+        body = point_file_body(self.files[POSITIONS_FILE], POSITIONS_FILE, self.manifest.accounts)
         return bytes(body[size * shard : size * (shard + 1)])
 
     @cached_property
@@ -161,7 +158,8 @@ class CommittedSnapshot:
         Raises:
             MalformedError: the positions do not lead to the root of the manifest.
         """
-        roots = tuple(shard_root(self.shard_encodings(shard)) for shard in range(self.manifest.shards))
+        size = self.manifest.accounts_per_shard
+        roots = tuple(shard_root(self.shard_encodings(shard), size) for shard in range(self.manifest.shards))
         if top_root(roots) != self.manifest.position_root:
             raise MalformedError(f"{POSITIONS_FILE} does not lead to the root of the snapshot: the vault is damaged")
         return roots
@@ -172,16 +170,16 @@ class CommittedSnapshot:
         return top_tree(self.shard_roots)
 
     def whole(self) -> CommittedShard:
-        """Return all leaves in global order, for books that fit into memory."""
+        """Return all accounts in global order, for books that fit into memory."""
         return CommittedShard.join(list(self.shards))
 
     def place(self, leaf: int) -> tuple[int, int]:
-        """Return the shard of a leaf and its place in it.
+        """Return the shard of an account's leaf and its place in it.
 
         Raises:
-            ValueError: no such leaf.
+            ValueError: no such leaf, or an empty one.
         """
-        if not 0 <= leaf < self.manifest.leaves:
+        if not 0 <= leaf < self.manifest.accounts:
             raise ValueError(f"leaf {leaf} holds no account")
         return divmod(leaf, self.manifest.accounts_per_shard)
 
@@ -216,22 +214,17 @@ def receipt_for(snapshot: CommittedSnapshot, leaf: int) -> bytes:
     """Return the private receipt file of the account at a leaf (SPEC H1 - H4).
 
     Raises:
-        ValueError: there is no such leaf, or it is a padding account without a holder.
+        ValueError: there is no such leaf, or it is empty.
     """
     number, place = snapshot.place(leaf)
     shard = snapshot.shards[number]
-    return receipt_in(snapshot, number, shard, place, shard_tree(shard.encodings))
+    tree = shard_tree(shard.encodings, snapshot.manifest.accounts_per_shard)
+    return receipt_in(snapshot, number, shard, place, tree)
 
 
 def receipt_in(snapshot: CommittedSnapshot, number: int, shard: CommittedShard, place: int, tree: Tree) -> bytes:
-    """Return the receipt of the account at a place of a shard, from the shard's number and tree.
-
-    Raises:
-        ValueError: the leaf is a padding account without a holder.
-    """
+    """Return the receipt of the account at a place of a shard, from the shard's number and tree."""
     leaf = number * snapshot.manifest.accounts_per_shard + place
-    if shard.order[place] == PADDING:
-        raise ValueError(f"leaf {leaf} holds no account")
     receipt = Receipt(
         snapshot_digest=snapshot.manifest.digest,
         index=leaf,

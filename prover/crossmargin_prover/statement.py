@@ -1,4 +1,4 @@
-"""A whole statement about a committed snapshot: all files of one published directory (SPEC S7 - S10, P1 - P10).
+"""A whole statement about a committed snapshot: the files of its published folder (SPEC S7 - S9, V2, P1 - P10).
 
 The run checks the witness in exact integers before it commits to it. A store keeps the slack rows and proofs of
 finished shards, from which the run resumes after an interruption. The publisher of the files verifies them first.
@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -21,26 +22,39 @@ from crossmargin_prover.point_files import encode_slack_rows
 from crossmargin_prover.randomness import Randomness
 from crossmargin_prover.shard import prove_shard
 from crossmargin_prover.slack import SlackRows, commit_slack_rows, slack_name
-from crossmargin_prover.snapshot import PADDING, CommittedShard, CommittedSnapshot, number_leaf
+from crossmargin_prover.snapshot import CommittedShard, CommittedSnapshot, number_leaf
 from crossmargin_prover.totals import prove_auxiliary_totals
 from crossmargin_prover.vault.store import Store, located
 from crossmargin_prover.witness import Records, ShardWitness, WitnessError, check_rows, unsigned_values
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.manifests import (
     AUXILIARY_TOTALS_FILE,
-    BOOK,
+    NO_MODEL,
     RELATION_FILE,
     SLACK_FILE,
     STATEMENT_FILE,
+    SnapshotManifest,
     StatementManifest,
     shard_file,
 )
 from crossmargin_verifier.protocol.merkle import shard_root, top_root
+from crossmargin_verifier.protocol.proof_stream import SHARD_MAGIC, proof_reader
+from crossmargin_verifier.protocol.records import RecordShape
 from crossmargin_verifier.protocol.shape import Shape
-from crossmargin_verifier.protocol.shard import PublicShard, check_bounded_size, check_shard
+from crossmargin_verifier.protocol.shard import PublicShard
+from crossmargin_verifier.protocol.verify import check_wrap
 from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 
-__all__ = ["DEFAULT_PACKING", "GivenWitness", "StatementError", "WitnessSource", "belongs_to", "prove_statement"]
+__all__ = [
+    "DEFAULT_PACKING",
+    "GivenWitness",
+    "StatementError",
+    "WitnessSource",
+    "belongs_to",
+    "check_coefficients",
+    "prove_statement",
+]
 
 DEFAULT_PACKING = 2
 """gamma: four accounts share a slack row, which balances published bytes and opening length (SPEC section 9)."""
@@ -49,7 +63,10 @@ BEGUN = "statement"
 """Name of the piece that identifies the statement of a store: digest of the manifest without slack root."""
 
 WitnessSource = Callable[[int, Records], tuple[npt.ArrayLike, npt.ArrayLike]]
-"""Returns auxiliaries (N, Q) and slacks (N, K) of a shard, from its number and records (N, V), the same every time."""
+"""Returns auxiliaries (cnt, Q) and slacks (cnt, K) of a shard, from its number and its records (cnt, V).
+
+It returns the same every time.
+"""
 
 
 class StatementError(CrossmarginError):
@@ -57,18 +74,19 @@ class StatementError(CrossmarginError):
 
 
 class GivenWitness:
-    """Precomputed auxiliaries (S N, Q) and slacks (S N, K), in the order of the leaves."""
+    """Precomputed auxiliaries (n, Q) and slacks (n, K) of the accounts, in the order of the leaves."""
 
-    def __init__(self, auxiliaries: npt.ArrayLike, slacks: npt.ArrayLike, leaves: int) -> None:
+    def __init__(self, auxiliaries: npt.ArrayLike, slacks: npt.ArrayLike, snapshot: SnapshotManifest) -> None:
         """Take both; secret.
 
         Raises:
-            WitnessError: the number of accounts is not `leaves`.
+            WitnessError: the number of accounts is not that of the snapshot.
         """
         self._auxiliaries, self._slacks = np.asarray(auxiliaries), np.asarray(slacks)
+        self._size = snapshot.accounts_per_shard
         for array, what in ((self._auxiliaries, "auxiliary"), (self._slacks, "row")):
-            if array.size and len(array) != leaves:
-                raise WitnessError(f"{what} values of {len(array)} accounts: must be {leaves}")
+            if array.size and len(array) != snapshot.accounts:
+                raise WitnessError(f"{what} values of {len(array)} accounts: must be {snapshot.accounts}")
 
     def __repr__(self) -> str:
         """Return a text without the values."""
@@ -76,7 +94,7 @@ class GivenWitness:
 
     def __call__(self, shard: int, records: Records) -> tuple[npt.ArrayLike, npt.ArrayLike]:
         """Return the part of a shard."""
-        part = slice(shard * len(records), (shard + 1) * len(records))
+        part = slice(shard * self._size, shard * self._size + len(records))
         return self._auxiliaries[part], self._slacks[part]
 
 
@@ -89,56 +107,50 @@ def prove_statement(
     backend: Backend,
     *,
     packing: int = DEFAULT_PACKING,
-    mode: int = BOOK,
     executor: Executor | None = None,
     progress: Progress = no_progress,
     name_account: Callable[[CommittedShard, int], str] = number_leaf,
     store: Store | None = None,
 ) -> dict[str, bytes]:
-    """Prove that every committed account satisfies the relation; return all files of the statement, not yet verified.
+    """Prove that every committed account satisfies the relation; return the statement's own files, not yet verified.
 
-    packing: gamma, lowered to nu in small shards; mode: 0 book, 1 bounded; name_account: names an account in errors by
-    its shard and its place there; store: keeps finished parts, from which the next call resumes after an interruption.
+    packing: gamma, lowered to nu in small shards; name_account: names an account in errors by its shard and its place
+    there; store: keeps finished parts, from which the next call resumes after an interruption.
 
     Raises:
-        StatementError: the relation is about other columns, or a book statement is about a snapshot with closed totals.
-        BudgetError: S10, the coefficients are too large.
+        StatementError: the relation is about other columns, discloses totals that the snapshot leaves out, or has a row
+            that could wrap around modulo r (V2).
         WitnessError: a value out of range, or an account that does not satisfy a row; names both.
-        RejectedError: V4, the coefficients are too large for bounded mode.
         ChangedInputError: the store holds parts of another statement, or the witness is not the committed one.
         MalformedError: a damaged store.
     """
-    if mode == BOOK and not snapshot.opens_totals:
-        raise StatementError("a statement about the book needs the totals of the snapshot: commit with open totals")
     if relation.columns != snapshot.columns:
         raise StatementError("the relation is about other columns than the snapshot")
-    relation.check_size(snapshot.manifest.leaves)
+    check_totals(relation, snapshot)
+    check_coefficients(relation, snapshot.manifest.accounts_per_shard, snapshot.manifest.accounts)
     packing = min(packing, snapshot.manifest.accounts_per_shard.bit_length() - 1)
     draft = StatementManifest(
         snapshot_digest=snapshot.manifest.digest,
         relation_digest=relation.digest,
         policy_digest=policy_digest,
+        model_digest=NO_MODEL,
         packing=packing,
-        mode=mode,
         slack_root=bytes(DIGEST_BYTES),
     )
     shape = Shape.of(snapshot.manifest, draft, relation)
-    if shape.bounded:
-        check_bounded_size(relation, shape)
     run = _Run(snapshot, relation, shape, draft, witness, name_account, {} if store is None else store)
     run.begin()
 
     # S8, S9: slack rows, blinded for this statement alone, and the manifest.
     run.commit_slack_rows(randomness, backend, executor, progress)
     encodings = [run.slack_rows(shard).encodings for shard in range(shape.shards)]
-    slack_roots = [shard_root(each) for each in encodings]
+    slack_roots = [shard_root(each, shape.slack_rows_per_shard) for each in encodings]
     statement = replace(draft, slack_root=top_root(slack_roots))
 
     # P1 - P8: every shard by itself.
     run.prove_shards(statement, slack_roots, randomness, backend, executor, progress)
 
     files = {
-        **snapshot.files,
         RELATION_FILE: relation.encoded,
         STATEMENT_FILE: statement.encoded,
         SLACK_FILE: encode_slack_rows(b"".join(encodings)),
@@ -147,6 +159,38 @@ def prove_statement(
     if relation.disclosed and snapshot.opens_totals:
         files[AUXILIARY_TOTALS_FILE] = run.prove_totals(statement, randomness, backend)
     return files
+
+
+def check_coefficients(relation: Relation, accounts_per_shard: int, accounts: int) -> None:
+    """Check that no row, and no sum over the book, can wrap modulo r, by the bound of the record proofs (V2).
+
+    Raises:
+        StatementError: names the row, and what to change.
+    """
+    bound = RecordShape(accounts_per_shard, len(relation.columns)).bound
+    leaves = -(-accounts // accounts_per_shard) * accounts_per_shard
+    try:
+        check_wrap(relation, bound)
+    except RejectedError as error:
+        raise StatementError(f"{error}: choose a coarser value quantum, or smaller shards") from None
+    if 4 * leaves * bound >= ORDER:
+        raise StatementError(f"V2: sums over {accounts} accounts can wrap modulo r: choose smaller shards")
+
+
+def check_totals(relation: Relation, snapshot: CommittedSnapshot) -> None:
+    """Refuse a relation that says nothing without totals about a snapshot that leaves them out.
+
+    Whoever makes up a shortfall satisfies every row: only its opened total says anything.
+
+    Raises:
+        StatementError: names the first auxiliary to disclose.
+    """
+    if relation.disclosed and not snapshot.opens_totals:
+        label = relation.auxiliaries[relation.disclosed[0]].label
+        raise StatementError(
+            f"the snapshot leaves its totals out, and the statement discloses the total of {label!r}: it would show "
+            "nothing; prove a strict statement, which has no shortfall, or commit with open totals"
+        )
 
 
 def belongs_to(store: Store, statement: StatementManifest) -> bool:
@@ -185,19 +229,19 @@ class _Run:
         return rows
 
     def values(self, number: int, shard: CommittedShard, *, check: bool = True) -> UInt64Array:
-        """Return the values of a shard (N, J); check: also check that they satisfy the relation."""
+        """Return the values of a shard (N, J), zeros for empty leaves; check: also check that rows hold."""
         relation, accounts = self.relation, len(shard)
 
-        def name(place: int) -> str:
-            return "a padding account" if shard.order[place] == PADDING else self.name_account(shard, place)
-
+        name = partial(self.name_account, shard)
         auxiliaries, slacks = self.witness(number, shard.records)
         labels = [entry.label for entry in relation.auxiliaries]
         unsigned = unsigned_values(auxiliaries, accounts, labels, "auxiliary", name)
         y = unsigned_values(slacks, accounts, [row.label for row in relation.rows], "row", name)
         if check:
             check_rows(relation, shard.records, unsigned, y, name)
-        return np.concatenate([y, unsigned], axis=1)
+        values = np.zeros((self.shape.accounts_per_shard, self.shape.values), dtype=np.uint64)
+        np.concatenate([y, unsigned], axis=1, out=values[:accounts])
+        return values
 
     def commit_slack_rows(
         self, randomness: Randomness, backend: Backend, executor: Executor | None, progress: Progress
@@ -230,8 +274,9 @@ class _Run:
         progress: Progress,
     ) -> None:
         """Prove the shards without a proof."""
+        accounts_in = self.snapshot.manifest.accounts_in
         public = [
-            PublicShard(statement.digest, self.relation, self.shape, shard, *roots)
+            PublicShard(statement.digest, self.relation, self.shape, accounts_in(shard), shard, *roots)
             for shard, roots in enumerate(zip(self.snapshot.shard_roots, slack_roots, strict=True))
         ]
         missing = [shard for shard in range(self.shape.shards) if shard_file(shard) not in self.store]
@@ -241,7 +286,7 @@ class _Run:
             if len(proof) != self.shape.shard_size:
                 raise MalformedError(f"{name}: {len(proof)} bytes: must be {self.shape.shard_size}")
             try:
-                check_shard(public[shard], proof)
+                proof_reader(proof, name, SHARD_MAGIC, "V5", "statement", statement.digest, shard)
             except RejectedError:
                 raise ChangedInputError(f"{name}: of another run of this statement: discard it (--restart)") from None
 
@@ -291,15 +336,15 @@ class _Run:
 
     def _report(self, stage: str, missing: list[int], progress: Progress) -> Callable[[], None]:
         """Report the accounts of finished shards; return a callback that reports one more shard."""
-        size = self.shape.accounts_per_shard
-        done = size * (self.shape.shards - len(missing))
-        total = size * self.shape.shards
-        progress(stage, done, total)
+        manifest = self.snapshot.manifest
+        left = iter(missing)
+        done = manifest.accounts - sum(map(manifest.accounts_in, missing))
+        progress(stage, done, manifest.accounts)
 
         def one_more() -> None:
             nonlocal done
-            done += size
-            progress(stage, done, total)
+            done += manifest.accounts_in(next(left))
+            progress(stage, done, manifest.accounts)
 
         return one_more
 

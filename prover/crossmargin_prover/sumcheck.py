@@ -1,4 +1,4 @@
-"""The zero-knowledge sum-check over the bits, and beside it the one over the projections (SPEC P3, P4, section 5).
+"""The zero-knowledge sum-check over the bits (SPEC P3, P4).
 
 Claim: 0 = sum_z eq(tau, z) Phi(z), Phi = b_hat^2 - b_hat + g. Round d sends the coefficients 1 .. D_d of
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from crossmargin_prover.backend import Backend, UInt64Array
 from crossmargin_prover.masks import Masks
-from crossmargin_prover.projection import ProjectionSumcheck
 from crossmargin_prover.proof_writer import ProofWriter
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.shape import Shape
@@ -34,24 +33,18 @@ def prove_sumcheck(
     shape: Shape,
     values: UInt64Array,
     masks: Masks,
-    projection: ProjectionSumcheck | None,
     backend: Backend,
 ) -> ReducedSumcheck:
-    """Prove that the bits of values (N, J) are bits; in bounded mode also that the sent projections are right."""
+    """Prove that the bits of values (N, J) are bits."""
     tau = [writer.challenge(TAU) for _ in range(shape.variables)]
     state = backend.bit_sumcheck(values, tau, masks.cube)
     rho: list[int] = []
     for variable, mask in enumerate(masks.rounds):
         message = [(t + g) % ORDER for t, g in zip(state.round(), mask, strict=True)]
-        projected = projection is not None and variable >= shape.first_account_variable
-        if projection is not None and projected:
-            message += projection.round()
         writer.message(ROUND, scalars=message)
         challenge = writer.challenge(RHO)
         while variable == 0 and challenge in (0, 1):
             challenge = writer.challenge(RHO)
         rho.append(challenge)
         state.bind(challenge)
-        if projection is not None and projected:
-            projection.bind(challenge)
     return ReducedSumcheck(tau, rho, state.value)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from crossmargin_verifier.protocol.merkle import HASH_BYTES, parents, shard_leaves, top_leaves
+from crossmargin_verifier.protocol.merkle import EMPTY_LEAF, HASH_BYTES, parents, shard_leaves
 
 __all__ = ["Tree", "shard_tree", "top_tree"]
 
@@ -10,9 +10,9 @@ __all__ = ["Tree", "shard_tree", "top_tree"]
 class Tree:
     """A binary tree over a power of two of hashes; every level is one bytes object, 64 bytes a leaf in all."""
 
-    def __init__(self, leaves: bytes) -> None:
-        """Build over hashes of 32 bytes each, one after the other."""
-        self._levels = [leaves]
+    def __init__(self, leaves: bytes, count: int) -> None:
+        """Build over hashes of 32 bytes each, one after the other, and empty leaves behind them up to the count."""
+        self._levels = [leaves + EMPTY_LEAF * (count - len(leaves) // HASH_BYTES)]
         while len(self._levels[-1]) > HASH_BYTES:
             self._levels.append(parents(self._levels[-1]))
 
@@ -32,11 +32,14 @@ class Tree:
         return tuple(siblings)
 
 
-def shard_tree(encodings: bytes) -> Tree:
-    """Return the tree of a shard from its encoded points, 33 bytes each; a power of two of them."""
-    return Tree(shard_leaves(encodings))
+def shard_tree(encodings: bytes, leaves: int) -> Tree:
+    """Return the tree of a shard over its encoded points, 33 bytes each, and then its empty leaves.
+
+    leaves: N, a power of two.
+    """
+    return Tree(shard_leaves(encodings), leaves)
 
 
 def top_tree(shard_roots: Sequence[bytes]) -> Tree:
     """Return the tree over the roots of all shards in order."""
-    return Tree(top_leaves(shard_roots))
+    return Tree(b"".join(shard_roots), 1 << (len(shard_roots) - 1).bit_length())

@@ -175,8 +175,8 @@ class Records:
 class ShardWitness:
     """The secrets of one shard.
 
-    records: N accounts; values: uint64 (N, J), the slacks of an account, then its auxiliaries;
-    position_blindings: r_i (N); slack_blindings: s_h (N / G).
+    records: cnt accounts; values: uint64 (N, J), the slacks of an account, then its auxiliaries, zeros for empty
+    leaves; position_blindings: r_i (cnt); slack_blindings: s_h (N / G).
     """
 
     records: Records

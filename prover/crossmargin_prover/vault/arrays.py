@@ -1,8 +1,9 @@
 """The venue's secret state of a snapshot as bytes: .npz archives of arrays, no pickle (docs/formats.md).
 
-plan.npz          digest of what is committed, and the random order of its accounts
-shard-NNNNNN.npz  the records, ids, nonces and commitments of a shard
-*.cm1             the public files; `snapshot.cm1` comes last and marks the snapshot as complete
+plan.npz            digest of what is committed, and the random order of its accounts
+shard-NNNNNN.npz    the records, ids, nonces and commitments of a shard
+records-NNNNNN.cm2  the record proof of a shard, public and made once
+*.cm2               the other public files; `snapshot.cm2` comes last and marks the snapshot as complete
 """
 
 import io
@@ -30,6 +31,7 @@ from crossmargin_verifier.protocol.manifests import (
     TOTALS_FILE,
     SnapshotManifest,
     point_file_body,
+    records_file,
 )
 
 __all__ = [
@@ -42,7 +44,7 @@ __all__ = [
     "shard_name",
 ]
 
-FORMAT = 2
+FORMAT = 3
 """Version of the arrays below."""
 
 PLAN = "plan.npz"
@@ -52,9 +54,9 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, repr=False)
 class SnapshotPlan:
-    """The input of a commitment: digest of the book, digest of all its inputs, and the order of leaves.
+    """The input of a commitment: digest of the book, digest of all its inputs, and the order of its accounts.
 
-    order: number of the account at every leaf, or PADDING; secret.
+    order: number of the account at every leaf that is not empty; secret.
     """
 
     book: bytes
@@ -63,7 +65,7 @@ class SnapshotPlan:
 
     def __repr__(self) -> str:
         """Return a text without the order."""
-        return f"SnapshotPlan({len(self.order)} leaves, redacted)"
+        return f"SnapshotPlan({len(self.order)} accounts, redacted)"
 
     def save(self, store: Store) -> None:
         """Write the plan."""
@@ -117,6 +119,7 @@ class StoredShards(Sequence[CommittedShard]):
         if number not in self._last:
             shard = decode_shard(self.store, number, self.columns)
             size = POINT_BYTES * self.manifest.accounts_per_shard
+            # The last shard ends where the positions do.
             if shard.encodings != self.positions[size * number : size * (number + 1)]:
                 name = located(self.store, shard_name(number))
                 raise MalformedError(f"{name}: of another snapshot than {POSITIONS_FILE}: restore the file")
@@ -172,14 +175,14 @@ def decode_shard(store: Mapping[str, bytes], number: int, columns: int) -> Commi
     arrays = decode_arrays(store[name], where, _SHARD)
     indptr, indices, data, order = (arrays[part] for part in ("indptr", "indices", "data", "order"))
     lengths, text = arrays["id_lengths"], arrays["ids"].tobytes()
-    leaves = len(lengths)
+    accounts = len(lengths)
     if not (
         (lengths >= 0).all()
         and int(lengths.sum()) == len(text)
-        and len(indptr) == leaves + 1
-        and len(order) == leaves
-        and len(arrays["nonces"]) == NONCE_BYTES * leaves
-        and len(arrays["points"]) == COORDINATES_BYTES * leaves
+        and len(indptr) == accounts + 1
+        and len(order) == accounts
+        and len(arrays["nonces"]) == NONCE_BYTES * accounts
+        and len(arrays["points"]) == COORDINATES_BYTES * accounts
         and len(arrays["blinding"]) == SCALAR_BYTES
         and indptr[0] == 0
         and indptr[-1] == len(indices) == len(data)
@@ -223,9 +226,10 @@ def load_snapshot(store: Store) -> CommittedSnapshot:
             raise MalformedError(f"{located(store, name)} is missing: the vault is damaged")
     manifest = SnapshotManifest.decode(files[SNAPSHOT_FILE])
     columns = decode_columns(files[COLUMNS_FILE])
-    positions = bytes(point_file_body(files[POSITIONS_FILE], POSITIONS_FILE, manifest.leaves))
+    positions = bytes(point_file_body(files[POSITIONS_FILE], POSITIONS_FILE, manifest.accounts))
     if columns_digest(columns) != manifest.columns_digest:
         raise MalformedError(f"{COLUMNS_FILE} is not that of {SNAPSHOT_FILE}: the vault is damaged")
+    files |= {name: store[name] for name in map(records_file, range(manifest.shards)) if name in store}
     return CommittedSnapshot(manifest, columns, files, StoredShards(store, manifest, len(columns), positions))
 
 

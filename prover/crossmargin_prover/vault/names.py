@@ -7,11 +7,13 @@ from crossmargin.placement import Names, real_path
 from crossmargin_circuits.policy import POLICY_FILE
 from crossmargin_prover.statement import BEGUN
 from crossmargin_prover.vault.arrays import PLAN
+from crossmargin_verifier.bundle.anchor import ANCHOR_FILE, ANCHOR_SIGNATURE_FILE
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE, RESERVES_FILE, SUMMARY_FILE, SUMMARY_TEXT_FILE
 from crossmargin_verifier.protocol.manifests import (
     AUXILIARY_TOTALS_FILE,
     COLUMNS_FILE,
     POSITIONS_FILE,
+    RELATION_FILE,
     SLACK_FILE,
     SNAPSHOT_FILE,
     STATEMENT_FILE,
@@ -25,6 +27,7 @@ __all__ = [
     "LATEST",
     "LOCK",
     "MARKER",
+    "PUBLIC_SNAPSHOT",
     "PUBLISHED",
     "RANDOMNESS_KEY",
     "RECEIPTS",
@@ -61,17 +64,20 @@ def _names(*names: str, patterns: tuple[str, ...] = ()) -> Names:
 
 
 STATEMENT = _names(
-    COLUMNS_FILE, "relation.cm1", SNAPSHOT_FILE, POSITIONS_FILE, TOTALS_FILE, STATEMENT_FILE, SLACK_FILE,
-    AUXILIARY_TOTALS_FILE, POLICY_FILE, patterns=(r"shard-[0-9]{6,}\.cm1",),
+    RELATION_FILE, STATEMENT_FILE, SLACK_FILE, AUXILIARY_TOTALS_FILE, POLICY_FILE,
+    patterns=(r"shard-[0-9]{6,}\.cm2",),
 )  # fmt: skip
 """The public files of one statement."""
 
-WORK = _names(BEGUN, patterns=(r"slack-[0-9]{6,}\.npz", r"shard-[0-9]{6,}\.cm1"))
+WORK = _names(BEGUN, patterns=(r"slack-[0-9]{6,}\.npz", r"shard-[0-9]{6,}\.cm2"))
 """Finished shards of a statement without a complete proof."""
 
-SNAPSHOT = _names(
-    PLAN, COLUMNS_FILE, SNAPSHOT_FILE, POSITIONS_FILE, TOTALS_FILE, patterns=(r"shard-[0-9]{6,}\.npz",)
-)  # fmt: skip
+PUBLIC_SNAPSHOT = _names(
+    COLUMNS_FILE, SNAPSHOT_FILE, POSITIONS_FILE, TOTALS_FILE, patterns=(r"records-[0-9]{6,}\.cm2",)
+)
+"""The public files of a committed snapshot."""
+
+SNAPSHOT = PUBLIC_SNAPSHOT | _names(PLAN, patterns=(r"shard-[0-9]{6,}\.npz",))
 """A committed snapshot, private and public files."""
 
 VAULT = (
@@ -82,10 +88,14 @@ VAULT = (
 )
 """All of a vault."""
 
-BUNDLE = _names(BUNDLE_FILE, RESERVES_FILE, SUMMARY_FILE, SUMMARY_TEXT_FILE) | STATEMENT.below(_STATEMENT_NAME)
+BUNDLE = (
+    _names(ANCHOR_FILE, ANCHOR_SIGNATURE_FILE, BUNDLE_FILE, RESERVES_FILE, SUMMARY_FILE, SUMMARY_TEXT_FILE)
+    | PUBLIC_SNAPSHOT.below("snapshot")
+    | STATEMENT.below(f"statements/{_STATEMENT_NAME}")
+)
 """All of a public bundle."""
 
-RECEIPTS = _names(INDEX_FILE, patterns=(r"[0-9a-f]{32}\.(?:cm1|json)",))
+RECEIPTS = _names(INDEX_FILE, patterns=(r"[0-9a-f]{32}\.(?:cm2|json)",))
 """All of a folder of receipts."""
 
 

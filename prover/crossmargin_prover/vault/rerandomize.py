@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 
 from crossmargin_circuits.layout import RECORD_BOUND
 from crossmargin_prover.backend import Backend
-from crossmargin_prover.snapshot import COORDINATES_BYTES, PADDING, CommittedSnapshot
+from crossmargin_prover.snapshot import COORDINATES_BYTES, CommittedSnapshot
 from crossmargin_prover.snapshot import blindings as earlier_blindings
 from crossmargin_prover.witness import Records
 from crossmargin_verifier.protocol.field import ORDER
@@ -25,6 +25,10 @@ from crossmargin_verifier.protocol.group import Point, batch_add
 from crossmargin_verifier.protocol.inclusion import NONCE_BYTES
 
 __all__ = ["Earlier", "Origins"]
+
+
+NOWHERE = -1
+"""Stands for the leaf of an account without an earlier commitment."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,7 +85,7 @@ class Earlier:
         for number, shard in enumerate(self.snapshot.shards):
             shard.check_opening(self.snapshot.manifest.sid, f"shard {number} of the earlier snapshot")
         self._whole = self.snapshot.whole()
-        self._leaves = {holder: leaf for leaf, holder in enumerate(self._whole.ids) if holder}
+        self._leaves = {holder: leaf for leaf, holder in enumerate(self._whole.ids)}
 
     def __repr__(self) -> str:
         """Return a text without accounts."""
@@ -93,15 +97,15 @@ class Earlier:
         Reuse the earlier commitment if the changed entries are fewer than those of the record and no change is too
         large.
         """
-        leaves = np.array([self._leaves.get(holder, PADDING) if holder else PADDING for holder in ids], dtype=np.int64)
+        leaves = np.array([self._leaves.get(holder, NOWHERE) for holder in ids], dtype=np.int64)
         changes = _difference(records, self._whole.records.take(leaves))
         owners = np.repeat(np.arange(len(records)), np.diff(changes.indptr))
         too_large = np.zeros(len(records), dtype=np.bool_)
         too_large[owners[(changes.data <= -RECORD_BOUND) | (changes.data >= RECORD_BOUND)]] = True
         cheaper = (np.diff(changes.indptr) < np.diff(records.indptr)) & ~too_large
-        leaves = np.where(cheaper, leaves, PADDING)
+        leaves = np.where(cheaper, leaves, NOWHERE)
         changes = _difference(records, self._whole.records.take(leaves))
-        kept = leaves != PADDING
+        kept = leaves != NOWHERE
         entries = np.diff(changes.indptr)
         self.unchanged += int(np.count_nonzero(kept & (entries == 0)))
         self.changed += int(np.count_nonzero(kept & (entries > 0)))
@@ -127,8 +131,8 @@ def _difference(records: Records, earlier: Records) -> Records:
 
 
 def _rows(data: bytes, width: int, rows: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> bytes:
-    """Return rows of a table of bytes; zeros for PADDING."""
+    """Return rows of a table of bytes; zeros for NOWHERE."""
     table = np.frombuffer(data, dtype=np.uint8).reshape(-1, width)
     taken = table[np.maximum(rows, 0)]
-    taken[rows == PADDING] = 0
+    taken[rows == NOWHERE] = 0
     return taken.tobytes()

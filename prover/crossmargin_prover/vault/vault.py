@@ -1,7 +1,8 @@
 """The vault: a venue's private folder for one snapshot.
 
     crossmargin-vault.txt   marks the folder as a vault
-    snapshot/           records, ids, nonces and commitments, shard by shard, and the public files of the snapshot
+    snapshot/           records, ids, nonces and commitments, shard by shard; and the public files of the snapshot,
+                        record proofs included
     work/NAME/          finished shards of an interrupted proof
     randomness.key      long-term secret that hedges every random draw
     signing.key         secret key that signs receipts
@@ -22,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossmargin.book.book import Rejected
+from crossmargin.book.book import PART_MARK, Rejected
 from crossmargin.placement import (
     PRIVATE_FOLDER,
     ForeignNameError,
@@ -35,13 +36,14 @@ from crossmargin.placement import (
     temporary_name,
     write_folder,
 )
+from crossmargin_circuits.digest import PROTOCOL
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.randomness import KEY_BYTES, SystemRandomness
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.vault import names
-from crossmargin_prover.vault.arrays import PLAN, SnapshotPlan, load_snapshot
+from crossmargin_prover.vault.arrays import SnapshotPlan, load_snapshot
 from crossmargin_prover.vault.lock import BusyError, locked_file
 from crossmargin_prover.vault.publications import PublishedStatement, decode_publications, encode_publications
 from crossmargin_prover.vault.store import FolderStore, write_private
@@ -50,7 +52,8 @@ from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE, SnapshotManif
 __all__ = ["Report", "Vault", "VaultError"]
 
 _KIND = "This folder is a crossmargin vault"
-_MARKER_TEXT = f"""{_KIND}: a venue's private records, nonces and keys of one snapshot.
+_VERSION = f"{_KIND} of {PROTOCOL}"
+_MARKER_TEXT = f"""{_VERSION}: a venue's private records, nonces and keys of one snapshot.
 Never publish it. The program removes nothing from it that it did not name itself (docs/operations.md).
 """
 
@@ -65,10 +68,16 @@ class Report:
 
     venue: str
     loaded: int
-    padding: int
     rejected: tuple[Rejected, ...]
     control: str | None = None
     """SHA-256 of the control file that the loader compared with the book's files, if there was one."""
+
+    has_parts: bool = False
+    """Whether some ids are NAME#PART, with a part that the holder chose."""
+
+    def account(self, holder: str) -> str:
+        """Return the venue's name of the account with a committed id."""
+        return holder.partition(PART_MARK)[0] if self.has_parts else holder
 
     @property
     def rejected_accounts(self) -> int:
@@ -124,6 +133,7 @@ class Vault:
             VaultError: there is none.
         """
         vault = cls(Path(path))
+        vault._check_version()
         if not vault.is_finished:
             begun = "an unfinished snapshot" if SnapshotPlan.load(vault.snapshot) else "no committed snapshot"
             raise VaultError(f"{path} holds {begun}: run `crossmargin commit` first")
@@ -154,12 +164,9 @@ class Vault:
         Raises:
             VaultError: the folder holds something else; names it.
         """
+        self._check_version()
         try:
-            if PLAN in self.snapshot:
-                # An earlier version began it, before vaults had a marker.
-                names.VAULT.check(real_path(self.path))
-            else:
-                check_target(real_path(self.path), names.VAULT, names.MARKER)
+            check_target(real_path(self.path), names.VAULT, names.MARKER)
         except ForeignNameError as error:
             raise VaultError(str(error)) from None
         if (self.path / names.MARKER).exists() and not self._is_marked:
@@ -167,12 +174,26 @@ class Vault:
         if self.is_finished:
             raise VaultError(f"{self.path} exists already: one vault holds one snapshot; choose another folder")
 
+    def _check_version(self) -> None:
+        """Refuse a vault of version 1, whose marker names no version.
+
+        Raises:
+            VaultError: it is one.
+        """
+        is_earlier = self._marker.startswith(_KIND.encode("ascii")) and not self._is_marked
+        if is_earlier or (self.path / "snapshot" / "snapshot.cm1").exists():
+            raise VaultError(f"{self.path} is a vault of crossmargin/1, which release 0.1.0 reads")
+
+    @property
+    def _marker(self) -> bytes:
+        try:
+            return (self.path / names.MARKER).read_bytes()
+        except FileNotFoundError:
+            return b""
+
     @property
     def _is_marked(self) -> bool:
-        try:
-            return (self.path / names.MARKER).read_bytes().startswith(_KIND.encode("ascii"))
-        except FileNotFoundError:
-            return False
+        return self._marker.startswith(_VERSION.encode("ascii"))
 
     def _mark(self) -> None:
         """Write the marker of a vault, which the caller has found or is creating."""
@@ -216,7 +237,7 @@ class Vault:
                 write_private(path, data)
 
     def _check_key(self, path: Path, kind: str, found: str) -> None:
-        """Compare a key with `keys.json`; vaults of earlier versions have no such file.
+        """Compare a key with `keys.json`, if there is one.
 
         Raises:
             VaultError: the key is damaged, or `keys.json` is.
@@ -256,7 +277,12 @@ class Vault:
             {"account": each.account, "file": each.file, "line": each.line, "reason": each.reason}
             for each in report.rejected
         ]
-        counts = {"venue": report.venue, "loaded": report.loaded, "padding": report.padding, "rejected": rejected}
+        counts = {
+            "venue": report.venue,
+            "loaded": report.loaded,
+            "holder_parts": report.has_parts,
+            "rejected": rejected,
+        }
         control = {} if report.control is None else {"control": report.control}
         write_private(self._report, json.dumps({**counts, **control}, indent=2).encode("utf-8"))
 
@@ -269,7 +295,8 @@ class Vault:
         try:
             counts = json.loads(self._report.read_bytes())
             rejected = tuple(Rejected(**each) for each in counts["rejected"])
-            return Report(counts["venue"], counts["loaded"], counts["padding"], rejected, counts.get("control"))
+            control, has_parts = counts.get("control"), counts["holder_parts"]
+            return Report(counts["venue"], counts["loaded"], rejected, control, has_parts=has_parts)
         except (ValueError, KeyError, TypeError, RecursionError):
             raise MalformedError(f"{self._report}: not a report of this vault") from None
 

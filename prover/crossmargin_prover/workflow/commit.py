@@ -1,4 +1,7 @@
-"""Book to vault: one commitment per account, the tree, the base totals.
+"""Book to vault: one commitment per account, the tree, the base totals, the record proofs.
+
+Before anything is committed, every statement of the model is compiled for the snapshot's size: a policy that no
+verifier accepts is found before its snapshot has a digest.
 
 A vault holds one snapshot. Committing the same book again finds this snapshot. Committing a later book from an earlier
 vault reuses the whole snapshot if no account changed; otherwise it re-randomizes the commitments if that costs less.
@@ -9,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossmargin.loading import Inputs
-from crossmargin_circuits.errors import MalformedError
+from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_prover.backend import Backend
 from crossmargin_prover.commitments import book_digest, commit_snapshot
 from crossmargin_prover.signing import SigningKey
@@ -18,11 +21,13 @@ from crossmargin_prover.vault.arrays import PLAN, SnapshotPlan
 from crossmargin_prover.vault.rerandomize import Earlier
 from crossmargin_prover.vault.vault import Report, Vault, VaultError
 from crossmargin_prover.witness import Records
+from crossmargin_prover.workflow.compiled import compile_statement
 from crossmargin_prover.workflow.folders import check_earlier_vault
 from crossmargin_prover.workflow.given import given_inputs, given_vault, open_vault
 from crossmargin_prover.workflow.order import check_later
 from crossmargin_prover.workflow.run import Run
-from crossmargin_prover.workflow.shard_size import cheapest_shard
+from crossmargin_prover.workflow.shard_size import cheapest_shard, check_shard_size, largest_shard
+from crossmargin_prover.workflow.whole_snapshot import whole_snapshot
 
 if TYPE_CHECKING:
     from crossmargin import Book
@@ -98,10 +103,13 @@ def commit(
     key = SigningKey.read(Path(signing_key)) if isinstance(signing_key, str | Path) else signing_key
     if vault.is_finished:
         return _find(inputs, vault, run, key)
+    if not len(inputs.book):
+        raise CrossmarginError("the book has no account: a snapshot needs at least one")
     if earlier is None:
+        size = _shard_size(inputs, run)
         vault = Vault.create(vault.path, key)
         with vault.locked():
-            return _commit(inputs, vault, run)
+            return _commit(inputs, vault, run, size)
     earlier = open_vault(earlier)
     before = earlier.load()
     check_later(earlier, before, inputs)
@@ -111,9 +119,10 @@ def commit(
             f"no account changed: the receipts of {earlier.path} and its signing key remain valid: leave "
             "--signing-key out"
         )
+    size = _shard_size(inputs, run, before.manifest.accounts_per_shard)
     vault = Vault.create(vault.path, key, earlier)
     with vault.locked():
-        return _reuse(inputs, vault, earlier, before) if is_same else _follow(inputs, vault, before, run)
+        return _reuse(inputs, vault, earlier, run) if is_same else _follow(inputs, vault, before, run, size)
 
 
 def _find(inputs: Inputs, vault: Vault, run: Run, key: SigningKey | None) -> Committed:
@@ -126,31 +135,51 @@ def _find(inputs: Inputs, vault: Vault, run: Run, key: SigningKey | None) -> Com
         raise VaultError(f"{vault.path} is committed already, in shards of {size}: leave --shard out")
     if key is not None and key.public != vault.signing_key.public:
         raise VaultError(f"{vault.path} has another signing key already: leave --signing-key out")
-    report = _report(inputs, snapshot.manifest.leaves)
+    _check_statements(inputs, size)
+    report = _report(inputs)
     with vault.locked():
         vault.save_report(report)
-    return Committed(vault, snapshot, report, found=True)
+        return Committed(vault, whole_snapshot(vault, run), report, found=True)
 
 
-def _reuse(inputs: Inputs, vault: Vault, earlier: Vault, snapshot: CommittedSnapshot) -> Committed:
+def _shard_size(inputs: Inputs, run: Run, earlier: int | None = None) -> int:
+    """Return N for a new snapshot, by default that of an earlier one; check the statements of the model for it.
+
+    Raises:
+        CrossmarginError: the size is too large for the book, or no verifier would accept a statement.
+    """
+    accounts = len(inputs.book)
+    size = run.shard
+    if size is None:
+        size = cheapest_shard(accounts, run.backend.costs) if earlier is None else min(earlier, largest_shard(accounts))
+    check_shard_size(size, accounts)
+    _check_statements(inputs, size)
+    return size
+
+
+def _check_statements(inputs: Inputs, size: int) -> None:
+    for each in inputs.model.statements:
+        compile_statement(inputs, inputs.venue.venue, each.name, size, len(inputs.book))
+
+
+def _reuse(inputs: Inputs, vault: Vault, earlier: Vault, run: Run) -> Committed:
     """Copy the whole snapshot of an earlier vault: no account changed."""
     if vault.signing_key.public != earlier.signing_key.public:
         # An interrupted run left a vault that holds nothing but other keys.
         raise VaultError(f"{vault.path} has another signing key than {earlier.path}: choose another folder")
-    report = _report(inputs, snapshot.manifest.leaves)
+    report = _report(inputs)
     vault.save_report(report)
     vault.reuse(earlier)
-    return Committed(vault, vault.load(), report, reused=True)
+    return Committed(vault, whole_snapshot(vault, run), report, reused=True)
 
 
-def _follow(inputs: Inputs, vault: Vault, earlier: CommittedSnapshot, run: Run) -> Committed:
+def _follow(inputs: Inputs, vault: Vault, earlier: CommittedSnapshot, run: Run, size: int) -> Committed:
     """Commit a book, re-randomizing commitments of an earlier snapshot wherever that costs less."""
-    run = replace(run, shard=run.shard or earlier.manifest.accounts_per_shard)
     reason = _why_not(earlier, inputs, run.backend)
     if reason:
-        return replace(_commit(inputs, vault, run), recommitted=reason)
+        return replace(_commit(inputs, vault, run, size), recommitted=reason)
     since = Earlier(earlier)
-    committed = _commit(inputs, vault, run, since)
+    committed = _commit(inputs, vault, run, size, since)
     return replace(committed, rerandomized=True, unchanged=since.unchanged, changed=since.changed)
 
 
@@ -163,17 +192,16 @@ def _why_not(earlier: CommittedSnapshot, inputs: Inputs, backend: Backend) -> st
     return ""
 
 
-def _commit(inputs: Inputs, vault: Vault, run: Run, since: Earlier | None = None) -> Committed:
+def _commit(inputs: Inputs, vault: Vault, run: Run, size: int, since: Earlier | None = None) -> Committed:
     book = inputs.book
-    size = run.shard or cheapest_shard(len(book), run.backend.costs)
-    report = _report(inputs, max(1, -(-len(book) // size)) * size)
+    report = _report(inputs)
     vault.save_report(report)
     snapshot = commit_snapshot(
         inputs.snapshot_id,
         int(inputs.market.as_of.timestamp()),
         book.layout.labels,
         book.records,
-        book.accounts,
+        book.holder_ids,
         size,
         vault.randomness,
         run.backend,
@@ -186,9 +214,9 @@ def _commit(inputs: Inputs, vault: Vault, run: Run, since: Earlier | None = None
     return Committed(vault, snapshot, report)
 
 
-def _report(inputs: Inputs, leaves: int) -> Report:
-    accounts = len(inputs.book)
-    return Report(inputs.venue.venue, accounts, leaves - accounts, inputs.book.rejected, inputs.control)
+def _report(inputs: Inputs) -> Report:
+    book = inputs.book
+    return Report(inputs.venue.venue, len(book), book.rejected, inputs.control, has_parts=bool(book.holder_parts))
 
 
 def _holds_whole(vault: Vault, snapshot: CommittedSnapshot, inputs: Inputs, run: Run) -> bool:
@@ -207,4 +235,4 @@ def _holds_book(vault: Vault, snapshot: CommittedSnapshot, inputs: Inputs) -> bo
         raise MalformedError(f"{vault.snapshot.path / PLAN} is missing: the vault is damaged")
     book = inputs.book
     same_name = snapshot.manifest.sid.rpartition("/")[0] == inputs.snapshot_id.rpartition("/")[0]
-    return same_name and plan.book == book_digest(book.layout.labels, Records.of(book.records, str), book.accounts)
+    return same_name and plan.book == book_digest(book.layout.labels, Records.of(book.records, str), book.holder_ids)

@@ -11,16 +11,18 @@ from crossmargin.engine.evaluate import LimitError, ViolationError, witness
 from crossmargin.loading import Parameters
 from crossmargin.models import build_policy
 from crossmargin_circuits.amounts import format_amount
-from crossmargin_circuits.compile import CompiledPolicy, compile_policy
+from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_circuits.policy import Policy
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import belongs_to, prove_statement
-from crossmargin_prover.vault.vault import Vault
+from crossmargin_prover.vault.vault import Report, Vault
 from crossmargin_prover.witness import Records
+from crossmargin_prover.workflow.compiled import compile_statement
 from crossmargin_prover.workflow.given import given_names, given_parameters, open_vault
 from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.run import Run
+from crossmargin_prover.workflow.whole_snapshot import whole_snapshot
 from crossmargin_verifier.workers import Progress
 
 if TYPE_CHECKING:
@@ -86,23 +88,29 @@ def prove(
     parameters, vault, run = given_parameters(book), open_vault(vault), run or Run()
     proven = []
     with vault.locked():
-        for name in given_names(statements) or [each.name for each in parameters.model.statements]:
+        manifest, venue = vault.load().manifest, vault.load_report().venue
+        compiled = {
+            name: compile_statement(parameters, venue, name, manifest.accounts_per_shard, manifest.accounts)
+            for name in given_names(statements) or [each.name for each in parameters.model.statements]
+        }
+        snapshot = whole_snapshot(vault, run)
+        for name, each in compiled.items():
             run.log(f"statement {name}")
-            proven.append(Proven(name, _prove(parameters, vault, name, run, restart)))
+            proven.append(Proven(name, _prove(each, vault, snapshot, name, run, restart)))
     return tuple(proven)
 
 
-def _prove(parameters: Parameters, vault: Vault, name: str, run: Run, restart: bool) -> Path:
+def _prove(
+    compiled: CompiledPolicy, vault: Vault, snapshot: CommittedSnapshot, name: str, run: Run, restart: bool
+) -> Path:
     """Prove one statement; return its folder in the vault."""
-    snapshot = vault.load()
-    policy = build_policy(vault.load_report().venue, parameters.environment, parameters.model, name)
+    policy, report = compiled.policy, vault.load_report()
     if policy.layout.labels != snapshot.columns:
         raise CrossmarginError(
             f"instruments.yaml has other columns than the committed snapshot of {vault.path}: commit the book again, "
             "or restore the file"
         )
-    compiled = compile_policy(policy)
-    _check_solvent(compiled, snapshot, run.progress)
+    _check_solvent(compiled, snapshot, report, run.progress)
     if restart or _is_left_over(vault, name):
         vault.forget_work(name)
 
@@ -120,7 +128,7 @@ def _prove(parameters: Parameters, vault: Vault, name: str, run: Run, restart: b
         packing=run.packing,
         executor=run.executor,
         progress=run.progress,
-        name_account=lambda shard, place: f"account {shard.ids[place]}",
+        name_account=lambda shard, place: f"account {report.account(shard.ids[place])}",
         store=vault.work(name),
     )
     return vault.save_statement(name, policy, files)
@@ -132,7 +140,7 @@ def _is_left_over(vault: Vault, name: str) -> bool:
     return folder is not None and belongs_to(vault.work(name), Proven(name, folder).manifest)
 
 
-def _check_solvent(compiled: CompiledPolicy, snapshot: CommittedSnapshot, progress: Progress) -> None:
+def _check_solvent(compiled: CompiledPolicy, snapshot: CommittedSnapshot, report: Report, progress: Progress) -> None:
     """Evaluate the statement over the whole book before proving anything.
 
     Raises:
@@ -140,20 +148,21 @@ def _check_solvent(compiled: CompiledPolicy, snapshot: CommittedSnapshot, progre
     """
     worst: list[str] = []
     accounts = 0
-    size = snapshot.manifest.accounts_per_shard
+    done = 0
     quantum, currency = Fraction(compiled.policy.value_unit.quantum), compiled.policy.value_unit.currency
-    progress("evaluate", 0, snapshot.manifest.leaves)
-    for number, shard in enumerate(snapshot.shards):
+    progress("evaluate", 0, snapshot.manifest.accounts)
+    for shard in snapshot.shards:
         try:
             witness(compiled, shard.records.matrix)
         except LimitError as error:
-            raise CrossmarginError(f"account {shard.ids[error.account]}: {error.reason}") from None
+            raise CrossmarginError(f"account {report.account(shard.ids[error.account])}: {error.reason}") from None
         except ViolationError as error:
             accounts += error.accounts
             for each in error.violations:
                 missing = f"{format_amount(-each.slack * quantum)} {currency}"
-                worst.append(f"  account {shard.ids[each.account]}: {each.row}: {missing} missing")
-        progress("evaluate", (number + 1) * size, snapshot.manifest.leaves)
+                worst.append(f"  account {report.account(shard.ids[each.account])}: {each.row}: {missing} missing")
+        done += len(shard)
+        progress("evaluate", done, snapshot.manifest.accounts)
     if accounts:
         raise InsolventError(_insolvent(compiled.policy, worst[:NAMED_ACCOUNTS], accounts))
 

@@ -77,6 +77,7 @@ __all__ = [
     "VerifiedBook",
     "VerifiedSnapshot",
     "VerifiedStatement",
+    "check_wrap",
     "verify_snapshot",
     "verify_statements",
 ]
@@ -278,10 +279,7 @@ def _open_statement(claimed: ClaimedStatement, snapshot: SnapshotFiles, bound: i
         raise RejectedError("V2", "the statement is about a hidden model, and the policy hides no array")
     if manifest.snapshot_digest != snapshot.manifest.digest:
         raise RejectedError("V2", "the statement is about another snapshot")
-    for row in relation.rows:
-        auxiliary = sum(map(abs, row.auxiliary)) << VALUE_BITS
-        if 2 * (sum(map(abs, row.base)) * bound + auxiliary + abs(row.offset)) >= ORDER:
-            raise RejectedError("V2", f"row {row.label!r}: its coefficients are so large that it can wrap modulo r")
+    check_wrap(relation, bound)
 
     shape = Shape.of(snapshot.manifest, manifest, relation)
     disclosed = shape.disclosed > 0 and TOTALS_FILE in snapshot
@@ -294,6 +292,18 @@ def _open_statement(claimed: ClaimedStatement, snapshot: SnapshotFiles, bound: i
     names = (RELATION_FILE, STATEMENT_FILE, SLACK_FILE, AUXILIARY_TOTALS_FILE)
     files.refuse_others({*names, *map(shard_file, range(shape.shards))})
     return _OpenedStatement(manifest, relation, shape, slack_rows, proofs, totals)
+
+
+def check_wrap(relation: Relation, bound: int) -> None:
+    """Check that no row of a record with entries below the bound X can wrap modulo r (V2).
+
+    Raises:
+        RejectedError: names the row.
+    """
+    for row in relation.rows:
+        auxiliary = sum(map(abs, row.auxiliary)) << VALUE_BITS
+        if 2 * (sum(map(abs, row.base)) * bound + auxiliary + abs(row.offset)) >= ORDER:
+            raise RejectedError("V2", f"row {row.label!r}: its coefficients are so large that it can wrap modulo r")
 
 
 @contextmanager

@@ -1,0 +1,80 @@
+"""The record proofs of a snapshot, `records-NNNNNN.cm2`: made once, shard by shard, and kept (SPEC B1 - B5).
+
+They depend on the snapshot alone, so every statement about it uses the same files. The store gets a proof whole or not
+at all: an interrupted attempt leaves no mask behind, and the next one draws fresh masks.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+from crossmargin_prover.backend import Backend
+from crossmargin_prover.randomness import Randomness
+from crossmargin_prover.records import prove_records
+from crossmargin_prover.snapshot import CommittedShard
+from crossmargin_prover.vault.store import Store, located
+from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.manifests import SnapshotManifest, records_file
+from crossmargin_verifier.protocol.proof_stream import RECORDS_MAGIC, proof_reader
+from crossmargin_verifier.protocol.records import PublicRecords, RecordShape
+from crossmargin_verifier.workers import Progress, no_progress, run_jobs
+
+__all__ = ["prove_missing_records"]
+
+STAGE = "prove records"
+
+
+def prove_missing_records(
+    manifest: SnapshotManifest,
+    columns: int,
+    shards: Sequence[CommittedShard],
+    shard_roots: Sequence[bytes],
+    store: Store,
+    randomness: Randomness,
+    backend: Backend,
+    executor: Executor | None = None,
+    progress: Progress = no_progress,
+) -> None:
+    """Prove the records of the shards without a record proof in the store, and put the proofs there.
+
+    columns: V; shard_roots: over the X_i of each shard.
+
+    Raises:
+        MalformedError: the store holds a record proof of another snapshot, or one of another length.
+    """
+    shape = RecordShape(manifest.accounts_per_shard, columns)
+    public = [
+        PublicRecords(manifest.digest, shape, manifest.accounts_in(shard), shard, root)
+        for shard, root in enumerate(shard_roots)
+    ]
+    missing = [each for each in public if not _is_proven(store, each)]
+    jobs = ((each, manifest.sid, shards[each.index], randomness, backend) for each in missing)
+    finished = manifest.accounts - sum(each.accounts for each in missing)
+    progress(STAGE, finished, manifest.accounts)
+    for each, proof in zip(missing, run_jobs(_prove_shard, jobs, executor), strict=True):
+        store[records_file(each.index)] = proof
+        finished += each.accounts
+        progress(STAGE, finished, manifest.accounts)
+
+
+def _is_proven(store: Store, public: PublicRecords) -> bool:
+    """Return whether the store holds the record proof of a shard; refuse one that has no place there."""
+    name = records_file(public.index)
+    if name not in store:
+        return False
+    try:
+        reader = proof_reader(store[name], name, RECORDS_MAGIC, "V4", "snapshot", public.snapshot_digest, public.index)
+        is_whole = len(store[name]) == public.shape.size and reader.left > 0
+    except (MalformedError, RejectedError):
+        is_whole = False
+    if not is_whole:
+        raise MalformedError(
+            f"{located(store, name)}: no record proof of this shard and snapshot: restore the file, or remove it to "
+            "have it made again"
+        )
+    return True
+
+
+def _prove_shard(
+    public: PublicRecords, sid: str, shard: CommittedShard, randomness: Randomness, backend: Backend
+) -> bytes:
+    return prove_records(public, shard.records, shard.blindings(sid), randomness, backend)
