@@ -1,5 +1,6 @@
 """One proven bundle of the small example book, made by the command line as a venue would, and ways to change it."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -24,11 +25,20 @@ from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import GivenWitness, prove_statement
+from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow.publish import publish
 from crossmargin_verifier.bundle import check
-from crossmargin_verifier.bundle.declarations import BUNDLE_FILE, RESERVES_FILE, BundleManifest, DeclaredReserves
-from crossmargin_verifier.protocol.manifests import BOOK
-from crossmargin_verifier.protocol.statement_files import StatementFiles
+from crossmargin_verifier.bundle.anchor import ANCHOR_FILE, SNAPSHOT_FOLDER, STATEMENTS_FOLDER
+from crossmargin_verifier.bundle.declarations import (
+    BUNDLE_FILE,
+    RESERVES_FILE,
+    SUMMARY_FILE,
+    BundleManifest,
+    DeclaredReserves,
+    Totals,
+)
+from crossmargin_verifier.protocol.manifests import TOTALS_FILE
+from tests.bundle.anchored import anchor_again
 
 SMALL = Path(__file__).parents[2] / "examples" / "small"
 
@@ -40,6 +50,11 @@ class Venue:
     vault: Path
     bundle: Path
     receipts: Path
+
+    @property
+    def key(self) -> SigningKey:
+        """The key that signs receipts and bundles."""
+        return Vault(self.vault).signing_key
 
     @property
     def files(self) -> list[str]:
@@ -82,9 +97,9 @@ def bundle(venue: Venue, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def coverage_bundle(venue: Venue, small: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of the coverage statement alone, which verifies in a tenth of a second; not to be changed."""
+    """The bundle of the coverage statement alone, which verifies fast; it lacks a claim. Not to be changed."""
     out = tmp_path_factory.mktemp("coverage") / "bundle"
-    publish(small, venue.vault, out, ["coverage"])
+    publish(small, venue.vault, out, ["coverage"], despite_claims=True)
     return out
 
 
@@ -94,21 +109,24 @@ def coverage(coverage_bundle: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(coverage_bundle, tmp_path / "coverage"))
 
 
-VERIFIED: dict[tuple[Any, ...], Any] = {}
+VERIFIED: dict[bytes, Any] = {}
 
 
 @pytest.fixture
 def proofs_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify files that were verified before only once: for tests that change what stands beside the proofs."""
-    verify = check.verify_statement
+    verify = check.verify_statements
 
-    def remembered(files: StatementFiles, relation: Any, policy_digest: bytes, **options: Any) -> Any:
-        key = (files.digest, relation.digest, policy_digest, options["snapshot"].manifest.digest)
+    def remembered(snapshot: Any, statements: Mapping[str, Any], **options: Any) -> Any:
+        every = [*snapshot.bytes.items()]
+        for name, claimed in statements.items():
+            every += [(name, claimed.policy_digest), (name, claimed.relation.digest), *claimed.files.bytes.items()]
+        key = hashlib.sha256(repr(every).encode()).digest()
         if key not in VERIFIED:
-            VERIFIED[key] = verify(files, relation, policy_digest, **options)
+            VERIFIED[key] = verify(snapshot, statements, **options)
         return VERIFIED[key]
 
-    monkeypatch.setattr(check, "verify_statement", remembered)
+    monkeypatch.setattr(check, "verify_statements", remembered)
 
 
 @dataclass(frozen=True)
@@ -132,9 +150,10 @@ class Workshop:
             size,
             self.randomness,
             select_backend(),
+            open_totals=open_totals,
         )
 
-    def prove(self, snapshot: CommittedSnapshot, policy: Policy, mode: int = BOOK) -> dict[str, bytes]:
+    def prove(self, snapshot: CommittedSnapshot, policy: Policy) -> dict[str, bytes]:
         """Prove the policy about the snapshot, packing 0; returns the files of the statement's folder."""
         compiled = compile_policy(policy)
         values = witness(compiled, snapshot.whole().records.matrix)
@@ -142,11 +161,10 @@ class Workshop:
             snapshot,
             compiled.relation,
             policy.digest,
-            GivenWitness(values.auxiliaries, values.slacks, snapshot.manifest.leaves),
+            GivenWitness(values.auxiliaries, values.slacks, snapshot.manifest.accounts_per_shard),
             self.randomness,
             select_backend(),
             packing=0,
-            mode=mode,
         )
         return {**files, POLICY_FILE: policy.encoded}
 
@@ -160,23 +178,25 @@ class Workshop:
         venue: str,
     ) -> Path:
         """Write a bundle without summaries."""
-        accounts = sum(1 for holder in snapshot.whole().ids if holder)
         manifest = BundleManifest(
             venue=venue,
             snapshot_digest=snapshot.manifest.digest,
             statements=tuple(statements),
             receipt_key=self.key.public,
-            loaded=accounts,
+            totals=Totals.OPENED if TOTALS_FILE in snapshot.files else Totals.NONE,
+            loaded=snapshot.manifest.accounts,
             rejected=0,
-            padding=snapshot.manifest.leaves - accounts,
         )
         reserves = DeclaredReserves(snapshot.manifest.digest, "test", assets, "USD", fund)
-        for name, files in statements.items():
-            (folder / name).mkdir(parents=True)
+        folders = {SNAPSHOT_FOLDER: snapshot.files}
+        folders |= {f"{STATEMENTS_FOLDER}/{name}": files for name, files in statements.items()}
+        for place, files in folders.items():
+            (folder / place).mkdir(parents=True)
             for file, data in files.items():
-                (folder / name / file).write_bytes(data)
+                (folder / place / file).write_bytes(data)
         (folder / BUNDLE_FILE).write_bytes(manifest.encoded)
         (folder / RESERVES_FILE).write_bytes(reserves.encoded)
+        anchor_again(folder, [self.key])
         return folder
 
 
@@ -186,12 +206,21 @@ def workshop() -> Workshop:
 
 
 @pytest.fixture
-def rewrite() -> Callable[[Path, Callable[[Any], None]], None]:
-    """Return a function that changes a JSON file in place and writes it canonically again."""
+def anchor(venue: Venue, workshop: Workshop) -> Callable[[Path], None]:
+    """Return a function that anchors a changed bundle again, as its own venue would."""
+    return lambda folder: anchor_again(folder, [venue.key, workshop.key])
+
+
+@pytest.fixture
+def rewrite(anchor: Callable[[Path], None]) -> Callable[[Path, Callable[[Any], None]], None]:
+    """Return a function that changes a JSON file of a bundle in place, canonically, and anchors the bundle again."""
 
     def change(path: Path, edit: Callable[[Any], None]) -> None:
         value = json.loads(path.read_bytes())
         edit(value)
         path.write_bytes(dump_canonical(value))
+        folder = next(each for each in path.parents if (each / BUNDLE_FILE).exists())
+        if path.name not in (ANCHOR_FILE, SUMMARY_FILE):
+            anchor(folder)
 
     return change

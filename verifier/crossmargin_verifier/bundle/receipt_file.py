@@ -140,7 +140,9 @@ class ReceiptFile:
             raise NotAReceiptError(
                 f"its readable part is not what the signed receipt says: {', '.join(different)}: do not rely on it"
             )
-        raise NotAReceiptError(f"a program saved it again: {_change(data)}; nothing that it says has changed")
+        raise NotAReceiptError(
+            f"a program saved it again: {_change(data)}; what it says is as signed: take the file as delivered"
+        )
 
 
 def readable(receipt: Receipt, snapshot: SnapshotManifest, labels: Sequence[str]) -> dict[str, Any]:
