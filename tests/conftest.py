@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from crossmargin_circuits.expression import (
     Abs,
+    Amount,
     Expression,
     Linear,
     Max,
@@ -42,6 +43,8 @@ def plain_value(policy: Policy, expression: Expression, record: Sequence[int]) -
     match expression:
         case Linear(name):
             return sum(a * x for a, x in zip(policy.array(name).coefficients, record, strict=True))
+        case Amount(amount):
+            return amount
         case Reference(name):
             definition = policy.definition(name)
             value = of(definition.expression)

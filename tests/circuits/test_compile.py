@@ -11,6 +11,7 @@ from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.errors import BudgetError, CurvatureError, MalformedError, PolicyError
 from crossmargin_circuits.expression import (
     Abs,
+    Amount,
     Expression,
     Linear,
     Max,
@@ -25,41 +26,47 @@ from crossmargin_circuits.expression import (
     format_expression,
 )
 from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
-from crossmargin_circuits.policy import Constraint, Definition, Policy, RiskArray, Role, ValueUnit
+from crossmargin_circuits.policy import Constraint, Definition, Policy, PolicyKind, RiskArray, Role, ValueUnit
 
 Plain = Callable[[Policy, Expression, Sequence[int]], int]
 
 LAYOUT = RecordLayout(
     (
-        Column(ColumnKind.ACCOUNT, "", "1 account", 1),
         Column(ColumnKind.BALANCE, "USD", "0.01 USD", 10**9),
-        Column(ColumnKind.POSITION, "A", "1 lot", 10**6),
-        Column(ColumnKind.POSITION, "B", "1 lot", 10**6),
+        Column(ColumnKind.POSITION, "A", "1 lot", 10**6, "USD"),
+        Column(ColumnKind.POSITION, "B", "1 lot", 10**6, "USD"),
     )
 )
 
 
-def policy(*definitions: Definition, constraints: tuple[Constraint, ...] = (), arrays: int = 6) -> Policy:
+COEFFICIENTS = ((1, 0, 0), (0, 3, -2), (5, -4, 1), (-7, 2, 2), (1, -1, -1), (0, 1, 0))
+
+
+def policy(
+    *definitions: Definition, constraints: tuple[Constraint, ...] = (), kind: PolicyKind = PolicyKind.CROWDING
+) -> Policy:
     """Return a policy over small fixed arrays a0 .. a5."""
-    coefficients = [(0, 1, 0, 0), (0, 0, 3, -2), (5, 0, -4, 1), (-7, 0, 2, 2), (0, 1, -1, -1), (0, 0, 1, 0)]
     return Policy(
+        kind=kind,
         venue="test",
         title="test",
         as_of=0,
         value_unit=ValueUnit("USD", "0.01"),
         layout=LAYOUT,
-        arrays=tuple(RiskArray(f"a{i}", f"array {i}", coefficients[i]) for i in range(arrays)),
+        arrays=tuple(RiskArray(f"a{i}", f"array {i}", each) for i, each in enumerate(COEFFICIENTS)),
         definitions=definitions,
         constraints=constraints,
     )
 
 
-def define(expression: Expression, role: Role = Role.HIDDEN, name: str = "u") -> Definition:
+def define(expression: Expression, role: Role = Role.EXPOSURE, name: str = "u") -> Definition:
     """Return a definition with a meaning."""
     return Definition(name, f"{name} covers it", role, expression)
 
 
-leaves = st.integers(0, 5).map(lambda i: Linear(f"a{i}"))
+leaves: st.SearchStrategy[Expression] = st.one_of(
+    st.integers(0, 5).map(lambda i: Linear(f"a{i}")), st.sampled_from([-(10**6), -1, 7]).map(Amount)
+)
 
 
 def affine() -> st.SearchStrategy[Expression]:
@@ -101,9 +108,7 @@ convex = st.recursive(
     ),
     max_leaves=8,
 )
-records = st.tuples(
-    st.just(1), st.integers(-(10**9), 10**9), st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6)
-)
+records = st.tuples(st.integers(-(10**9), 10**9), st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6))
 
 
 @given(expression=convex, record=records)
@@ -139,12 +144,20 @@ def test_smaller_auxiliary_breaks_a_row(expression: Expression, record: tuple[in
         assert min(compiled.relation.slacks(record, auxiliaries)) < 0
 
 
+SOLVENT = (
+    define(Linear("a0"), Role.EQUITY, "equity"),
+    define(Linear("a5"), Role.REQUIREMENT, "requirement"),
+)
+GAP = Sum((Reference("requirement"), Scale(-1, Reference("equity"))))
+
+
 @given(expression=convex, record=records)
 def test_constraint_holds_exactly_when_the_expression_is_not_negative(
     plain_value: Plain, expression: Expression, record: tuple[int, ...]
 ) -> None:
-    constraint = Constraint("solvency", "equity covers the requirement", Sum((Linear("a0"), Scale(-1, expression))))
-    source = policy(constraints=(constraint,))
+    constraint = Constraint("solvency", "equity covers the requirement", Scale(-1, GAP))
+    equity = define(Sum((Linear("a0"), Scale(-1, expression))), Role.EQUITY, "equity")
+    source = policy(equity, SOLVENT[1], constraints=(constraint,), kind=PolicyKind.SOLVENCY)
     _, slacks = compile_policy(source).witness(record)
     assert (min(slacks) >= 0) == (plain_value(source, constraint.expression, record) >= 0)
 
@@ -187,24 +200,32 @@ def test_auxiliary_may_not_be_credited() -> None:
 
 
 def test_abbreviation_is_checked_where_it_is_used() -> None:
-    equity = define(Min((Linear("a0"), Linear("a1"))), Role.ABBREVIATION, "equity")
-    policy(equity, define(Scale(-1, Reference("equity"))))
-    with pytest.raises(CurvatureError, match="u > equity: min"):
-        policy(equity, define(Reference("equity")))
+    least = define(Min((Linear("a0"), Linear("a1"))), Role.ABBREVIATION, "least")
+    policy(least, define(Scale(-1, Reference("least"))))
+    with pytest.raises(CurvatureError, match="u > least: min"):
+        policy(least, define(Reference("least")))
+
+
+def test_equity_must_be_concave() -> None:
+    requirement, gap = SOLVENT[1], define(GAP, Role.SHORTFALL, "shortfall")
+    convex_equity = define(Max((Linear("a0"), Linear("a1"))), Role.EQUITY, "equity")
+    with pytest.raises(CurvatureError, match="equity: max is convex"):
+        policy(convex_equity, requirement, gap, kind=PolicyKind.SOLVENCY)
 
 
 def test_row_beyond_the_budget_is_refused_by_its_label() -> None:
     source = policy(define(Linear("a0")))
-    wide = dataclasses.replace(source, arrays=(RiskArray("a0", "too wide", (0, 2**52, 0, 0)), *source.arrays[1:]))
+    wide = dataclasses.replace(source, arrays=(RiskArray("a0", "too wide", (2**52, 0, 0)), *source.arrays[1:]))
     with pytest.raises(BudgetError, match=r"u covers it.*83 bits.*63"):
         compile_policy(wide)
 
 
 def test_labels_are_for_people() -> None:
-    source = policy(define(Max((Linear("a1"), Linear("a2"))), Role.REQUIREMENT, "requirement"))
+    source = policy(define(Max((Linear("a1"), Linear("a2"), Amount(-7)))))
     relation = compile_policy(source).relation
-    assert [row.label for row in relation.rows] == ["array 1: requirement covers it", "array 2: requirement covers it"]
-    assert relation.auxiliaries[0].label == "requirement"
+    assert [row.label for row in relation.rows] == [f"{each}: u covers it" for each in ("array 1", "array 2", "amount")]
+    assert [row.offset for row in relation.rows] == [0, 0, 7]
+    assert relation.auxiliaries[0].label == "u"
     assert relation.auxiliaries[0].disclosed
 
 
@@ -234,6 +255,14 @@ def test_formula() -> None:
         {"op": "sum-largest", "count": True, "of": [{"op": "linear", "array": "a"}]},
         {"op": "sum-largest", "count": "1", "of": [{"op": "linear", "array": "a"}]},
         {"op": "sum-largest", "count": [1], "of": [{"op": "linear", "array": "a"}]},
+        {"op": "amount"},
+        {"op": "amount", "amount": 0},
+        {"op": "amount", "amount": True},
+        {"op": "amount", "amount": 1.0},
+        {"op": "amount", "amount": "1"},
+        {"op": "amount", "amount": 2**53},
+        {"op": "amount", "amount": -(2**53)},
+        {"op": "amount", "amount": 1, "of": []},
         {"op": "sum", "count": 1, "of": [{"op": "linear", "array": "a"}]},
     ],
 )

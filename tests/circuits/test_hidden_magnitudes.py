@@ -20,25 +20,24 @@ from crossmargin_circuits.expression import (
     SumLargest,
 )
 from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
-from crossmargin_circuits.policy import Definition, Policy, RiskArray, Role, ValueUnit
+from crossmargin_circuits.policy import Definition, Policy, PolicyKind, RiskArray, Role, ValueUnit
 
 LIMIT = 2**20
 HUGE = 2**43
 LAYOUT = RecordLayout(
     (
-        Column(ColumnKind.ACCOUNT, "", "1 account", 1),
         Column(ColumnKind.BALANCE, "USD", "0.01 USD", LIMIT),
-        Column(ColumnKind.POSITION, "P", "1 lot", LIMIT),
+        Column(ColumnKind.POSITION, "P", "1 lot", LIMIT, "USD"),
     )
 )
 ARRAYS = (
-    RiskArray("cash", "cash", (0, 1, 0)),
-    RiskArray("long", "large and a lot", (0, HUGE, 1)),
-    RiskArray("short", "large less a lot", (0, HUGE, -1)),
-    RiskArray("back", "minus large", (0, -HUGE, 0)),
+    RiskArray("cash", "cash", (1, 0)),
+    RiskArray("long", "large and a lot", (HUGE, 1)),
+    RiskArray("short", "large less a lot", (HUGE, -1)),
+    RiskArray("back", "minus large", (-HUGE, 0)),
 )
 LONG, SHORT, BACK = map(Linear, ("long", "short", "back"))
-RECORDS = [(1, size, lots) for size in (LIMIT, LIMIT - 1, 1, 0, -LIMIT) for lots in (-LIMIT, -5, 0, 5, LIMIT)]
+RECORDS = [(size, lots) for size in (LIMIT, LIMIT - 1, 1, 0, -LIMIT) for lots in (-LIMIT, -5, 0, 5, LIMIT)]
 
 
 @pytest.mark.parametrize(
@@ -57,11 +56,11 @@ def test_large_values_that_cancel_are_read_exactly(requirement: Expression) -> N
     """2^43 times 2^20 is 2^63: a comparison of such values in int64 would compare what is left of them."""
     gap = Sum((Reference("requirement"), Scale(-1, Reference("equity"))))
     definitions = (
-        Definition("equity", "cash", Role.ABBREVIATION, Linear("cash")),
+        Definition("equity", "cash", Role.EQUITY, Linear("cash")),
         Definition("requirement", "requirement covers the loss", Role.REQUIREMENT, requirement),
         Definition("shortfall", "equity - requirement + shortfall >= 0", Role.SHORTFALL, gap),
     )
-    policy = Policy("v", "t", 0, ValueUnit("USD", "0.01"), LAYOUT, ARRAYS, definitions, ())
+    policy = Policy(PolicyKind.SOLVENCY, "v", "t", 0, ValueUnit("USD", "0.01"), LAYOUT, ARRAYS, definitions, ())
     compiled = compile_policy(policy)
     records = csr_array(np.array(RECORDS, dtype=np.int64))
     found, proof = evaluate(compiled, records), witness(compiled, records)
@@ -73,4 +72,4 @@ def test_large_values_that_cancel_are_read_exactly(requirement: Expression) -> N
         assert proof.auxiliaries[account].tolist() == auxiliaries
         assert values[account] == expected
         assert found.requirement[account] == max(0, expected)
-        assert found.excess[account] == record[1] - max(0, expected)
+        assert found.excess[account] == record[0] - max(0, expected)

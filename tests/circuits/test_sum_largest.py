@@ -1,6 +1,5 @@
 """The sum of the largest: rows that force it whatever the threshold, its budget, its limits and its policy format."""
 
-import json
 from itertools import combinations
 from time import process_time
 from typing import Any
@@ -12,10 +11,10 @@ from hypothesis import strategies as st
 
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.derivation import Threshold
-from crossmargin_circuits.encoding import dump_canonical
 from crossmargin_circuits.errors import BudgetError, MalformedError, PolicyError
 from crossmargin_circuits.evaluate import evaluate_expression, scenario_leaves, worst_scenario
 from crossmargin_circuits.expression import (
+    Amount,
     Expression,
     Linear,
     Max,
@@ -27,34 +26,34 @@ from crossmargin_circuits.expression import (
     format_expression,
 )
 from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
-from crossmargin_circuits.policy import Definition, Policy, RiskArray, Role, ValueUnit
+from crossmargin_circuits.policy import Definition, Policy, PolicyKind, RiskArray, Role, ValueUnit
 
 LAYOUT = RecordLayout(
     (
-        Column(ColumnKind.ACCOUNT, "", "1 account", 1),
-        *(Column(ColumnKind.POSITION, f"P{number}", "1 lot", 10**6) for number in range(3)),
+        Column(ColumnKind.BALANCE, "USD", "1 USD", 1),
+        *(Column(ColumnKind.POSITION, f"P{number}", "1 lot", 10**6, "USD") for number in range(3)),
     )
 )
 
 
 def policy(*definitions: Definition, scenarios: int = 5, seed: int = 1, scale: int = 100) -> Policy:
-    """Return a policy over random scenario arrays s0, s1, .. without the account column."""
+    """Return a policy over random scenario arrays s0, s1, .. that leave the balance out."""
     drawn = np.random.default_rng(seed).integers(-scale, scale, (scenarios, 3))
     arrays = tuple(
         RiskArray(f"s{number}", f"scenario {number}", (0, *map(int, row))) for number, row in enumerate(drawn)
     )
-    return Policy("test", "test", 0, ValueUnit("USD", "0.01"), LAYOUT, arrays, definitions, ())
+    return Policy(PolicyKind.CROWDING, "test", "test", 0, ValueUnit("USD", "0.01"), LAYOUT, arrays, definitions, ())
 
 
 def scenarios(count: int) -> tuple[Expression, ...]:
     return tuple(Linear(f"s{number}") for number in range(count))
 
 
-def define(expression: Expression, role: Role = Role.HIDDEN, name: str = "u") -> Definition:
+def define(expression: Expression, role: Role = Role.EXPOSURE, name: str = "u") -> Definition:
     return Definition(name, f"{name} covers it", role, expression)
 
 
-positions = st.tuples(st.just(1), *[st.integers(-(10**6), 10**6) for _ in range(3)])
+positions = st.tuples(st.just(0), *[st.integers(-(10**6), 10**6) for _ in range(3)])
 
 
 @given(st.data(), positions, st.integers(1, 5), st.integers(0, 2**32 - 1))
@@ -86,7 +85,7 @@ def test_no_threshold_and_no_excesses_lower_the_value(
 def test_excess_below_its_operand_breaks_a_row(which: int) -> None:
     source = policy(define(SumLargest(2, scenarios(5))))
     compiled = compile_policy(source)
-    for record in ((1, 500, -300, 77), (1, -40, 10**6, 3), (1, 0, 0, -9)):
+    for record in ((0, 500, -300, 77), (0, -40, 10**6, 3), (0, 0, 0, -9)):
         auxiliaries, _ = compiled.witness(record)
         if auxiliaries[2 + which]:
             auxiliaries[2 + which] -= 1
@@ -118,7 +117,7 @@ def test_reference_beside_its_own_sum_of_the_largest() -> None:
     second = define(SumLargest(2, (Reference("first"), Reference("shared"), Linear("s4"))), name="second")
     source = policy(shared, first, second)
     compiled = compile_policy(source)
-    for record in ((1, 5, -3, 8), (1, -500, 100, 1), (1, 0, 0, 0)):
+    for record in ((0, 5, -3, 8), (0, -500, 100, 1), (0, 0, 0, 0)):
         auxiliaries, slacks = compiled.witness(record)
         assert min(slacks) >= 0
         for name in ("first", "second"):
@@ -140,7 +139,7 @@ def test_bounds_hold_at_the_limits() -> None:
     """At records of the greatest magnitude, all signs: no auxiliary and no slack is beyond its bound."""
     compiled = compile_policy(policy(define(SumLargest(3, scenarios(5)))))
     for signs in range(8):
-        record = (1, *((1 if signs >> bit & 1 else -1) * 10**6 for bit in range(3)))
+        record = (0, *((1 if signs >> bit & 1 else -1) * 10**6 for bit in range(3)))
         auxiliaries, slacks = compiled.witness(record)
         assert all(abs(slack) <= bound for slack, bound in zip(slacks, compiled.row_bounds, strict=True))
         assert all(each <= bound for each, bound in zip(auxiliaries, compiled.auxiliary_bounds, strict=True))
@@ -160,7 +159,9 @@ def test_formula_of_many_scenarios_is_short_only_where_they_are_numbered() -> No
 
 
 nested = st.recursive(
-    st.integers(0, 4).map(lambda number: Linear(f"s{number}")),
+    st.one_of(
+        st.integers(0, 4).map(lambda number: Linear(f"s{number}")), st.sampled_from([-(10**8), 5, 10**8]).map(Amount)
+    ),
     lambda inner: (
         st.lists(inner, min_size=2, max_size=4).flatmap(
             lambda of: st.integers(1, len(of)).map(lambda count: SumLargest(count, tuple(of)))
@@ -185,7 +186,7 @@ def test_bounds_hold_for_every_partial_sum(
         compiled = compile_policy(source)
     except PolicyError:
         return
-    corners = [(1, *(10**6 if signs >> bit & 1 else -(10**6) for bit in range(3))) for signs in range(8)]
+    corners = [(0, *(10**6 if signs >> bit & 1 else -(10**6) for bit in range(3))) for signs in range(8)]
     for record in (*records, *corners):
         auxiliaries, slacks = compiled.witness(record)
         assert min(slacks) >= 0
@@ -193,7 +194,7 @@ def test_bounds_hold_for_every_partial_sum(
         for row, bound in zip(compiled.relation.rows, compiled.row_bounds, strict=True):
             parts = [abs(c * x) for c, x in zip(row.base, record, strict=True)]
             parts += [abs(c * u) for c, u in zip(row.auxiliary, auxiliaries, strict=True)]
-            assert sum(parts) <= bound
+            assert sum(parts) + abs(row.offset) <= bound
         for name in ("u", "v"):
             value = evaluate_expression(source, source.definition(name).expression, record)
             assert auxiliaries[compiled.auxiliary_of[name]] == max(0, value)
@@ -206,7 +207,9 @@ def test_coefficient_of_an_auxiliary_that_is_always_zero_is_within_the_budget() 
         zero = Scale(2**53 - 1, zero)
     none, some = RiskArray("none", "nothing", (0, 0, 0, 0)), RiskArray("some", "something", (0, 1, 0, 0))
     charged = define(Sum((zero, Linear("some"))))
-    source = Policy("test", "test", 0, ValueUnit("USD", "0.01"), LAYOUT, (none, some), (charged,), ())
+    source = Policy(
+        PolicyKind.CROWDING, "test", "test", 0, ValueUnit("USD", "0.01"), LAYOUT, (none, some), (charged,), ()
+    )
     with pytest.raises(BudgetError):
         compile_policy(source)
 
@@ -241,7 +244,7 @@ def test_formula_and_worst_scenario() -> None:
     assert format_expression(expression) == "2 * sum of the 2 largest of (s0, s1, s2) - s3"
     assert list(scenario_leaves(policy(), expression)) == [("s0", 2), ("s1", 2), ("s2", 2), ("s3", -1)]
     source = policy()
-    record = (1, 100, 0, 0)
+    record = (0, 100, 0, 0)
     losses = [evaluate_expression(source, each, record) for each in scenarios(5)]
     found = worst_scenario(source, SumLargest(3, scenarios(5)), record)
     assert found == f"s{losses.index(max(losses))}"
@@ -269,29 +272,6 @@ def test_thousands_of_nested_operands_are_refused_in_time() -> None:
     with pytest.raises(PolicyError, match="too large"):
         policy(define(SumLargest(2, tuple(Linear("s0") for _ in range(200_000)))))
     assert process_time() - started < 40
-
-
-# The format of the policy file.
-
-PLAIN = define(Max(scenarios(2)))
-OPERATOR = define(SumLargest(1, scenarios(2)))
-EXPOSURE = define(Max(scenarios(2)), Role.EXPOSURE)
-UNUSED = define(Sum((Scale(2, SumLargest(2, scenarios(2))),)), Role.ABBREVIATION, "unused")
-
-
-@pytest.mark.parametrize(
-    ("definitions", "version"),
-    [((PLAIN,), 1), ((OPERATOR,), 2), ((EXPOSURE,), 2), ((PLAIN, UNUSED), 2)],
-    ids=["plain", "operator", "role", "unused abbreviation"],
-)
-def test_policy_has_one_format(definitions: tuple[Definition, ...], version: int) -> None:
-    source = policy(*definitions)
-    root = json.loads(source.encoded)
-    assert root["format"] == f"crossmargin-policy/{version}"
-    assert Policy.decode(source.encoded) == source
-    for other in (f"crossmargin-policy/{3 - version}", "crossmargin-policy/3", 2, None, ["crossmargin-policy/2"]):
-        with pytest.raises(MalformedError, match=r"policy\.format"):
-            Policy.decode(dump_canonical({**root, "format": other}))
 
 
 def test_exposures_are_opened_and_any_number_of_them() -> None:
