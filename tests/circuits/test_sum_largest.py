@@ -1,5 +1,6 @@
 """The sum of the largest: rows that force it whatever the threshold, its budget, its limits and its policy format."""
 
+import dataclasses
 from itertools import combinations
 from time import process_time
 from typing import Any
@@ -207,9 +208,8 @@ def test_coefficient_of_an_auxiliary_that_is_always_zero_is_within_the_budget() 
         zero = Scale(2**53 - 1, zero)
     none, some = RiskArray("none", "nothing", (0, 0, 0, 0)), RiskArray("some", "something", (0, 1, 0, 0))
     charged = define(Sum((zero, Linear("some"))))
-    source = Policy(
-        PolicyKind.CROWDING, "test", "test", 0, ValueUnit("USD", "0.01"), LAYOUT, (none, some), (charged,), ()
-    )
+    base = policy(define(Linear("s0")))
+    source = dataclasses.replace(base, arrays=(none, some), definitions=(charged,))
     with pytest.raises(BudgetError):
         compile_policy(source)
 
@@ -242,8 +242,13 @@ def test_pieces_with_many_auxiliaries_are_refused_in_time() -> None:
 def test_formula_and_worst_scenario() -> None:
     expression = Sum((Scale(2, SumLargest(2, scenarios(3))), Scale(-1, Linear("s3"))))
     assert format_expression(expression) == "2 * sum of the 2 largest of (s0, s1, s2) - s3"
-    assert list(scenario_leaves(policy(), expression)) == [("s0", 2), ("s1", 2), ("s2", 2), ("s3", -1)]
-    source = policy()
+    assert list(scenario_leaves(policy(define(expression)), expression)) == [
+        ("s0", 2),
+        ("s1", 2),
+        ("s2", 2),
+        ("s3", -1),
+    ]
+    source = policy(define(expression))
     record = (0, 100, 0, 0)
     losses = [evaluate_expression(source, each, record) for each in scenarios(5)]
     found = worst_scenario(source, SumLargest(3, scenarios(5)), record)
