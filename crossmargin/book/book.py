@@ -1,8 +1,11 @@
 """The book: exact integer records of all accounts, pooled over their sub-accounts, as a sparse matrix.
 
-`records` is accounts x columns, int64 CSR, the sum of each account's sub-account records; column 0 is 1 in every row.
+`records` is accounts x columns, int64 CSR, the sum of each account's sub-account records.
 Bounds: every entry of a sub-account record and of a pooled record is at most its column's limit, below 2^62, so that
 no int64 in the book has wrapped. Positions are secret: nothing here shows them in a repr.
+
+A proof commits each record under the id that its holder checks, `holder_ids`: the account's name, or NAME#PART where
+the holder chose a part. A part makes the id one that no other holder can have been given.
 """
 
 from collections.abc import Sequence
@@ -18,7 +21,10 @@ from crossmargin.book.records import Entries, RecordBuilder, beyond, pool
 from crossmargin.errors import Counted, InputError, place_of
 from crossmargin_circuits.layout import RecordLayout
 
-__all__ = ["Book", "Entries", "Rejected", "column_limits"]
+__all__ = ["PART_MARK", "Book", "Entries", "Rejected", "column_limits"]
+
+PART_MARK = "#"
+"""Between an account's name and the part of its id that the holder chose."""
 
 Integers = NDArray[np.int64]
 
@@ -45,7 +51,8 @@ class Book:
 
     accounts: ids, in the order of the accounts file; records: accounts x V; sub_accounts: names ("" for the account's
     unnamed wallet); owners: number of each sub-account's account; sub_records: sub-accounts x V; rejected: lines of the
-    accounts left out; pending: deposits that are in no record yet.
+    accounts left out; pending: deposits that are in no record yet; holder_parts: the part of each account's id that its
+    holder chose, "" for none (no parts at all: an empty tuple).
     """
 
     layout: RecordLayout
@@ -56,6 +63,7 @@ class Book:
     sub_records: csr_array
     rejected: tuple[Rejected, ...] = ()
     pending: Pending | None = None
+    holder_parts: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return the shape alone."""
@@ -75,14 +83,13 @@ class Book:
         entries: Entries,
         rejected: Sequence[Rejected] = (),
     ) -> "Book":
-        """Pool sub-account entries (without column 0) into a book; `owners` has one account number per sub-account.
+        """Pool sub-account entries into a book; `owners` has one account number per sub-account.
 
         Raises:
             InputError: no account, an account without a sub-account row, or an entry beyond its column's limit.
         """
         builder = RecordBuilder(len(layout), np.ones(len(layout), dtype=np.bool_))
-        own = entries.columns != 0
-        builder.add(entries.rows[own], entries.columns[own], entries.values[own])
+        builder.add(entries.rows, entries.columns, entries.values)
         sub_records, _ = builder.build(len(sub_accounts))
         return cls.from_records(layout, accounts, sub_accounts, owners, sub_records, rejected=rejected)
 
@@ -97,6 +104,7 @@ class Book:
         records: csr_array | None = None,
         rejected: Sequence[Rejected] = (),
         pending: Pending | None = None,
+        holder_parts: Sequence[str] = (),
     ) -> "Book":
         """Return the book of the records of sub-accounts; `records`: these pooled, where that has been done.
 
@@ -116,7 +124,18 @@ class Book:
                 key = layout.columns[int(columns[0])].key
                 raise InputError(f"{key} beyond its limit", hint="raise the limit in the instruments file")
         subs = tuple(sub_accounts)
-        return cls(layout, tuple(accounts), records, subs, owners, sub_records, tuple(rejected), pending)
+        parts = tuple(holder_parts) if any(holder_parts) else ()
+        return cls(layout, tuple(accounts), records, subs, owners, sub_records, tuple(rejected), pending, parts)
+
+    @cached_property
+    def holder_ids(self) -> tuple[str, ...]:
+        """The id of every account that is committed and that its holder checks: NAME, or NAME#PART."""
+        if not self.holder_parts:
+            return self.accounts
+        return tuple(
+            f"{name}{PART_MARK}{part}" if part else name
+            for name, part in zip(self.accounts, self.holder_parts, strict=True)
+        )
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

@@ -60,7 +60,7 @@ class Repeated:
 
 
 class RecordBuilder:
-    """Collects entries of a matrix of `width` columns, whose column 0 is 1 in every row.
+    """Collects entries of a matrix of `width` columns.
 
     additive: which columns add up entries of one cell; in the others a cell is given once.
     """
@@ -73,7 +73,7 @@ class RecordBuilder:
         self._blocks: list[tuple[NDArray[np.int32], AnyIntegers, Integers]] = []
 
     def add(self, rows: Integers, columns: Integers, values: Integers) -> None:
-        """Take entries, |values| <= 2^62 and columns > 0; zero values count as given cells."""
+        """Take entries, |values| <= 2^62; zero values count as given cells."""
         if not len(rows):
             return
         if np.any(rows[1:] < rows[:-1]):
@@ -88,13 +88,12 @@ class RecordBuilder:
         int64 CSR with sorted indices and no explicit zeros. The builder is empty afterwards.
         """
         starts = np.zeros(height + 1, dtype=np.int64)
-        starts[1:] = 1
         for rows, _, _ in self._blocks:
             np.add.at(starts, rows + 1, 1)
         np.cumsum(starts, out=starts)
-        data = np.ones(starts[-1], dtype=np.int64)
+        data = np.zeros(starts[-1], dtype=np.int64)
         indices = np.zeros(starts[-1], dtype=np.int32)
-        free = starts[:-1] + 1
+        free = starts[:-1].copy()
         self._blocks.reverse()
         while self._blocks:
             rows, columns, values = self._blocks.pop()
@@ -159,7 +158,7 @@ def sum_entries(rows: Integers, columns: Integers, values: Integers, width: int)
 def _added_up(
     starts: Integers, indices: NDArray[np.int32], data: Integers, width: int, additive: Mask
 ) -> tuple[csr_array, Repeated]:
-    """Sort each row, add up its cells, drop zeros; column 0 becomes 1. The arrays are overwritten."""
+    """Sort each row, add up its cells, drop zeros. The arrays are overwritten."""
     size = 0
     lengths = np.zeros(len(starts), dtype=np.int64)
     repeated = []
@@ -175,11 +174,11 @@ def _added_up(
         if len(again):
             repeated.append(np.unique(again[~additive[again % width]]))
         entries = sum_entries(keys // width, keys % width, values, width)
-        filled = np.flatnonzero((entries.values != 0) | (entries.columns == 0))
+        filled = np.flatnonzero(entries.values)
         after = size + len(filled)
         # A chunk ends at or behind where its entries stood, so nothing that is still to be read is overwritten.
         indices[size:after] = entries.columns[filled]
-        data[size:after] = np.where(indices[size:after] == 0, 1, entries.values[filled])
+        data[size:after] = entries.values[filled]
         lengths[low + 1 : high + 1] = np.bincount(entries.rows[filled] - low, minlength=high - low)
         size = after
     index = np.int32 if size <= np.iinfo(np.int32).max else np.int64

@@ -2,6 +2,9 @@
 
 One row per account or sub-account; the unnamed sub-account "" is an account's own wallet. Ids are compared byte for
 byte, so ids with a control character or a space at an end, which people could confuse, are refused.
+
+The optional column `holder_part` holds a text that the holder chose, which becomes part of the id that is committed:
+NAME#PART. Every row of an account may state it, and rows that do must agree.
 """
 
 from dataclasses import dataclass
@@ -10,17 +13,25 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from crossmargin.book.book import PART_MARK
 from crossmargin.errors import InputError, InputErrors
 from crossmargin.loading.keys import KEY_COLUMNS, Keys
 from crossmargin.loading.problems import LineProblems
 from crossmargin.loading.table import Origin, Place, Table, place
 
-__all__ = ["MAX_ID_BYTES", "Accounts", "Locator", "index_accounts"]
+__all__ = ["HOLDER_PART", "MAX_ID_BYTES", "Accounts", "Locator", "index_accounts"]
+
+HOLDER_PART = "holder_part"
+"""The optional column of the accounts table."""
+
+MAX_PART_LENGTH = 64
+"""Most characters of a holder's part: room for 256 bits in hexadecimal."""
 
 MAX_ID_BYTES = 256
 """Most bytes of an account id or sub-account name: an e-mail address has 254, a public key 130."""
 
 _UNPRINTABLE = r"\p{C}|\p{Zl}|\p{Zp}|^\s|\s$"
+_PART = rf"^[A-Za-z0-9_.-]{{1,{MAX_PART_LENGTH}}}$"
 
 Rows = NDArray[np.int64]
 
@@ -29,7 +40,8 @@ Rows = NDArray[np.int64]
 class Accounts:
     """names: distinct accounts in file order; subs: distinct (account, sub_account) rows with `owner`.
 
-    owner: number of each sub-account's account; first: each account's row in the accounts table.
+    owner: number of each sub-account's account; first: each account's row in the accounts table; parts: the holder's
+    part of each account's id, "" for none, or an empty list where no account has one.
     """
 
     names: list[str]
@@ -37,6 +49,7 @@ class Accounts:
     owner: Rows
     first: Rows
     origins: tuple[Origin, ...]
+    parts: list[str]
 
     def place(self, row: int) -> Place:
         """Return the place of the first row of account number `row`."""
@@ -96,10 +109,32 @@ def index_accounts(table: Table, problems: LineProblems) -> tuple[Accounts, Loca
     named = (sub != "").to_numpy()
     problems.add(table, ~first & ~named, "account", "duplicate account", "keep one line for it")
     problems.add(table, ~first & named, "sub_account", "duplicate sub-account", "keep one line for it")
-    return _indexed(table, first)
+    return _indexed(table, first, _check_parts(table, problems))
 
 
-def _indexed(table: Table, distinct: NDArray[np.bool_]) -> tuple[Accounts, Locator]:
+def _check_parts(table: Table, problems: LineProblems) -> pl.Series | None:
+    """Return the holder's part that each row's account has, or None where no row states one."""
+    if HOLDER_PART not in table.frame.columns or (table.frame[HOLDER_PART] == "").all():
+        return None
+    account, part = table.frame["account"], table.frame[HOLDER_PART]
+    odd = ((part != "") & ~part.str.contains(_PART)).to_numpy()
+    hint = f"write 1 to {MAX_PART_LENGTH} of the characters A-Z a-z 0-9 _ . -"
+    problems.add(table, odd, HOLDER_PART, "not a holder's part of an id", hint)
+    marked = account.str.contains(PART_MARK, literal=True).to_numpy()
+    reason = f"an account id with {PART_MARK}, in a table with holders' parts"
+    hint = f"write the id without {PART_MARK}, which stands between id and part"
+    problems.add(table, marked, "account", reason, hint)
+    stated = table.frame.select("account", HOLDER_PART).filter(pl.col(HOLDER_PART) != "")
+    first = stated.unique("account", keep="first")
+    of_account = table.frame.select("account").join(first, on="account", how="left", maintain_order="left")
+    chosen = of_account[HOLDER_PART].fill_null("")
+    differs = ((part != "") & (part != chosen)).to_numpy()
+    reason = "another part than on an earlier line of this account"
+    problems.add(table, differs, HOLDER_PART, reason, "write one part for an account, or leave the field empty")
+    return chosen
+
+
+def _indexed(table: Table, distinct: NDArray[np.bool_], part: pl.Series | None) -> tuple[Accounts, Locator]:
     rows = table.frame.select(KEY_COLUMNS).with_row_index("row")
     if not distinct.all():
         rows = rows.filter(pl.Series(distinct))
@@ -112,5 +147,6 @@ def _indexed(table: Table, distinct: NDArray[np.bool_]) -> tuple[Accounts, Locat
         owner=owners["owner"].cast(pl.Int64).to_numpy(),
         first=names["row"].cast(pl.Int64).to_numpy(),
         origins=table.origins,
+        parts=[] if part is None else part.gather(names["row"]).to_list(),
     )
     return accounts, Locator(Keys(rows), table.file)

@@ -37,7 +37,9 @@ def assemble(
         _check_totals(accounts, pending[0], late[0], layout, "pending", problems)
     if not problems.count:
         shown = Pending(layout) if late is None else Pending(layout, *late)
-        return Book.from_records(layout, names, subs, owner, sub_records, records, pending=shown)
+        return Book.from_records(
+            layout, names, subs, owner, sub_records, records, pending=shown, holder_parts=accounts.parts
+        )
     if on_bad == "refuse":
         raise problems.errors()
     rejected = problems.rejected()
@@ -59,6 +61,7 @@ def assemble(
         pending=Pending(layout)
         if late is None
         else Pending(layout, *(part[np.flatnonzero(stays), :] for part in late)),
+        holder_parts=[part for part, stay in zip(accounts.parts, stays, strict=True) if stay] if accounts.parts else (),
     )
 
 

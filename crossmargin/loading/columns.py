@@ -6,10 +6,16 @@ import polars as pl
 
 from crossmargin.errors import InputError, InputErrors
 
-__all__ = ["MAX_FIELD_BYTES", "as_text", "check_columns"]
+__all__ = ["MAX_FIELD_BYTES", "as_text", "check_columns", "with_optional"]
 
 MAX_FIELD_BYTES = 1024
 """Most bytes of one field: an id has at most 256, a name 64, a decimal 40."""
+
+
+def with_optional(found: Sequence[str], columns: Sequence[str], optional: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that a table with the columns `found` should have: these, and of the optional ones those that
+    it has."""
+    return (*columns, *(name for name in optional if name in found))
 
 
 def check_columns(schema: pl.Schema, columns: Sequence[str], file: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from crossmargin.errors import KEPT_PROBLEMS, InputError, InputErrors
+from crossmargin.loading.columns import with_optional
 
 __all__ = ["BATCH_BYTES", "MAX_LINE_BYTES", "CsvTable", "csv_batches", "header_of"]
 
@@ -35,10 +36,12 @@ _NO_SEPARATORS = bytes(byte for byte in range(256) if byte not in b",\n")
 
 @dataclass(frozen=True)
 class CsvTable:
-    """A CSV file that should be a table with these columns; the first row is line 2."""
+    """A CSV file that should be a table with these columns, and then any of the optional ones; the first row is
+    line 2."""
 
     path: Path
     columns: tuple[str, ...]
+    optional: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -51,7 +54,7 @@ class CsvTable:
         Raises:
             InputErrors: as `csv_batches`.
         """
-        return csv_batches(self.path, self.columns)
+        return csv_batches(self.path, self.columns, self.optional)
 
     def whole(self) -> pl.DataFrame:
         """Return all rows.
@@ -59,19 +62,23 @@ class CsvTable:
         Raises:
             InputErrors: as `csv_batches`.
         """
-        return pl.concat([pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String)), *self.batches()])
+        frames = list(self.batches())
+        return pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
 
 
-def csv_batches(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+def csv_batches(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
     """Yield the rows, about BATCH_BYTES at a time, as text columns without nulls.
+
+    optional: columns that the header may name after the others, in this order.
 
     Raises:
         InputErrors: not this dialect, another header, lines with too few or too many fields, or a quote that does not
             enclose a field.
     """
     header = header_of(path)
+    columns = with_optional(header, columns, optional)
     if header != list(columns):
-        raise InputErrors([_wrong_header(path.name, header, columns)])
+        raise InputErrors([_wrong_header(path.name, header, columns, optional)])
     head = b""
     for chunk in _chunks(path):
         # Put the header before every chunk, because the parser takes liberties with the beginning of a file.
@@ -235,8 +242,9 @@ def _wrong_quotes(path: Path, columns: Sequence[str]) -> InputErrors | None:
     return InputErrors([each for name in columns for each in problems[name]][:KEPT_PROBLEMS], count) if count else None
 
 
-def _wrong_header(file: str, header: Sequence[str], columns: Sequence[str]) -> InputError:
-    expected = ",".join(columns)
+def _wrong_header(file: str, header: Sequence[str], columns: Sequence[str], optional: Sequence[str]) -> InputError:
+    expected = ",".join(name for name in columns if name not in optional)
+    expected += "".join(f", with or without ,{name} behind it" for name in optional)
     missing = [name for name in columns if name not in header]
     foreign = [name for name in header if name not in columns]
     reason = "wrong header"

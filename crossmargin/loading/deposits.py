@@ -91,11 +91,10 @@ def add_deposits(table: Table, locator: Locator, deposits: Deposits, problems: L
 
 
 def with_deposits(records: csr_array, arrived: csr_array) -> csr_array:
-    """Return the sum of two matrices of records, exactly; the account column stays 1."""
+    """Return the sum of two matrices of records, exactly."""
     height, width = records.shape
     builder = RecordBuilder(int(width), np.ones(int(width), dtype=np.bool_))
     for matrix in (records, arrived):
-        own = np.flatnonzero(matrix.indices)
         rows = np.repeat(np.arange(height, dtype=np.int64), np.diff(matrix.indptr))
-        builder.add(rows[own], matrix.indices[own].astype(np.int64), matrix.data[own])
+        builder.add(rows, matrix.indices.astype(np.int64), matrix.data)
     return builder.build(int(height))[0]

@@ -19,7 +19,7 @@ from crossmargin.loading.control import CONTROL_FILE, Control, check_files, read
 from crossmargin.loading.csv import CsvTable
 from crossmargin.loading.deposits import DEPOSIT_COLUMNS
 from crossmargin.loading.history import load_history
-from crossmargin.loading.ledger import DEPOSITS, TABLES, read_book
+from crossmargin.loading.ledger import DEPOSITS, OPTIONAL_COLUMNS, TABLES, read_book
 from crossmargin.loading.parameters import Parameters, Part, Venue, fit_model, parameters_of
 from crossmargin.loading.parquet import ParquetTable
 from crossmargin.loading.problems import OnBad
@@ -42,7 +42,7 @@ HISTORY_FILE = "history.csv"
 CROWDING_FILE = "crowding.yaml"
 """Disclosed totals of an earlier statement, for models that read them."""
 
-_TABLE_KINDS: Mapping[str, Callable[[Path, tuple[str, ...]], TableSource]] = {
+_TABLE_KINDS: Mapping[str, Callable[[Path, tuple[str, ...], tuple[str, ...]], TableSource]] = {
     ".csv": CsvTable,
     ".parquet": ParquetTable,
 }
@@ -123,7 +123,7 @@ class FolderSource:
                 reason = f"both {name}.csv and {name}.parquet"
                 problems.append(InputError(reason, hint="remove one of them", file=f"{name}.csv"))
             elif there:
-                found[name] = _TABLE_KINDS[there[0].suffix](there[0], tuple(columns))
+                found[name] = _TABLE_KINDS[there[0].suffix](there[0], tuple(columns), OPTIONAL_COLUMNS.get(name, ()))
             elif name in TABLES:
                 hint = f"add {name}.csv or {name}.parquet"
                 problems.append(InputError("file not found", hint=hint, file=f"{name}.csv"))

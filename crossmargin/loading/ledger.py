@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from crossmargin.book.book import Book
 from crossmargin.book.records import Repeated
 from crossmargin.errors import InputError, InputErrors
-from crossmargin.loading.accounts import Accounts, index_accounts
+from crossmargin.loading.accounts import HOLDER_PART, Accounts, index_accounts
 from crossmargin.loading.assemble import assemble
 from crossmargin.loading.cells import BALANCE_COLUMNS, POSITION_COLUMNS, Cells, add_balances, add_positions
 from crossmargin.loading.deposits import DEPOSIT_COLUMNS, Deposits, add_deposits, with_deposits
@@ -23,13 +23,16 @@ from crossmargin.loading.table import batches_of, whole_of
 from crossmargin.market.instruments import Catalogue
 from crossmargin_circuits.layout import RecordLayout
 
-__all__ = ["DEPOSITS", "TABLES", "CheckRecords", "read_book"]
+__all__ = ["DEPOSITS", "OPTIONAL_COLUMNS", "TABLES", "CheckRecords", "read_book"]
 
 TABLES = {"accounts": KEY_COLUMNS, "balances": BALANCE_COLUMNS, "positions": POSITION_COLUMNS}
 """Columns of the tables that every book has."""
 
 DEPOSITS = "deposits"
 """Columns of the optional fourth table."""
+
+OPTIONAL_COLUMNS = {"accounts": (HOLDER_PART,)}
+"""Columns that a table may have after those, in this order."""
 
 _COLUMNS = {**TABLES, DEPOSITS: DEPOSIT_COLUMNS}
 
@@ -97,7 +100,7 @@ def _gather(
     deposits = None
     try:
         problems.begin("accounts")
-        accounts, locator = index_accounts(whole_of(tables["accounts"], KEY_COLUMNS), problems)
+        accounts, locator = index_accounts(whole_of(tables["accounts"], KEY_COLUMNS, (HOLDER_PART,)), problems)
         cells = Cells.empty(catalogue, repeated)
         for batch in batches_of(tables["balances"], BALANCE_COLUMNS):
             problems.begin("balances")
@@ -121,7 +124,8 @@ def _unreadable(tables: Mapping[str, TableSource]) -> InputErrors | None:
     count = 0
     for name, columns in _COLUMNS.items():
         try:
-            for _ in batches_of(tables[name], columns) if name in tables else ():
+            optional = OPTIONAL_COLUMNS.get(name, ())
+            for _ in batches_of(tables[name], columns, optional) if name in tables else ():
                 pass
         except InputErrors as errors:
             problems += errors.problems

@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from crossmargin.errors import InputError, InputErrors
-from crossmargin.loading.columns import check_columns
+from crossmargin.loading.columns import check_columns, with_optional
 from crossmargin.loading.parquet_pages import check_parquet
 
 __all__ = ["BATCH_ROWS", "ParquetTable"]
@@ -30,10 +30,11 @@ _REDIRECTED = threading.Lock()
 
 @dataclass(frozen=True)
 class ParquetTable:
-    """A Parquet file that should be a table with these columns."""
+    """A Parquet file that should be a table with these columns, and may have the optional ones."""
 
     path: Path
     columns: tuple[str, ...]
+    optional: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -50,10 +51,11 @@ class ParquetTable:
         with _readable(self.name):
             table = pl.scan_parquet(self.path, glob=False, hive_partitioning=False)
             schema = table.collect_schema()
-        check_columns(schema, self.columns, self.name)
+        columns = with_optional(schema.names(), self.columns, self.optional)
+        check_columns(schema, columns, self.name)
         for start in range(0, rows, BATCH_ROWS):
             with _readable(self.name):
-                frame = table.select(self.columns).slice(start, BATCH_ROWS).collect()
+                frame = table.select(columns).slice(start, BATCH_ROWS).collect()
             if len(frame) != min(BATCH_ROWS, rows - start):
                 raise _damaged(self.name)
             yield frame

@@ -1,8 +1,9 @@
 """The interface of a source: a book from any source loads with the same checks and errors as one from files.
 
 A folder is one source; a database, frames in memory or any other class can be another. A source names its tables and
-yields their rows as polars frames with the columns of docs/formats.md. Columns are text, integers or Decimal, never
-floats, in any order; a null is the empty text. Errors name the table and the row, counted from 1.
+yields their rows as polars frames with the columns of docs/formats.md, in any order; the accounts may have the column
+`holder_part` or not. Columns are text, integers or Decimal, never floats; a null is the empty text. Errors name the
+table and the row, counted from 1.
 
     class Ledger:                                        # a book in a database
         name = "ledger"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import polars as pl
 
 from crossmargin.errors import Counted, InputError, InputErrors
-from crossmargin.loading.columns import as_text, check_columns
+from crossmargin.loading.columns import as_text, check_columns, with_optional
 from crossmargin.loading.csv import CsvTable
 from crossmargin.loading.source import TableSource
 from crossmargin_circuits.errors import CrossmarginError
@@ -65,8 +65,8 @@ class Table:
         return str(self.frame["account"][row])
 
 
-def batches_of(source: TableSource, columns: Sequence[str]) -> Iterator[Table]:
-    """Yield the rows in the order of the source, some at a time.
+def batches_of(source: TableSource, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Table]:
+    """Yield the rows in the order of the source, some at a time; optional: columns that it may have, too.
 
     Raises:
         InputErrors: the reasons to refuse the table, perhaps after some batches.
@@ -74,23 +74,24 @@ def batches_of(source: TableSource, columns: Sequence[str]) -> Iterator[Table]:
     origin = _origin(source)
     with _readable(source):
         for frame in source.batches():
-            yield _table(frame, columns, origin)
+            yield _table(frame, columns, optional, origin)
             origin = replace(origin, first=origin.first + len(frame))
 
 
-def whole_of(source: TableSource, columns: Sequence[str]) -> Table:
-    """Return all rows.
+def whole_of(source: TableSource, columns: Sequence[str], optional: Sequence[str] = ()) -> Table:
+    """Return all rows; optional: columns that the source may have, too.
 
     Raises:
         InputErrors: the reasons to refuse the table.
     """
     with _readable(source):
-        return _table(source.whole(), columns, _origin(source))
+        return _table(source.whole(), columns, optional, _origin(source))
 
 
-def _table(frame: pl.DataFrame, columns: Sequence[str], origin: Origin) -> Table:
-    check_columns(frame.schema, columns, origin.file)
-    return Table(as_text(frame, columns), (origin,))
+def _table(frame: pl.DataFrame, columns: Sequence[str], optional: Sequence[str], origin: Origin) -> Table:
+    present = with_optional(frame.columns, columns, optional)
+    check_columns(frame.schema, present, origin.file)
+    return Table(as_text(frame, present), (origin,))
 
 
 def _origin(source: TableSource) -> Origin:

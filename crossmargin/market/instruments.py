@@ -327,7 +327,7 @@ class Catalogue(Frozen):
         return tuple(asset.name for asset in self.assets if asset.name in settling)
 
     def underlying_of_columns(self) -> tuple[str, ...]:
-        """Return, per column, the asset or underlying whose price it follows; "" for the account column.
+        """Return, per column, the asset or underlying whose price it follows.
 
         A linear contract also follows its settlement asset where that one moves; to move exactly one underlying use
         `Scenario.only`.
@@ -340,20 +340,16 @@ class Catalogue(Frozen):
         )
 
     def settlement_of_columns(self) -> tuple[str, ...]:
-        """Return, per column, the asset that its value is paid in; "" for the account column."""
-        settlement = {item.name: item.settlement for item in self.instruments}
-        return tuple(
-            settlement[column.name] if column.kind is ColumnKind.POSITION else column.name
-            for column in self._layout.columns
-        )
+        """Return, per column, the asset that its value is paid in."""
+        return tuple(column.asset for column in self._layout.columns)
 
     def layout(self) -> RecordLayout:
-        """Return the columns: account, balances, entry values, positions, each in the order of the catalogue."""
+        """Return the columns: balances, entry values, positions, each in the order of the catalogue."""
         return self._layout
 
     @cached_property
     def _layout(self) -> RecordLayout:
-        columns = [Column(ColumnKind.ACCOUNT, "", "1 account", 1)]
+        columns = []
         for asset in self.assets:
             unit = f"{format_decimal(asset.unit)} {asset.name}"
             columns.append(Column(ColumnKind.BALANCE, asset.name, unit, asset.limit_units))
@@ -362,5 +358,9 @@ class Catalogue(Frozen):
             unit = f"{format_decimal(asset.unit)} {asset.name}"
             columns.append(Column(ColumnKind.ENTRY, name, unit, asset.limit_units))
         for instrument in self.instruments:
-            columns.append(Column(ColumnKind.POSITION, instrument.name, instrument.unit, instrument.limit_lots))
+            columns.append(
+                Column(
+                    ColumnKind.POSITION, instrument.name, instrument.unit, instrument.limit_lots, instrument.settlement
+                )
+            )
         return RecordLayout(tuple(columns))

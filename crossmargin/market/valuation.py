@@ -113,7 +113,7 @@ class Valuation:
         self._priced_options = _Options([item for _, item in options], market)
 
     def unit_values(self, scenario: Scenario | None = None) -> Floats:
-        """Return the USD value of one unit of every column, float64[V]; 0 for the account column."""
+        """Return the USD value of one unit of every column, float64[V]."""
         price, mark, index = self._price, self._mark, self._index
         if scenario is not None:
             moves = scenario.price_moves

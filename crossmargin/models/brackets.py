@@ -5,8 +5,8 @@ A table has K tiers, each from a notional f_k on with rate r_k and amount c_k. O
     r_k N - c_k,     c_1 = 0,   c_k = f_k (r_k - r_{k-1}) + c_{k-1}
 
 The amounts make the requirement continuous. With rates that do not fall it is then max_k (r_k N - c_k), a maximum of
-linear forms in N and the account column: convex and exact, without a bound in its place. A table with a falling rate or
-a jump is no such maximum and is refused. Venues round amounts to a hundredth, so a stated amount may differ from the
+forms, each linear in N less a fixed amount: convex and exact, without a bound in its place. A table with a falling rate
+or a jump is no such maximum and is refused. Venues round amounts to a hundredth, so a stated amount may differ from the
 continuous one by AMOUNT_TOLERANCE. It is then used as stated: the maximum never charges less than the venue's tier, and
 at most AMOUNT_TOLERANCE more for each tier.
 
@@ -40,7 +40,7 @@ from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, between, refuse
 from crossmargin.models.policy_builder import PolicyBuilder
 from crossmargin.units import format_decimal
-from crossmargin_circuits.expression import Abs, Expression, Max, Scale, Sum
+from crossmargin_circuits.expression import Abs, Expression, Max, Scale
 
 __all__ = ["AMOUNT_TOLERANCE", "BracketTable", "Rate", "Tier", "Tiers", "bracketed"]
 
@@ -151,7 +151,7 @@ class BracketTable(Frozen):
 
 
 def bracketed(
-    builder: PolicyBuilder, name: str, table: BracketTable, notionals: Floats, price: float = 1.0
+    builder: PolicyBuilder, name: str, table: BracketTable, notionals: Floats, price: Decimal = Decimal(1)
 ) -> Expression:
     """Return the requirement of a table on |sum_v notionals_v x_v|, times the statement's factor.
 
@@ -161,7 +161,7 @@ def bracketed(
     Raises:
         InputError: the quantum is too coarse for a rate, or too fine for an amount.
     """
-    values = notionals * price
+    values = notionals * float(price)
     pieces = table.pieces
     _check_fineness(builder, name, values * float(pieces[0][0]))
     if len(pieces) == 1:
@@ -175,27 +175,21 @@ def bracketed(
     for number, (rate, amount) in enumerate(pieces, start=1):
         for side, sign in (("long", 1), ("short", -1)):
             meaning = f"{side} {name}, tier {number}: {_percent(rate)} less {format_decimal(amount)}"
-            charge = sign * float(rate) * values
-            found.append(builder.charge(f"tier {number} {side} {name}", meaning, charge, -float(amount) * price))
+            charge = builder.charge(f"tier {number} {side} {name}", meaning, sign * float(rate) * values)
+            found.append(builder.plus(charge, -Fraction(amount) * Fraction(price)))
     return Max(tuple(found))
 
 
 def _with_notional(
-    builder: PolicyBuilder, name: str, table: BracketTable, values: Floats, multiples: Sequence[int], price: float
+    builder: PolicyBuilder, name: str, table: BracketTable, values: Floats, multiples: Sequence[int], price: Decimal
 ) -> Expression:
     """Return max_k (m_k N - c_k) over an auxiliary N >= |values x|."""
     signed = builder.charge(f"notional {name}", f"notional of {name}", values)
     size = builder.auxiliary(f"size {name}", f"size of {name} covers its notional", Abs(signed))
-    found: list[Expression] = []
-    for number, ((rate, amount), multiple) in enumerate(zip(table.pieces, multiples, strict=True), start=1):
-        part: Expression = Scale(multiple, size)
-        if amount:
-            meaning = f"{name}, tier {number}: {_percent(rate)} less {format_decimal(amount)}"
-            nothing = np.zeros_like(values)
-            deducted = builder.charge(f"tier {number} {name}", meaning, nothing, -float(amount) * price)
-            # The amount stands first, so that the row bears its meaning.
-            part = Sum((deducted, part))
-        found.append(part)
+    found = [
+        builder.plus(Scale(multiple, size), -Fraction(amount) * Fraction(price))
+        for (_, amount), multiple in zip(table.pieces, multiples, strict=True)
+    ]
     return Max(tuple(found))
 
 

@@ -11,13 +11,14 @@ to equity. An asset with a rule in `collateral` contributes, together with all i
                                   T(s) = sum_k weight_k (part of s between up_to_{k-1} and up_to_k) for s >= 0
                                   and no more than T(cap)
 
-    T(s) = min( (1 + borrow) s,  weight_k s + c_k n for every tier k,  T(cap) n ),   n = 1, the account column
+    T(s) = min( (1 + borrow) s,  weight_k s + c_k for every tier k,  T(cap) )
     c_k = c_{k-1} + (weight_{k-1} - weight_k) up_to_{k-1},   c_1 = 0
 
-with `up_to` and `cap` in units of the asset (at its index price), after haircuts. Weights do not increase, so T is
-concave, and it never falls: more collateral never lowers equity. It is at most V, which is free of the account column,
-so that no number of made-up accounts adds collateral. Equity is superadditive in records that are added with their
-account columns; tiers and caps hold per account, so merging two accounts may lower it.
+with `up_to` and `cap` in units of the asset (at its index price), after haircuts. The constants c_k and T(cap) are
+fixed amounts of each account, rounded down to whole quanta. Weights do not increase, so T is concave, and it never
+falls: more collateral never lowers equity. Among its forms is one without a constant that counts a unit as much as any
+other, (1 + borrow) s or V itself: the full form of equity, so no number of made-up accounts adds collateral or owes for
+less. Tiers and caps hold per account, so merging two accounts may lower equity.
 
 Currency mismatch: with V_c the value of everything in currency c (assets that stand for the same money), equity is less
 
@@ -47,8 +48,9 @@ from crossmargin.engine.risk_arrays import check_resolution
 from crossmargin.errors import InputError
 from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Positive, between, refuse
 from crossmargin.market.instruments import Asset, Catalogue
-from crossmargin.models.policy_builder import PolicyBuilder
+from crossmargin.models.policy_builder import PolicyBuilder, added
 from crossmargin_circuits.expression import Expression, Min, PositivePart, Reference, Scale, Sum
+from crossmargin_circuits.policy import Role
 
 __all__ = ["CollateralRule", "MismatchRule", "Tier", "check_collateral", "equity"]
 
@@ -175,7 +177,7 @@ def foreign_asset(catalogue: Catalogue, name: str, field: str) -> InputError:
 def equity(
     builder: PolicyBuilder, rules: Mapping[str, CollateralRule] | None = None, mismatch: MismatchRule | None = None
 ) -> Reference:
-    """Define equity as an abbreviation called `equity`, and return it."""
+    """Define equity, and return it."""
     catalogue = builder.catalogue
     values = builder.valuation.unit_values()
     check_resolution(values, builder.quantum, catalogue)
@@ -205,7 +207,7 @@ def equity(
         parts.append(_tiered(builder, name, ruled[name], values, settled))
     if mismatch is not None:
         parts += [_mismatched(builder, mismatch, *group, values) for group in mismatch.groups(catalogue).items()]
-    return builder.abbreviate("equity", "collateral and positions at haircut", Sum(tuple(parts)))
+    return builder.define("equity", "collateral and positions at haircut", Role.EQUITY, Sum(tuple(parts)))
 
 
 def _tiered(
@@ -230,34 +232,31 @@ def _piece(
     values: Floats,
     settled: NDArray[np.str_],
 ) -> Expression:
-    """Return slope * S + constant: one form for uncut values and the constant, the lesser of two for the rest."""
+    """Return slope * S + constant: one form for uncut values, the lesser of two for each of the rest."""
     catalogue = builder.catalogue
     label = f"{name} {piece.label}"
-    constant = float(piece.constant * price)
+    constant = piece.constant * price
     if not piece.slope:
-        return builder.value(f"collateral {label}", f"value in {name}, at most", 0 * values, constant)
+        return builder.counted_amount(constant)
     whole = np.isin(settled, [each.name for each in holdings if catalogue.weight(each.name) == 1])
     kept = np.where(whole, values * float(piece.slope), 0.0)
     meaning = f"value in {name}, {piece.label}: {float(piece.slope):.4g} of it"
     cut = [each for each in holdings if catalogue.weight(each.name) < 1]
     parts: list[Expression] = []
-    # The constant goes into a form of its own, or with what is not cut; a single holding has it in both its forms.
-    alone = len(holdings) == 1
-    if not (alone and cut):
-        parts.append(builder.value(f"collateral {label}", meaning, kept, constant))
+    if kept.any() or not cut:
+        parts.append(builder.value(f"collateral {label}", meaning, kept))
     check_resolution(kept, builder.quantum, catalogue, values)
     for each in cut:
         slope = np.where(settled == each.name, values * float(piece.slope), 0.0)
         weight = float(catalogue.weight(each.name))
         check_resolution(weight * slope, builder.quantum, catalogue, values)
         check_resolution(slope, builder.quantum, catalogue, values)
-        added = constant if alone else 0.0
         forms: list[Expression] = [
-            builder.value(f"cut {each.name} {label}", f"{meaning} after the haircut", weight * slope, added),
-            builder.value(f"full {each.name} {label}", f"{meaning} before the haircut", slope, added),
+            builder.value(f"cut {each.name} {label}", f"{meaning} after the haircut", weight * slope),
+            builder.value(f"full {each.name} {label}", f"{meaning} before the haircut", slope),
         ]
         parts.append(Min(tuple(forms)))
-    return parts[0] if len(parts) == 1 else Sum(tuple(parts))
+    return builder.plus_counted(added(parts), constant)
 
 
 def _mismatched(

@@ -17,8 +17,8 @@ nothing about any single account:
     price range and volatility moves of u times (1 + b_u), the range rounded up to `decimals`
     concentration charge of u:  rate_u * (b_u / maximum) * max(0, |Delta_u(x)| - threshold_u)
 
-The charge is convex in the record (a maximum of linear forms, the threshold on the account column) and the ranges are
-numbers, so the requirement keeps its curvature. Being free up to an amount, the charge is not subadditive (two accounts
+The charge is convex in the record (a maximum of affine forms, the threshold a fixed amount of each account) and the
+ranges are numbers, so the requirement keeps its curvature. Being free up to an amount, the charge is not subadditive (two accounts
 pooled into one have one threshold) and not positively homogeneous; the wider ranges alone keep both.
 
 Before the first totals are disclosed, the buffer is at its maximum, the safe side; the first crowding statement starts
@@ -200,14 +200,17 @@ class ContagionRule(Frozen):
         for name, buffer in self.buffers(crowding).items():
             if not buffer or not self.rates.get(name):
                 continue
-            rate = float(Fraction(self.rates[name]) * buffer / Fraction(self.maximum))
+            exact = Fraction(self.rates[name]) * buffer / Fraction(self.maximum)
+            rate, free = float(exact), -exact * Fraction(self.thresholds[name])
             delta = rate * exposures(builder.valuation, name).delta
             beyond = tuple(
-                builder.charge(
-                    f"crowded {word} {name}",
-                    f"{rate:.6g} of the net {word} exposure to {name} beyond {self.thresholds[name]:f} USD",
-                    sign * delta,
-                    -rate * float(self.thresholds[name]),
+                builder.plus(
+                    builder.charge(
+                        f"crowded {word} {name}",
+                        f"{rate:.6g} of the net {word} exposure to {name} beyond {self.thresholds[name]:f} USD",
+                        sign * delta,
+                    ),
+                    free,
                 )
                 for sign, word in ((1, "long"), (-1, "short"))
             )

@@ -7,14 +7,13 @@ With a published threshold T_u, and Delta_u(x) the change in value of the accoun
     large longs u   >= max(0, Delta_u - T_u)
     large shorts u  >= max(0, -Delta_u - T_u)
 
-Each is one auxiliary with a disclosed total over the book. All are convex: maxima of linear forms of the record, with
-T_u as the coefficient of the account column. `book value` is the linear form of values at mark, before haircuts; with
-the disclosed net totals of the columns it gives anybody the equity of the book.
+Each is one auxiliary with a disclosed total over the book. All are convex: maxima of affine forms of the record, with
+T_u a fixed amount of each account. `book value` is the linear form of values at mark, before haircuts; with the
+disclosed net totals of the columns it gives anybody the equity of the book.
 
-The totals prove this much. Gross is at least the exposures of the checked accounts, plus the net exposure of all others
-together (which may cancel one another). The large parts are at least those of the checked accounts. They prove nothing
-about the others: an account that nobody checks may count as any number of accounts, with as many thresholds. All are
-lower bounds: a book may disclose more than it holds, never less.
+Each total is at least the sum over all committed accounts one by one: nothing nets between accounts. A book may
+disclose more than it holds, never less. What the large parts leave open is the splitting of one holder's position over
+several accounts, each of which has a threshold of its own.
 
 The sum of large longs and large shorts stays within gross, as max(0, |d| - T) <= |d| for every account.
 """
@@ -26,8 +25,8 @@ from crossmargin.errors import InputError
 from crossmargin.market.crowding import BOOK_VALUE, GROSS, LARGE_LONGS, LARGE_SHORTS
 from crossmargin.market.exposures import exposures
 from crossmargin.models.policy_builder import PolicyBuilder
-from crossmargin_circuits.expression import Abs
-from crossmargin_circuits.policy import Definition, Role
+from crossmargin_circuits.expression import Abs, Scale
+from crossmargin_circuits.policy import Role
 
 __all__ = ["open_exposures"]
 
@@ -50,18 +49,11 @@ def open_exposures(builder: PolicyBuilder, thresholds: Mapping[str, Decimal]) ->
     for name in builder.catalogue.underlyings:
         per_unit = exposures(builder.valuation, name).delta
         delta = builder.value(f"exposure {name}", f"net exposure to {name}", per_unit)
-        beyond = {
-            sign: builder.value(
-                f"{word} {name} beyond the threshold",
-                f"{sign:+d} times net exposure to {name}, less {thresholds[name]:f} USD",
-                sign * per_unit,
-                -float(thresholds[name]),
-            )
-            for sign, word in ((1, "long"), (-1, "short"))
-        }
+        limit = thresholds[name]
+        beyond = f"exposure to {name} of single accounts beyond {limit:f} USD"
         for word, meaning, of in (
             (GROSS, f"gross exposure to {name}", Abs(delta)),
-            (LARGE_LONGS, f"long exposure to {name} of single accounts beyond the threshold", beyond[1]),
-            (LARGE_SHORTS, f"short exposure to {name} of single accounts beyond the threshold", beyond[-1]),
+            (LARGE_LONGS, f"long {beyond}", builder.plus(delta, -limit)),
+            (LARGE_SHORTS, f"short {beyond}", builder.plus(Scale(-1, delta), -limit)),
         ):
-            builder.definitions.append(Definition(f"{word} {name}", meaning, Role.EXPOSURE, of))
+            builder.define(f"{word} {name}", meaning, Role.EXPOSURE, of)

@@ -18,6 +18,7 @@ g is convex and polyhedral, monotone in |Delta_u|; the threshold is an amount, s
 """
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Literal
 
 import numpy as np
@@ -62,17 +63,17 @@ class DeltaShock(Frozen):
         return self
 
     @property
-    def rate(self) -> float:
+    def rate(self) -> Fraction:
         """Charge per USD of delta beyond the threshold: slope * threshold + cap."""
-        return float(self.slope * self.threshold + self.cap)
+        return Fraction(self.slope) * Fraction(self.threshold) + Fraction(self.cap)
 
 
 def delta_shock(builder: PolicyBuilder, underlying: str, rule: DeltaShock) -> Expression:
     """Return the bound of an underlying's delta shock as an abbreviation."""
     delta = exposures(builder.valuation, underlying).delta
-    free = -rule.rate * float(rule.threshold)
-    sides: list[Expression] = [
-        builder.charge(f"delta shock {underlying} {word}", f"{word} delta beyond", sign * rule.rate * delta, free)
+    free, rate = -rule.rate * Fraction(rule.threshold), float(rule.rate)
+    sides = [
+        builder.plus(builder.charge(f"delta shock {underlying} {word}", f"{word} delta beyond", sign * rate * delta), free)
         for word, sign in (("long", 1), ("short", -1))
     ]
     return builder.abbreviate(

@@ -11,7 +11,7 @@ there is one more scenario in which it alone returns to it, pnl = (1 / price - 1
 
     charge = factor * max(0, -pnl_1(x), .., -pnl_K(x))
 
-Convex and without the account column: sublinear, so pooling accounts never adds to it. It is on top of the model's own
+Convex and without fixed amounts: sublinear, so pooling accounts never adds to it. It is on top of the model's own
 requirement, which may move the same assets: losses from two causes are added, never netted.
 """
 

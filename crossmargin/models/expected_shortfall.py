@@ -287,7 +287,7 @@ class ExpectedShortfallModel(MarginModel):
         settled = [priced.get(name, "") for name in catalogue.settlement_of_columns()]
         names = self._names(environment)
         for number, column in enumerate(catalogue.layout().columns):
-            if column.kind is ColumnKind.ACCOUNT or settled[number] not in names:
+            if settled[number] not in names:
                 continue
             if column.kind is ColumnKind.POSITION and catalogue.instrument(column.name).kind is Kind.OPTION:
                 continue

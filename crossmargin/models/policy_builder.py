@@ -1,28 +1,38 @@
 """The builder of a policy: its risk arrays and definitions, collected while a model writes its expression.
 
 `charge` and `scenarios` carry the statement's factor (such as maintenance margin as a fraction of initial margin),
-which is applied before the one rounding; `value` does not. Amounts are in the value currency (USD) per column unit.
+which is applied before the one rounding; `value` does not. Values are in the value currency (USD) per column unit.
+
+A fixed amount for each account is an expression of its own, rounded to whole quanta against the account: up where it is
+charged (`amount`), which also makes less of a relief, and down where equity counts it (`counted_amount`).
 """
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from fractions import Fraction
+from math import isfinite
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crossmargin.engine.risk_arrays import risk_array
+from crossmargin.errors import InputError
 from crossmargin.market.environment import MarketEnvironment
 from crossmargin.market.instruments import Catalogue
 from crossmargin.market.prices import Market
 from crossmargin.market.scenarios import Scenario
 from crossmargin.market.valuation import Valuation
-from crossmargin_circuits.expression import Expression, Linear, Max, PositivePart, Reference, Scale, Sum
+from crossmargin_circuits.encoding import MAX_JSON_INTEGER
+from crossmargin_circuits.expression import Amount, Expression, Linear, Max, PositivePart, Reference, Scale, Sum
 from crossmargin_circuits.layout import RecordLayout
 from crossmargin_circuits.policy import Definition, RiskArray, Role
 
-__all__ = ["PolicyBuilder", "added", "worst_loss"]
+__all__ = ["Money", "PolicyBuilder", "added", "worst_loss"]
 
 Floats = NDArray[np.float64]
+
+Money = int | float | Decimal | Fraction
+"""An amount of the value currency; a float counts as the shortest decimal that names it."""
 
 
 class PolicyBuilder:
@@ -57,21 +67,46 @@ class PolicyBuilder:
         """The columns of a record."""
         return self.environment.catalogue.layout()
 
-    def value(self, name: str, meaning: str, values: ArrayLike, per_account: float = 0.0) -> Linear:
-        """Add an array without the factor: values (V,) in USD per column unit, and an amount for the account itself.
+    def value(self, name: str, meaning: str, values: ArrayLike) -> Linear:
+        """Add an array without the factor: values (V,) in USD per column unit.
 
         Raises:
             InputError: a value that the quantum cannot hold.
         """
-        amounts = np.array(values, dtype=np.float64)
-        amounts[0] += per_account
-        self.arrays.append(risk_array(name, meaning, amounts, self.quantum, self.layout))
+        self.arrays.append(risk_array(name, meaning, np.array(values, dtype=np.float64), self.quantum, self.layout))
         return Linear(name)
 
-    def charge(self, name: str, meaning: str, values: ArrayLike, per_account: float = 0.0) -> Linear:
+    def charge(self, name: str, meaning: str, values: ArrayLike) -> Linear:
         """Add an array times the statement's factor; otherwise as `value`."""
-        factor = float(self.factor)
-        return self.value(name, meaning, factor * np.asarray(values, dtype=np.float64), factor * per_account)
+        return self.value(name, meaning, float(self.factor) * np.asarray(values, dtype=np.float64))
+
+    def amount(self, money: Money) -> Amount:
+        """Return a charge of so much money on each account, or a relief where negative, times the statement's factor.
+
+        It is rounded up to whole quanta, so a charge is never less and a relief never more than stated.
+
+        Raises:
+            InputError: zero, or an amount that the quantum cannot hold.
+        """
+        return self._amount(self._charged(money), money)
+
+    def counted_amount(self, money: Money) -> Amount:
+        """Return so much money as equity counts for each account: without the factor, rounded down to whole quanta.
+
+        Raises:
+            InputError: zero, or an amount that the quantum cannot hold.
+        """
+        return self._amount(self._counted(money), money)
+
+    def plus(self, expression: Expression, money: Money) -> Expression:
+        """Return an expression with an `amount` added; one that rounds to nothing is left out."""
+        quanta = self._charged(money)
+        return Sum((expression, self._amount(quanta, money))) if quanta else expression
+
+    def plus_counted(self, expression: Expression, money: Money) -> Expression:
+        """Return an expression with a `counted_amount` added; one that rounds to nothing is left out."""
+        quanta = self._counted(money)
+        return Sum((expression, self._amount(quanta, money))) if quanta else expression
 
     def scenarios(self, prefix: str, scenarios: Iterable[Scenario]) -> list[Linear]:
         """Add the profit and loss of each scenario as "prefix number", times the statement's factor."""
@@ -81,20 +116,42 @@ class PolicyBuilder:
 
     def abbreviate(self, name: str, meaning: str, expression: Expression) -> Reference:
         """Give an expression a name; it is written out wherever it is referred to."""
-        return self._define(name, meaning, Role.ABBREVIATION, expression)
+        return self.define(name, meaning, Role.ABBREVIATION, expression)
 
     def auxiliary(self, name: str, meaning: str, expression: Expression) -> Reference:
         """Define a hidden auxiliary: name >= max(0, expression)."""
-        return self._define(name, meaning, Role.HIDDEN, expression)
+        return self.define(name, meaning, Role.HIDDEN, expression)
 
-    def _define(self, name: str, meaning: str, role: Role, expression: Expression) -> Reference:
+    def define(self, name: str, meaning: str, role: Role, expression: Expression) -> Reference:
+        """Add a definition of any role that names no asset."""
         self.definitions.append(Definition(name, meaning, role, expression))
         return Reference(name)
+
+    def _charged(self, money: Money) -> int:
+        return -((-_exact(money) * Fraction(self.factor) / Fraction(self.quantum)).__floor__())
+
+    def _counted(self, money: Money) -> int:
+        return (_exact(money) / Fraction(self.quantum)).__floor__()
+
+    def _amount(self, quanta: int, money: Money) -> Amount:
+        if not 0 < abs(quanta) <= MAX_JSON_INTEGER:
+            raise InputError(
+                f"an amount of {float(money):.15g} USD for each account is not between 1 and 2^53 quanta",
+                field="value_unit.quantum",
+                hint="leave out an amount of nothing, or choose another quantum",
+            )
+        return Amount(quanta)
 
 
 def worst_loss(pnls: Sequence[Expression]) -> Expression:
     """Return max(0, -pnl_1, .., -pnl_S): the largest loss, zero where every scenario gains."""
     return PositivePart(Max(tuple(Scale(-1, pnl) for pnl in pnls)))
+
+
+def _exact(money: Money) -> Fraction:
+    if isinstance(money, float | Decimal) and not isfinite(money):
+        raise InputError("an amount for each account is not finite", field="value_unit.quantum", hint="check its inputs")
+    return Fraction(repr(float(money))) if isinstance(money, float) else Fraction(money)
 
 
 def added(terms: Sequence[Expression]) -> Expression:

@@ -175,7 +175,7 @@ class PositionModel(MarginModel):
         if charge.curve is None:
             found = bracketed(builder, name, charge.table, _notionals(builder.catalogue, builder.market, group))
         else:
-            price = float(builder.market.index[underlying].price)
+            price = builder.market.index[underlying].price
             found = bracketed(builder, name, charge.table, _sizes(builder.catalogue, builder.market, group), price)
         return builder.abbreviate(f"margin {name}", f"margin of {name}", found)
 

@@ -111,7 +111,7 @@ def register_model(model: Registered) -> Registered:
     ... class FixedAmount(cm.MarginModel):
     ...     model: Literal["fixed_amount"]
     ...     def requirement(self, builder):
-    ...         return builder.charge("fixed amount", "100 USD", [0.0] * len(builder.layout), per_account=100.0)
+    ...         return builder.amount(100)
     >>> book = cm.load("examples/small")
     >>> common = book.model.model_dump(exclude={"model", "scan", "extreme"}, exclude_none=True)
     >>> book.with_model({**common, "model": "fixed_amount"}).margin("initial").requirement
