@@ -28,7 +28,7 @@ from crossmargin.engine import evaluate
 from crossmargin.engine.explain import explain
 from crossmargin.errors import InputError
 from crossmargin.liquidation.price import PositionPrices, bankruptcy_prices, liquidation_prices
-from crossmargin.liquidation.rule import Rule
+from crossmargin.liquidation.rule import Rule, requirement_of
 from crossmargin.liquidation.trades import Trade, after_trades, price_of
 from crossmargin.loading import BookSource, Inputs, Parameters, Where
 from crossmargin.loading import load as load_inputs
@@ -39,10 +39,10 @@ from crossmargin.models import MarginModel
 from crossmargin.models.oracle import resolved
 from crossmargin.units import format_decimal, to_units
 from crossmargin_circuits.compile import CompiledPolicy
-from crossmargin_circuits.evaluate import evaluate_expression, scenario_leaves
+from crossmargin_circuits.evaluate import Leaf, deciding_leaves, evaluate_expression
 from crossmargin_circuits.expression import Linear
 from crossmargin_circuits.layout import ColumnKind
-from crossmargin_circuits.policy import Policy, Role
+from crossmargin_circuits.policy import Policy
 
 __all__ = ["Book", "load"]
 
@@ -185,11 +185,14 @@ class Book:
         """
         policy = self.compiled(statement).policy
         record = self.inputs.book.record(account)
-        factors: dict[str, set[int]] = {}
-        for name, factor in scenario_leaves(policy, policy.with_role(Role.REQUIREMENT)[0].expression):
-            factors.setdefault(name, set()).add(factor)
-        lost = [name for name, found in factors.items() if max(found) < 0]
-        found = {name: evaluate_expression(policy, Linear(name), record) for name in lost}
+        leaves: dict[str, list[Leaf]] = {}
+        for leaf in deciding_leaves(policy, requirement_of(policy)):
+            leaves.setdefault(leaf.array, []).append(leaf)
+        lost = {name: each[0] for name, each in leaves.items() if max(leaf.factor for leaf in each) < 0}
+        found = {
+            name: evaluate_expression(policy, Linear(name), record) + leaf.amount // leaf.factor
+            for name, leaf in lost.items()
+        }
         return pl.DataFrame(
             [
                 pl.Series("name", list(found), dtype=pl.String),

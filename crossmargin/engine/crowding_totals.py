@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import numpy as np
 from scipy.sparse import csr_array
 
 from crossmargin.book.exact_sum import total_of
@@ -34,9 +35,11 @@ def crowding_of(compiled: CompiledPolicy, records: csr_array, source: str) -> Cr
     totals = dict.fromkeys(names, 0)
     arrays = Forms(policy)
     for start in range(0, int(records.shape[0]), CHUNK):
-        reading = Reading(policy, Vectors(arrays.over(records[start : start + CHUNK])))
+        chunk = records[start : start + CHUNK]
+        reading = Reading(policy, Vectors(arrays.over(chunk)))
         for name in names:
-            totals[name] += total_of(reading.of(Reference(name)))
+            values = np.broadcast_to(reading.of(Reference(name)), int(chunk.shape[0]))
+            totals[name] += total_of(values)
     quantum = Decimal(policy.value_unit.quantum)
 
     def money(name: str) -> Decimal:

@@ -2,8 +2,8 @@
 
 The same policy is read twice. `evaluate` reads its *expression*: every risk array is one linear form over all accounts
 (a sparse-times-dense product), and sums, maxima and minima are taken element by element. `witness` reads its compiled
-*relation* y = L x + L' aux: the tight auxiliaries and the slacks that a proof is about. Both give the same figures, by
-the definition of the compilation, and tests compare them on random books.
+*relation* y = L x + L' aux + c: the tight auxiliaries and the slacks that a proof is about. Both give the same figures,
+by the definition of the compilation, and tests compare them on random books.
 
 All arithmetic is exact. Compilation refuses a policy with a row that can reach 2^63 within the column limits, and
 `evaluate` and `witness` refuse a record beyond its limits, so that numpy int64 holds every row. What stands inside an
@@ -21,9 +21,9 @@ from scipy.sparse import csr_array
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.derivation import Least, Threshold
 from crossmargin_circuits.errors import BudgetError, CrossmarginError
-from crossmargin_circuits.evaluate import scenario_leaves
+from crossmargin_circuits.evaluate import Leaf, deciding_leaves
 from crossmargin_circuits.expression import Expression, Reference
-from crossmargin_circuits.policy import Policy, RiskArray, Role
+from crossmargin_circuits.policy import Policy, RiskArray
 from crossmargin_circuits.reading import Algebra, Reading
 
 __all__ = [
@@ -94,7 +94,7 @@ class Margin:
     """Margin of every account (n): equity, requirement, excess = equity - requirement, shortfall = max(0, -excess).
 
     worst[i] is an index into `scenarios`: the risk array that decides the requirement of account i (that with the
-    greatest part in it, where several maxima are added); -1 where the requirement is zero.
+    greatest part in it, where several maxima are added); -1 where no array has a part in it.
     """
 
     equity: Integers
@@ -140,13 +140,13 @@ def evaluate(compiled: CompiledPolicy, records: csr_array) -> Margin:
         ValueError: the policy has no requirement (coverage).
     """
     policy = compiled.policy
-    requirement = policy.with_role(Role.REQUIREMENT)
-    if not requirement:
+    collateral, requirement = policy.equity, policy.requirement
+    if collateral is None or requirement is None:
         raise ValueError(f"policy {policy.title!r} has no requirement to evaluate")
     check_limits(policy, records)
     accounts = _rows(records)
     arrays = Forms(policy)
-    leaves = scenario_leaves(policy, requirement[0].expression)
+    leaves = deciding_leaves(policy, requirement.expression)
     equity = np.empty(accounts, np.int64)
     needed = np.empty(accounts, np.int64)
     worst = np.empty(accounts, np.int32)
@@ -154,8 +154,8 @@ def evaluate(compiled: CompiledPolicy, records: csr_array) -> Margin:
         values = arrays.over(records[start:stop])
         reading = Reading(policy, Vectors(values))
         try:
-            equity[start:stop] = reading.of(Reference("equity"))
-            needed[start:stop] = reading.of(Reference(requirement[0].name))
+            equity[start:stop] = reading.of(Reference(collateral.name))
+            needed[start:stop] = reading.of(Reference(requirement.name))
         except OverflowError:
             raise BudgetError(f"policy {policy.title!r}: equity of an account has more than 63 bits") from None
         worst[start:stop] = _worst(values, leaves)
@@ -174,6 +174,7 @@ def witness(compiled: CompiledPolicy, records: csr_array) -> Witness:
     check_limits(policy, records)
     accounts, width = _rows(records), len(relation.auxiliaries)
     base = np.array([row.base for row in relation.rows], dtype=np.int64).T
+    offsets = np.array([row.offset for row in relation.rows], dtype=np.int64)
     coupling = [
         [(u, coefficient) for u, coefficient in enumerate(row.auxiliary) if coefficient] for row in relation.rows
     ]
@@ -183,7 +184,7 @@ def witness(compiled: CompiledPolicy, records: csr_array) -> Witness:
     violating = 0
     for start, stop in _chunks(accounts, len(relation.rows)):
         # One contiguous vector for each row and auxiliary.
-        rows = np.ascontiguousarray(np.asarray(records[start:stop] @ base).T)
+        rows = np.ascontiguousarray((np.asarray(records[start:stop] @ base) + offsets).T)
         tight = _tight(compiled, rows, coupling)
         auxiliaries[start:stop] = tight.T
         for number, row in enumerate(rows):
@@ -202,7 +203,7 @@ def witness(compiled: CompiledPolicy, records: csr_array) -> Witness:
 
 
 def _tight(compiled: CompiledPolicy, rows: Integers, coupling: Sequence[Sequence[tuple[int, int]]]) -> Integers:
-    """Return the tight auxiliaries (Q, n) of accounts whose rows, over the columns alone, are `rows` (K, n).
+    """Return the tight auxiliaries (Q, n) of accounts whose rows, without auxiliaries, are `rows` (K, n).
 
     coupling: for each row the auxiliaries in it, with their coefficients.
     """
@@ -229,7 +230,7 @@ def _greatest_rest(
 
 
 def _with_auxiliaries(row: Integers, tight: Integers, terms: Sequence[tuple[int, int]], before: int) -> Integers:
-    """Return a row (n) with the terms of auxiliaries numbered below `before` added to its columns' part."""
+    """Return a row (n) with the terms of auxiliaries numbered below `before` added to the rest of it."""
     total = row
     for number, coefficient in terms:
         if number < before:
@@ -250,7 +251,7 @@ def forms(policy: Policy, records: csr_array) -> dict[str, Integers]:
 
 
 class Vectors(Algebra[Integers]):
-    """Values of many accounts at once, from the forms of the risk arrays: name -> (n,)."""
+    """Values of many accounts at once, from the forms of the risk arrays: name -> (n,); a constant is one value ()."""
 
     def __init__(self, values: Mapping[str, Integers]) -> None:
         """Read over these forms."""
@@ -259,6 +260,10 @@ class Vectors(Algebra[Integers]):
     def linear(self, array: RiskArray) -> Integers:
         """Return the form of the array."""
         return self._values[array.name]
+
+    def amount(self, value: int) -> Integers:
+        """Return the constant, once for all accounts."""
+        return np.array(value, np.int64)
 
     def zero(self) -> Integers:
         """Return one 0, which stands for that of every account."""
@@ -291,9 +296,9 @@ class Vectors(Algebra[Integers]):
 
     def largest(self, count: int, values: Iterator[Integers]) -> Integers:
         """Return the sum of the `count` largest, element by element."""
-        operands = np.stack(list(values), axis=1)
-        place = operands.shape[1] - count
-        return np.asarray(np.partition(operands, place, axis=1)[:, place:].sum(axis=1))
+        operands = np.stack(np.broadcast_arrays(*values), axis=-1)
+        place = operands.shape[-1] - count
+        return np.asarray(np.partition(operands, place, axis=-1)[..., place:].sum(axis=-1))
 
     def absolute(self, value: Integers) -> Integers:
         """Return the absolute value, without the negated vector in between."""
@@ -304,7 +309,7 @@ _ZERO = np.zeros((), np.int64)
 
 
 def value_of(policy: Policy, expression: Expression, values: Mapping[str, Integers]) -> Integers:
-    """Return an expression's value for every account (n,), from the forms of its risk arrays."""
+    """Return an expression's value for every account, from the forms of its risk arrays: (n,), or () if constant."""
     return Reading(policy, Vectors(values)).of(expression)
 
 
@@ -365,6 +370,10 @@ class Bound(Algebra[float]):
         """Return sum_v |a_v| limit_v."""
         return self._sizes[array.name]
 
+    def amount(self, value: int) -> float:
+        """Return the magnitude of the constant."""
+        return float(abs(value))
+
     def zero(self) -> float:
         """Return 0."""
         return 0.0
@@ -390,17 +399,17 @@ class Bound(Algebra[float]):
         return count * max(values)
 
 
-def _worst(values: Mapping[str, Integers], leaves: Sequence[tuple[str, int]]) -> npt.NDArray[np.int32]:
-    """Return, per account, the number of the array with the greatest part in the requirement; -1 for zero.
+def _worst(values: Mapping[str, Integers], leaves: Sequence[Leaf]) -> npt.NDArray[np.int32]:
+    """Return, per account, the number of the array with the greatest part in the requirement; -1 for none.
 
-    values: forms of all arrays, in their order; leaves: arrays in the requirement, with their factors.
+    values: forms of all arrays, in their order; leaves: arrays in the requirement, with their factors and amounts.
     """
     numbers = {name: number for number, name in enumerate(values)}
     accounts = len(next(iter(values.values())))
     best = np.full(accounts, -1, np.int32)
     greatest = np.zeros(accounts, np.int64)
-    for name, factor in leaves:
-        part = factor * values[name]
+    for name, factor, amount in leaves:
+        part = factor * values[name] + amount
         best[part > greatest] = numbers[name]
         greatest = np.maximum(greatest, part)
     return best

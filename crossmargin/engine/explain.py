@@ -1,10 +1,10 @@
 """Explain one account's margin: the sources of its equity, the parts of its requirement, and the gain from pooling.
 
-A convex, piecewise linear requirement equals one of its linear forms at every record: the *active* one. Its
-coefficients split the requirement over the columns exactly (Euler's rule), whatever the model; the same holds for
-equity. All amounts are integers in quanta of the policy's value unit, and three identities hold exactly and are tested:
-the columns' parts of equity add up to equity, their parts of the requirement to the requirement, and so do the
-components.
+A convex, piecewise affine requirement equals one of its affine forms at every record: the *active* one. Its
+coefficients split the requirement over the columns exactly (Euler's rule), whatever the model, and its constant is the
+part of the fixed amounts; the same holds for equity. All figures are integers in quanta of the policy's value unit, and
+three identities hold exactly and are tested: the columns' parts of equity and the fixed part add up to equity, those of
+the requirement to the requirement, and so do the components.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.evaluate import Exact, scenario_leaves
 from crossmargin_circuits.expression import Reference
 from crossmargin_circuits.layout import Column
-from crossmargin_circuits.policy import Definition, Policy, RiskArray, Role
+from crossmargin_circuits.policy import Definition, Policy, RiskArray
 from crossmargin_circuits.reading import Algebra, Reading
 
 __all__ = ["ColumnPart", "Component", "Explanation", "SubAccount", "explain"]
@@ -60,7 +60,8 @@ class Explanation:
     """Margin of one account with its parts.
 
     value: what it holds at mark, before haircuts; worst: the scenario with the greatest part in the requirement, "" for
-    none; binding: labels of the rows of the relation that hold with equality, so that they decide the margin.
+    none; binding: labels of the rows of the relation that hold with equality, so that they decide the margin;
+    fixed_equity, fixed_requirement: the part of fixed amounts in each, such as those of tiers and thresholds.
     """
 
     account: str
@@ -69,6 +70,8 @@ class Explanation:
     requirement: int
     worst: str
     parts: tuple[ColumnPart, ...]
+    fixed_equity: int
+    fixed_requirement: int
     components: tuple[Component, ...]
     binding: tuple[str, ...]
     sub_accounts: tuple[SubAccount, ...]
@@ -96,22 +99,22 @@ def explain(compiled: CompiledPolicy, book: Book, account: str) -> Explanation:
         InputError: no such account. ValueError: the policy has no requirement.
     """
     policy = compiled.policy
-    requirement = policy.with_role(Role.REQUIREMENT)
-    if not requirement:
+    collateral, requirement = policy.equity, policy.requirement
+    if collateral is None or requirement is None:
         raise ValueError(f"policy {policy.title!r} has no requirement to explain")
     record = book.record(account)
     algebra = _Active(policy, record)
     reading = Reading(policy, algebra)
-    equity, needed = reading.of(Reference("equity")), reading.of(Reference(requirement[0].name))
+    equity, needed = reading.of(Reference(collateral.name)), reading.of(Reference(requirement.name))
     full = dict.fromkeys(
-        name for name, _ in scenario_leaves(policy, Reference("equity")) if name.startswith(FULL_VALUE)
+        name for name, _ in scenario_leaves(policy, collateral.expression) if name.startswith(FULL_VALUE)
     )
     whole = algebra.coefficients(dict.fromkeys(full, 1))
     of_equity, of_requirement = algebra.coefficients(equity.forms), algebra.coefficients(needed.forms)
     parts = tuple(
         ColumnPart(column, units, whole[number] * units, of_equity[number] * units, of_requirement[number] * units)
         for number, (column, units) in enumerate(zip(policy.layout.columns, record, strict=True))
-        if units and (number or of_equity[0] or of_requirement[0])
+        if units
     )
     rows = book.sub_rows(account)
     alone = evaluate(compiled, book.sub_records[rows, :])
@@ -122,7 +125,9 @@ def explain(compiled: CompiledPolicy, book: Book, account: str) -> Explanation:
         requirement=needed.value,
         worst=algebra.decider(needed.forms) if needed.value else "",
         parts=parts,
-        components=reading.of(requirement[0].expression).components if needed.value else (),
+        fixed_equity=equity.constant,
+        fixed_requirement=needed.constant,
+        components=reading.of(requirement.expression).components if needed.value else (),
         binding=_binding(compiled, record),
         sub_accounts=tuple(
             SubAccount(book.sub_accounts[row], int(alone.equity[number]), int(alone.requirement[number]))
@@ -139,7 +144,8 @@ def _binding(compiled: CompiledPolicy, record: list[int]) -> tuple[str, ...]:
         for row, slack in zip(compiled.relation.rows, slacks, strict=True)
         if slack == 0
         and (
-            any(a and x for a, x in zip(row.base, record, strict=True))
+            row.offset
+            or any(a and x for a, x in zip(row.base, record, strict=True))
             or any(a and u for a, u in zip(row.auxiliary, auxiliaries, strict=True))
         )
     )
@@ -147,11 +153,18 @@ def _binding(compiled: CompiledPolicy, record: list[int]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, repr=False)
 class _Form:
-    """The value of an expression at a record, the combination of arrays that equals it there, and its named parts."""
+    """The value of an expression at a record, the combination of arrays and the constant that equal it there, and its
+    named parts."""
 
     value: int
     forms: Mapping[str, int]
+    constant: int
     components: tuple[Component, ...]
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether it is the zero form."""
+        return not self.forms and not self.constant
 
 
 class _Active(Algebra[_Form]):
@@ -181,55 +194,60 @@ class _Active(Algebra[_Form]):
     def linear(self, array: RiskArray) -> _Form:
         if array.name not in self._values:
             self._values[array.name] = self._exact.linear(array)
-        return self._alone(self._values[array.name], {array.name: 1})
+        return self._alone(self._values[array.name], {array.name: 1}, 0)
+
+    def amount(self, value: int) -> _Form:
+        return self._alone(value, {}, value)
 
     def zero(self) -> _Form:
-        return _Form(0, {}, ())
+        return _Form(0, {}, 0, ())
 
     def scale(self, by: int, value: _Form) -> _Form:
         forms = {name: by * factor for name, factor in value.forms.items()}
-        return _Form(by * value.value, forms, tuple(_scaled(part, by) for part in value.components))
+        parts = tuple(_scaled(part, by) for part in value.components)
+        return _Form(by * value.value, forms, by * value.constant, parts)
 
     def add(self, values: Iterator[_Form]) -> _Form:
-        total = 0
+        total = constant = 0
         forms: dict[str, int] = {}
         components: list[Component] = []
         for each in values:
             total += each.value
+            constant += each.constant
             for name, factor in each.forms.items():
                 forms[name] = forms.get(name, 0) + factor
             components += each.components
         forms = {name: factor for name, factor in forms.items() if factor}
-        return _Form(total, forms, tuple(components) if forms else ())
+        return _Form(total, forms, constant, tuple(components) if forms or constant else ())
 
     def greatest(self, values: Iterator[_Form]) -> _Form:
         return max(values, key=lambda each: each.value)
 
     def least(self, values: Iterator[_Form]) -> _Form:
         least = min(values, key=lambda each: each.value)
-        return self._alone(least.value, least.forms)
+        return self._alone(least.value, least.forms, least.constant)
 
     def largest(self, count: int, values: Iterator[_Form]) -> _Form:
         total = self.add(iter(sorted(values, key=lambda each: each.value, reverse=True)[:count]))
-        return self._alone(total.value, total.forms)
+        return self._alone(total.value, total.forms, total.constant)
 
     def absolute(self, value: _Form) -> _Form:
         either = super().absolute(value)
-        return self._alone(either.value, either.forms)
+        return self._alone(either.value, either.forms, either.constant)
 
     def defined(self, definition: Definition, value: _Form) -> _Form:
         # Of an auxiliary that is exactly zero the form still names what it would follow.
         found = self.zero() if definition.role.is_auxiliary and value.value < 0 else value
-        if not found.forms:
+        if found.is_zero:
             return found
         inner = found.components
         parts = inner if len(inner) > 1 or any(part.parts for part in inner) else ()
         decider = self.decider(found.forms) if found.value else ""
-        return _Form(found.value, found.forms, (Component(definition.name, found.value, decider, parts),))
+        return replace(found, components=(Component(definition.name, found.value, decider, parts),))
 
-    def _alone(self, value: int, forms: Mapping[str, int]) -> _Form:
+    def _alone(self, value: int, forms: Mapping[str, int], constant: int) -> _Form:
         """Return a form without parts of its own: one component without a name, where it is not zero."""
-        return _Form(value, forms, (Component("", value, self.decider(forms)),) if value else ())
+        return _Form(value, forms, constant, (Component("", value, self.decider(forms)),) if value else ())
 
 
 def _scaled(part: Component, by: int) -> Component:

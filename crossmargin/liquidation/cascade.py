@@ -246,13 +246,13 @@ class _Sales:
 
 
 def _written_off(records: csr_array, rows: Integers) -> csr_array:
-    """Return the records with nothing but the account itself in some rows."""
+    """Return the records with nothing in some rows."""
     if not len(rows):
         return records
     gone = np.zeros(int(records.shape[0]), dtype=np.bool_)
     gone[rows] = True
     cleared = records.copy()
     owner = np.repeat(np.arange(len(gone)), np.diff(cleared.indptr))
-    cleared.data[gone[owner] & (cleared.indices != 0)] = 0
+    cleared.data[gone[owner]] = 0
     cleared.eliminate_zeros()
     return cleared

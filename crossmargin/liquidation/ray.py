@@ -1,6 +1,6 @@
 """A margin expression along rays: value and slope for many accounts, each moving along its own line.
 
-On a ray every risk array of an account is F + (t - 1) m, so the expression is a piecewise linear function of t; value
+On a ray every risk array of an account is F + (t - 1) m, so the expression is a piecewise affine function of t; value
 and slope at a point are found in one pass, the slope of a maximum being that of the operand that attains it (a
 supergradient or subgradient where several do).
 
@@ -75,6 +75,9 @@ class _Signs(Algebra[_Sign]):
     def linear(self, array: RiskArray) -> _Sign:
         return _Sign(False, array.coefficients)
 
+    def amount(self, value: int) -> _Sign:
+        return _Sign(value > 0)
+
     def zero(self) -> _Sign:
         return _Sign(True)
 
@@ -145,20 +148,18 @@ class Rays:
         """Return the sum of the terms for every account, (n,) int64."""
         height, width = (int(size) for size in records.shape)
         total = np.zeros(height, dtype=np.int64)
-        everybody = np.arange(height, dtype=np.int64)
-        own = records[:, [0]].toarray()[:, 0]
-        alone = csr_array((np.ones(1, dtype=np.int64), np.zeros(1, dtype=np.int64), np.array([0, 1])), shape=(1, width))
+        nothing = csr_array((1, width), dtype=np.int64)
         by_column = records.tocsc()
         for term in self._terms:
             # Accounts that hold nothing in the term's columns have its value of an empty account, often zero.
-            support = np.flatnonzero(self._matrix[term.arrays, 1:].any(axis=0)) + 1
+            support = np.flatnonzero(self._matrix[term.arrays].any(axis=0))
             wide = 2 * len(support) >= width
-            rows = everybody if wide else _holders(by_column, support)
-            empty = 0 if wide else int(self._value(term, self._forms(term.arrays, alone))[0])
-            total += empty * own
+            rows = np.arange(height, dtype=np.int64) if wide else _holders(by_column, support)
+            empty = 0 if wide else int(self._value(term, self._forms(term.arrays, nothing)).max())
+            total += empty
             for start in range(0, len(rows), CHUNK):
                 chunk = rows[start : start + CHUNK]
-                total[chunk] += self._value(term, self._forms(term.arrays, records[chunk])) - empty * own[chunk]
+                total[chunk] += self._value(term, self._forms(term.arrays, records[chunk])) - empty
         return total
 
     def along(self, records: csr_array, accounts: Integers, lots: Integers, slopes: Integers, now: Integers) -> Ray:
@@ -209,6 +210,9 @@ class _Along(Algebra[Pair]):
     def linear(self, array: RiskArray) -> Pair:
         level, step = self._lines[array.name]
         return level + self._at * step, step
+
+    def amount(self, value: int) -> Pair:
+        return np.full_like(self._at, float(value)), np.zeros_like(self._at)
 
     def zero(self) -> Pair:
         nothing = np.zeros_like(self._at)

@@ -15,7 +15,7 @@ from crossmargin.models.base import MarginModel, StatementConfig
 from crossmargin.models.policies import build_policy
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.expression import Expression, Reference, Scale, Sum
-from crossmargin_circuits.policy import Policy, Role
+from crossmargin_circuits.policy import Policy
 
 __all__ = ["Rule", "equity_of", "excess_of", "requirement_of"]
 
@@ -80,8 +80,14 @@ class Rule:
 
 
 def equity_of(policy: Policy) -> Expression:
-    """Return equity as an expression."""
-    return Reference(policy.definition("equity").name)
+    """Return equity as an expression.
+
+    Raises:
+        ValueError: the policy has none (coverage).
+    """
+    if policy.equity is None:
+        raise ValueError(f"policy {policy.title!r} has no equity")
+    return Reference(policy.equity.name)
 
 
 def requirement_of(policy: Policy) -> Expression:
@@ -90,10 +96,9 @@ def requirement_of(policy: Policy) -> Expression:
     Raises:
         ValueError: the policy has none (coverage).
     """
-    found = policy.with_role(Role.REQUIREMENT)
-    if not found:
+    if policy.requirement is None:
         raise ValueError(f"policy {policy.title!r} has no requirement")
-    return Reference(found[0].name)
+    return Reference(policy.requirement.name)
 
 
 def excess_of(policy: Policy) -> Expression:

@@ -18,8 +18,8 @@ nothing about any single account:
     concentration charge of u:  rate_u * (b_u / maximum) * max(0, |Delta_u(x)| - threshold_u)
 
 The charge is convex in the record (a maximum of affine forms, the threshold a fixed amount of each account) and the
-ranges are numbers, so the requirement keeps its curvature. Being free up to an amount, the charge is not subadditive (two accounts
-pooled into one have one threshold) and not positively homogeneous; the wider ranges alone keep both.
+ranges are numbers, so the requirement keeps its curvature. Being free up to an amount, the charge is not subadditive
+(two accounts pooled into one have one threshold) and not positively homogeneous; the wider ranges alone keep both.
 
 Before the first totals are disclosed, the buffer is at its maximum, the safe side; the first crowding statement starts
 there.

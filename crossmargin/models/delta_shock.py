@@ -73,7 +73,9 @@ def delta_shock(builder: PolicyBuilder, underlying: str, rule: DeltaShock) -> Ex
     delta = exposures(builder.valuation, underlying).delta
     free, rate = -rule.rate * Fraction(rule.threshold), float(rule.rate)
     sides = [
-        builder.plus(builder.charge(f"delta shock {underlying} {word}", f"{word} delta beyond", sign * rate * delta), free)
+        builder.plus(
+            builder.charge(f"delta shock {underlying} {word}", f"{word} delta beyond", sign * rate * delta), free
+        )
         for word, sign in (("long", 1), ("short", -1))
     ]
     return builder.abbreviate(

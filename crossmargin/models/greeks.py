@@ -48,6 +48,7 @@ class GreeksModel(GridModel):
             for each in self.points(builder.environment):
                 point = each if len(members) == len(names) else each.only(members[0])
                 name = f"pnl{of} {point.number}"
-                pnls.append(builder.charge(name, point.label, quadratic_pnl(inside, point), float(point.dampener)))
+                pnl = builder.charge(name, point.label, quadratic_pnl(inside, point))
+                pnls.append(builder.plus_gain(pnl, point.dampener))
             parts.append(builder.abbreviate(f"scanning risk{of}", f"worst point{of}", worst_loss(pnls)))
         return added(parts)

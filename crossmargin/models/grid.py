@@ -4,8 +4,8 @@
     grid             price_steps (fractions of each price range) times volatility moves; `extreme` may be added
     tails            moves far out, each with the part of the loss that counts and a dampener in USD
 
-A scenario contributes max(0, covered * loss - dampener) to a maximum, so its form is covered * pnl + dampener on the
-account: linear in the record. Dampeners are amounts, so that a model with one is convex, but twice a position may need
+A scenario contributes max(0, covered * loss - dampener) to a maximum, so its form is covered * pnl + dampener: affine
+in the record. Dampeners are fixed amounts, so that a model with one is convex, but twice a position may need
 more than twice the margin; without them the maximum is positively homogeneous.
 
 Venues whose tables fit: Deribit (nine prices by three volatilities; tails of -66 % to +500 %, covered by

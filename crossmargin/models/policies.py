@@ -32,8 +32,8 @@ from crossmargin.models.oracle import resolve
 from crossmargin.models.policy_builder import PolicyBuilder, added
 from crossmargin.models.registry import parse_model
 from crossmargin_circuits.errors import PolicyError
-from crossmargin_circuits.expression import Reference, Scale, Sum
-from crossmargin_circuits.policy import Constraint, Definition, Policy, Role
+from crossmargin_circuits.expression import Scale, Sum
+from crossmargin_circuits.policy import Constraint, Policy, PolicyKind, Role
 
 __all__ = ["build_policy", "check_environment", "rebuild_policy"]
 
@@ -80,6 +80,7 @@ def build_policy(venue: str, environment: MarketEnvironment, model: MarginModel,
     if environment.crowding is not None and model.reads_crowding:
         inputs["crowding"] = _data(environment.crowding)
     return Policy(
+        kind=_kind(chosen.name),
         venue=venue,
         title=title,
         as_of=int(environment.market.as_of.timestamp()),
@@ -147,6 +148,10 @@ def check_environment(environment: MarketEnvironment, model: MarginModel) -> lis
     ]
 
 
+def _kind(statement: str) -> PolicyKind:
+    return {COVERAGE: PolicyKind.COVERAGE, CROWDING: PolicyKind.CROWDING}.get(statement, PolicyKind.SOLVENCY)
+
+
 def _scale(model: MarginModel, statement: str) -> tuple[Decimal, Decimal]:
     """Return the value of the integer 1, and the factor on every charge."""
     return (ONE_UNIT if statement == COVERAGE else model.value_unit.quantum), model.factor_of(statement)
@@ -170,13 +175,11 @@ def _margin(builder: PolicyBuilder, model: MarginModel) -> list[Constraint]:
     collateral = equity(builder, model.collateral, model.mismatch)
     depegged = [] if model.depeg is None else [depeg_charge(builder, model.depeg)]
     charged = added([model.requirement(builder), *model.add_ons(builder), *depegged])
-    needed = Definition("requirement", "requirement covers the loss", Role.REQUIREMENT, charged)
-    builder.definitions.append(needed)
-    gap = Sum((Reference(needed.name), Scale(-1, collateral)))
+    needed = builder.define("requirement", "requirement covers the loss", Role.REQUIREMENT, charged)
+    gap = Sum((needed, Scale(-1, collateral)))
     if model.strict:
         return [Constraint("solvency", "equity - requirement >= 0", Scale(-1, gap))]
-    meaning = "equity - requirement + shortfall >= 0"
-    builder.definitions.append(Definition("shortfall", meaning, Role.SHORTFALL, gap))
+    builder.define("shortfall", "equity - requirement + shortfall >= 0", Role.SHORTFALL, gap)
     return []
 
 

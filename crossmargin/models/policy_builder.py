@@ -103,6 +103,14 @@ class PolicyBuilder:
         quanta = self._charged(money)
         return Sum((expression, self._amount(quanta, money))) if quanta else expression
 
+    def plus_gain(self, pnl: Expression, money: Money) -> Expression:
+        """Return a profit or loss with an amount added to it; a requirement charges its negative.
+
+        The amount carries the factor and is rounded down; one that rounds to nothing is left out.
+        """
+        quanta = -self._charged(-money)
+        return Sum((pnl, self._amount(quanta, money))) if quanta else pnl
+
     def plus_counted(self, expression: Expression, money: Money) -> Expression:
         """Return an expression with a `counted_amount` added; one that rounds to nothing is left out."""
         quanta = self._counted(money)
@@ -150,7 +158,9 @@ def worst_loss(pnls: Sequence[Expression]) -> Expression:
 
 def _exact(money: Money) -> Fraction:
     if isinstance(money, float | Decimal) and not isfinite(money):
-        raise InputError("an amount for each account is not finite", field="value_unit.quantum", hint="check its inputs")
+        raise InputError(
+            "an amount for each account is not finite", field="value_unit.quantum", hint="check its inputs"
+        )
     return Fraction(repr(float(money))) if isinstance(money, float) else Fraction(money)
 
 

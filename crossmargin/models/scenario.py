@@ -8,7 +8,7 @@
                                 but one of them
 
 pnl_s(x) is the change in value of the account in scenario s, rounded once into an integer risk array; of a scenario
-with a dampener it is covered * pnl + dampener on the account. Which scenarios there are: crossmargin/models/grid.py.
+with a dampener it is covered * pnl + dampener, a fixed amount. Which scenarios there are: crossmargin/models/grid.py.
 Optional parts, each absent unless the file has it:
 
     offset p          scan = max_s sum_u max(-g_{u,s}(x), -p g_{u,s}(x)): in one scenario a gain g of one underlying
@@ -48,7 +48,7 @@ from crossmargin.models.grid import GridModel
 from crossmargin.models.minimums import Minimums, with_minimums
 from crossmargin.models.policy_builder import PolicyBuilder, added, worst_loss
 from crossmargin.models.roll import BasisMove, RollRule, basis_risk, check_dated, roll_risk
-from crossmargin_circuits.expression import Expression, Linear, Max, PositivePart, Scale
+from crossmargin_circuits.expression import Expression, Max, PositivePart, Scale
 
 __all__ = ["ScenarioModel"]
 
@@ -169,10 +169,11 @@ class ScenarioModel(GridModel):
         for point in points:
             sides: list[Expression] = []
             for name in names:
-                alone, free = point.only(name), float(point.dampener)
+                alone = point.only(name)
                 values = builder.valuation.scenario_pnl(alone)
-                full = Scale(-1, builder.charge(f"pnl {name} {point.number}", alone.label, values, free))
-                if part == 0 or free:
+                pnl = builder.charge(f"pnl {name} {point.number}", alone.label, values)
+                full = Scale(-1, builder.plus_gain(pnl, point.dampener))
+                if part == 0 or point.dampener:
                     sides.append(PositivePart(full))
                     continue
                 gain = builder.charge(f"gain {name} {point.number}", f"{alone.label}, offset", part * values)
@@ -181,11 +182,7 @@ class ScenarioModel(GridModel):
         return PositivePart(Max(tuple(losses)))
 
 
-def pnl_forms(builder: PolicyBuilder, prefix: str, points: Sequence[Scenario]) -> list[Linear]:
-    """Add the counted part of each scenario's profit and loss, as "prefix number"."""
-    return [
-        builder.charge(
-            f"{prefix} {each.number}", each.label, builder.valuation.scenario_pnl(each), float(each.dampener)
-        )
-        for each in points
-    ]
+def pnl_forms(builder: PolicyBuilder, prefix: str, points: Sequence[Scenario]) -> list[Expression]:
+    """Add the counted part of each scenario's profit and loss, as "prefix number"; return it with the dampener."""
+    pnls = builder.scenarios(prefix, points)
+    return [builder.plus_gain(pnl, each.dampener) for pnl, each in zip(pnls, points, strict=True)]
