@@ -25,7 +25,6 @@ from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 __all__ = [
     "Bases",
     "Block",
-    "CommittedPoints",
     "EquationSource",
     "PointEquation",
     "Workplace",
@@ -65,14 +64,13 @@ def slack_blocks(packing: int, coefficients: Sequence[int]) -> dict[Block, Seque
 class PointEquation:
     """A sum of points that must be the identity.
 
-    step, shard: named in the rejection if it does not hold; generators: coefficients by block, from its first base on;
-    committed: coefficients of the points of the shard, all of them, by block; uniform: one coefficient for every
-    committed point of a block; points: coefficients and points that no other equation has.
+    step, reason: of the rejection if it does not hold; generators: coefficients by block, from its first base on;
+    points: coefficients and points that no other equation has; committed: coefficients of the points of the shard, all
+    of them, by block; uniform, for an equation about no shard: one coefficient for every committed point of a block.
     """
 
     step: str
     reason: str
-    shard: int | None
     generators: Mapping[Block, Sequence[int]]
     points: Sequence[tuple[int, Affine]]
     committed: Mapping[Block, Sequence[int]] = field(default_factory=dict)
@@ -81,41 +79,31 @@ class PointEquation:
 
 @dataclass(frozen=True)
 class EquationSource:
-    """An equation that is computed whenever its turn comes; shard: the one whose committed points it is about, or None.
+    """An equation that is computed whenever its turn comes, since the coefficients of all shards take much memory.
 
-    The coefficients of many shards take more memory than computing them again takes time.
+    shard: the one whose committed points it is about, or None for all; statement: named in the rejection.
     """
 
     shard: int | None
     make: Callable[[], PointEquation]
     statement: str | None = None
 
-    @classmethod
-    def made(cls, equation: PointEquation, statement: str | None = None) -> "EquationSource":
-        """Return the source of an equation that is kept: one about all committed points."""
-        return cls(None, lambda: equation, statement)
-
-
-@dataclass(frozen=True)
-class CommittedPoints:
-    """Encodings of committed points in global order; every shard has per_shard of them, the last one what is left."""
-
-    encodings: bytes = field(repr=False)
-    per_shard: int
-
-    def of_shard(self, shard: int) -> bytes:
-        """Return the encodings that belong to a shard."""
-        size = self.per_shard * POINT_BYTES
-        return self.encodings[shard * size : (shard + 1) * size]
-
 
 @dataclass(frozen=True)
 class Bases:
-    """The bases of the equations, each of them once, and the number of shards."""
+    """The bases of the equations, each of them once, and the number of shards.
+
+    committed: encodings of the points of a block in global order, and how many a shard has; the last has what is left.
+    """
 
     generators: Mapping[Block, Sequence[Affine]]
-    committed: Mapping[Block, CommittedPoints]
+    committed: Mapping[Block, tuple[bytes, int]] = field(repr=False)
     shards: int
+
+    def of_shard(self, block: Block, shard: int) -> bytes:
+        """Return the encodings of a block that belong to a shard."""
+        encodings, size = self.committed[block]
+        return encodings[shard * size * POINT_BYTES : (shard + 1) * size * POINT_BYTES]
 
 
 @dataclass(frozen=True)
@@ -173,8 +161,8 @@ def check_equations(
         middle = (first + end) // 2
         holds = batch.holds(range(first, middle), "find what does not hold")
         first, end = (middle, end) if holds else (first, middle)
-    equation = sources[first].make()
-    raise RejectedError(equation.step, equation.reason, equation.shard, sources[first].statement)
+    source, equation = sources[first], sources[first].make()
+    raise RejectedError(equation.step, equation.reason, source.shard, source.statement)
 
 
 @dataclass(frozen=True)
@@ -190,68 +178,49 @@ class _Batch:
     def holds(self, selected: range, stage: str) -> bool:
         """Tell whether the weighted sum of the selected equations is the identity."""
         sums = {block: [0] * len(points) for block, points in self.bases.generators.items()}
-        uniform = dict.fromkeys(self.bases.committed, 0)
-        scalars: list[int] = []
-        bases: list[Affine] = []
-        by_shard: list[list[int]] = [[] for _ in range(self.bases.shards)]
-        for number in selected:
-            shard = self.sources[number].shard
-            if shard is not None:
-                by_shard[shard].append(number)
-                continue
-            equation, weight = self.sources[number].make(), self.weights[number]
-            _accumulate(sums, equation.generators, weight)
-            for block, coefficient in equation.uniform.items():
-                uniform[block] += weight * coefficient
-            scalars += [weight * coefficient for coefficient, _ in equation.points]
-            bases += [point for _, point in equation.points]
-
-        points = sum(len(committed.encodings) for committed in self.bases.committed.values()) // POINT_BYTES
-        accounts = len(self.bases.committed[Block("X")].encodings) // POINT_BYTES
+        points = sum(len(encodings) for encodings, _ in self.bases.committed.values()) // POINT_BYTES
+        accounts = len(self.bases.committed[Block("X")][0]) // POINT_BYTES
         size = self.workplace.piece_size(points)
         total: Point = None
         done = 0
         self.progress(stage, 0, accounts)
-        jobs = self._pieces(by_shard, sums, uniform, size)
+        jobs = self._pieces(selected, sums, size)
         for part in run_jobs(self.workplace.arithmetic.msm_encoded, jobs, self.workplace.executor):
             total = add(total, part)
             done += size
             if done < points:
                 self.progress(stage, accounts * done // points, accounts)
         # Every piece was made, and with the last one the sums over the generators are complete.
-        for block, generators in self.bases.generators.items():
-            scalars += sums[block]
-            bases += generators
+        scalars = [scalar for block in self.bases.generators for scalar in sums[block]]
+        bases = [base for generators in self.bases.generators.values() for base in generators]
         total = add(total, self.workplace.arithmetic.msm(scalars, bases))
         self.progress(stage, accounts, accounts)
         return total is None
 
-    def _pieces(
-        self,
-        by_shard: Sequence[Sequence[int]],
-        sums: Mapping[Block, list[int]],
-        uniform: Mapping[Block, int],
-        size: int,
-    ) -> Iterator[tuple[bytes, bytes]]:
+    def _pieces(self, selected: range, sums: Mapping[Block, list[int]], size: int) -> Iterator[tuple[bytes, bytes]]:
         """Yield (scalars, encodings) of `size` points at a time, and add to the sums over the generators meanwhile."""
+        numbers: dict[int | None, list[int]] = {}
+        for number in selected:
+            numbers.setdefault(self.sources[number].shard, []).append(number)
+        uniform = dict.fromkeys(self.bases.committed, 0)
         scalars, encodings = bytearray(), bytearray()
-        for shard, numbers in enumerate(by_shard):
-            # Every committed point of the shard occurs once, under the sum of what all equations give it.
-            points = {block: committed.of_shard(shard) for block, committed in self.bases.committed.items()}
-            own: dict[Block, list[int]] = {}
-            for number in numbers:
+        for shard in (None, *range(self.bases.shards)):
+            points = {} if shard is None else {block: self.bases.of_shard(block, shard) for block in uniform}
+            # Every committed point occurs once, under the sum of what all equations give it.
+            own = {block: [uniform[block]] * (len(encoded) // POINT_BYTES) for block, encoded in points.items()}
+            for number in numbers.get(shard, ()):
                 equation, weight = self.sources[number].make(), self.weights[number]
-                for block, coefficients in equation.committed.items():
-                    if len(coefficients) * POINT_BYTES != len(points[block]):
-                        raise ValueError("an equation needs a coefficient for every committed point of its shard")
-                    own.setdefault(block, [uniform[block]] * len(coefficients))
-                _accumulate(own, equation.committed, weight)
                 _accumulate(sums, equation.generators, weight)
+                if any(len(coefficients) != len(own[block]) for block, coefficients in equation.committed.items()):
+                    raise ValueError("an equation needs a coefficient for every committed point of its shard")
+                _accumulate(own, equation.committed, weight)
+                for block, coefficient in equation.uniform.items():
+                    uniform[block] += weight * coefficient
                 scalars += encode_scalars(weight * coefficient for coefficient, _ in equation.points)
                 encodings += b"".join([encode_point(point) for _, point in equation.points])
-            for block, shift in uniform.items():
-                if block in own or shift:
-                    scalars += encode_scalars(own.get(block) or [shift] * (len(points[block]) // POINT_BYTES))
+            for block, coefficients in own.items():
+                if any(coefficients):
+                    scalars += encode_scalars(coefficients)
                     encodings += points[block]
             while len(scalars) >= size * SCALAR_BYTES:
                 yield bytes(scalars[: size * SCALAR_BYTES]), bytes(encodings[: size * POINT_BYTES])

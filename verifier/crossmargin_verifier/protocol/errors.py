@@ -1,13 +1,13 @@
-"""The two families of errors that cross the verifier's border (SPEC V1 - V9, H1 - H5).
+"""The families of errors that cross the verifier's border (SPEC V1 - V9, H1 - H5).
 
 `MalformedError`: bytes that could not be decoded (always SPEC V1); its text names file, field and offset.
 `RejectedError`: decoded, but does not hold; it names the step and, where there is one, statement and
 shard.
 """
 
-from crossmargin_circuits.errors import CrossmarginError, MalformedError
+from crossmargin_circuits.errors import CrossmarginError, LimitError, MalformedError
 
-__all__ = ["MalformedError", "RejectedError"]
+__all__ = ["LimitError", "MalformedError", "RejectedError"]
 
 
 class RejectedError(CrossmarginError):

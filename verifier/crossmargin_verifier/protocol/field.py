@@ -10,7 +10,6 @@ __all__ = [
     "HALF",
     "ORDER",
     "SCALAR_BYTES",
-    "centred",
     "decode_scalar",
     "dot",
     "encode_scalar",
@@ -47,12 +46,6 @@ def decode_scalar(data: bytes) -> int:
     if value >= ORDER:
         raise MalformedError("scalar not below the group order")
     return value
-
-
-def centred(value: int) -> int:
-    """Return the representative of value in (-r/2, r/2)."""
-    value %= ORDER
-    return value - ORDER if value > ORDER // 2 else value
 
 
 def dot(left: Iterable[int], right: Iterable[int]) -> int:

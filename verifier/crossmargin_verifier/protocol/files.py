@@ -4,7 +4,7 @@ A reader of a bundle passes its bytes to this module, and all later code works o
 proofs stay encoded: the multiplication decodes points, and transcripts read proofs.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 
 from crossmargin_circuits.layout import decode_columns
@@ -41,17 +41,13 @@ class _Files:
             raise MalformedError(f"{name}: missing")
         return self.bytes[name]
 
-    def sized(self, name: str, size: int) -> bytes:
-        """Return the bytes of a required file that must have one size."""
-        data = self[name]
-        if len(data) != size:
-            raise MalformedError(f"{name}: {len(data)} bytes: must be {size}")
-        return data
-
-    def refuse_others(self, names: Collection[str]) -> None:
-        """Refuse a file of the protocol that is none of these; files of other kinds are ignored."""
+    def check_sizes(self, sizes: Mapping[str, int], *others: str) -> None:
+        """Check that there are files of these sizes, and beside these and others no file of the protocol."""
+        for name, size in sizes.items():
+            if len(self[name]) != size:
+                raise MalformedError(f"{name}: {len(self[name])} bytes: must be {size}")
         for name in self.bytes:
-            if name.endswith(SUFFIX) and name not in names:
+            if name.endswith(SUFFIX) and name not in sizes and name not in others:
                 raise MalformedError(f"{name}: there is no place for it")
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from crossmargin_circuits.digest import DIGEST_BYTES, tagged_hash
 from crossmargin_circuits.encoding import Reader, Writer
 from crossmargin_circuits.layout import RECORD_BOUND, columns_digest, decode_columns
-from crossmargin_verifier.protocol.errors import RejectedError
+from crossmargin_verifier.protocol.errors import LimitError, RejectedError
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.generators import blinding_generator, position_generators
 from crossmargin_verifier.protocol.group import POINT_BYTES, encode_point, msm
-from crossmargin_verifier.protocol.limits import MAX_COLUMNS, MAX_PATH_LENGTH
+from crossmargin_verifier.protocol.limits import MAX_COLUMNS
 from crossmargin_verifier.protocol.manifests import SnapshotManifest
 from crossmargin_verifier.protocol.merkle import HASH_BYTES, leaf_hash, path_length, root_of_path
 
@@ -59,7 +59,7 @@ class Receipt:
         """Parse a receipt file.
 
         Raises:
-            MalformedError: not canonical, or longer than any snapshot needs.
+            MalformedError: not canonical. LimitError: too many columns.
         """
         reader = Reader(data, "receipt", RECEIPT_MAGIC)
         digest = reader.raw(DIGEST_BYTES, "snapshot digest")
@@ -68,12 +68,9 @@ class Receipt:
         nonce = reader.raw(NONCE_BYTES, "nonce")
         count = reader.count("number of columns", 8)
         if count > MAX_COLUMNS:
-            raise reader.refuse("number of columns", f"at most {MAX_COLUMNS}")
+            raise LimitError(f"receipt of {count} columns: this verifier handles {MAX_COLUMNS}")
         record = tuple(reader.i64("record") for _ in range(count))
-        length = reader.u8("path length")
-        if length > MAX_PATH_LENGTH:
-            raise reader.refuse("path length", f"at most {MAX_PATH_LENGTH}")
-        path = tuple(reader.raw(HASH_BYTES, "path") for _ in range(length))
+        path = tuple(reader.raw(HASH_BYTES, "path") for _ in range(reader.u8("path length")))
         reader.end()
         return cls(digest, index, holder, nonce, record, path)
 
@@ -106,7 +103,7 @@ def verify_receipt(
     nobody else; without record the holder must compare the returned one with their own books.
 
     Raises:
-        MalformedError: a file is not canonical.
+        MalformedError: a file is not canonical. LimitError: it is more than this verifier handles.
         RejectedError: H1 to H4.
     """
     snapshot = SnapshotManifest.decode(snapshot_file)
@@ -144,10 +141,7 @@ def verify_receipt(
     # H4: the commitment to the record, blinded with the id, is that leaf.
     blinding = blinding_scalar(snapshot.sid, receipt.holder, receipt.nonce)
     bases = [*position_generators(len(columns)), blinding_generator()]
-    point = msm([*receipt.record, blinding], bases)
-    if point is None:
-        raise RejectedError("H4", "the commitment is the identity")
-    position = encode_point(point)
+    position = encode_point(msm([*receipt.record, blinding], bases))
     if root_of_path(leaf_hash(position), receipt.index, receipt.path) != snapshot.position_root:
         raise RejectedError("H4", "record, id and nonce do not lead to the position root")
     return VerifiedReceipt(receipt, snapshot, columns, position)

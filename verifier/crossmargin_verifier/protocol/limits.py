@@ -1,7 +1,7 @@
 """What a statement may be, and what one process takes on: constants with unit and reason (SPEC V1).
 
-Limits of the protocol bound a statement; limits of this implementation bound the memory of one process. The verifier
-checks each limit before it allocates anything of that size.
+Limits of the protocol bound a statement (`MalformedError`); limits of this implementation bound the memory of one
+process (`LimitError`). The verifier checks each limit before it allocates anything of that size.
 The readers of files set limits on their sizes (`bundle.limits`).
 """
 
@@ -11,7 +11,6 @@ __all__ = [
     "MAX_LEAVES",
     "MAX_LEAVES_HERE",
     "MAX_PACKING",
-    "MAX_PATH_LENGTH",
     "MAX_SHARDS",
     "MAX_SLACK_GENERATORS",
     "TOTAL_BOUND",
@@ -40,6 +39,3 @@ MAX_COLUMNS = 2**16
 
 MAX_SLACK_GENERATORS = 2**18
 """64 J 2^gamma, bits in one slack row (implementation): one generator each, about 0.5 ms to derive."""
-
-MAX_PATH_LENGTH = 60
-"""Siblings in a receipt (implementation): a tree of 2^40 leaves, padded, has at most 41 levels."""

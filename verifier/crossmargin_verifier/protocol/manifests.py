@@ -9,7 +9,7 @@ from functools import cached_property
 
 from crossmargin_circuits.digest import DIGEST_BYTES, tagged_hash
 from crossmargin_circuits.encoding import Reader, Writer
-from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.errors import LimitError, MalformedError
 from crossmargin_verifier.protocol.group import POINT_BYTES
 from crossmargin_verifier.protocol.limits import (
     MAX_ACCOUNTS_PER_SHARD,
@@ -99,10 +99,8 @@ class SnapshotManifest:
         if self.leaves > MAX_LEAVES:
             raise MalformedError(f"{SNAPSHOT_FILE}: {self.leaves} leaves: at most {MAX_LEAVES}")
         if size > MAX_ACCOUNTS_PER_SHARD or self.shards > MAX_SHARDS or self.leaves > MAX_LEAVES_HERE:
-            raise MalformedError(
-                f"{SNAPSHOT_FILE}: {self.shards} shards of {size} accounts: this verifier handles {MAX_SHARDS} "
-                f"shards, {MAX_ACCOUNTS_PER_SHARD} accounts a shard and {MAX_LEAVES_HERE} leaves"
-            )
+            limits = f"{MAX_SHARDS} shards, {MAX_ACCOUNTS_PER_SHARD} leaves a shard, {MAX_LEAVES_HERE} leaves"
+            raise LimitError(f"{SNAPSHOT_FILE}: {self.shards} shards of {size} leaves: this verifier handles {limits}")
 
     @property
     def shards(self) -> int:
@@ -185,10 +183,8 @@ class StatementManifest:
             MalformedError: not canonical.
         """
         reader = Reader(data, STATEMENT_FILE, STATEMENT_MAGIC)
-        snapshot = reader.raw(DIGEST_BYTES, "snapshot digest")
-        relation = reader.raw(DIGEST_BYTES, "relation digest")
-        policy = reader.raw(DIGEST_BYTES, "policy digest")
-        model = reader.raw(DIGEST_BYTES, "model digest")
+        nouns = ("snapshot", "relation", "policy", "model")
+        snapshot, relation, policy, model = (reader.raw(DIGEST_BYTES, f"{noun} digest") for noun in nouns)
         packing = reader.u8("packing exponent")
         root = reader.raw(DIGEST_BYTES, "slack root")
         reader.end()

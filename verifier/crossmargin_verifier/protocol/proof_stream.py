@@ -12,7 +12,7 @@ from crossmargin_circuits.encoding import Reader
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.field import SCALAR_BYTES, decode_scalar
 from crossmargin_verifier.protocol.group import POINT_BYTES, Affine, decode_point
-from crossmargin_verifier.protocol.transcript import Transcript
+from crossmargin_verifier.protocol.transcript import SHARD_ROOTS, Transcript
 
 __all__ = [
     "AUXILIARY_TOTALS_MAGIC",
@@ -20,7 +20,7 @@ __all__ = [
     "SHARD_MAGIC",
     "TOTALS_MAGIC",
     "ProofStream",
-    "proof_reader",
+    "open_proof",
 ]
 
 RECORDS_MAGIC = b"CM2B"
@@ -29,23 +29,6 @@ TOTALS_MAGIC = b"CM2T"
 AUXILIARY_TOTALS_MAGIC = b"CM2U"
 
 Value = TypeVar("Value")
-
-
-def proof_reader(
-    data: bytes, name: str, magic: bytes, step: str, subject: str, digest: bytes, shard: int | None = None
-) -> Reader:
-    """Return the reader of the messages of a proof, after its header, the digest of its subject and its shard.
-
-    Raises:
-        MalformedError: V1, the file has another header.
-        RejectedError: the proof is about another subject or shard.
-    """
-    reader = Reader(data, name, magic)
-    if reader.raw(len(digest), f"{subject} digest") != digest:
-        raise RejectedError(step, f"{name} is about another {subject}", shard)
-    if shard is not None and reader.u64("shard") != shard:
-        raise RejectedError(step, f"{name} is about another shard", shard)
-    return reader
 
 
 class ProofStream(Transcript):
@@ -86,10 +69,9 @@ class ProofStream(Transcript):
         """
         data = self._reader.raw(4 + 16 * count, "totals")
         self.absorb(label, data)
-        entries = Reader(data, label)
-        if entries.u32("number of totals") != count:
+        if data[:4] != count.to_bytes(4, "big"):
             raise self._reader.refuse("number of totals", f"must be {count}")
-        return tuple(entries.i128("total") for _ in range(count))
+        return tuple(int.from_bytes(data[at : at + 16], "big", signed=True) for at in range(4, len(data), 16))
 
     def last(self, count: int, field: str) -> list[int]:
         """Return the last scalars of the proof, not absorbed.
@@ -112,3 +94,26 @@ class ProofStream(Transcript):
             return decode(data)
         except MalformedError as error:
             raise self._reader.refuse(field, str(error)) from None
+
+
+def open_proof(
+    kind: str, file: str, magic: bytes, data: bytes, step: str, subject: str, digest: bytes, shard: bytes = b""
+) -> ProofStream:
+    """Return the stream of a proof, after its header, the digest of its subject and the number of its shard.
+
+    kind, subject: of the transcript, which absorbs the digest; file: its name; step: named in a rejection; shard: u64
+    and roots of the shard, absorbed too, for proofs of one shard.
+
+    Raises:
+        MalformedError: V1, the file has another header.
+        RejectedError: the proof is about another subject or shard.
+    """
+    reader = Reader(data, file, magic)
+    for noun, expected in ((subject, digest), ("shard", shard[:8])):
+        if reader.raw(len(expected), noun) != expected:
+            raise RejectedError(step, f"{file} is about another {noun}")
+    stream = ProofStream(kind, reader)
+    stream.absorb(subject, digest)
+    if shard:
+        stream.absorb(SHARD_ROOTS, shard)
+    return stream

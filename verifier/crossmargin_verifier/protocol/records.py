@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from crossmargin_circuits.digest import tag_prefix
 from crossmargin_verifier.protocol.equation import Block, PointEquation
-from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.errors import LimitError
 from crossmargin_verifier.protocol.field import HALF, ORDER, SCALAR_BYTES, dot
 from crossmargin_verifier.protocol.group import POINT_BYTES
 from crossmargin_verifier.protocol.limits import MAX_COLUMNS
 from crossmargin_verifier.protocol.manifests import HEADER_BYTES, records_file
 from crossmargin_verifier.protocol.opening import verify_opening
 from crossmargin_verifier.protocol.polynomial import eq_table, evaluate, powers
-from crossmargin_verifier.protocol.proof_stream import RECORDS_MAGIC, ProofStream, proof_reader
+from crossmargin_verifier.protocol.proof_stream import RECORDS_MAGIC, open_proof
 from crossmargin_verifier.protocol.shape import opening_size
 from crossmargin_verifier.protocol.transcript import (
     CHI,
@@ -30,7 +30,6 @@ from crossmargin_verifier.protocol.transcript import (
     RECORDS,
     RHO,
     ROUND,
-    SHARD_ROOTS,
     SNAPSHOT,
 )
 
@@ -47,7 +46,7 @@ class RecordShape:
     def __post_init__(self) -> None:
         """Check this verifier's limit."""
         if self.columns > MAX_COLUMNS:
-            raise MalformedError(f"{self.columns} columns: this verifier handles {MAX_COLUMNS}")
+            raise LimitError(f"{self.columns} columns: this verifier handles {MAX_COLUMNS}")
 
     @property
     def account_bits(self) -> int:
@@ -76,7 +75,7 @@ class RecordShape:
 
     @property
     def bound(self) -> int:
-        """X: what is shown is |x_iv| < X."""
+        """X: what is shown is |x_iv| < X. Within the limits of a shape, 2^40 X is below r / 4 (V2)."""
         return 1 << 8 * self.projection_bytes + (self.accounts_per_shard > 1)
 
     @property
@@ -122,7 +121,7 @@ def record_weights(
     """
     block = shape.projections // 8
     accounts = eq_table(rho)
-    tables = []
+    weights = [0] * shape.columns
     for place in range(block):
         # Accounts whose bits agree at this place are added up first, one bucket for each value of the byte.
         buckets = [0] * 256
@@ -133,17 +132,12 @@ def record_weights(
             folded = sum(bucket for byte, bucket in enumerate(buckets) if byte >> bit & 1)
             entry = powers_of_lambda[8 * place + bit] * folded % ORDER
             table += [other + entry for other in table]
-        tables.append(table)
-    weights = [0] * shape.columns
-    for place, table in enumerate(tables):
         weights = [weight + table[byte] for weight, byte in zip(weights, beta[place::block], strict=True)]
-    weights = [weight % ORDER for weight in weights]
     for at in rho:
-        weights += [(at - HALF) % ORDER, (at * at - HALF) % ORDER]
+        weights += [at - HALF, at * at - HALF]
     share = pow(shape.accounts_per_shard, -1, ORDER)
-    weights += [share * power % ORDER for power in powers_of_lambda]
-    weights.append(0)
-    return weights
+    weights += [share * power for power in powers_of_lambda]
+    return [weight % ORDER for weight in weights] + [0]
 
 
 def verify_records(public: PublicRecords, data: bytes) -> PointEquation:
@@ -153,12 +147,9 @@ def verify_records(public: PublicRecords, data: bytes) -> PointEquation:
         MalformedError: V1, a point or a scalar is not canonical.
         RejectedError: V4, the proof is about another snapshot or shard.
     """
-    shape, shard = public.shape, public.index
-    stream = ProofStream(
-        RECORDS, proof_reader(data, records_file(shard), RECORDS_MAGIC, "V4", "snapshot", public.snapshot_digest, shard)
-    )
-    stream.absorb(SNAPSHOT, public.snapshot_digest)
-    stream.absorb(SHARD_ROOTS, shard.to_bytes(8, "big") + public.position_root)
+    shape, file = public.shape, records_file(public.index)
+    roots = public.index.to_bytes(8, "big") + public.position_root
+    stream = open_proof(RECORDS, file, RECORDS_MAGIC, data, "V4", SNAPSHOT, public.snapshot_digest, roots)
 
     # B1, B2
     (mask,), _ = stream.message(MASK, points=["C_M"])
@@ -183,7 +174,6 @@ def verify_records(public: PublicRecords, data: bytes) -> PointEquation:
     return PointEquation(
         step="V4",
         reason="the opening of the records does not hold: record proof and positions do not belong together",
-        shard=shard,
         generators={
             Block("A"): base[: shape.columns],
             Block("M"): [chi * entry % ORDER for entry in base[shape.columns : -1]],

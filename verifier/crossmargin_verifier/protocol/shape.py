@@ -6,7 +6,7 @@ A verifier takes the counts from the snapshot, the statement manifest and its ow
 from dataclasses import dataclass
 
 from crossmargin_circuits.relation import VALUE_BITS, Relation
-from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.errors import LimitError, MalformedError
 from crossmargin_verifier.protocol.field import SCALAR_BYTES
 from crossmargin_verifier.protocol.group import POINT_BYTES
 from crossmargin_verifier.protocol.limits import MAX_SLACK_GENERATORS
@@ -56,30 +56,20 @@ class Shape:
     def __post_init__(self) -> None:
         """Check that the counts fit together (SPEC V1), and stay within this verifier's limits."""
         if self.packing > self.account_bits:
-            raise MalformedError(
-                f"{STATEMENT_FILE}: packing exponent {self.packing}: a shard has only 2^{self.account_bits} accounts"
-            )
+            raise MalformedError(f"{STATEMENT_FILE}: packing exponent {self.packing}: at most {self.account_bits} here")
         if self.slack_length > MAX_SLACK_GENERATORS:
-            raise MalformedError(
-                f"{self.slack_length} bits in a slack row: this verifier handles {MAX_SLACK_GENERATORS}"
-            )
+            raise LimitError(f"{self.slack_length} bits in a slack row: this verifier handles {MAX_SLACK_GENERATORS}")
 
     @classmethod
     def of(cls, snapshot: SnapshotManifest, statement: StatementManifest, relation: Relation) -> "Shape":
         """Return the shape of a statement about a snapshot.
 
         Raises:
-            MalformedError: the counts do not fit together, or exceed the limits.
+            MalformedError: the counts do not fit together. LimitError: they exceed the limits.
         """
-        return cls(
-            accounts_per_shard=snapshot.accounts_per_shard,
-            shards=snapshot.shards,
-            columns=len(relation.columns),
-            auxiliaries=len(relation.auxiliaries),
-            disclosed=len(relation.disclosed),
-            rows=len(relation.rows),
-            packing=statement.packing,
-        )
+        sizes = snapshot.accounts_per_shard, snapshot.shards, len(relation.columns)
+        counts = len(relation.auxiliaries), len(relation.disclosed), len(relation.rows)
+        return cls(*sizes, *counts, statement.packing)
 
     @property
     def leaves(self) -> int:
@@ -137,11 +127,6 @@ class Shape:
         return self.columns + self.slack_length + self.masks + 1
 
     @property
-    def auxiliary_opening_length(self) -> int:
-        """64 J G + 1, entries of the opening of the auxiliary totals."""
-        return self.slack_length + 1
-
-    @property
     def shard_size(self) -> int:
         """Bytes of one shard file."""
         sent = (sum(self.degrees) + 1) * SCALAR_BYTES
@@ -150,4 +135,4 @@ class Shape:
     @property
     def auxiliary_totals_size(self) -> int:
         """Bytes of `auxtotals.cm2`."""
-        return HEADER_BYTES + 32 + 4 + 16 * self.disclosed + opening_size(self.auxiliary_opening_length)
+        return HEADER_BYTES + 32 + 4 + 16 * self.disclosed + opening_size(self.slack_length + 1)

@@ -9,10 +9,10 @@ from crossmargin_verifier.protocol.linear_form import shard_claim, shard_weights
 from crossmargin_verifier.protocol.manifests import shard_file
 from crossmargin_verifier.protocol.opening import verify_opening
 from crossmargin_verifier.protocol.polynomial import eq_table
-from crossmargin_verifier.protocol.proof_stream import SHARD_MAGIC, ProofStream, proof_reader
+from crossmargin_verifier.protocol.proof_stream import SHARD_MAGIC, open_proof
 from crossmargin_verifier.protocol.shape import Shape
 from crossmargin_verifier.protocol.sumcheck import verify_sumcheck
-from crossmargin_verifier.protocol.transcript import BETA, CHI, MASK, MU, SHARD, SHARD_ROOTS, STATEMENT
+from crossmargin_verifier.protocol.transcript import BETA, CHI, MASK, MU, SHARD, STATEMENT
 
 __all__ = ["PublicShard", "verify_shard"]
 
@@ -37,11 +37,9 @@ def verify_shard(public: PublicShard, data: bytes) -> PointEquation:
         MalformedError: V1, a point or a scalar is not canonical.
         RejectedError: V5, the proof is about another statement or shard.
     """
-    shape, relation, shard = public.shape, public.relation, public.index
-    digest = public.statement_digest
-    stream = ProofStream(SHARD, proof_reader(data, shard_file(shard), SHARD_MAGIC, "V5", "statement", digest, shard))
-    stream.absorb(STATEMENT, digest)
-    stream.absorb(SHARD_ROOTS, shard.to_bytes(8, "big") + public.position_root + public.slack_root)
+    shape, relation, digest = public.shape, public.relation, public.statement_digest
+    roots = public.index.to_bytes(8, "big") + public.position_root + public.slack_root
+    stream = open_proof(SHARD, shard_file(public.index), SHARD_MAGIC, data, "V5", STATEMENT, digest, roots)
 
     # P1, P3, P4
     (mask,), _ = stream.message(MASK, points=["C_M"])
@@ -67,7 +65,6 @@ def verify_shard(public: PublicShard, data: bytes) -> PointEquation:
     return PointEquation(
         step="V6",
         reason="the opening of the shard does not hold: proof, positions and slack rows do not belong together",
-        shard=shard,
         generators={
             Block("A"): base[:slacks],
             **slack_blocks(shape.packing, [chi * entry % ORDER for entry in base[slacks:masks]]),

@@ -9,12 +9,7 @@ from crossmargin_verifier.protocol.linear_form import auxiliary_weights
 from crossmargin_verifier.protocol.manifests import AUXILIARY_TOTALS_FILE, TOTALS_FILE
 from crossmargin_verifier.protocol.opening import verify_opening
 from crossmargin_verifier.protocol.polynomial import powers
-from crossmargin_verifier.protocol.proof_stream import (
-    AUXILIARY_TOTALS_MAGIC,
-    TOTALS_MAGIC,
-    ProofStream,
-    proof_reader,
-)
+from crossmargin_verifier.protocol.proof_stream import AUXILIARY_TOTALS_MAGIC, TOTALS_MAGIC, open_proof
 from crossmargin_verifier.protocol.shape import Shape
 from crossmargin_verifier.protocol.transcript import (
     AUXILIARY_TOTALS,
@@ -36,8 +31,7 @@ def verify_base_totals(snapshot_digest: bytes, columns: int, data: bytes) -> tup
     Raises:
         MalformedError: V1. RejectedError: V7.
     """
-    stream = ProofStream(TOTALS, proof_reader(data, TOTALS_FILE, TOTALS_MAGIC, "V7", "snapshot", snapshot_digest))
-    stream.absorb(SNAPSHOT, snapshot_digest)
+    stream = open_proof(TOTALS, TOTALS_FILE, TOTALS_MAGIC, data, "V7", SNAPSHOT, snapshot_digest)
     totals = stream.totals(TOTALS_VALUES, columns)
     for column, total in enumerate(totals):
         if abs(total) >= TOTAL_BOUND:
@@ -47,7 +41,6 @@ def verify_base_totals(snapshot_digest: bytes, columns: int, data: bytes) -> tup
     return totals, PointEquation(
         step="V7",
         reason="the totals are not those of the committed positions",
-        shard=None,
         generators={Block("A"): [eta * total for total in totals], Block("H"): stream.last(1, "s")},
         uniform={Block("X"): -eta},
         points=[(-1, nonce)],
@@ -62,11 +55,8 @@ def verify_auxiliary_totals(
     Raises:
         MalformedError: V1. RejectedError: V8.
     """
-    stream = ProofStream(
-        AUXILIARY_TOTALS,
-        proof_reader(data, AUXILIARY_TOTALS_FILE, AUXILIARY_TOTALS_MAGIC, "V8", "statement", statement_digest),
-    )
-    stream.absorb(STATEMENT, statement_digest)
+    file, magic = AUXILIARY_TOTALS_FILE, AUXILIARY_TOTALS_MAGIC
+    stream = open_proof(AUXILIARY_TOTALS, file, magic, data, "V8", STATEMENT, statement_digest)
     totals = stream.totals(TOTALS_VALUES, shape.disclosed)
     for number, total in zip(relation.disclosed, totals, strict=True):
         if not 0 <= total < TOTAL_BOUND:
@@ -77,7 +67,6 @@ def verify_auxiliary_totals(
     return totals, PointEquation(
         step="V8",
         reason="the auxiliary totals are not those of the committed slack rows",
-        shard=None,
         generators={
             **slack_blocks(shape.packing, opened.base_weights[:-1]),
             Block("H"): opened.base_weights[-1:],

@@ -25,6 +25,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from crossmargin_circuits.layout import columns_digest
 from crossmargin_circuits.relation import VALUE_BITS, Relation
@@ -32,13 +33,12 @@ from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic, Malforme
 from crossmargin_verifier.protocol.equation import (
     Bases,
     Block,
-    CommittedPoints,
     EquationSource,
     Workplace,
     check_encodings,
     check_equations,
 )
-from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.errors import LimitError, MalformedError, RejectedError
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.files import SnapshotFiles, StatementFiles
 from crossmargin_verifier.protocol.generators import (
@@ -123,7 +123,6 @@ class VerifiedBook:
     """
 
     snapshot: SnapshotManifest
-    columns: tuple[str, ...]
     totals: tuple[int, ...] | None
     statements: Mapping[str, VerifiedStatement]
 
@@ -142,8 +141,10 @@ def verify_snapshot(
         RejectedError: V2, V3.
     """
     manifest, columns, positions = files.manifest, files.columns, files.positions
-    with _points_first({(None, POSITIONS_FILE): positions}, Workplace(arithmetic, executor)):
-        _check_columns(files)
+    with _points_first({POSITIONS_FILE: positions}, Workplace(arithmetic, executor)):
+        # V2: the columns are those of the manifest.
+        if columns_digest(columns) != manifest.columns_digest:
+            raise RejectedError("V2", "the columns are not those of the snapshot")
         # V3: the positions lead to the position root.
         roots = _shard_roots(positions, manifest.accounts_per_shard, partial(progress, "snapshot: trees"))
         if top_root(roots) != manifest.position_root:
@@ -172,97 +173,60 @@ def verify_statements(
     """
     workplace = Workplace(arithmetic, executor)
     manifest, columns = snapshot.manifest, snapshot.columns
-    points: dict[tuple[str | None, str], bytes] = {(None, POSITIONS_FILE): snapshot.positions}
+    points = {POSITIONS_FILE: snapshot.positions}
     with _points_first(points, workplace):
         # V1, V2: every file has its size before anything of the size of a shard is computed.
-        _check_columns(snapshot)
         records = RecordShape(manifest.accounts_per_shard, len(columns))
-        if 4 * manifest.leaves * records.bound >= ORDER:
-            raise RejectedError("V2", "sums over so many accounts can wrap modulo r")
-        record_proofs = [snapshot.sized(records_file(shard), records.size) for shard in range(manifest.shards)]
-        totals_file = snapshot.sized(TOTALS_FILE, totals_size(len(columns))) if TOTALS_FILE in snapshot else None
-        names = (COLUMNS_FILE, SNAPSHOT_FILE, POSITIONS_FILE, TOTALS_FILE)
-        snapshot.refuse_others({*names, *map(records_file, range(manifest.shards))})
+        sizes = {records_file(shard): records.size for shard in range(manifest.shards)}
+        if TOTALS_FILE in snapshot:
+            sizes[TOTALS_FILE] = totals_size(len(columns))
+        snapshot.check_sizes(sizes, COLUMNS_FILE, SNAPSHOT_FILE, POSITIONS_FILE)
         opened = {}
         for name, claimed in statements.items():
             with _naming(name):
-                opened[name] = _open_statement(claimed, snapshot, records.bound)
-                points[name, SLACK_FILE] = opened[name].slack_rows
+                opened[name] = _check_subject(claimed, snapshot, records.bound)
+                points[f"statement {name}: {SLACK_FILE}"] = opened[name].slack_rows
 
         # V3
         verified = verify_snapshot(snapshot, executor=executor, arithmetic=arithmetic, progress=progress)
-        slack_roots = {}
-        for name, statement in opened.items():
-            with _naming(name):
-                slack_roots[name] = statement.slack_roots(partial(progress, f"statement {name}: trees"))
 
-        # V7, V4: record proofs become equations when their turn comes.
+        # V4, V7: a record proof becomes an equation when its turn comes.
         sources = []
-        for shard, (data, root) in enumerate(zip(record_proofs, verified.shard_roots, strict=True)):
+        for shard, root in enumerate(verified.shard_roots):
             public = PublicRecords(manifest.digest, records, manifest.accounts_in(shard), shard, root)
-            sources.append(EquationSource(shard, partial(verify_records, public, data)))
+            sources.append(EquationSource(shard, partial(verify_records, public, snapshot[records_file(shard)])))
         totals = None
-        if totals_file is not None:
-            totals, equation = verify_base_totals(manifest.digest, len(columns), totals_file)
-            sources.append(EquationSource.made(equation))
+        if TOTALS_FILE in snapshot:
+            totals, equation = verify_base_totals(manifest.digest, len(columns), snapshot[TOTALS_FILE])
+            sources.append(EquationSource(None, lambda: equation))
 
-        # V8, V5: so do shard proofs.
+        # V3, V5, V8: so does a shard proof.
         results = {}
-        for name, statement in opened.items():
-            roots = zip(verified.shard_roots, slack_roots[name], strict=True)
-            for shard, (data, pair) in enumerate(zip(statement.proofs, roots, strict=True)):
-                subject = PublicShard(
-                    statement.manifest.digest,
-                    statement.relation,
-                    statement.shape,
-                    manifest.accounts_in(shard),
-                    shard,
-                    *pair,
-                )
-                sources.append(EquationSource(shard, _naming(name)(partial(verify_shard, subject, data)), name))
-            auxiliary_totals = None
-            if statement.auxiliary_totals is not None:
-                with _naming(name):
-                    auxiliary_totals, equation = verify_auxiliary_totals(
-                        statement.manifest.digest, statement.relation, statement.shape, statement.auxiliary_totals
-                    )
-                sources.append(EquationSource.made(equation, name))
-            results[name] = VerifiedStatement(statement.manifest, statement.relation, auxiliary_totals)
+        for name in statements:
+            with _naming(name):
+                results[name], own = _read_statement(name, opened[name], verified, progress)
+                sources += own
 
         # V6, V9
         files = {f"snapshot/{name}": data for name, data in snapshot.bytes.items()}
         for name, claimed in statements.items():
             files |= {f"statements/{name}/{file}": data for file, data in claimed.files.bytes.items()}
-        check_equations(
-            sources,
-            _bases(manifest, records, verified.positions, list(opened.values())),
-            batch_weights(files_digest(files)) if draw is None else draw,
-            workplace,
-            progress,
-        )
-    return VerifiedBook(manifest, columns, totals, results)
+        if draw is None:
+            draw = batch_weights(files_digest(files))
+        check_equations(sources, _bases(verified, records, list(opened.values())), draw, workplace, progress)
+    return VerifiedBook(manifest, totals, results)
 
 
-@dataclass(frozen=True)
-class _OpenedStatement:
-    """A statement about the expected subject (V2), whose files have the sizes that follow from its shape (V1)."""
+class _OpenedStatement(NamedTuple):
+    """A statement about the expected subject, whose files have the sizes that follow from its shape."""
 
-    manifest: StatementManifest
+    files: StatementFiles
     relation: Relation
     shape: Shape
     slack_rows: bytes
-    proofs: Sequence[bytes]
-    auxiliary_totals: bytes | None
-
-    def slack_roots(self, progress: Callable[[int, int], None]) -> tuple[bytes, ...]:
-        """Return the roots over the slack rows of every shard, which lead to the slack root (V3)."""
-        roots = _shard_roots(self.slack_rows, self.shape.slack_rows_per_shard, progress)
-        if top_root(roots) != self.manifest.slack_root:
-            raise RejectedError("V3", "the slack rows do not lead to the slack root of the statement")
-        return roots
 
 
-def _open_statement(claimed: ClaimedStatement, snapshot: SnapshotFiles, bound: int) -> _OpenedStatement:
+def _check_subject(claimed: ClaimedStatement, snapshot: SnapshotFiles, bound: int) -> _OpenedStatement:
     """Check V1 and V2 of a statement; bound: X, of the entries of a record."""
     files, relation = claimed.files, claimed.relation
     manifest = files.manifest
@@ -280,18 +244,34 @@ def _open_statement(claimed: ClaimedStatement, snapshot: SnapshotFiles, bound: i
     if manifest.snapshot_digest != snapshot.manifest.digest:
         raise RejectedError("V2", "the statement is about another snapshot")
     check_wrap(relation, bound)
-
     shape = Shape.of(snapshot.manifest, manifest, relation)
-    disclosed = shape.disclosed > 0 and TOTALS_FILE in snapshot
-    slack_rows = files.slack_rows(shape.leaves)
-    proofs = [files.sized(shard_file(shard), shape.shard_size) for shard in range(shape.shards)]
-    totals = files.sized(AUXILIARY_TOTALS_FILE, shape.auxiliary_totals_size) if disclosed else None
-    if totals is None and AUXILIARY_TOTALS_FILE in files:
-        reason = f"{TOTALS_FILE} is left out" if shape.disclosed else "the relation discloses no auxiliary"
-        raise MalformedError(f"{AUXILIARY_TOTALS_FILE}: {reason}")
-    names = (RELATION_FILE, STATEMENT_FILE, SLACK_FILE, AUXILIARY_TOTALS_FILE)
-    files.refuse_others({*names, *map(shard_file, range(shape.shards))})
-    return _OpenedStatement(manifest, relation, shape, slack_rows, proofs, totals)
+    sizes = {shard_file(shard): shape.shard_size for shard in range(shape.shards)}
+    if shape.disclosed and TOTALS_FILE in snapshot:
+        sizes[AUXILIARY_TOTALS_FILE] = shape.auxiliary_totals_size
+    files.check_sizes(sizes, RELATION_FILE, STATEMENT_FILE, SLACK_FILE)
+    return _OpenedStatement(files, relation, shape, files.slack_rows(shape.leaves))
+
+
+def _read_statement(
+    name: str, opened: _OpenedStatement, snapshot: VerifiedSnapshot, progress: Progress
+) -> tuple[VerifiedStatement, list[EquationSource]]:
+    """Check V3 of a statement, and return what it shows if all of its equations hold."""
+    files, relation, shape, slack_rows = opened
+    manifest = files.manifest
+    roots = _shard_roots(slack_rows, shape.slack_rows_per_shard, partial(progress, f"statement {name}: trees"))
+    if top_root(roots) != manifest.slack_root:
+        raise RejectedError("V3", "the slack rows do not lead to the slack root of the statement")
+    sources = []
+    for shard, pair in enumerate(zip(snapshot.shard_roots, roots, strict=True)):
+        public = PublicShard(manifest.digest, relation, shape, snapshot.manifest.accounts_in(shard), shard, *pair)
+        make = _naming(name)(partial(verify_shard, public, files[shard_file(shard)]))
+        sources.append(EquationSource(shard, make, name))
+    totals = None
+    if AUXILIARY_TOTALS_FILE in files:
+        data = files[AUXILIARY_TOTALS_FILE]
+        totals, equation = verify_auxiliary_totals(manifest.digest, relation, shape, data)
+        sources.append(EquationSource(None, lambda: equation, name))
+    return VerifiedStatement(manifest, relation, totals), sources
 
 
 def check_wrap(relation: Relation, bound: int) -> None:
@@ -307,33 +287,26 @@ def check_wrap(relation: Relation, bound: int) -> None:
 
 
 @contextmanager
-def _naming(statement: str | None) -> Iterator[None]:
-    """Add the name of a statement, if any, to errors about it."""
+def _naming(statement: str) -> Iterator[None]:
+    """Add the name of a statement to errors about it."""
     try:
         yield
     except RejectedError as error:
         raise RejectedError(error.step, error.reason, error.shard, statement) from None
-    except MalformedError as error:
-        raise (MalformedError(f"statement {statement}: {error}") if statement is not None else error) from None
+    except (LimitError, MalformedError) as error:
+        raise type(error)(f"statement {statement}: {error}") from None
 
 
 @contextmanager
-def _points_first(points: Mapping[tuple[str | None, str], bytes], workplace: Workplace) -> Iterator[None]:
+def _points_first(points: Mapping[str, bytes], workplace: Workplace) -> Iterator[None]:
     """Before reporting a rejection or a malformed point, decode these files; report their first invalid point
     instead."""
     try:
         yield
     except (RejectedError, MalformedPointError):
-        for (statement, name), encodings in points.items():
-            with _naming(statement):
-                check_encodings(encodings, name, workplace)
+        for name, encodings in points.items():
+            check_encodings(encodings, name, workplace)
         raise
-
-
-def _check_columns(files: SnapshotFiles) -> None:
-    """Check that the columns are those of the manifest (V2)."""
-    if columns_digest(files.columns) != files.manifest.columns_digest:
-        raise RejectedError("V2", "the columns are not those of the snapshot")
 
 
 def _shard_roots(encodings: bytes, per_shard: int, progress: Callable[[int, int], None]) -> tuple[bytes, ...]:
@@ -348,9 +321,7 @@ def _shard_roots(encodings: bytes, per_shard: int, progress: Callable[[int, int]
     return tuple(roots)
 
 
-def _bases(
-    manifest: SnapshotManifest, records: RecordShape, positions: bytes, statements: Sequence[_OpenedStatement]
-) -> Bases:
+def _bases(snapshot: VerifiedSnapshot, records: RecordShape, statements: Sequence[_OpenedStatement]) -> Bases:
     """Return the bases of all equations: as many generators as the longest of them needs."""
     shapes = [statement.shape for statement in statements]
     generators = {
@@ -362,8 +333,8 @@ def _bases(
     for account in range(max([1 << shape.packing for shape in shapes], default=0)):
         values = max(shape.values for shape in shapes if account < 1 << shape.packing)
         generators[Block("B", account)] = account_generators(account, values)
-    committed = {Block("X"): CommittedPoints(positions, records.accounts_per_shard)}
+    committed = {Block("X"): (snapshot.positions, records.accounts_per_shard)}
     for statement in statements:
-        rows = CommittedPoints(statement.slack_rows, statement.shape.slack_rows_per_shard)
-        committed[Block("R", statement.manifest.digest)] = rows
-    return Bases(generators, committed, manifest.shards)
+        rows = statement.slack_rows, statement.shape.slack_rows_per_shard
+        committed[Block("R", statement.files.manifest.digest)] = rows
+    return Bases(generators, committed, snapshot.manifest.shards)
