@@ -14,8 +14,9 @@ from crossmargin_prover.snapshot import CommittedShard
 from crossmargin_prover.vault.store import Store, located
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.manifests import SnapshotManifest, records_file
-from crossmargin_verifier.protocol.proof_stream import RECORDS_MAGIC, proof_reader
+from crossmargin_verifier.protocol.proof_stream import RECORDS_MAGIC, open_proof
 from crossmargin_verifier.protocol.records import PublicRecords, RecordShape
+from crossmargin_verifier.protocol.transcript import RECORDS, SNAPSHOT
 from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 
 __all__ = ["prove_missing_records"]
@@ -62,8 +63,9 @@ def _is_proven(store: Store, public: PublicRecords) -> bool:
     if name not in store:
         return False
     try:
-        reader = proof_reader(store[name], name, RECORDS_MAGIC, "V4", "snapshot", public.snapshot_digest, public.index)
-        is_whole = len(store[name]) == public.shape.size and reader.left > 0
+        number = public.index.to_bytes(8, "big")
+        open_proof(RECORDS, name, RECORDS_MAGIC, store[name], "V4", SNAPSHOT, public.snapshot_digest, number)
+        is_whole = len(store[name]) == public.shape.size
     except (MalformedError, RejectedError):
         is_whole = False
     if not is_whole:

@@ -39,10 +39,11 @@ from crossmargin_verifier.protocol.manifests import (
     shard_file,
 )
 from crossmargin_verifier.protocol.merkle import shard_root, top_root
-from crossmargin_verifier.protocol.proof_stream import SHARD_MAGIC, proof_reader
+from crossmargin_verifier.protocol.proof_stream import SHARD_MAGIC, open_proof
 from crossmargin_verifier.protocol.records import RecordShape
 from crossmargin_verifier.protocol.shape import Shape
 from crossmargin_verifier.protocol.shard import PublicShard
+from crossmargin_verifier.protocol.transcript import SHARD, STATEMENT
 from crossmargin_verifier.protocol.verify import check_wrap
 from crossmargin_verifier.workers import Progress, no_progress, run_jobs
 
@@ -286,7 +287,8 @@ class _Run:
             if len(proof) != self.shape.shard_size:
                 raise MalformedError(f"{name}: {len(proof)} bytes: must be {self.shape.shard_size}")
             try:
-                proof_reader(proof, name, SHARD_MAGIC, "V5", "statement", statement.digest, shard)
+                number = shard.to_bytes(8, "big")
+                open_proof(SHARD, name, SHARD_MAGIC, proof, "V5", STATEMENT, statement.digest, number)
             except RejectedError:
                 raise ChangedInputError(f"{name}: of another run of this statement: discard it (--restart)") from None
 
