@@ -152,8 +152,8 @@ def test_a_kernel_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("figures", "words"),
     [
-        ({"VERSION": "0.0.9"}, "the installed kernel is 0.0.9, interface 2: this package needs 0.1.0, interface 2"),
-        ({"INTERFACE": 1}, "the installed kernel is 0.1.0, interface 1: this package needs 0.1.0, interface 2"),
+        ({"VERSION": "0.0.9"}, "the installed kernel is 0.0.9, interface 3: this package needs 0.1.0, interface 3"),
+        ({"INTERFACE": 1}, "the installed kernel is 0.1.0, interface 1: this package needs 0.1.0, interface 3"),
         ({"VERSION": None, "INTERFACE": None}, "the installed kernel is None, interface None"),
     ],
 )

@@ -17,7 +17,7 @@ from crossmargin_verifier.workers import threads_here
 
 __all__ = ["INTERFACE", "KernelArithmetic", "KernelError", "load_kernel"]
 
-INTERFACE = 2
+INTERFACE = 3
 """Number of the interface to the kernel; both sides raise it together."""
 
 _HINT = f"install crossmargin-kernel {VERSION} or, in a checkout, run `make kernel`"

@@ -69,7 +69,7 @@ class BitSumcheck(Protocol):
 class RecordSumcheck(Protocol):
     """State of one sum-check over random projections of the records of a shard (SPEC B3, B4), without any mask.
 
-    Read `projections`, `combine` them once, then alternate `round` and `bind`, nu times each.
+    Read `projections`, `combine` them once, then alternate `round` and `bind`, nu times each; then there are `alphas`.
     """
 
     @property
@@ -84,6 +84,10 @@ class RecordSumcheck(Protocol):
 
     def bind(self, challenge: int) -> None:
         """Fix the variable of the last round to rho_d."""
+
+    @property
+    def alphas(self) -> Sequence[int]:
+        """sum_i eq(rho, i) alpha_l(i) for every l, once every variable is bound."""
 
 
 class Backend(Protocol):

@@ -20,7 +20,6 @@ from crossmargin_prover.backend.interface import (
     UInt64Array,
 )
 from crossmargin_prover.backend.kernel_sources import sources_here
-from crossmargin_prover.backend.projections import ReferenceRecordSumcheck
 from crossmargin_verifier.kernel import KernelArithmetic, KernelError, load_kernel
 from crossmargin_verifier.protocol.field import encode_scalar, encode_scalars
 from crossmargin_verifier.protocol.generators import blinding_generator, position_generators, slack_generators
@@ -33,11 +32,14 @@ __all__ = ["KernelBackend"]
 SLACK_KEYS = 4
 """Number of cached keys for slack rows, one per number of values and packing; 8 MiB for 16 values, packing 2."""
 
+PROJECTION_BYTES = 16
+"""Bytes of a projection without its mask, a signed integer."""
+
 _IDENTITY = bytes(64)
 
 
 class KernelBackend:
-    """The four operations in compiled code, in one thread or several."""
+    """All operations in compiled code, in one thread or several."""
 
     name = "kernel"
     costs = Costs(largest_shard=2**15, opening_accounts=3000, rerandomize_entries=48)
@@ -101,7 +103,9 @@ class KernelBackend:
         self, indptr: Int64Array, indices: Int64Array, data: Int64Array, columns: int, alpha: bytes, beta: bytes
     ) -> RecordSumcheck:
         """Start the sum-check over projections of at most N = 2^nu records (SPEC B3, B4)."""
-        return ReferenceRecordSumcheck(indptr, indices, data, columns, alpha, beta)
+        return _KernelRecordSumcheck(
+            crossmargin_kernel.RecordSumcheck(indptr, indices, data, columns, alpha, beta, self.threads)
+        )
 
     def fold_sparse(
         self, indptr: Int64Array, indices: Int64Array, data: Int64Array, columns: int, weights: Sequence[int]
@@ -156,6 +160,45 @@ class _KernelBitSumcheck:
     def value(self) -> int:
         """b_hat(rho), once every variable is bound."""
         return _decode_scalars(self._state.value())[0]
+
+
+class _KernelRecordSumcheck:
+    """State of a sum-check inside the kernel; `backend.RecordSumcheck` defines the order of calls."""
+
+    def __init__(self, state: crossmargin_kernel.RecordSumcheck) -> None:
+        self._state = state
+        data = state.projections()
+        size = PROJECTION_BYTES
+        self._projections = [
+            int.from_bytes(data[start : start + size], "big", signed=True) for start in range(0, len(data), size)
+        ]
+
+    def __repr__(self) -> str:
+        """Return a text without the records."""
+        return "KernelRecordSumcheck(redacted)"
+
+    @property
+    def projections(self) -> list[int]:
+        """sum_{i,v} alpha_l(i) beta_l(v) x_iv for every l, over the integers."""
+        return self._projections
+
+    def combine(self, challenge: int) -> None:
+        """Weigh projection l by lambda^l from here on."""
+        self._state.combine(encode_scalar(challenge))
+
+    def round(self) -> tuple[int, int]:
+        """Return the coefficients p_1, p_2 of sum_v R_lambda(Z,v) x(Z,v), summed over the later variables."""
+        first, second = _decode_scalars(self._state.round())
+        return first, second
+
+    def bind(self, challenge: int) -> None:
+        """Fix the variable of the last round to rho_d."""
+        self._state.bind(encode_scalar(challenge))
+
+    @property
+    def alphas(self) -> list[int]:
+        """sum_i eq(rho, i) alpha_l(i) for every l, once every variable is bound."""
+        return _decode_scalars(self._state.alphas())
 
 
 @cache

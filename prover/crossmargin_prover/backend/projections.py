@@ -127,6 +127,13 @@ class ReferenceRecordSumcheck:
         if self._done == self._inner:
             self._unfold()
 
+    @property
+    def alphas(self) -> list[int]:
+        """sum_i eq(rho, i) alpha_l(i) for every l, once every variable is bound."""
+        if not self._tables or self._done != self._variables:
+            raise ValueError("not every variable is bound")
+        return [alphas[0] for alphas, _ in self._tables]
+
     def _expect_round(self) -> None:
         if not self._weights:
             raise ValueError("the projections are not combined")

@@ -15,6 +15,7 @@ __all__ = [
     "VERSION",
     "BitSumcheck",
     "PositionKey",
+    "RecordSumcheck",
     "SlackKey",
     "_fail",
     "fold_bits",
@@ -52,6 +53,24 @@ class BitSumcheck:
     def round(self) -> bytes: ...
     def bind(self, challenge: bytes) -> None: ...
     def value(self) -> bytes: ...
+
+@final
+class RecordSumcheck:
+    def __new__(
+        cls,
+        indptr: _Int64Array,
+        indices: _Int64Array,
+        data: _Int64Array,
+        columns: int,
+        alpha: bytes,
+        beta: bytes,
+        threads: int,
+    ) -> RecordSumcheck: ...
+    def projections(self) -> bytes: ...
+    def combine(self, challenge: bytes) -> None: ...
+    def round(self) -> bytes: ...
+    def bind(self, challenge: bytes) -> None: ...
+    def alphas(self) -> bytes: ...
 
 def fold_sparse(
     indptr: _Int64Array, indices: _Int64Array, data: _Int64Array, columns: int, weights: bytes, threads: int

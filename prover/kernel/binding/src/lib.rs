@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 /// Raised whenever a call of this module changes its arguments, results or meaning.
-const INTERFACE_NUMBER: u32 = 2;
+const INTERFACE_NUMBER: u32 = 3;
 
 /// More threads than any machine has cores; a system may refuse to start so many.
 const MAX_THREADS: usize = 1024;
@@ -56,6 +56,13 @@ fn encode<T, const SIZE: usize>(values: &[T], encode: impl Fn(&T) -> [u8; SIZE])
         encoded.extend(encode(value));
     }
     Ok(encoded)
+}
+
+/// Copies bytes.
+fn copy(bytes: &[u8]) -> Result<Vec<u8>, Refused> {
+    let mut copy = room(bytes.len())?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
 }
 
 /// Returns bytes as an object.
@@ -294,6 +301,63 @@ mod crossmargin_kernel {
         fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
             let value = compute(py, || self.0.value())?;
             object(py, &value.to_bytes())
+        }
+    }
+
+    /// State of a sum-check over projections of records; read them, combine, alternate round and bind, ask for alphas.
+    #[pyclass]
+    struct RecordSumcheck(core::RecordSumcheck);
+
+    #[pymethods]
+    impl RecordSumcheck {
+        /// Start with records and the bits of the projections, a block for each account and for each column.
+        #[new]
+        #[allow(clippy::too_many_arguments)] // as many as the operation has
+        fn new(
+            py: Python<'_>,
+            indptr: &Bound<'_, PyAny>,
+            indices: &Bound<'_, PyAny>,
+            data: &Bound<'_, PyAny>,
+            columns: &Bound<'_, PyAny>,
+            alpha: &[u8],
+            beta: &[u8],
+            threads: &Bound<'_, PyAny>,
+        ) -> PyResult<Self> {
+            let (rows, threads) = (Rows::copy(indptr, indices, data)?, super::threads(threads)?);
+            let columns = number("columns", columns)?;
+            compute(py, || {
+                let (alpha, beta) = (copy(alpha)?, copy(beta)?);
+                let Rows { starts, indices, data } = rows;
+                Ok(Self(core::RecordSumcheck::new(starts, indices, data, columns, alpha, beta, threads)?))
+            })
+        }
+
+        /// Return the projections of the records, signed integers of 16 bytes each.
+        fn projections<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+            let projections = compute(py, || encode(&self.0.projections()?, |projection| projection.to_be_bytes()))?;
+            object(py, &projections)
+        }
+
+        /// Weigh projection l by lambda^l.
+        fn combine(&mut self, py: Python<'_>, challenge: &[u8]) -> PyResult<()> {
+            compute(py, || self.0.combine(scalar(challenge)?))
+        }
+
+        /// Return the coefficients p_1 and p_2.
+        fn round<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+            let coefficients = compute(py, || encode_scalars(&self.0.round()?))?;
+            object(py, &coefficients)
+        }
+
+        /// Fix the variable of the round.
+        fn bind(&mut self, py: Python<'_>, challenge: &[u8]) -> PyResult<()> {
+            compute(py, || self.0.bind(scalar(challenge)?))
+        }
+
+        /// Return alpha_l(rho) for every l, once every variable is bound.
+        fn alphas<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+            let alphas = compute(py, || encode_scalars(self.0.alphas()?))?;
+            object(py, &alphas)
         }
     }
 

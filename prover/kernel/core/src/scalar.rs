@@ -142,6 +142,14 @@ impl Sum {
         self.top = self.top.wrapping_add(u64::from(carry));
     }
 
+    /// Adds what another sum has.
+    #[inline(always)]
+    pub(crate) fn append(&mut self, other: &Self) {
+        let (sum, carry) = limbs::add(&self.limbs, &other.limbs);
+        self.limbs = sum;
+        self.top = self.top.wrapping_add(other.top).wrapping_add(u64::from(carry));
+    }
+
     /// Returns the sum.
     #[inline]
     pub(crate) fn reduce(&self) -> Scalar {

@@ -1,0 +1,756 @@
+//! The sum-check over random projections of the records of a shard (SPEC B3, B4), without any mask.
+//!
+//! With `w_l(i) = sum_v beta_l(v) x_iv` the summand is `sum_l lambda^l alpha_l(i) w_l(i)`, and bits `alpha`, `beta` come in
+//! bytes, one for eight projections, a *place*.
+//!
+//! * Cut the accounts into blocks of 16. The projections and rounds 1 to 4 follow from small integers alone,
+//!   `G_l(j, k)`, the sum over the blocks of `alpha_l(j) w_l(k)`: combined to `M(j, k) = sum_l lambda^l G_l(j, k)`, a round
+//!   is read off `M`, and a bind folds both of its indices. Each place makes its own sums, eight projections at a time, and
+//!   four blocks together: what is added for an account `j` is one of the 16 sums of some of the four.
+//! * Then the records of a block are folded to one, and projected again: `w_l` is a sum of field elements, one for each
+//!   column that the block uses. They are added by tables of sums of some of eight columns.
+//! * What is left is a scalar `alpha_l` and a scalar `w_l` for each block, which ordinary rounds bind.
+
+use core::mem;
+
+use crate::csr::Csr;
+use crate::error::{Refused, room};
+use crate::parallel::{map_ranges, map_rows};
+use crate::scalar::{Products, Scalar, SignedProducts, Sum};
+
+/// Rounds in small integers.
+const BLOCK_ROUNDS: usize = 4;
+
+/// Accounts of a block.
+const BLOCK: usize = 1 << BLOCK_ROUNDS;
+
+/// Blocks whose sums are looked up together.
+const GROUP: usize = 4;
+
+/// Projections of a place.
+const LANES: usize = 8;
+
+/// Columns of one table of sums.
+const TABLE_COLUMNS: usize = 8;
+
+/// Bits of the lower half of a record, where the sum of all magnitudes does not fit 63 bits.
+const HALF_BITS: u32 = 31;
+
+/// Entries whose halves have sums in 63 bits.
+const MAX_ENTRIES: usize = 1 << 30;
+
+/// Columns beyond which memory would be asked for that no machine has.
+const MAX_COLUMNS: usize = 1 << 20;
+
+/// For every byte a mask for each of its bits, all ones or zero.
+static MASKS: [[i64; LANES]; 256] = masks();
+
+/// For every byte its bits, each in a byte of its own.
+static SPREAD: [u64; 256] = spread();
+
+/// Why nothing follows once a bind did not end.
+const BROKEN: Refused = Refused::Invalid("a sum-check whose last challenge was not bound");
+
+/// `G_l(j, k)` of one projection.
+type BlockSums = [[i64; BLOCK]; BLOCK];
+
+/// State of one sum-check: read the `projections`, `combine` them, then alternate `round` and `bind`, once for each
+/// variable, and ask for the `alphas`.
+pub struct RecordSumcheck {
+    starts: Vec<i64>,
+    indices: Vec<i64>,
+    data: Vec<i64>,
+    columns: usize,
+    alpha: Vec<u8>,
+    beta: Vec<u8>,
+    threads: usize,
+    /// Bytes of a row of alpha or beta.
+    places: usize,
+    variables: usize,
+    /// Variables that are bound.
+    done: usize,
+    /// `lambda^l`, once it is known.
+    powers: Vec<Scalar>,
+    /// The coefficients of the round, once they are known.
+    coefficients: Option<[Scalar; 2]>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Before lambda: `G_l(j, k)`, those of a projection together.
+    Sums(Vec<[[i128; BLOCK]; BLOCK]>),
+    /// Rounds 1 to 4: `M`, row by row, and the challenges.
+    Blocks { matrix: Vec<Vec<Scalar>>, challenges: Vec<Scalar> },
+    /// Later rounds: `alpha_l` and `w_l` of each block, those of a block together, and the sum over the cube.
+    Entries { alphas: Vec<Scalar>, sums: Vec<Scalar>, claim: Scalar },
+    /// A bind did not end: nothing is left to go on with.
+    Broken,
+}
+
+impl RecordSumcheck {
+    /// Starts with records and the bits of the projections: as many blocks of alpha as there are accounts, as many of beta
+    /// as columns; the records of the last accounts may be missing.
+    ///
+    /// # Errors
+    /// Rows are broken, or beyond the columns; blocks are not of one length, or alpha is not for a power of two of
+    /// accounts, or there are more records; there are more than 2^20 columns, or sums that do not fit 63 bits.
+    #[allow(clippy::too_many_arguments)] // as many as the operation has
+    pub fn new(
+        starts: Vec<i64>,
+        indices: Vec<i64>,
+        data: Vec<i64>,
+        columns: usize,
+        alpha: Vec<u8>,
+        beta: Vec<u8>,
+        threads: usize,
+    ) -> Result<Self, Refused> {
+        if columns == 0 || columns > MAX_COLUMNS {
+            return Err(Refused::Invalid("columns: from 1 to 2^20"));
+        }
+        let places = beta.len() / columns;
+        if places == 0 || places * columns != beta.len() {
+            return Err(Refused::Invalid("bits of columns: must be a block for each"));
+        }
+        let accounts = alpha.len() / places;
+        if accounts * places != alpha.len() || !accounts.is_power_of_two() {
+            return Err(Refused::Invalid(
+                "bits of accounts: must be blocks for a power of two, as long as those of columns",
+            ));
+        }
+        let rows = Csr::new(&starts, &indices, &data)?;
+        rows.expect_columns(columns)?;
+        if rows.rows() > accounts {
+            return Err(Refused::Length { what: "records", expected: accounts, found: rows.rows() });
+        }
+        let sums = block_sums(&rows, &data, &alpha, &beta, places, threads)?;
+        let variables = accounts.trailing_zeros() as usize;
+        Ok(Self {
+            starts,
+            indices,
+            data,
+            columns,
+            alpha,
+            beta,
+            threads,
+            places,
+            variables,
+            done: 0,
+            powers: Vec::new(),
+            coefficients: None,
+            stage: Stage::Sums(sums),
+        })
+    }
+
+    /// Returns the sum over all `i, v` of `alpha_l(i) beta_l(v) x_iv` for every `l`.
+    ///
+    /// # Errors
+    /// The projections are combined already.
+    pub fn projections(&self) -> Result<Vec<i128>, Refused> {
+        let Stage::Sums(sums) = &self.stage else {
+            return Err(Refused::Invalid("the projections are combined already"));
+        };
+        Ok(sums.iter().map(|sums| (0..BLOCK).map(|at| sums[at][at]).sum()).collect())
+    }
+
+    /// Weighs projection `l` by `lambda^l` from here on.
+    ///
+    /// # Errors
+    /// The projections are combined already, or memory runs out.
+    pub fn combine(&mut self, challenge: Scalar) -> Result<(), Refused> {
+        let Stage::Sums(sums) = &self.stage else {
+            return Err(Refused::Invalid("the projections are combined already"));
+        };
+        let mut powers = Vec::with_capacity(sums.len());
+        powers.push(Scalar::ONE);
+        while powers.len() < sums.len() {
+            powers.push(powers[powers.len() - 1] * challenge);
+        }
+        let size = 1 << self.variables.min(BLOCK_ROUNDS);
+        let entry = |row: usize, column: usize| {
+            let mut sum = Products::default();
+            for (weight, sums) in powers.iter().zip(sums) {
+                sum.add(weight, &signed(sums[row][column]));
+            }
+            sum.reduce()
+        };
+        let matrix = map_rows(size, self.threads, |range| {
+            range.map(|row| (0..size).map(|column| entry(row, column)).collect::<Vec<_>>()).collect()
+        });
+        self.powers = powers;
+        self.stage = Stage::Blocks { matrix, challenges: Vec::new() };
+        if self.variables == 0 { self.unfold() } else { Ok(()) }
+    }
+
+    /// Returns the coefficients `p_1` and `p_2` of the round.
+    ///
+    /// # Errors
+    /// The projections are not combined, every variable is bound, or the last bind failed.
+    pub fn round(&mut self) -> Result<[Scalar; 2], Refused> {
+        self.expect_round()?;
+        if let Some(coefficients) = self.coefficients {
+            return Ok(coefficients);
+        }
+        let coefficients = self.sum_pairs()?;
+        self.coefficients = Some(coefficients);
+        Ok(coefficients)
+    }
+
+    fn sum_pairs(&self) -> Result<[Scalar; 2], Refused> {
+        match &self.stage {
+            Stage::Blocks { matrix, .. } => {
+                let mut coefficients = [Scalar::ZERO; 2];
+                for at in (0..matrix.len()).step_by(2) {
+                    let ([low, right], [left, high]) =
+                        ([matrix[at][at], matrix[at][at + 1]], [matrix[at + 1][at], matrix[at + 1][at + 1]]);
+                    coefficients[0] += left + right - low.double();
+                    coefficients[1] += low - left - right + high;
+                }
+                Ok(coefficients)
+            }
+            Stage::Entries { alphas, sums, claim } => {
+                let width = self.powers.len();
+                let parts = map_ranges(alphas.len() / (2 * width), self.threads, |range| {
+                    let [mut lows, mut squares] = [vec![Products::default(); width], vec![Products::default(); width]];
+                    for pair in range {
+                        let (alpha, others) = halves(alphas, pair, width);
+                        let (sum, further) = halves(sums, pair, width);
+                        for (at, (low, square)) in lows.iter_mut().zip(&mut squares).enumerate() {
+                            low.add(&alpha[at], &sum[at]);
+                            square.add(&(others[at] - alpha[at]), &(further[at] - sum[at]));
+                        }
+                    }
+                    [self.weigh(&lows), self.weigh(&squares)]
+                });
+                let [low, square] =
+                    parts.iter().fold([Scalar::ZERO; 2], |sum, part| [sum[0] + part[0], sum[1] + part[1]]);
+                // p(0) + p(1) is the claim.
+                Ok([*claim - low.double() - square, square])
+            }
+            Stage::Sums(_) | Stage::Broken => Err(BROKEN),
+        }
+    }
+
+    /// Fixes the variable of the round to a challenge.
+    ///
+    /// # Errors
+    /// The projections are not combined, every variable is bound, the last bind failed, or memory runs out.
+    pub fn bind(&mut self, challenge: Scalar) -> Result<(), Refused> {
+        let [first, second] = self.round()?;
+        self.coefficients = None;
+        let bound = |low: Scalar, high: Scalar| low + challenge * (high - low);
+        let stage = match mem::replace(&mut self.stage, Stage::Broken) {
+            Stage::Blocks { matrix, mut challenges } => {
+                let folded = matrix.chunks_exact(2).map(|rows| {
+                    let row: Vec<Scalar> = rows[0].iter().zip(&rows[1]).map(|(&low, &high)| bound(low, high)).collect();
+                    row.chunks_exact(2).map(|pair| bound(pair[0], pair[1])).collect()
+                });
+                challenges.push(challenge);
+                Stage::Blocks { matrix: folded.collect(), challenges }
+            }
+            Stage::Entries { alphas, sums, claim } => {
+                let width = self.powers.len();
+                let fold = |entries: &[Scalar]| {
+                    map_rows(entries.len() / (2 * width), self.threads, |range| {
+                        let pairs = range.map(|pair| halves(entries, pair, width));
+                        pairs
+                            .flat_map(|(low, high)| low.iter().zip(high))
+                            .map(|(&low, &high)| bound(low, high))
+                            .collect()
+                    })
+                };
+                // p(rho) = p_0 + p_1 rho + p_2 rho^2, and p_0 + p_0 + p_1 + p_2 is the claim.
+                let twice = claim - first - second;
+                let claim = twice * HALF + challenge * (first + challenge * second);
+                Stage::Entries { alphas: fold(&alphas), sums: fold(&sums), claim }
+            }
+            Stage::Sums(_) | Stage::Broken => return Err(BROKEN),
+        };
+        self.stage = stage;
+        self.done += 1;
+        if self.done == self.variables.min(BLOCK_ROUNDS) { self.unfold() } else { Ok(()) }
+    }
+
+    /// Returns `alpha_l` at the point of all challenges for every `l`.
+    ///
+    /// # Errors
+    /// A variable is not bound, or the last bind failed.
+    pub fn alphas(&self) -> Result<&[Scalar], Refused> {
+        match &self.stage {
+            Stage::Entries { alphas, .. } if self.done == self.variables => Ok(alphas),
+            Stage::Broken => Err(BROKEN),
+            _ => Err(Refused::Invalid("not every variable is bound")),
+        }
+    }
+
+    fn expect_round(&self) -> Result<(), Refused> {
+        match &self.stage {
+            Stage::Sums(_) => Err(Refused::Invalid("the projections are not combined")),
+            Stage::Broken => Err(BROKEN),
+            _ if self.done == self.variables => Err(Refused::Invalid("every variable is bound")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns `sum_l lambda^l sums_l`.
+    fn weigh(&self, sums: &[Products]) -> Scalar {
+        let mut weighted = Products::default();
+        for (weight, sum) in self.powers.iter().zip(sums) {
+            weighted.add(weight, &sum.reduce());
+        }
+        weighted.reduce()
+    }
+
+    /// Turns each block into a scalar `alpha_l` and a scalar `w_l` for every `l`, once its variables are bound.
+    fn unfold(&mut self) -> Result<(), Refused> {
+        let Stage::Blocks { matrix, challenges } = mem::replace(&mut self.stage, Stage::Broken) else {
+            return Err(BROKEN);
+        };
+        let weights = Scalar::eq_table(&challenges);
+        let width = self.powers.len();
+        let blocks = self.alpha.len() / self.places / weights.len();
+        let mut bits = weights.clone();
+        bits.resize(BLOCK, Scalar::ZERO);
+        let tables = [subset_sums(&bits[..LANES]), subset_sums(&bits[LANES..])];
+        let alphas = map_rows(blocks, self.threads, |range| {
+            let mut entries = Vec::with_capacity(range.len() * width);
+            for block in range {
+                let rows = &self.alpha[block * weights.len() * self.places..(block + 1) * weights.len() * self.places];
+                for place in 0..self.places {
+                    let mut accounts = rows.iter().skip(place).step_by(self.places);
+                    let [low, high] = [gather(accounts.by_ref().take(LANES)), gather(accounts)];
+                    let patterns = low.to_le_bytes().into_iter().zip(high.to_le_bytes());
+                    entries
+                        .extend(patterns.map(|(low, high)| tables[0][usize::from(low)] + tables[1][usize::from(high)]));
+                }
+            }
+            entries
+        });
+        let rows = Csr::new(&self.starts, &self.indices, &self.data)?;
+        let mut sums = Vec::new();
+        for part in map_ranges(blocks, self.threads, |range| {
+            let mut folder = Folder::new(self.columns)?;
+            let mut entries = room(range.len() * width)?;
+            for block in range {
+                folder.fold(&rows, block * weights.len(), &weights);
+                folder.project(&self.beta, self.places, &mut entries);
+            }
+            Ok(entries)
+        }) {
+            let part: Vec<Scalar> = part?;
+            if sums.is_empty() { sums = part } else { sums.extend(part) }
+        }
+        for spent in [&mut self.starts, &mut self.indices, &mut self.data] {
+            *spent = Vec::new();
+        }
+        self.alpha = Vec::new();
+        self.stage = Stage::Entries { alphas, sums, claim: matrix[0][0] };
+        Ok(())
+    }
+}
+
+/// One half.
+const HALF: Scalar =
+    Scalar::from_limbs([0xDFE9_2F46_681B_20A1, 0x5D57_6E73_57A4_501D, u64::MAX, 0x7FFF_FFFF_FFFF_FFFF]);
+
+/// Folds the records of a block to one, and projects it.
+struct Folder {
+    /// Sums by column, of the columns in use.
+    sums: Vec<SignedProducts>,
+    used: Vec<bool>,
+    /// The columns in use.
+    columns: Vec<usize>,
+    table: Vec<Sum>,
+    projected: Vec<Sum>,
+}
+
+impl Folder {
+    fn new(columns: usize) -> Result<Self, Refused> {
+        let (mut sums, mut used) = (room(columns)?, room(columns)?);
+        sums.resize(columns, SignedProducts::default());
+        used.resize(columns, false);
+        Ok(Self { sums, used, columns: Vec::new(), table: Vec::new(), projected: Vec::new() })
+    }
+
+    /// Sums the records from the first on, each with its weight.
+    fn fold(&mut self, rows: &Csr<'_>, first: usize, weights: &[Scalar]) {
+        for (row, weight) in (first..rows.rows()).zip(weights) {
+            for (column, value) in rows.entries(rows.positions(row..row + 1)) {
+                if !mem::replace(&mut self.used[column], true) {
+                    self.columns.push(column);
+                    self.sums[column] = SignedProducts::default();
+                }
+                self.sums[column].add(weight, value);
+            }
+        }
+    }
+
+    /// Appends the projections of the sums, and forgets them.
+    fn project(&mut self, beta: &[u8], places: usize, entries: &mut Vec<Scalar>) {
+        self.projected.clear();
+        self.projected.resize(places * LANES, Sum::default());
+        for columns in self.columns.chunks(TABLE_COLUMNS) {
+            self.table.clear();
+            self.table.push(Sum::default());
+            for &column in columns {
+                let value = self.sums[column].reduce();
+                for at in 0..self.table.len() {
+                    let mut sum = self.table[at];
+                    sum.add(&value);
+                    self.table.push(sum);
+                }
+            }
+            for (place, sums) in self.projected.chunks_exact_mut(LANES).enumerate() {
+                let patterns = gather(columns.iter().map(|&column| &beta[column * places + place]));
+                for (sum, pattern) in sums.iter_mut().zip(patterns.to_le_bytes()) {
+                    sum.append(&self.table[usize::from(pattern)]);
+                }
+            }
+        }
+        entries.extend(self.projected.iter().map(Sum::reduce));
+        for column in self.columns.drain(..) {
+            self.used[column] = false;
+        }
+    }
+}
+
+/// Returns `G_l(j, k)` of all projections.
+fn block_sums(
+    rows: &Csr<'_>,
+    data: &[i64],
+    alpha: &[u8],
+    beta: &[u8],
+    places: usize,
+    threads: usize,
+) -> Result<Vec<[[i128; BLOCK]; BLOCK]>, Refused> {
+    // No sum of some of the records, or else of some of their halves, leaves 63 bits.
+    let whole = data.iter().map(|value| u128::from(value.unsigned_abs())).sum::<u128>() < 1 << 63;
+    if !whole && data.len() >= MAX_ENTRIES {
+        return Err(Refused::Invalid("records: at most 2^30 entries"));
+    }
+    let low = |value: i64| value & ((1 << HALF_BITS) - 1);
+    Ok(map_rows(places, threads, |range| {
+        let mut sums = Vec::with_capacity(range.len() * LANES);
+        for place in range {
+            let accounts: Vec<u8> = alpha.iter().skip(place).step_by(places).copied().collect();
+            let projected: Vec<u8> = beta.iter().skip(place).step_by(places).copied().collect();
+            let wide = |parts: Vec<BlockSums>, shift: u32| {
+                parts.into_iter().map(move |part| part.map(|row| row.map(|sum| i128::from(sum) << shift)))
+            };
+            if whole {
+                sums.extend(wide(place_sums(rows, &accounts, &projected, |value| value), 0));
+            } else {
+                let lows = wide(place_sums(rows, &accounts, &projected, low), 0);
+                let highs = wide(place_sums(rows, &accounts, &projected, |value| value >> HALF_BITS), HALF_BITS);
+                sums.extend(lows.zip(highs).map(|(low, high)| {
+                    core::array::from_fn(|row| core::array::from_fn(|column| low[row][column] + high[row][column]))
+                }));
+            }
+        }
+        sums
+    }))
+}
+
+/// Returns `G_l(j, k)` of the eight projections of a place, for one part of each record.
+fn place_sums(rows: &Csr<'_>, alpha: &[u8], beta: &[u8], part: impl Fn(i64) -> i64) -> Vec<BlockSums> {
+    let mut sums = vec![[[0_i64; BLOCK]; BLOCK]; LANES];
+    for first in (0..rows.rows()).step_by(GROUP * BLOCK) {
+        let count = (rows.rows() - first).min(GROUP * BLOCK);
+        // w_l of every account.
+        let mut projected = [[[0; BLOCK]; GROUP]; LANES];
+        for account in 0..count {
+            let mut lanes = [0_i64; LANES];
+            for (column, value) in rows.entries(rows.positions(first + account..first + account + 1)) {
+                let value = part(value);
+                for (lane, mask) in lanes.iter_mut().zip(&MASKS[usize::from(beta[column])]) {
+                    *lane = lane.wrapping_add(value & mask);
+                }
+            }
+            for (projected, lane) in projected.iter_mut().zip(lanes) {
+                projected[account / BLOCK][account % BLOCK] = lane;
+            }
+        }
+        // For each account of a block which of the blocks have alpha_l = 1 there, four bits for each l.
+        let bits = &alpha[first..alpha.len().min(first + GROUP * BLOCK)];
+        let patterns: [u64; BLOCK] = core::array::from_fn(|at| gather(bits.iter().skip(at).step_by(BLOCK)));
+        for (lane, (sums, projected)) in sums.iter_mut().zip(&projected).enumerate() {
+            let mut table = [[0_i64; BLOCK]; 1 << GROUP];
+            for (bit, row) in projected.iter().enumerate() {
+                let (known, fresh) = table.split_at_mut(1 << bit);
+                for (fresh, known) in fresh.iter_mut().zip(known) {
+                    *fresh = core::array::from_fn(|at| known[at].wrapping_add(row[at]));
+                }
+            }
+            for (sums, pattern) in sums.iter_mut().zip(patterns) {
+                let row = &table[usize::from(pattern.to_le_bytes()[lane]) & ((1 << GROUP) - 1)];
+                for (sum, added) in sums.iter_mut().zip(row) {
+                    *sum = sum.wrapping_add(*added);
+                }
+            }
+        }
+    }
+    sums
+}
+
+/// Returns two neighbouring rows of entries.
+fn halves(entries: &[Scalar], pair: usize, width: usize) -> (&[Scalar], &[Scalar]) {
+    entries[2 * pair * width..2 * (pair + 1) * width].split_at(width)
+}
+
+/// Returns the bits of up to eight bytes by their place: byte `l` of the result has bit `l` of each of them.
+#[inline(always)]
+fn gather<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
+    bytes.enumerate().fold(0, |patterns, (at, &byte)| patterns | SPREAD[usize::from(byte)] << at)
+}
+
+/// Returns the sums of all subsets of some values, by the bits of the subset.
+fn subset_sums(values: &[Scalar]) -> Vec<Scalar> {
+    let mut table = vec![Scalar::ZERO];
+    for &value in values {
+        for at in 0..table.len() {
+            table.push(table[at] + value);
+        }
+    }
+    table
+}
+
+/// Returns the residue of an integer of either sign.
+fn signed(value: i128) -> Scalar {
+    let magnitude = value.unsigned_abs();
+    #[allow(clippy::cast_possible_truncation)] // the two halves are meant
+    let residue = Scalar::from_limbs([magnitude as u64, (magnitude >> 64) as u64, 0, 0]);
+    if value < 0 { -residue } else { residue }
+}
+
+const fn masks() -> [[i64; LANES]; 256] {
+    let mut masks = [[0; LANES]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut bit = 0;
+        while bit < LANES {
+            masks[byte][bit] = -((byte >> bit & 1) as i64);
+            bit += 1;
+        }
+        byte += 1;
+    }
+    masks
+}
+
+const fn spread() -> [u64; 256] {
+    let mut spread = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut bit = 0;
+        while bit < LANES {
+            spread[byte] |= ((byte >> bit & 1) as u64) << (8 * bit);
+            bit += 1;
+        }
+        byte += 1;
+    }
+    spread
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::scalar::GroupOrder;
+    use crate::testing::{Numbers, random_residues};
+
+    /// A book with entries up to a magnitude of so many bits, in every third cell, and the bits of the projections.
+    struct Book {
+        rows: Vec<Vec<i64>>,
+        alpha: Vec<u8>,
+        beta: Vec<u8>,
+        accounts: usize,
+        columns: usize,
+        places: usize,
+    }
+
+    impl Book {
+        fn new(accounts: usize, records: usize, columns: usize, places: usize, bits: u32) -> Self {
+            let mut numbers = Numbers::new(60);
+            let mut bytes = |count: usize| (0..count).map(|_| numbers.next().to_le_bytes()[0]).collect();
+            let (alpha, beta) = (bytes(accounts * places), bytes(columns * places));
+            let mut entry = || match numbers.next() % 3 {
+                0 => numbers.next().cast_signed() >> (64 - bits),
+                _ => 0,
+            };
+            let rows = (0..records).map(|_| (0..columns).map(|_| entry()).collect()).collect();
+            Self { rows, alpha, beta, accounts, columns, places }
+        }
+
+        fn start(&self, threads: usize) -> Result<RecordSumcheck, Refused> {
+            let (mut starts, mut indices, mut data) = (vec![0], Vec::new(), Vec::new());
+            for row in &self.rows {
+                for (column, &value) in (0..).zip(row) {
+                    if value != 0 {
+                        indices.push(column);
+                        data.push(value);
+                    }
+                }
+                starts.push(i64::try_from(data.len()).expect("few"));
+            }
+            let (alpha, beta) = (self.alpha.clone(), self.beta.clone());
+            RecordSumcheck::new(starts, indices, data, self.columns, alpha, beta, threads)
+        }
+
+        fn bit(&self, bits: &[u8], row: usize, projection: usize) -> bool {
+            bits[row * self.places + projection / 8] >> (projection % 8) & 1 == 1
+        }
+
+        fn projections(&self) -> Vec<i128> {
+            let chosen =
+                |row: usize, column: usize, l| self.bit(&self.alpha, row, l) && self.bit(&self.beta, column, l);
+            let cells = |l| {
+                let row = move |(number, row): (usize, &Vec<i64>)| -> i128 {
+                    let cells = row.iter().enumerate().filter(|&(column, _)| chosen(number, column, l));
+                    cells.map(|(_, &value)| i128::from(value)).sum()
+                };
+                self.rows.iter().enumerate().map(row).sum()
+            };
+            (0..8 * self.places).map(cells).collect()
+        }
+
+        /// All sums over the whole cube, cell by cell, and alpha at the point of the challenges.
+        fn naive(&self, lambda: Scalar, rho: &[Scalar]) -> (Vec<[Scalar; 2]>, Vec<Scalar>) {
+            let flag = |bit| if bit { Scalar::ONE } else { Scalar::ZERO };
+            let mut weights: Vec<Vec<Scalar>> = (0..self.accounts)
+                .map(|row| {
+                    let entry = |column| {
+                        let (mut power, mut sum) = (Scalar::ONE, Scalar::ZERO);
+                        for l in 0..8 * self.places {
+                            sum += power * flag(self.bit(&self.alpha, row, l) && self.bit(&self.beta, column, l));
+                            power *= lambda;
+                        }
+                        sum
+                    };
+                    (0..self.columns).map(entry).collect()
+                })
+                .collect();
+            let mut records: Vec<Vec<Scalar>> =
+                self.rows.iter().map(|row| row.iter().map(|&value| signed(value.into())).collect()).collect();
+            records.resize(self.accounts, vec![Scalar::ZERO; self.columns]);
+            let mut alphas: Vec<Vec<Scalar>> = (0..self.accounts)
+                .map(|row| (0..8 * self.places).map(|l| flag(self.bit(&self.alpha, row, l))).collect())
+                .collect();
+            let mut rounds = Vec::new();
+            for &challenge in rho {
+                let mut coefficients = [Scalar::ZERO; 2];
+                for (weights, records) in weights.chunks(2).zip(records.chunks(2)) {
+                    for column in 0..self.columns {
+                        let (weight, record) = (weights[0][column], records[0][column]);
+                        let (slope, difference) = (weights[1][column] - weight, records[1][column] - record);
+                        coefficients[0] += weight * difference + slope * record;
+                        coefficients[1] += slope * difference;
+                    }
+                }
+                rounds.push(coefficients);
+                let fold = |table: &[Vec<Scalar>]| -> Vec<Vec<Scalar>> {
+                    let pair = |pair: &[Vec<Scalar>]| {
+                        pair[0].iter().zip(&pair[1]).map(|(&low, &high)| low + challenge * (high - low)).collect()
+                    };
+                    table.chunks(2).map(pair).collect()
+                };
+                (weights, records, alphas) = (fold(&weights), fold(&records), fold(&alphas));
+            }
+            (rounds, alphas.swap_remove(0))
+        }
+    }
+
+    #[test]
+    fn rounds_are_those_of_the_whole_cube() {
+        for (accounts, records, columns, places, bits, threads) in [
+            (1, 1, 3, 16, 63, 1),
+            (1, 0, 1, 1, 63, 2),
+            (2, 2, 1, 1, 63, 1),
+            (4, 3, 3, 39, 40, 2),
+            (8, 8, 2, 2, 64, 1),
+            (16, 9, 5, 1, 20, 3),
+            (32, 32, 20, 2, 64, 2),
+            (64, 33, 9, 1, 40, 2),
+            (256, 200, 17, 1, 63, 3),
+        ] {
+            let book = Book::new(accounts, records, columns, places, bits);
+            let rho: Vec<Scalar> = random_residues(61, accounts.trailing_zeros() as usize);
+            let lambda = random_residues::<GroupOrder>(62, 1)[0];
+            let (rounds, alphas) = book.naive(lambda, &rho);
+            let mut state = book.start(threads).expect("fitting");
+            assert_eq!(state.projections().expect("fresh"), book.projections(), "{accounts} {columns}");
+            assert!(state.round().is_err() && state.bind(lambda).is_err() && state.alphas().is_err());
+            state.combine(lambda).expect("fresh");
+            assert!(state.combine(lambda).is_err() && state.projections().is_err());
+            for (number, (&challenge, expected)) in rho.iter().zip(&rounds).enumerate() {
+                assert!(state.alphas().is_err());
+                assert!(state.round().expect("open") == *expected, "{accounts} {columns} round {number}");
+                assert!(state.round().expect("open") == *expected, "a round can be asked for again");
+                state.bind(challenge).expect("open");
+            }
+            assert!(state.alphas().expect("bound") == alphas);
+            assert!(state.round().is_err() && state.bind(lambda).is_err());
+        }
+    }
+
+    #[test]
+    fn rounds_need_not_be_asked_for() {
+        let book = Book::new(64, 64, 3, 2, 50);
+        let rho: Vec<Scalar> = random_residues(63, 6);
+        let (rounds, alphas) = book.naive(Scalar::ONE, &rho);
+        let mut state = book.start(2).expect("fitting");
+        state.combine(Scalar::ONE).expect("fresh");
+        for &challenge in &rho[..5] {
+            state.bind(challenge).expect("open");
+        }
+        assert!(state.round() == Ok(rounds[5]));
+        state.bind(rho[5]).expect("open");
+        assert!(state.alphas() == Ok(alphas.as_slice()));
+    }
+
+    #[test]
+    fn the_greatest_integers_are_projected() {
+        for value in [i64::MIN, i64::MAX, (1 << 62) - 1, 1 - (1 << 62)] {
+            let (starts, data) = ((0..=64).map(|at| 3 * at).collect(), vec![value; 192]);
+            let indices = (0..192).map(|at| at % 3).collect();
+            let state = RecordSumcheck::new(starts, indices, data, 3, vec![u8::MAX; 64], vec![u8::MAX; 3], 1);
+            assert_eq!(state.expect("fitting").projections(), Ok(vec![192 * i128::from(value); 8]));
+        }
+    }
+
+    #[test]
+    fn nothing_follows_a_bind_that_failed() {
+        let mut state = Book::new(64, 64, 3, 1, 50).start(1).expect("fitting");
+        state.combine(Scalar::ONE).expect("fresh");
+        for _ in 0..BLOCK_ROUNDS - 1 {
+            state.bind(Scalar::ONE).expect("open");
+        }
+        // No call leaves so few bits behind: what looks into them panics.
+        state.beta.clear();
+        assert!(catch_unwind(AssertUnwindSafe(|| state.bind(Scalar::ONE))).is_err());
+        assert!(state.round() == Err(BROKEN) && state.bind(Scalar::ONE) == Err(BROKEN));
+        assert!(state.alphas() == Err(BROKEN));
+    }
+
+    #[test]
+    fn misfitting_arguments_are_refused() {
+        let start = |rows: i64, columns, alpha, beta| {
+            let starts = (0..=rows).collect();
+            let zeros = || vec![0; usize::try_from(rows).expect("few")];
+            RecordSumcheck::new(starts, zeros(), zeros(), columns, vec![0; alpha], vec![0; beta], 1).map(|_| ())
+        };
+        assert_eq!(start(2, 3, 4, 6), Ok(()));
+        for (rows, columns, alpha, beta) in [
+            (2, 0, 4, 0),
+            (2, 3, 4, 0),
+            (2, 3, 4, 5),
+            (2, 3, 0, 6),
+            (2, 3, 3, 6),
+            (2, 3, 6, 6),
+            (3, 3, 4, 6),
+            (2, MAX_COLUMNS + 1, 2, MAX_COLUMNS + 1),
+        ] {
+            assert!(start(rows, columns, alpha, beta).is_err(), "{rows} {columns} {alpha} {beta}");
+        }
+        assert!(RecordSumcheck::new(vec![0, 1], vec![3], vec![1], 3, vec![0], vec![0; 3], 1).is_err());
+        assert!(RecordSumcheck::new(vec![], vec![], vec![], 3, vec![0], vec![0; 3], 1).is_err());
+    }
+}
