@@ -34,13 +34,13 @@ def check_between(folder: Path) -> None:
     index = folder / "receipts" / "index.json"
     if index.exists():
         for name in json.loads(index.read_bytes())["receipts"].values():
-            assert (folder / "receipts" / f"{name}.cm1").stat().st_size > 0
+            assert (folder / "receipts" / f"{name}.cm2").stat().st_size > 0
             json.loads((folder / "receipts" / f"{name}.json").read_bytes())
     bundle = folder / "bundle"
     if bundle.exists():
         statements = json.loads((bundle / "bundle.json").read_bytes())["statements"]
         assert (bundle / "summary.txt").stat().st_size > 0
-        assert all((bundle / name / "policy.json").stat().st_size > 0 for name in statements)
+        assert all((bundle / "statements" / name / "policy.json").stat().st_size > 0 for name in statements)
 
 
 @pytest.mark.parametrize("backend", available())
@@ -60,7 +60,7 @@ def test_killed_commands_are_finished(
         vault, bundle, receipts = place / "vault", place / "bundle", place / "receipts"
         options = ("--book", SMALL, "--vault", vault, "--processes", 1, "--backend", backend)
         prove = ("prove", *options, "--statement", "coverage", "--packing", 0)
-        publish = ("publish", *options, "--out", bundle)
+        publish = ("publish", *options, "--out", bundle, "--despite-claims")
         for arguments in (
             ("commit", *options, "--shard", 4),
             prove,
@@ -79,7 +79,7 @@ def test_killed_commands_are_finished(
                 kills[arguments[0]] = kills.get(arguments[0], 0) + ended.killed
                 check_between(place)
             ended = runner.run(arguments)
-            assert ended.code in (0, 1), ended.printed
+            assert ended.code in (0, 4), ended.printed
             assert not ended.refusals, ended.printed
             assert not temporaries(vault, receipts)
             finished += 1

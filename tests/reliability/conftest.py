@@ -12,6 +12,9 @@ from crossmargin_prover.cli import main
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "small"
 
+DESPITE = ("--processes", 1, "--despite-claims")
+"""A bundle of one statement lacks claims of a solvency verdict."""
+
 Contents = dict[str, tuple[str, bytes | str]]
 
 
@@ -76,6 +79,6 @@ def vault(proven: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def publish(vault: Path) -> Callable[..., Result]:
     def run(out: Path, *options: object) -> Result:
-        return command("publish", "--book", EXAMPLE, "--vault", vault, "--out", out, "--processes", 1, *options)
+        return command("publish", "--book", EXAMPLE, "--vault", vault, "--out", out, *DESPITE, *options)
 
     return run

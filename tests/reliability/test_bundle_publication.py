@@ -25,7 +25,7 @@ def names(folder: Path) -> list[str]:
 
 def test_killed_publication_is_swept(publish: Callable[..., Result], tmp_path: Path) -> None:
     out = fill(tmp_path / "site", {}) / "bundle"
-    fill(out.parent, {f".bundle.{HEX}/bundle.json": "half", f".bundle.{HEX}/coverage/policy.json": "half"})
+    fill(out.parent, {f".bundle.{HEX}/bundle.json": "half", f".bundle.{HEX}/statements/coverage/policy.json": "half"})
     theirs = {f".bundle.{HEX[1:]}/x": "", f".other.{HEX}/x": "", f".bundle.{HEX[:-1]}0/diary.txt": "mine"}
     fill(out.parent, theirs)
     assert "Verdict: " in publish(out).output
@@ -170,7 +170,7 @@ def test_modes_are_explicit_whatever_the_umask(tmp_path: Path, value: int) -> No
     with umask(value):
         assert command("commit", *options, "--shard", 4).exit_code == 0
         assert command("prove", *options, "--statement", "coverage", "--packing", 0).exit_code == 0
-        command("publish", *options, "--out", bundle)
+        assert command("publish", *options, "--out", bundle, "--despite-claims").exit_code == 4
         assert command("receipts", "--vault", vault, "--out", receipts).exit_code == 0
     assert modes(bundle) == {(True, 0o755), (False, 0o644)}
     assert stat.S_IMODE(bundle.parent.stat().st_mode) == 0o755

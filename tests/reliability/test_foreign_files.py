@@ -116,7 +116,7 @@ def test_vault_from_before_gets_its_marker(vault: Path, publish: Callable[..., R
     marker.unlink()
     assert "Verdict: " in publish(tmp_path / "bundle").output
     assert marker.read_text(encoding="utf-8") == text
-    for missing in (marker, vault / "snapshot" / "snapshot.cm1"):
+    for missing in (marker, vault / "snapshot" / "snapshot.cm2"):
         missing.unlink()
     Vault.create(vault)
     assert marker.read_text(encoding="utf-8") == text
@@ -153,11 +153,32 @@ def test_unexpected_file_of_a_statement_stops_publishing(
     assert not (tmp_path / "bundle").exists()
 
 
+def test_unexpected_file_of_the_snapshot_stops_publishing(
+    vault: Path, publish: Callable[..., Result], tmp_path: Path
+) -> None:
+    (vault / "snapshot" / "accounts.csv").write_text("acct-a", encoding="utf-8")
+    result = publish(tmp_path / "bundle")
+    assert result.exit_code == 1
+    assert "accounts.csv, no file of a snapshot" in result.stderr
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_private_files_of_a_snapshot_stay_private(vault: Path, publish: Callable[..., Result], tmp_path: Path) -> None:
+    assert (vault / "snapshot" / "shard-000000.npz").exists()
+    assert publish(tmp_path / "bundle").exit_code == 4
+    assert {path.suffix for path in (tmp_path / "bundle").rglob("*") if path.is_file()} == {
+        ".cm2",
+        ".json",
+        ".sig",
+        ".txt",
+    }
+
+
 def test_temporary_files_of_a_statement_stay_private(
     vault: Path, publish: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("crossmargin_prover.vault.vault.sweep", lambda folder, names: None)
-    fill(vault / "statements" / "coverage", {f".policy.json.{HEX}": "half", f".slack.cm1.{HEX}": "half"})
+    fill(vault / "statements" / "coverage", {f".policy.json.{HEX}": "half", f".slack.cm2.{HEX}": "half"})
     assert "Verdict: " in publish(tmp_path / "bundle").output
     assert not list((tmp_path / "bundle").rglob(".*"))
 
@@ -167,9 +188,11 @@ def test_temporary_files_of_a_statement_stay_private(
     [
         {"thesis.txt": "mine"},
         {".git/HEAD": "ref"},
-        {"coverage/.env": "mine"},
-        {"coverage/old": "->/usr"},
-        {"photos/policy.json": "mine"},
+        {"statements/coverage/.env": "mine"},
+        {"statements/coverage/old": "->/usr"},
+        {"statements/photos/policy.json": "mine"},
+        {"snapshot/shard-000000.npz": "records"},
+        {"coverage/policy.json": "mine"},
     ],
 )
 def test_bundle_with_a_foreign_file_is_not_replaced(
@@ -246,7 +269,7 @@ def test_bundle_behind_a_link_is_replaced_there(publish: Callable[..., Result], 
 def test_receipts_stay_beside_nothing_else(vault: Path, tmp_path: Path) -> None:
     out = tmp_path / "receipts"
     assert command("receipts", "--vault", vault, "--out", out).exit_code == 0
-    fill(out, {f".{'ab' * 16}.json.{HEX}": "half", f".{'cd' * 16}.cm1.{HEX}": "half"})
+    fill(out, {f".{'ab' * 16}.json.{HEX}": "half", f".{'cd' * 16}.cm2.{HEX}": "half"})
     assert command("receipts", "--vault", vault, "--out", out).exit_code == 0
     assert not list(out.glob(".*"))
     fill(out, {".bashrc": "mine"})

@@ -103,7 +103,7 @@ def test_wrong_signature_is_never_written(vault: Path, tmp_path: Path, monkeypat
     result = command("receipts", "--vault", vault, "--out", tmp_path / "receipts")
     assert result.exit_code == 1
     assert "a fresh signature does not verify" in result.stderr
-    assert not list((tmp_path / "receipts").glob("*.cm1"))
+    assert not list((tmp_path / "receipts").glob("*.cm2"))
 
 
 ACCOUNTS = 4
@@ -183,7 +183,7 @@ def test_index_names_receipts_that_are_there(vault: Path, tmp_path: Path, monkey
     assert json.loads((out / "index.json").read_bytes())["receipts"] == {}
     assert command("receipts", "--vault", vault, "--out", out).exit_code == 0
     index = json.loads((out / "index.json").read_bytes())["receipts"]
-    assert sorted(path.stem for path in out.glob("*.cm1")) == sorted(index.values())
+    assert sorted(path.stem for path in out.glob("*.cm2")) == sorted(index.values())
     shutil.rmtree(out)
 
 

@@ -85,8 +85,8 @@ def test_whole_way_keeps_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("commit", *options, "--shard", 4),
         ("prove", *options, "--statement", "coverage", "--packing", 0),
         ("prove", *options, "--statement", "coverage", "--packing", 0),
-        ("publish", *options, "--out", bundle),
-        ("publish", *options, "--out", bundle),
+        ("publish", *options, "--out", bundle, "--despite-claims"),
+        ("publish", *options, "--out", bundle, "--despite-claims"),
         ("receipts", "--vault", vault, "--out", receipts),
         ("receipts", "--vault", vault, "--out", receipts, "--account", "acct-a"),
     ):
@@ -108,7 +108,7 @@ def test_copied_snapshot_keeps_the_order(vault: Path, tmp_path: Path, monkeypatc
     assert "no account changed" in result.output
     disk = Disk(tmp_path).replay(recorder.calls)
     disk.check()
-    assert tmp_path / "new" / "snapshot" / "snapshot.cm1" in disk.made
+    assert tmp_path / "new" / "snapshot" / "snapshot.cm2" in disk.made
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
@@ -121,7 +121,19 @@ def test_whole_way_keeps_the_order_for_the_system(tmp_path: Path) -> None:
     program = "from crossmargin_prover.cli import main; main()"
     run = [
         *(*STRACE, "-o", log, sys.executable, "-c", program, "run", "--book", book, "--vault", vault),
-        *("--bundle", bundle, "--receipts", receipts, "--packing", 0, "--processes", 2, "--shard", 4),
+        *(
+            "--bundle",
+            bundle,
+            "--receipts",
+            receipts,
+            "--packing",
+            0,
+            "--processes",
+            2,
+            "--shard",
+            4,
+            "--despite-claims",
+        ),
     ]
     done = subprocess.run(list(map(str, run)), capture_output=True, text=True, check=False)
     if "ptrace" in done.stderr or "Operation not permitted" in done.stderr:

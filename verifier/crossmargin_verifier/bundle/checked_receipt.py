@@ -132,16 +132,12 @@ def _margin_lines(margin: HolderMargin) -> Iterator[str]:
 
 
 def _table(amounts: Mapping[str, str], indent: str = "  ") -> Sequence[str]:
-    """Return names and amounts in two columns; a line that is too long is broken between the two."""
+    """Return names and amounts in two columns, or each amount below its name where two columns are too wide."""
     names = {foreign_text(name): foreign_text(amount) for name, amount in amounts.items()}
     width = max(map(len, names), default=0)
-    lines = []
-    for name, amount in names.items():
-        if len(indent) + width + 2 + len(amount) <= WIDTH:
-            lines.append(f"{indent}{name:{width}}  {amount}")
-        else:
-            lines += [f"{indent}{name}", f"{indent}    {amount}"]
-    return lines
+    if len(indent) + width + 2 + max(map(len, names.values()), default=0) <= WIDTH:
+        return [f"{indent}{name:{width}}  {amount}" for name, amount in names.items()]
+    return [line for name, amount in names.items() for line in (f"{indent}{name}", f"{indent}    {amount}")]
 
 
 def _wrapped(text: str, before: str) -> Sequence[str]:
