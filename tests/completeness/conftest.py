@@ -1,4 +1,4 @@
-"""Makes small statements: records and a relation in, a committed snapshot and verified files out."""
+"""Makes small statements: records and a relation in, a committed snapshot, its statements and their verification out."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -14,6 +14,8 @@ from crossmargin_prover.commitments import commit_snapshot
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import GivenWitness, prove_statement
+from crossmargin_verifier.protocol.files import SnapshotFiles, StatementFiles
+from crossmargin_verifier.protocol.verify import ClaimedStatement, VerifiedBook, verify_statements
 from crossmargin_verifier.workers import Progress, no_progress
 
 BACKENDS = [select_backend(name) for name in available()]
@@ -44,13 +46,20 @@ class Venue:
         )
 
     def commit(
-        self, relation: Relation, records: Sequence[Record], per_shard: int, *, open_totals: bool = True
+        self,
+        relation: Relation,
+        records: Sequence[Record],
+        per_shard: int,
+        *,
+        open_totals: bool = True,
+        executor: Executor | None = None,
+        progress: Progress = no_progress,
     ) -> CommittedSnapshot:
         """Commit records under the ids holder-0, holder-1, ..."""
         matrix = np.array(records, dtype=np.int64).reshape(len(records), len(relation.columns))
         return commit_snapshot(
-            "venue/book/2025",
-            1735689600,
+            "venue/book/2026",
+            1767225600,
             relation.columns,
             csr_array(matrix),
             [f"holder-{number}" for number in range(len(records))],
@@ -58,6 +67,8 @@ class Venue:
             RANDOMNESS,
             self.backend,
             open_totals=open_totals,
+            executor=executor,
+            progress=progress,
         )
 
     def prove(
@@ -67,27 +78,33 @@ class Venue:
         auxiliaries: Callable[[Record], Record] = lambda record: (),
         *,
         packing: int = 0,
-        mode: int = 0,
         executor: Executor | None = None,
         progress: Progress = no_progress,
     ) -> dict[str, bytes]:
         """Prove the relation; auxiliaries gives those of a record."""
-        leaves = snapshot.manifest.leaves
-        records = [snapshot.whole().records.row(leaf) for leaf in range(leaves)]
+        whole = snapshot.whole().records
+        records = [whole.row(leaf) for leaf in range(len(whole))]
         tight = [list(auxiliaries(record)) for record in records]
         slacks = [relation.slacks(record, each) for record, each in zip(records, tight, strict=True)]
         return prove_statement(
             snapshot,
             relation,
             self.policy_digest,
-            GivenWitness(np.array(tight, dtype=object), np.array(slacks, dtype=object), leaves),
+            GivenWitness(np.array(tight, dtype=object), np.array(slacks, dtype=object), snapshot.manifest),
             RANDOMNESS,
             self.backend,
             packing=packing,
-            mode=mode,
             executor=executor,
             progress=progress,
         )
+
+    def verify(self, snapshot: CommittedSnapshot, *statements: tuple[dict[str, bytes], Relation]) -> VerifiedBook:
+        """Verify the snapshot with statements, files and relation of each; they get the names s0, s1, ..."""
+        claimed = {
+            f"s{number}": ClaimedStatement(StatementFiles(files), relation, self.policy_digest)
+            for number, (files, relation) in enumerate(statements)
+        }
+        return verify_statements(SnapshotFiles(snapshot.files), claimed)
 
 
 @pytest.fixture(
