@@ -1,4 +1,4 @@
-"""Makes small statements: records and a relation in, a committed snapshot, its statements and their verification out."""
+"""Makes small statements: records and a relation in; a committed snapshot, statements and a verified book out."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
