@@ -408,6 +408,12 @@ class Policy:
         """H_policy of the policy file."""
         return tagged_hash("policy", self.encoded)
 
+    def forget_inputs(self) -> None:
+        """Release the inputs, which only the digest needs; the digest stays what it was."""
+        _ = self.digest
+        object.__setattr__(self, "inputs", {})
+        self.__dict__.pop("encoded", None)
+
     @classmethod
     def decode(cls, data: bytes) -> "Policy":
         """Parse `policy.json`: canonical bytes, known keys, right types.

@@ -1,8 +1,10 @@
 """Command line of the stand-alone verifier.
 
 exit code 0      verified
-exit code 1      rejected: a finding about the files; no other outcome has this code
-exit code 2      could not check: a file is missing, the machine failed, or the usage is wrong
+exit code 1      rejected: a proof or a file is wrong; no other outcome has this code
+exit code 2      could not check: no bundle, the machine failed, beyond this verifier's limits, or wrong usage
+exit code 3      the output could not be written
+exit code 4      verified, but a claim fails or is not judged
 exit code 130    interrupted (Ctrl-C): no finding about the files
 
 Help and version load no arithmetic: a command imports the verifying code when it runs.
@@ -33,6 +35,8 @@ __all__ = ["main"]
 VERIFIED = 0
 REJECTED = 1
 CANNOT_CHECK = 2
+OUTPUT_LOST = 3
+CLAIMS_OPEN = 4
 INTERRUPTED = 130
 
 
@@ -89,20 +93,26 @@ def _no_verdict() -> Iterator[None]:
         _silence(sys.stdout)
         if _is_closed_pipe(error):
             sys.exit(VERIFIED)
-        _stop("could not check", str(error), CANNOT_CHECK, as_json=False)
+        _stop("output lost", str(error), OUTPUT_LOST, as_json=False)
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(VERSION, message="crossmargin-verify %(version)s, protocol crossmargin/1")
+@click.version_option(VERSION, message="crossmargin-verify %(version)s, protocol crossmargin/2")
 def main() -> None:
     """Verify a margin solvency bundle, or one holder's receipt, without seeing a position and without prover code.
 
-    Exit codes: 0 verified, 1 rejected, 2 could not check, 130 interrupted.
+    Exit codes: 0 verified, 1 rejected, 2 could not check, 3 output lost,
+    4 verified but claims fail or are not judged, 130 interrupted.
     """
 
 
 @main.command(short_help="Verify a bundle and print its verdict.")
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--bundle-digest",
+    type=_Digest(),
+    help="SHA-256 of anchor.json from an independent publication: it covers every other file and digest.",
+)
 @click.option("--snapshot", type=_Digest(), help="Snapshot digest from an independent publication.")
 @click.option(
     "--statement", "statements", type=_NamedDigest(), multiple=True, help="Expected statement digest; may be repeated."
@@ -121,6 +131,7 @@ def main() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 def bundle(
     folder: Path,
+    bundle_digest: bytes | None,
     snapshot: bytes | None,
     statements: tuple[tuple[str, bytes], ...],
     policies: tuple[tuple[str, bytes], ...],
@@ -137,11 +148,17 @@ def bundle(
     Examples:
       crossmargin-verify bundle build/demo/bundle
       crossmargin-verify bundle build/demo/bundle --kernel --processes 2
-      crossmargin-verify bundle build/demo/bundle --snapshot 5c2f... --policy maintenance=9a01...
+      crossmargin-verify bundle build/demo/bundle --bundle-digest 5c2f... --policy maintenance=9a01...
+
+    \b
+    Exit codes: 0 verified; 1 rejected: a proof or a file is wrong; 2 could not
+    check; 3 the output is lost; 4 verified, but claims fail or are not judged.
     """
     from crossmargin_verifier.bundle.check import check_bundle
+    from crossmargin_verifier.bundle.verdict import Outcome
 
-    expected = {"snapshot": snapshot} if snapshot is not None else {}
+    expected = {"bundle": bundle_digest} if bundle_digest is not None else {}
+    expected |= {"snapshot": snapshot} if snapshot is not None else {}
     expected |= {f"{name} statement": digest for name, digest in statements}
     expected |= {f"{name} policy": digest for name, digest in policies}
     expected |= {"receipt key": key} if key is not None else {}
@@ -152,7 +169,7 @@ def bundle(
                 _print(f"{_describe(kernel, processes)}\n", err=True)
             verdict = check_bundle(folder, expected, executor=executor, arithmetic=arithmetic, progress=progress)
         _print(json.dumps(verdict.data, indent=2) + "\n" if as_json else verdict.text)
-    sys.exit(VERIFIED if verdict.verified else REJECTED)
+    sys.exit(VERIFIED if verdict.outcome is Outcome.VERIFIED else CLAIMS_OPEN)
 
 
 @main.command(short_help="Check your own record.")
@@ -216,6 +233,8 @@ def _outcome(as_json: bool) -> Iterator[None]:
         _stop("rejected", str(error), REJECTED, as_json)
     except MemoryError:
         _stop("could not check", "memory ran out", CANNOT_CHECK, as_json)
+    except _OutputLostError as error:
+        _stop("output lost", str(error), OUTPUT_LOST, as_json)
     except (KeyboardInterrupt, click.Abort):
         _interrupted(as_json)
     except BaseException as error:
@@ -304,7 +323,11 @@ def _print(text: str, *, err: bool = False) -> None:
     except OSError as error:
         _silence(stream)
         if not _is_closed_pipe(error):
-            raise
+            raise _OutputLostError(str(error)) from None
+
+
+class _OutputLostError(Exception):
+    """The output could not be written: a full disk, say."""
 
 
 def _is_closed_pipe(error: OSError) -> bool:
@@ -324,9 +347,9 @@ def _interrupted(as_json: bool) -> NoReturn:
 
 def _stop(word: str, reason: str, code: int, as_json: bool) -> NoReturn:
     # The exit code matters even if no output can be written.
-    with suppress(OSError):
+    with suppress(OSError, _OutputLostError):
         if as_json:
-            _print(json.dumps({"verified": False, word: reason}) + "\n")
+            _print(json.dumps({"outcome": word, "reason": reason}) + "\n")
         else:
             _print(f"{word.upper()}: {_plain(reason)}\n", err=True)
     sys.exit(code)

@@ -3,22 +3,29 @@
 All input counts as hostile; a folder that changes during the check is neither verified nor rejected.
 """
 
+import hashlib
+import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
-from functools import partial
 from os import PathLike
 
+from crossmargin_circuits.amounts import format_time
 from crossmargin_circuits.compile import compile_policy
-from crossmargin_verifier.bundle.declarations import SUMMARY_FILE, SUMMARY_TEXT_FILE
+from crossmargin_circuits.version import VERSION
+from crossmargin_verifier.bundle.anchor import ANCHOR_FILE
+from crossmargin_verifier.bundle.declarations import BUNDLE_FILE, Totals
+from crossmargin_verifier.bundle.figures import File, Run
 from crossmargin_verifier.bundle.files import BundleFolder
 from crossmargin_verifier.bundle.findings import failures, naming, opened_folder
 from crossmargin_verifier.bundle.folder import CannotCheckError
 from crossmargin_verifier.bundle.judged_statement import JudgedStatement
-from crossmargin_verifier.bundle.verdict import Verdict, judge
+from crossmargin_verifier.bundle.limits import MAX_STATEMENTS
+from crossmargin_verifier.bundle.verdict import Outcome, Verdict, judge
+from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.protocol.errors import RejectedError
-from crossmargin_verifier.protocol.verify import VerifiedSnapshot, verify_snapshot, verify_statement
+from crossmargin_verifier.protocol.verify import ClaimedStatement, verify_statements
 from crossmargin_verifier.workers import Progress, no_progress
 
 __all__ = ["CannotCheckError", "check_bundle"]
@@ -34,86 +41,92 @@ def check_bundle(
 ) -> Verdict:
     """Verify every statement of a bundle and judge its claims.
 
-    expected: digests from an independent publication, by the names in the verdict; executor: runs the multiplications,
-    by default in this process; arithmetic: plain Python or `KernelArithmetic`; progress: called with the name of a
-    stage, the number of finished parts and the number of all parts.
-
-    >>> published = "ff5a0daeac2d147ed60cc4d3786d9559b2e5e07a4da401fcdb774b729f2ecfc2"
-    >>> bundle = "tests/bundles/crossmargin-1/bundle"
-    >>> verdict = check_bundle(bundle, {"snapshot": bytes.fromhex(published)})
-    >>> verdict.verified, verdict.compared
-    (True, ('snapshot',))
-    >>> print(verdict.claims[0].name, verdict.claims[0].result)
-    maintenance PASS
-    >>> check_bundle(bundle, {"snapshot": bytes(32)})
-    Traceback (most recent call last):
-    crossmargin_verifier.protocol.errors.RejectedError: V10: snapshot: expected 0000...
+    expected: digests from an independent publication, by their names in the verdict, of which "bundle" covers all
+    others; executor: runs the multiplications, by default in this process; arithmetic: plain Python or
+    `KernelArithmetic`; progress: called with the name of a stage, the number of finished parts and the number of all.
 
     Raises:
-        CannotCheckError: a file is missing or unreadable, or the bundle changed while it was read; a worker or the
-            kernel failed; memory ran out.
-        MalformedError: a file is not canonical. RejectedError: a step does not hold.
+        CannotCheckError: there is no bundle, a file is unreadable or beyond the limits of this verifier, or the bundle
+            changed while it was read; a worker or the kernel failed; memory ran out.
+        MalformedError: a file is not canonical. RejectedError: a step does not hold, or a file is missing.
     """
     expected = expected or {}
-    with opened_folder(folder) as opened:
+    started = time.time()
+    with opened_folder(folder) as opened, failures():
         bundle = BundleFolder(opened)
-        manifest, reserves = bundle.manifest, bundle.reserves
-        _compare(bundle, expected)
-        snapshot: VerifiedSnapshot | None = None
-        judged = []
-        for name in manifest.statements:
-            with naming(name), failures():
-                stage = partial(_report, progress, f"statement {name}")
-                stage("policy", 0, 1)
+        manifest = bundle.manifest
+        if len(manifest.statements) > MAX_STATEMENTS:
+            raise CannotCheckError(f"{BUNDLE_FILE}: more than {MAX_STATEMENTS} statements: this verifier takes no more")
+        bundle.check_anchor()
+        digests = _compare(bundle, expected)
+        if manifest.totals is Totals.CLOSED:
+            raise CannotCheckError(f"{BUNDLE_FILE}: closed totals: this release checks opened ones, or none")
+        reserves = bundle.reserves
+        compiled, claimed = {}, {}
+        snapshot = bundle.snapshot()
+        progress("policies", 0, len(manifest.statements))
+        for number, name in enumerate(manifest.statements):
+            with naming(name):
                 statement = bundle.statement(name)
                 policy = statement.policy
-                compiled = compile_policy(policy)
-                stage("policy", 1, 1)
-                files = statement.read(compiled.relation)
-                if snapshot is None:
-                    snapshot = verify_snapshot(
-                        files, executor=executor, arithmetic=arithmetic, progress=partial(_report, progress, "snapshot")
-                    )
-                verified = verify_statement(
-                    files,
-                    compiled.relation,
-                    policy.digest,
-                    snapshot=snapshot,
-                    executor=executor,
-                    arithmetic=arithmetic,
-                    progress=stage,
-                )
-                judged.append(JudgedStatement(name, compiled, verified))
-                bundle.forget(name)
-        verdict = judge(manifest, reserves, judged)
-        for file, summary in ((SUMMARY_FILE, verdict.encoded), (SUMMARY_TEXT_FILE, verdict.text.encode("utf-8"))):
-            if bundle.summary(file) not in (None, summary):
-                raise RejectedError("V10", f"{file} is not the verdict on this bundle")
-        if not verdict.verified and opened.changed():
+                compiled[name] = compile_policy(policy)
+                files = statement.read(snapshot, compiled[name].relation)
+                claimed[name] = ClaimedStatement(files, compiled[name].relation, policy.digest)
+            progress("policies", number + 1, len(manifest.statements))
+        _check_anchored(bundle)
+        bundle.check_all_read()
+        book = verify_statements(snapshot, claimed, executor=executor, arithmetic=arithmetic, progress=progress)
+        judged = [
+            JudgedStatement(number, name, compiled[name], book.statements[name], bundle.statement(name).factor)
+            for number, name in enumerate(manifest.statements, 1)
+        ]
+        verdict = judge(manifest, reserves, book, judged)
+        if verdict.outcome is not Outcome.VERIFIED and opened.changed():
             raise opened.mixture()
-    return replace(verdict, compared=tuple(name for name in verdict.digests if name in expected))
+    return replace(
+        verdict,
+        digests={**digests, **verdict.digests},
+        compared=tuple(name for name in {**digests, **verdict.digests} if name in expected),
+        files=tuple(File(path, size, bundle.anchor.files[path].hex()) for path, size in sorted(bundle.sizes.items())),
+        run=Run(VERSION, _described(arithmetic), _time(started), _time(time.time())),
+    )
 
 
-def _compare(bundle: BundleFolder, expected: Mapping[str, bytes]) -> None:
-    """Compare digests before any verification, so a mistyped digest shows at once.
+def _compare(bundle: BundleFolder, expected: Mapping[str, bytes]) -> dict[str, str]:
+    """Compare digests before any verification, so a mistyped digest shows at once; return that of the bundle.
+
+    The anchor states them; that it states the right ones is checked later.
 
     Raises:
         RejectedError: V10, an expected digest differs or belongs to nothing in the bundle.
     """
-    manifest = bundle.manifest
-    found = {"snapshot": manifest.snapshot_digest, "receipt key": manifest.receipt_key}
-    for name in manifest.statements:
-        with naming(name):
-            if f"{name} policy" in expected:
-                found[f"{name} policy"] = bundle.statement(name).policy.digest
-            if f"{name} statement" in expected:
-                found[f"{name} statement"] = bundle.statement(name).statement.digest
-    for name, digest in expected.items():
+    anchor = bundle.anchor
+    digest = hashlib.sha256(bundle.anchor_file).digest()
+    found = {"bundle": digest, "snapshot": anchor.snapshot_digest, "receipt key": bundle.manifest.receipt_key}
+    for each in anchor.statements:
+        found |= {f"{each.name} statement": each.statement_digest, f"{each.name} policy": each.policy_digest}
+    for name, value in expected.items():
         if name not in found:
             raise RejectedError("V10", f"the bundle has no {name} to compare the expected digest with")
-        if found[name] != digest:
-            raise RejectedError("V10", f"{name}: expected {digest.hex()}, found {found[name].hex()}")
+        if found[name] != value:
+            raise RejectedError("V10", f"{name}: expected {value.hex()}, found {found[name].hex()}")
+    return {"bundle": digest.hex()}
 
 
-def _report(progress: Progress, subject: str, stage: str, done: int, total: int) -> None:
-    progress(f"{subject}: {stage}", done, total)
+def _check_anchored(bundle: BundleFolder) -> None:
+    """Check that the digests in the anchor are those of the files (V10)."""
+    anchor, manifest = bundle.anchor, bundle.snapshot().manifest
+    if (anchor.snapshot_digest, anchor.as_of) != (manifest.digest, manifest.as_of):
+        raise RejectedError("V10", f"{ANCHOR_FILE} is about another snapshot than its files")
+    for each in anchor.statements:
+        statement = bundle.statement(each.name).statement
+        if (each.statement_digest, each.policy_digest) != (statement.digest, statement.policy_digest):
+            raise RejectedError("V10", f"{ANCHOR_FILE} states other digests of {each.name} than its files have")
+
+
+def _described(arithmetic: Arithmetic) -> str:
+    return f"compiled kernel {VERSION}" if isinstance(arithmetic, KernelArithmetic) else "plain Python"
+
+
+def _time(seconds: float) -> str:
+    return format_time(int(seconds))

@@ -1,39 +1,178 @@
-"""Claims about what is owed in each asset: the debts that a statement opens, and reserves against liabilities.
+"""Claims about what is owed in each asset: debts that a statement discloses, and reserves against liabilities.
 
-A debt belongs to a definition by number, and counts only where a row of the relation is claim + debt >= 0 (SPEC 10.4).
+With f_a the claim of an account on asset a, T the opened totals and D_a the disclosed debts (SPEC section 7),
+
+    sum over all accounts of max(0, f_a) <= f_a(T) + D_a,
+
+so nothing nets between accounts. That holds where the rows of the statement include f_a + debt >= 0, with f_a the
+balance, the entry value and the mark value of the positions settled in a. The mark value must be the one that equity
+counts: otherwise a policy could owe holders a profit that no claim includes.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
-from crossmargin_circuits.amounts import format_amount, format_units, unit_size
+from crossmargin_circuits.amounts import unit_size
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.derivation import Least
-from crossmargin_circuits.layout import Column, ColumnKind
+from crossmargin_circuits.full_form import FullForm
+from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
 from crossmargin_circuits.policy import Definition, Role
 from crossmargin_circuits.relation import Row
-from crossmargin_verifier.bundle.claim import Claim, Result, line
+from crossmargin_verifier.bundle.claim import Claim, Result, Topic
 from crossmargin_verifier.bundle.declarations import DeclaredReserves
+from crossmargin_verifier.bundle.figures import Amount
 from crossmargin_verifier.bundle.judged_statement import JudgedStatement
+from crossmargin_verifier.bundle.solvency import MAX_NAMED, entry_value_claims
 
-__all__ = ["covered_assets", "debt_claim", "declaration_claim", "liability_claims"]
+__all__ = ["DisclosedDebt", "coverage_claims", "disclosed_debts", "liability_claim", "position_claims"]
 
 
-def _debt_row(compiled: CompiledPolicy, balance: int, debt: Definition) -> Row | None:
-    """Return the row claim + debt >= 0 of an asset, if there is one (SPEC 10.4).
+@dataclass(frozen=True)
+class DisclosedDebt:
+    """The disclosed debt in an asset. statement: its number; row: claim + debt >= 0; total: in units of the asset."""
 
-    Its coefficient is 1 on the balance and the entry value of the asset, 0 on every other balance and entry value and
-    on the account, anything on positions (their mark value; they cancel over the book), and 1 on the debt alone.
+    asset: str
+    statement: int
+    row: Row
+    total: int
+
+    def claim_on(self, totals: Sequence[int]) -> int:
+        """Return f_a of the opened totals, in units of the asset."""
+        return sum(coefficient * total for coefficient, total in zip(self.row.base, totals, strict=True))
+
+
+def coverage_claims(each: JudgedStatement) -> list[Claim]:
+    """Judge a statement of the kind coverage: every debt is disclosed, and its row is what the liabilities need."""
+    wrong = []
+    debts = each.policy.with_role(Role.DEBT)
+    for debt in debts:
+        if each.total(debt) is None:
+            wrong.append(_failed(each, debt, "no total is opened, so nobody knows what is owed"))
+        elif _debt_row(each.compiled, debt) is None:
+            wrong.append(
+                _failed(
+                    each,
+                    debt,
+                    "no row is balance + entry value + positions + debt >= 0 and nothing else, so debts may be hidden",
+                )
+            )
+    wrong += entry_value_claims(each)
+    assets = ", ".join(debt.subject for debt in debts[:MAX_NAMED]) + (", .." if len(debts) > MAX_NAMED else "")
+    if wrong:
+        text = "it is not shown that every debt is counted: the next claims say why"
+        return [Claim(Topic.COVERAGE, each.number, "", Result.FAIL, text), *wrong]
+    text = f"what each account owes in {assets} is counted in the disclosed debts, and set against nobody's claim"
+    return [Claim(Topic.COVERAGE, each.number, "", Result.PASS, text)]
+
+
+def disclosed_debts(statements: Sequence[JudgedStatement]) -> dict[str, list[DisclosedDebt]]:
+    """Return the disclosed debts of all statements with the right row, by asset."""
+    found: dict[str, list[DisclosedDebt]] = {}
+    for each in statements:
+        for debt in each.policy.with_role(Role.DEBT):
+            row, total = _debt_row(each.compiled, debt), each.total(debt)
+            if row is not None and total is not None and not each.uneven:
+                found.setdefault(debt.subject, []).append(DisclosedDebt(debt.subject, each.number, row, total))
+    return found
+
+
+def liability_claim(
+    asset: str,
+    column: Column,
+    net: int | None,
+    owed: int | None,
+    debts: DisclosedDebt | None,
+    reserves: DeclaredReserves,
+) -> Claim:
+    """Compare what holders are owed in an asset with the declared reserves.
+
+    net: balances and entry values of the book; owed: what holders are owed at most; both in units of the column, or
+    None if no total is opened.
+    """
+    declared = reserves.amount(asset)
+    shown = "no reserves are declared" if declared is None else f"declared reserves are {Amount.of(declared, asset)}"
+
+    def exceeds(units: int) -> bool:
+        return units > 0 and (declared is None or units * unit_size(column) > declared)
+
+    if net is None:
+        text = f"no total is opened, so nobody judges what is owed; {shown}"
+        return Claim(Topic.LIABILITIES, 0, asset, Result.OPEN, text)
+    if debts is None or owed is None:
+        text = (
+            f"the book nets to {Amount.in_column(net, column)}; {shown}; no statement discloses debts of {asset}, so "
+        )
+        text += "made-up debtors could hide any part of what holders are owed"
+        return Claim(Topic.LIABILITIES, 0, asset, Result.FAIL if exceeds(net) else Result.OPEN, text)
+    text = f"holders are owed at most {Amount.in_column(owed, column)}; {shown}; debtors owe "
+    text += str(Amount.in_column(debts.total, column))
+    covered = not exceeds(net) and not exceeds(owed - debts.total)
+    return Claim(Topic.LIABILITIES, 0, asset, Result.PASS if covered else Result.FAIL, text)
+
+
+def position_claims(statements: Sequence[JudgedStatement], debts: dict[str, list[DisclosedDebt]]) -> list[Claim]:
+    """Compare the value of each position in the debt rows with the one in equity, for each solvency statement.
+
+    The coefficient in the debt rows, valued by the coefficients of balances in equity, must be the coefficient of the
+    position in equity within rounding: half a unit of either. Otherwise liabilities leave out what equity counts.
+    """
+    claims = []
+    if not debts:
+        return []
+    for each in statements:
+        form, layout = each.full_form, each.policy.layout
+        if form is None or all(column.kind is not ColumnKind.POSITION for column in layout.columns):
+            continue
+        wrong: list[str] = []
+        for number in range(max(map(len, debts.values()))):
+            chosen = [found[min(number, len(found) - 1)] for found in debts.values()]
+            wrong += [key for key in _misvalued(layout, form, chosen) if key not in wrong]
+        if wrong:
+            text = f"{', '.join(wrong[:MAX_NAMED])}: the debt statement values it otherwise than equity does, so what "
+            text += "holders are owed on it is not in the liabilities"
+            claims.append(Claim(Topic.POSITIONS, each.number, wrong[0], Result.FAIL, text))
+        else:
+            text = "the debt statement values every position as equity does"
+            claims.append(Claim(Topic.POSITIONS, each.number, "", Result.PASS, text))
+    return claims
+
+
+def _misvalued(layout: RecordLayout, form: FullForm, debts: Sequence[DisclosedDebt]) -> list[str]:
+    """Return the positions whose value in the debt rows is not that in equity."""
+    found = []
+    balances = [layout.index(ColumnKind.BALANCE, debt.asset) for debt in debts]
+    for number, column in enumerate(layout.columns):
+        if column.kind is not ColumnKind.POSITION:
+            continue
+        low, high, tolerance = Fraction(0), Fraction(0), Fraction(2)
+        for balance, debt in zip(balances, debts, strict=True):
+            units = debt.row.base[number]
+            ends = units * form.lowest[balance], units * form.greatest[balance]
+            low, high = low + min(ends), high + max(ends)
+            if column.settled == debt.asset or units:
+                tolerance += Fraction(form.greatest[balance] + abs(units), 2)
+        if abs(low - form.lowest[number]) > tolerance or abs(high - form.greatest[number]) > tolerance:
+            found.append(column.key)
+    return found
+
+
+def _debt_row(compiled: CompiledPolicy, debt: Definition) -> Row | None:
+    """Return the row claim + debt >= 0 of a debt, if there is one (SPEC annex B).
+
+    Its coefficient is 1 on the balance and the entry value of the asset, 0 on every other balance and entry value,
+    anything on positions, 1 on the debt, and 0 on every other auxiliary; it has no offset, which would hide a debt in
+    each account.
     """
     columns, relation = compiled.policy.layout.columns, compiled.relation
-    asset = columns[balance].name
     auxiliary = compiled.auxiliary_of[debt.name]
     alone = tuple(int(number == auxiliary) for number in range(len(relation.auxiliaries)))
     derivation = compiled.derivations[auxiliary]
     # No other row has a positive coefficient on it alone; a stranger's policy may have many rows and many debts.
     for row in [relation.rows[number] for number in (derivation.rows if isinstance(derivation, Least) else ())]:
         fits = all(
-            coefficient == int(column.name == asset)
+            coefficient == int(column.name == debt.subject)
             for column, coefficient in zip(columns, row.base, strict=True)
             if column.kind is not ColumnKind.POSITION
         )
@@ -42,76 +181,5 @@ def _debt_row(compiled: CompiledPolicy, balance: int, debt: Definition) -> Row |
     return None
 
 
-def debt_claim(each: JudgedStatement, definition: Definition, debt: int) -> Claim:
-    """State what debtors owe in an asset by the opened total of its debt, and what holders are owed at most."""
-    asset = definition.subject
-    column = _column(each.policy.layout.columns, ColumnKind.BALANCE, asset)
-    name = f"{each.name}: debt {asset}"
-    if column is None or each.verified.totals is None:
-        return Claim(name, Result.FAIL, f"total {debt}", f"the policy has no balance of {asset}, or totals are missing")
-    number = each.policy.layout.columns.index(column)
-    row = _debt_row(each.compiled, number, definition)
-    if row is None:
-        return Claim(name, Result.FAIL, f"total {debt}", f"the policy has no row claim + debt >= 0 for {asset}")
-    net = sum(coefficient * total for coefficient, total in zip(row.base, each.verified.totals, strict=True))
-    return Claim(
-        name,
-        Result.INFO,
-        f"owed by debtors {format_units(debt, column)}, claims of holders at most {format_units(net + debt, column)}",
-        "claims of checked accounts, as their receipts show them, are at most this; debtors owe their part of it",
-    )
-
-
-def covered_assets(statements: Sequence[JudgedStatement]) -> set[str]:
-    """Return the assets whose debts are opened by some statement of the bundle."""
-    covered = set()
-    for each in statements:
-        columns = each.policy.layout.columns
-        for debt in each.policy.with_role(Role.DEBT):
-            balance = _column(columns, ColumnKind.BALANCE, debt.subject)
-            opened = balance is not None and each.verified.auxiliary_totals is not None
-            if balance is not None and opened and _debt_row(each.compiled, columns.index(balance), debt) is not None:
-                covered.add(debt.subject)
-    return covered
-
-
-def liability_claims(
-    reserves: DeclaredReserves, columns: Sequence[Column], totals: Sequence[int], covered: set[str]
-) -> list[Claim]:
-    """Compare what is owed in each asset with the declared reserves; covered: assets whose debts are opened."""
-    owed: dict[str, Fraction] = {}
-    for column, total in zip(columns, totals, strict=True):
-        if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY):
-            owed[column.name] = owed.get(column.name, Fraction(0)) + total * unit_size(column)
-    return [_liability_claim(asset, amount, reserves, asset in covered) for asset, amount in owed.items()]
-
-
-def declaration_claim(reserves: DeclaredReserves) -> Claim:
-    """State what the venue declares."""
-    fund = f"{format_amount(Fraction(reserves.insurance_fund))} {reserves.currency}"
-    return Claim(
-        "reserves",
-        Result.INFO,
-        f"declared for {len(reserves.assets)} assets, insurance fund {fund}, source: {line(reserves.source)}",
-        "what the venue declares; nothing here shows that it has it",
-    )
-
-
-def _liability_claim(asset: str, owed: Fraction, reserves: DeclaredReserves, debts_opened: bool) -> Claim:
-    """Judge what is owed net of debts; without a debt statement a made-up debtor could hide it, so nothing passes."""
-    declared = reserves.amount(asset)
-    shown = "none declared" if declared is None else f"{format_amount(declared)} {asset}"
-    covered = owed <= 0 or (declared is not None and owed <= declared)
-    passed = Result.PASS if debts_opened else Result.INFO
-    return Claim(
-        f"liabilities {asset}",
-        passed if covered else Result.FAIL,
-        f"owed {format_amount(owed)} {asset}, reserves {shown}",
-        "balances plus entry values, net of the debts opened above, are within reserves"
-        if debts_opened
-        else "net of debts that no statement of this bundle opens: made-up debtors could hide what is owed",
-    )
-
-
-def _column(columns: Sequence[Column], kind: ColumnKind, name: str) -> Column | None:
-    return next((column for column in columns if column.kind is kind and column.name == name), None)
+def _failed(each: JudgedStatement, debt: Definition, reason: str) -> Claim:
+    return Claim(Topic.COVERAGE, each.number, debt.subject, Result.FAIL, f"{debt.subject}: {reason}")

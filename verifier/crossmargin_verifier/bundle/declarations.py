@@ -152,6 +152,11 @@ class DeclaredReserves:
             }
         )
 
+    @property
+    def fund(self) -> Fraction:
+        """The declared insurance fund."""
+        return Fraction(self.insurance_fund)
+
     def amount(self, asset: str) -> Fraction | None:
         """Return the declared amount of an asset, or None if none is declared."""
         text = self.assets.get(asset)

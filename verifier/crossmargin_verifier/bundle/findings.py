@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
-from crossmargin_circuits.errors import CrossmarginError, PolicyError
+from crossmargin_circuits.errors import CrossmarginError, LimitError, PolicyError
 from crossmargin_verifier.bundle.folder import CannotCheckError, Folder
 from crossmargin_verifier.kernel import KernelError
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
@@ -34,7 +34,7 @@ def naming(statement: str) -> Iterator[None]:
     try:
         yield
     except RejectedError as error:
-        raise RejectedError(error.step, f"statement {statement}: {error.reason}", error.shard) from None
+        raise RejectedError(error.step, error.reason, error.shard, statement) from None
     except (MalformedError, PolicyError) as error:
         raise type(error)(f"statement {statement}: {error}") from None
 
@@ -46,6 +46,8 @@ def failures() -> Iterator[None]:
         yield
     except BrokenExecutor:
         raise CannotCheckError("a worker process ended early; perhaps memory ran out: try fewer processes") from None
+    except LimitError as error:
+        raise CannotCheckError(str(error)) from None
     except MemoryError:
         raise CannotCheckError("memory ran out: try fewer processes") from None
     except KernelError as error:

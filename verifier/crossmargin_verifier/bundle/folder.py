@@ -15,7 +15,7 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_verifier.protocol.errors import MalformedError
 
-__all__ = ["CannotCheckError", "Folder"]
+__all__ = ["CannotCheckError", "Folder", "MissingFileError"]
 
 # Some systems lack some of these. A pipe is opened without waiting for its writer, and refused.
 _FILE_FLAGS = _FOLDER_FLAGS = os.O_RDONLY
@@ -35,6 +35,10 @@ class CannotCheckError(CrossmarginError):
     """A file is missing or unreadable, or the machine failed: neither verified nor rejected."""
 
 
+class MissingFileError(CannotCheckError):
+    """There is no file or folder of this name."""
+
+
 class Folder:
     """An open folder and its identity; `path` serves messages, and systems that open only by path."""
 
@@ -42,7 +46,8 @@ class Folder:
         """Open a folder, or one inside a parent; a link is followed to the first alone.
 
         Raises:
-            CannotCheckError: there is none, or it cannot be opened. MalformedError: a link inside a folder.
+            MissingFileError: there is none. CannotCheckError: it cannot be opened.
+            MalformedError: a link inside a folder.
         """
         self.path = path
         self._parent = parent
@@ -76,11 +81,22 @@ class Folder:
         finally:
             folder._close()
 
+    def names(self) -> list[str]:
+        """Return the names of all that lies in the folder.
+
+        Raises:
+            CannotCheckError: it cannot be read.
+        """
+        try:
+            return os.listdir(self.path if self._descriptor is None else self._descriptor)  # noqa: PTH208 - of what is open
+        except OSError as error:
+            raise self.refused(error, self.path) from None
+
     def inner(self, name: str) -> "Folder":
         """Return a folder inside this one, opening it once.
 
         Raises:
-            CannotCheckError: there is none, or it cannot be opened. MalformedError: a link.
+            MissingFileError: there is none. CannotCheckError: it cannot be opened. MalformedError: a link.
         """
         if name not in self._folders:
             self._folders[name] = Folder(self.path / name, self)
@@ -90,8 +106,9 @@ class Folder:
         """Return the bytes of a file, at most `limit`, or with `exactly` as many.
 
         Raises:
-            CannotCheckError: the file is missing or unreadable, or changed while it was read.
-            MalformedError: a link, a pipe, a folder or a device; or another size.
+            MissingFileError: there is none. CannotCheckError: it is unreadable, larger than `limit`, or changed while
+                it was read.
+            MalformedError: a link, a pipe, a folder or a device; or not the exact size.
         """
         data = self.find(name, limit, exactly=exactly)
         if data is None:
@@ -124,8 +141,10 @@ class Folder:
             if not S_ISREG(status.st_mode):
                 raise MalformedError(f"{name}: not a plain file")
             size = status.st_size
-            if size > limit or (exactly and size != limit):
-                raise MalformedError(f"{name}: {size} bytes: {'must be' if exactly else 'at most'} {limit}")
+            if exactly and size != limit:
+                raise MalformedError(f"{name}: {size} bytes: must be {limit}")
+            if size > limit:
+                raise CannotCheckError(f"{self.path / name}: {size} bytes: this verifier reads at most {limit}")
             with os.fdopen(descriptor, "rb", closefd=False) as stream:
                 data = stream.read(size)
                 grew = stream.read(1)
@@ -158,7 +177,8 @@ class Folder:
             outermost = outermost._parent
         if outermost._identity is not None and outermost.changed():
             return outermost.mixture()
-        return CannotCheckError(f"{path}: {error.strerror or error}")
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        return (MissingFileError if missing else CannotCheckError)(f"{path}: {error.strerror or error}")
 
     def mixture(self) -> CannotCheckError:
         """Return the error to raise for a folder that changed."""

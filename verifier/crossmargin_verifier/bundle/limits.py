@@ -5,6 +5,8 @@ They bound what this implementation is ready to hold in memory; the limits of wh
 """
 
 __all__ = [
+    "MAX_ANCHOR_BYTES",
+    "MAX_BUNDLE_BYTES",
     "MAX_COLUMNS_BYTES",
     "MAX_DECLARATION_BYTES",
     "MAX_MANIFEST_BYTES",
@@ -12,16 +14,26 @@ __all__ = [
     "MAX_PROOF_BYTES",
     "MAX_RECEIPT_BYTES",
     "MAX_RELATION_BYTES",
+    "MAX_STATEMENTS",
 ]
 
+MAX_BUNDLE_BYTES = 2**33
+"""Bytes of all files of a bundle together (implementation): 512 for each of 2^24 accounts."""
+
+MAX_ANCHOR_BYTES = 2**27
+"""Bytes of `anchor.json` (implementation): about 120 for each of 10^6 files."""
+
+MAX_STATEMENTS = 64
+"""Statements of a bundle (implementation): each is compiled and judged by itself."""
+
 MAX_RELATION_BYTES = 2**26
-"""Bytes of `relation.cm1` (implementation): 16 for each of K (V + Q + 1) coefficients, decoded at about 60."""
+"""Bytes of `relation.cm2` (implementation): 16 for each of K (V + Q + 1) coefficients, decoded at about 60."""
 
 MAX_COLUMNS_BYTES = 2**24
-"""Bytes of `columns.cm1` (implementation): 256 for each of 2^16 labels."""
+"""Bytes of `columns.cm2` (implementation): 256 for each of 2^16 labels."""
 
 MAX_MANIFEST_BYTES = 2**17
-"""Bytes of `snapshot.cm1` and `statement.cm1` (implementation): fixed fields and one label < 2^16 bytes."""
+"""Bytes of `snapshot.cm2` and `statement.cm2` (implementation): fixed fields and one label < 2^16 bytes."""
 
 MAX_PROOF_BYTES = 2**21
 """Bytes of a shard file or of a totals file (implementation): 16 for each of 2^16 totals, and less than 2^16 more."""

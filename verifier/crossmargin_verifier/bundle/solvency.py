@@ -1,126 +1,85 @@
-"""Claims about margin solvency: does a policy say that equity covers the requirement, for made-up accounts too?
+"""Claims about margin solvency: does the equity of each account cover its requirement, or is what it lacks counted?
 
-An account that nobody checks may hold any amount of the account column and owe in any asset. Such an account must get
-neither collateral nor a debt that costs it nothing (SPEC V10, annex B).
+By theorem A the rows hold for every account, so the gap of one account is never netted with another's. What is left to
+judge is the policy: its equity must have a full form (SPEC annex B), rows must value an entry value as the balance of
+its asset, and what accounts lack together must be disclosed and covered.
 """
 
-from crossmargin_circuits.evaluate import scenario_leaves
-from crossmargin_circuits.expression import Expression, Reference, Scale, Sum
-from crossmargin_circuits.layout import ColumnKind
-from crossmargin_circuits.policy import Policy, Role
-from crossmargin_verifier.bundle.claim import Claim, Result, line
+from crossmargin_circuits.errors import FullFormError
+from crossmargin_circuits.policy import Definition
+from crossmargin_verifier.bundle.claim import Claim, Result, Topic
+from crossmargin_verifier.bundle.declarations import DeclaredReserves
+from crossmargin_verifier.bundle.figures import Amount
 from crossmargin_verifier.bundle.judged_statement import JudgedStatement
 
-__all__ = ["credit_claims", "is_requirement_less_equity", "solvency_claims", "states_solvency"]
+__all__ = ["entry_value_claims", "insurance_fund", "solvency_claims"]
+
+MAX_NAMED = 5
+"""Columns that one claim names."""
 
 
-def is_requirement_less_equity(policy: Policy, gap: Expression) -> bool:
-    """Return whether an expression is the policy's requirement less its equity."""
-    match gap:
-        case Sum((Reference(first), Scale(-1, Reference("equity")))):
-            return policy.definition(first).role is Role.REQUIREMENT
-    return False
+def solvency_claims(each: JudgedStatement, reserves: DeclaredReserves) -> list[Claim]:
+    """Judge a statement of the kind solvency; the first claim is the conclusion."""
+    parts = [_full_form_claim(each), *entry_value_claims(each)]
+    shortfall = each.policy.shortfall
+    if shortfall is not None:
+        parts.append(_shortfall_claim(each, shortfall, reserves))
+    if any(part.result is Result.FAIL for part in parts):
+        result, text = Result.FAIL, "it is not shown that equity covers the requirement: the next claims say why"
+    elif shortfall is None or each.total(shortfall) == 0:
+        result, text = Result.PASS, "the equity of each account covers its requirement"
+    else:
+        result, text = (
+            Result.PASS,
+            "the equity of each account covers its requirement, or all that it lacks is counted in the shortfall",
+        )
+    return [Claim(Topic.SOLVENCY, each.number, "", result, text), *parts]
 
 
-def states_solvency(policy: Policy) -> bool:
-    """Return whether a shortfall, or a constraint, is the policy's equity against its requirement."""
-    if any(is_requirement_less_equity(policy, each.expression) for each in policy.with_role(Role.SHORTFALL)):
-        return True
-    return any(
-        isinstance(each.expression, Scale)
-        and each.expression.by == -1
-        and is_requirement_less_equity(policy, each.expression.of)
-        for each in policy.constraints
+def entry_value_claims(each: JudgedStatement) -> list[Claim]:
+    """Return a failing claim if some row counts an entry value otherwise than the balance of its asset."""
+    if not each.uneven:
+        return []
+    named = ", ".join(each.uneven[:MAX_NAMED])
+    return [
+        Claim(
+            Topic.ENTRY_VALUES,
+            each.number,
+            each.uneven[0],
+            Result.FAIL,
+            f"{named}: a row counts it otherwise than the balance of its asset, so owing the one and holding the other "
+            "would be collateral",
+        )
+    ]
+
+
+def insurance_fund(reserves: DeclaredReserves) -> Amount:
+    """Return the declared insurance fund."""
+    return Amount.of(reserves.fund, reserves.currency)
+
+
+def _full_form_claim(each: JudgedStatement) -> Claim:
+    error = each.judged_equity
+    if isinstance(error, FullFormError):
+        text = f"{error.column}: {error.reason}" if error.column else error.reason
+        return Claim(Topic.FULL_FORM, each.number, error.column or "", Result.FAIL, text)
+    return Claim(
+        Topic.FULL_FORM,
+        each.number,
+        "",
+        Result.PASS,
+        "equity counts every balance and entry value, and charges many small debtors as much as a large one",
     )
 
 
-def solvency_claims(each: JudgedStatement) -> list[Claim]:
-    """Return a failing claim for a statement that is neither about solvency nor about debts and exposures alone."""
-    policy = each.policy
-    roles = {definition.role for definition in policy.definitions if definition.role.is_auxiliary}
-    about_totals = bool(roles) and roles <= {Role.DEBT, Role.EXPOSURE} and not policy.constraints
-    if states_solvency(policy) or about_totals:
-        return []
-    return [
-        Claim(
-            f"{each.name}: solvency",
-            Result.FAIL,
-            "neither a shortfall nor a constraint is requirement - equity",
-            "the policy does not say that equity covers the requirement",
-        )
-    ]
-
-
-def credit_claims(each: JudgedStatement) -> list[Claim]:
-    """Return failing claims for what would give made-up accounts collateral, or debts that cost them nothing.
-
-    Equity, shortfall and constraints must be bounded whatever the account column holds, of which an account that nobody
-    checks may hold any amount; owing must then cost as much as with one account; rows must value an entry value as the
-    balance of its asset; and equity must count every balance and entry value as positive.
-    """
-    layout, rows = each.policy.layout, each.verified.relation.rows
-    claims = []
-    dependent = sum(1 for row in rows if row.base[0])
-    credited = each.credited
-    solvency = states_solvency(each.policy)
-    cheaper = _cheaper(each) if solvency and not credited else []
-    if credited:
-        meaning = "has no bound free of the account column, of which made-up accounts may hold any amount"
-        claims.append(Claim(f"{each.name}: credit", Result.FAIL, line(credited[0]), meaning))
-    elif cheaper:
-        meaning = "equity charges owing it in full only with the account column: made-up accounts could owe it for less"
-        claims.append(Claim(f"{each.name}: account column", Result.FAIL, ", ".join(cheaper[:5]), meaning))
-    elif dependent:
-        claims.append(
-            Claim(
-                f"{each.name}: account column",
-                Result.INFO,
-                f"{dependent} of {len(rows)} rows depend on the number of accounts",
-                "of unchecked accounts only what the other rows say is shown, for their number is not",
-            )
-        )
-    uneven = []
-    for entry, column in enumerate(layout.columns):
-        balance = layout.find(ColumnKind.BALANCE, column.name) if column.kind is ColumnKind.ENTRY else None
-        if balance is not None and any(row.base[balance] != row.base[entry] for row in rows):
-            uneven.append(column.key)
-    if uneven:
-        meaning = "valued otherwise than the balance of its asset: owing one and holding the other would be collateral"
-        claims.append(Claim(f"{each.name}: entry values", Result.FAIL, ", ".join(uneven[:5]), meaning))
-    worthless = _worthless(each) if solvency else []
-    if worthless:
-        meaning = "not counted as positive in equity: a made-up account could owe any amount of it, or gain by owing it"
-        claims.append(Claim(f"{each.name}: columns", Result.FAIL, ", ".join(worthless[:5]), meaning))
-    return claims
-
-
-def _cheaper(each: JudgedStatement) -> list[str]:
-    """Return columns of which owing a unit is charged more in some form of equity than in every account-free one.
-
-    Owing is holding less, or more, whichever equity charges; a made-up number of accounts satisfies all other forms.
-    """
-    charges = each.equity_charges
-    free = charges.free or {}
-    found = {
-        number if number > 0 else ~number
-        for number, charge in charges.every.items()
-        if charge > max(0, free.get(number, 0))
-    }
-    return [each.policy.layout.columns[number].key for number in sorted(found)]
-
-
-def _worthless(each: JudgedStatement) -> list[str]:
-    """Return balances and entry values that equity counts as negative in some form, or as positive in none.
-
-    Only forms free of the account column count as positive ones: any other a made-up number of accounts satisfies.
-    """
-    policy = each.policy
-    positive = each.equity_charges.free or {}
-    signs = {(name, factor > 0) for name, factor in scenario_leaves(policy, Reference("equity"))}
-    forms = [(policy.array(name).coefficients, 1 if above else -1) for name, above in signs]
-    return [
-        column.key
-        for number, column in enumerate(policy.layout.columns)
-        if column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY)
-        and (positive.get(number, 0) <= 0 or any(sign * form[number] < 0 for form, sign in forms))
-    ]
+def _shortfall_claim(each: JudgedStatement, shortfall: Definition, reserves: DeclaredReserves) -> Claim:
+    total, fund = each.total(shortfall), insurance_fund(reserves)
+    if total is None:
+        text = "no total is opened, and an account may lack any amount that nobody sees"
+        return Claim(Topic.SHORTFALL, each.number, "", Result.FAIL, text)
+    lacking = each.money(total)
+    text = f"all accounts together lack at most {lacking} to their requirements; the declared insurance fund is {fund}"
+    if total and fund.unit != lacking.unit:
+        return Claim(Topic.SHORTFALL, each.number, "", Result.FAIL, f"{text}, in another currency")
+    covered = not total or lacking.value <= fund.value
+    return Claim(Topic.SHORTFALL, each.number, "", Result.PASS if covered else Result.FAIL, text)

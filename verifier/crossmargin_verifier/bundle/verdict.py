@@ -1,97 +1,135 @@
-"""The verdict on a bundle: the claims of the verified statements and totals (SPEC V10).
+"""The verdict on a bundle: every claim, every figure, and what both rest on (SPEC V10).
 
 The verifier compiles the relation of every statement from its policy, and takes only proofs, commitments and
-declarations from the prover. A claim passes, fails, or only informs; a bundle is verified if no claim fails. A proof
-that does not hold raises an error instead of giving a verdict.
+declarations from the prover. A proof or a file that does not hold raises an error instead of giving a verdict. Of the
+others, a bundle is *verified* if every claim that a verdict on solvency needs was judged and passes:
+
+    one statement about solvency at least, and each of them holds
+    what holders are owed in every asset is within the declared reserves, with every debt disclosed
+    the positions in every instrument add up to zero
+
+A verdict is one frozen value of numbers with units; JSON (`data`, `encoded`) and text are renderings of it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from textwrap import wrap
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import StrEnum
+from fractions import Fraction
 from typing import Any
 
-from crossmargin_circuits.amounts import format_time
+from crossmargin_circuits.amounts import format_amount, format_time, unit_size
 from crossmargin_circuits.encoding import dump_canonical
-from crossmargin_circuits.policy import Policy
-from crossmargin_verifier.bundle.book_claims import count_claims, open_interest_claims
-from crossmargin_verifier.bundle.claim import Claim, Result, line
-from crossmargin_verifier.bundle.coverage import covered_assets, declaration_claim, liability_claims
-from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves
+from crossmargin_circuits.full_form import reliefs
+from crossmargin_circuits.layout import Column, ColumnKind
+from crossmargin_circuits.policy import Policy, PolicyKind, Role
+from crossmargin_verifier.bundle.claim import Claim, Result, Topic
+from crossmargin_verifier.bundle.coverage import (
+    DisclosedDebt,
+    coverage_claims,
+    disclosed_debts,
+    liability_claim,
+    position_claims,
+)
+from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves, Totals
+from crossmargin_verifier.bundle.figures import (
+    Amount,
+    Asset,
+    Exposure,
+    File,
+    Instrument,
+    Relief,
+    Reserves,
+    Run,
+    Share,
+    Snapshot,
+    Statement,
+)
 from crossmargin_verifier.bundle.judged_statement import JudgedStatement
-from crossmargin_verifier.bundle.solvency import states_solvency
-from crossmargin_verifier.bundle.statement_claims import statement_claims
+from crossmargin_verifier.bundle.solvency import entry_value_claims, insurance_fund, solvency_claims
+from crossmargin_verifier.bundle.verdict_text import verdict_text
 from crossmargin_verifier.protocol.errors import RejectedError
+from crossmargin_verifier.protocol.verify import VerifiedBook
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["VERDICT_FORMAT", "Outcome", "Verdict", "judge"]
+
+VERDICT_FORMAT = "crossmargin-verdict/2"
 
 NOT_SHOWN = (
-    "that every holder was included: only a holder who checks his receipt notices that he was left out",
-    "that an account nobody checks is solvent on its own: of unchecked accounts the proof shows the rows of their sum",
-    "that the declared reserves exist, belong to the venue, and are not borrowed for the day",
-    "that the reserves could be sold at the prices of the policy, or that the margin model is a good one",
-    "that risk arrays, quantum, names and title of a policy are what they are called, and its prices right: read it, "
-    "and compute it again with `crossmargin policy check`",
-    "that the insurance fund is not counted in the reserves as well, or that an account marked as padding owes nothing",
-    "how many accounts there are: one that nobody checks may count as any number",
-    "when the snapshot was taken, beyond the time at which its digest was published elsewhere",
-    "that everybody was shown this bundle: compare the digests with an independent publication",
+    "that every holder was included with an account of their own: one who was left out, or merged with others, notices "
+    "only by checking a receipt",
+    "that every account belongs to somebody: a venue may make accounts up, each of which satisfies every row by "
+    "itself; what `amount` relieves one account of, it relieves each of them of",
+    "that declared reserves and insurance fund exist, belong to the venue, are not borrowed for the day and not "
+    "counted twice, or that debtors pay",
+    "that the margin model is a good one, or that anything could be sold at its prices",
+    "that arrays, quantum, units, names and titles are what they are called, and prices right: read the policy, and "
+    "compute it again with `crossmargin policy check`",
+    "that a contract is what it is called: a position is no deposit, and is worth what the asset that settles it is "
+    "worth; look for assets of the venue's own in the shares of equity",
+    "when the snapshot was taken, beyond the time at which its digest was published elsewhere, or what accounts held "
+    "before and after it",
+    "that everybody was shown this bundle: compare its digest with an independent publication",
 )
 """What no bundle shows (SPEC section 11)."""
 
+MAX_FORMULAS = 2**16
+"""Characters of all formulas of a statement beyond which only policy.json has them."""
 
-MAX_WRAPPED = 2**20
-"""Characters of all formulas beyond which they stand on one line each: wrapping takes more than a second for each."""
+
+class Outcome(StrEnum):
+    """The outcome of a check that reached a verdict; a bundle that is rejected has none."""
+
+    VERIFIED = "verified"
+    """Every claim that a verdict on solvency needs was judged and passes."""
+    CLAIMS_OPEN = "verified, but claims fail or are not judged"
+    """Every proof holds, and claims fail or are not judged."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """All claims about a bundle, and the digests that a reader must compare with an independent publication.
+    """All claims about a bundle, its figures, and the digests to compare with an independent publication.
 
-    claims: in the order in which they are printed; formulas: of the model, by statement; digests: in hexadecimal, by
-    name; compared: the names of the compared digests.
-
-    >>> claim = Claim("open interest", Result.FAIL, "net 3 BTC", "longs and shorts do not cancel")
-    >>> verdict = Verdict("some-exchange", "book/1970", 0, (claim,), {}, {"snapshot": "5c2f"}, ())
-    >>> verdict.verified
-    False
-    >>> print(verdict.text)
-    some-exchange: snapshot book/1970 of 1970-01-01T00:00:00Z
-    <BLANKLINE>
-      FAIL  open interest  net 3 BTC
-    ...
-    Verdict: REJECTED
-    <BLANKLINE>
+    headline: what holds for each account; venue: its own words; claims: in the order in which they are printed;
+    digests: in hexadecimal, by name; compared: the names of those that were equal to expected ones; files: those that
+    the verdict depends on, all listed in anchor.json; run: how the bundle was checked, no part of the verdict.
     """
 
+    headline: str
     venue: str
-    snapshot_id: str
-    as_of: int
+    snapshot: Snapshot
     claims: tuple[Claim, ...]
-    formulas: Mapping[str, tuple[str, ...]]
+    statements: tuple[Statement, ...]
+    assets: tuple[Asset, ...]
+    instruments: tuple[Instrument, ...]
+    reserves: Reserves
     digests: Mapping[str, str]
-    compared: tuple[str, ...]
+    compared: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
+    run: Run | None = field(default=None, compare=False)
 
     @property
-    def verified(self) -> bool:
-        """Whether no claim fails."""
-        return all(claim.result is not Result.FAIL for claim in self.claims)
+    def outcome(self) -> Outcome:
+        """Whether every claim that needs it was judged and passes."""
+        return Outcome.CLAIMS_OPEN if self.failed or self.open else Outcome.VERIFIED
+
+    @property
+    def failed(self) -> tuple[Claim, ...]:
+        """The claims that fail."""
+        return tuple(claim for claim in self.claims if claim.result is Result.FAIL)
+
+    @property
+    def open(self) -> tuple[Claim, ...]:
+        """The claims that a verdict on solvency needs, and that nothing in the bundle judges."""
+        return tuple(claim for claim in self.claims if claim.result is Result.OPEN)
 
     @property
     def data(self) -> dict[str, Any]:
-        """The verdict as canonical-JSON data."""
+        """The verdict as canonical-JSON data; docs/schema/verdict-2.json describes it."""
         return {
-            "format": "crossmargin-verdict/1",
-            "venue": self.venue,
-            "snapshot": {"id": self.snapshot_id, "as_of": format_time(self.as_of)},
-            "verified": self.verified,
-            "claims": [
-                {"claim": c.name, "result": str(c.result), "figures": c.figures, "meaning": c.meaning}
-                for c in self.claims
-            ],
-            "formulas": {name: list(lines) for name, lines in self.formulas.items()},
-            "digests": dict(self.digests),
-            "compared": list(self.compared),
-            "not shown": list(NOT_SHOWN),
+            "format": VERDICT_FORMAT,
+            "outcome": str(self.outcome),
+            **{each.name: _plain(getattr(self, each.name)) for each in fields(self)},
+            "not_shown": list(NOT_SHOWN),
         }
 
     @property
@@ -101,84 +139,271 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """The verdict for people: table, digests, and what it does not show."""
-        lines = [f"{self.venue}: snapshot {self.snapshot_id} of {format_time(self.as_of)}", ""]
-        width = max(len(claim.name) for claim in self.claims)
-        for claim in self.claims:
-            lines.append(f"  {claim.result}  {claim.name:{width}}  {claim.figures}")
-            lines.append(f"        {'':{width}}{claim.meaning}")
-        short = sum(len(formula) for formulas in self.formulas.values() for formula in formulas) <= MAX_WRAPPED
-        for name, formulas in self.formulas.items():
-            lines += ["", f"Model of {name} (policy.json has the risk arrays)"]
-            for formula in formulas:
-                indented = f"  {formula}"
-                lines += wrap(indented, 110, subsequent_indent="      ") if short else [indented]
-        lines += ["", "Digests and key (compare with an independent publication)"]
-        width = max(len(name) for name in self.digests)
-        for name, digest in self.digests.items():
-            lines.append(f"  {name:{width}}  {digest}{'  compared: equal' if name in self.compared else ''}")
-        left = [name for name in self.digests if name not in self.compared]
-        if left:
-            lines += wrap(f"Not compared: {', '.join(left)}.", 110, initial_indent="  ", subsequent_indent="      ")
-            lines.append("  A verdict without the comparison says only that the bundle agrees with itself.")
-        lines += ["", "What this does not show"]
-        lines += [f"  - {text}" for text in NOT_SHOWN]
-        lines += ["", f"Verdict: {'VERIFIED' if self.verified else 'REJECTED'}"]
-        return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines) + "\n"
+        """The verdict for people, at most 80 columns wide; its last paragraph is the outcome."""
+        return verdict_text(self, NOT_SHOWN)
 
 
 def judge(
-    manifest: BundleManifest,
-    reserves: DeclaredReserves,
-    statements: Sequence[JudgedStatement],
+    manifest: BundleManifest, reserves: DeclaredReserves, book: VerifiedBook, statements: Sequence[JudgedStatement]
 ) -> Verdict:
     """Judge verified statements about one snapshot against the declarations.
 
-    statements: at least one, all about the same snapshot.
+    statements: at least one, in the order of the bundle.
 
     Raises:
-        RejectedError: V10, the parts of the bundle are about different snapshots or venues.
+        RejectedError: V10, the parts of the bundle are about different snapshots or venues, or count other accounts.
     """
-    snapshot = statements[0].verified.snapshot
-    if {manifest.snapshot_digest, reserves.snapshot_digest} != {snapshot.digest}:
-        raise RejectedError("V10", "bundle.json or reserves.json is about another snapshot")
-    columns = statements[0].policy.layout.columns
-    for each in statements:
-        if [(c.kind, c.name, c.unit) for c in each.policy.layout.columns] != [
-            (c.kind, c.name, c.unit) for c in columns
-        ]:
-            raise RejectedError("V10", f"the policy of {each.name} reads the columns otherwise than the first one")
-        if each.policy.venue != manifest.venue:
-            raise RejectedError("V10", f"the policy of {each.name} names another venue than bundle.json")
-    digests = {"snapshot": snapshot.digest}
-    for each in statements:
-        digests[f"{each.name} statement"] = each.verified.statement.digest
-        digests[f"{each.name} policy"] = each.policy.digest
-    digests["receipt key"] = manifest.receipt_key
-
+    _check_subject(manifest, reserves, book, statements)
+    columns, totals = statements[0].policy.layout.columns, book.totals
+    debts = disclosed_debts(statements)
     claims: list[Claim] = []
     for each in statements:
-        claims += statement_claims(each, reserves)
-    if not any(states_solvency(each.policy) for each in statements):
-        claims.append(
-            Claim("solvency", Result.FAIL, "no statement", "no statement of the bundle is about margin solvency")
-        )
-    claims.append(declaration_claim(reserves))
-    first = statements[0]
-    if first.verified.totals is not None:
-        claims += count_claims(manifest, first.verified.totals[0], snapshot.leaves)
-        claims += liability_claims(reserves, columns, first.verified.totals, covered_assets(statements))
-        claims += open_interest_claims(columns, first.verified.totals)
+        claims += _statement_claims(each, reserves, book)
+    if all(each.policy.kind is not PolicyKind.SOLVENCY for each in statements):
+        text = "no statement of the bundle says that equity covers the requirement"
+        claims.insert(0, Claim(Topic.SOLVENCY, 0, "", Result.OPEN, text))
+    claims += position_claims(statements, debts)
+    assets = []
+    for number, column in enumerate(columns):
+        if column.kind is ColumnKind.BALANCE:
+            asset, claim = _asset(number, columns, totals, debts.get(column.name), reserves, statements)
+            assets.append(asset)
+            claims.append(claim)
+    claims += _open_interest_claims(columns, totals)
+    fund = insurance_fund(reserves)
+    text = f"declared for {len(reserves.assets)} assets, with an insurance fund of {fund}; not part of any proof"
+    claims.append(Claim(Topic.RESERVES, 0, "", Result.INFO, text))
+    described = tuple(_statement(each, book) for each in statements)
     return Verdict(
-        venue=line(manifest.venue),
-        snapshot_id=line(snapshot.sid),
-        as_of=snapshot.as_of,
+        headline=_headline(book.snapshot.accounts, claims, statements, fund),
+        venue=manifest.venue,
+        snapshot=Snapshot(
+            id=book.snapshot.sid,
+            as_of=format_time(book.snapshot.as_of),
+            accounts=book.snapshot.accounts,
+            rejected=manifest.rejected,
+            shards=book.snapshot.shards,
+            totals=str(manifest.totals),
+        ),
         claims=tuple(claims),
-        formulas={each.name: _formulas(each.policy) for each in statements},
-        digests={name: digest.hex() for name, digest in digests.items()},
-        compared=(),
+        statements=described,
+        assets=tuple(assets),
+        instruments=tuple(
+            Instrument(
+                column.name,
+                column.unit,
+                column.settled,
+                None if totals is None else Amount.in_column(totals[number], column),
+            )
+            for number, column in enumerate(columns)
+            if column.kind is ColumnKind.POSITION
+        ),
+        reserves=Reserves(reserves.source, fund),
+        digests={
+            "snapshot": book.snapshot.digest.hex(),
+            **{
+                f"{each.name} {what}": digest.hex()
+                for each in statements
+                for what, digest in (
+                    ("statement", each.verified.statement.digest),
+                    ("policy", each.verified.statement.policy_digest),
+                )
+            },
+            "receipt key": manifest.receipt_key.hex(),
+        },
     )
 
 
-def _formulas(policy: Policy) -> tuple[str, ...]:
-    return tuple(map(str, (*policy.definitions, *policy.constraints)))
+def _check_subject(
+    manifest: BundleManifest, reserves: DeclaredReserves, book: VerifiedBook, statements: Sequence[JudgedStatement]
+) -> None:
+    """Check that all parts of a bundle are about one snapshot of one venue, read alike (V10)."""
+    if {manifest.snapshot_digest, reserves.snapshot_digest} != {book.snapshot.digest}:
+        raise RejectedError("V10", "bundle.json or reserves.json is about another snapshot")
+    if manifest.loaded != book.snapshot.accounts:
+        text = f"bundle.json counts {manifest.loaded} accounts, and the snapshot commits to {book.snapshot.accounts}"
+        raise RejectedError("V10", text)
+    if (book.totals is not None) != (manifest.totals is Totals.OPENED):
+        raise RejectedError("V10", "bundle.json says otherwise than its files whether totals are opened")
+    for each in statements:
+        if _read_as(each.policy) != _read_as(statements[0].policy):
+            raise RejectedError("V10", f"the policy of {each.name} reads the columns otherwise than the first one")
+        if each.policy.venue != manifest.venue:
+            raise RejectedError("V10", f"the policy of {each.name} names another venue than bundle.json")
+
+
+def _read_as(policy: Policy) -> list[tuple[str, ...]]:
+    return [(column.kind, column.name, column.unit, column.settled) for column in policy.layout.columns]
+
+
+def _statement_claims(each: JudgedStatement, reserves: DeclaredReserves, book: VerifiedBook) -> list[Claim]:
+    judging = {
+        PolicyKind.SOLVENCY: lambda: solvency_claims(each, reserves),
+        PolicyKind.COVERAGE: lambda: coverage_claims(each),
+        PolicyKind.CROWDING: lambda: _crowding_claims(each),
+    }
+    claims = judging[each.policy.kind]()
+    if each.policy.as_of != book.snapshot.as_of:
+        text = f"of {format_time(each.policy.as_of)}; the snapshot is of {format_time(book.snapshot.as_of)}"
+        claims.append(Claim(Topic.PRICES, each.number, "", Result.INFO, text))
+    if any(reliefs(each.policy).values()):
+        text = "each account is relieved of amounts, and so would be each account that is made up: see the statement"
+        claims.append(Claim(Topic.AMOUNTS, each.number, "", Result.INFO, text))
+    return claims
+
+
+def _crowding_claims(each: JudgedStatement) -> list[Claim]:
+    wrong = entry_value_claims(each)
+    if each.verified.auxiliary_totals is None:
+        text = "no total is opened, so nothing is said about exposures"
+        return [Claim(Topic.CROWDING, each.number, "", Result.FAIL, text), *wrong]
+    text = "the exposures of each account are counted in the disclosed totals, and none is set against another's"
+    return [Claim(Topic.CROWDING, each.number, "", Result.PASS, text), *wrong]
+
+
+def _asset(
+    number: int,
+    columns: Sequence[Column],
+    totals: Sequence[int] | None,
+    debts: Sequence[DisclosedDebt] | None,
+    reserves: DeclaredReserves,
+    statements: Sequence[JudgedStatement],
+) -> tuple[Asset, Claim]:
+    """Return the figures of the asset of a balance column, and the claim on its liabilities."""
+    balance, name = columns[number], columns[number].name
+    entry = next((n for n, c in enumerate(columns) if c.kind is ColumnKind.ENTRY and c.name == name), None)
+    declared = reserves.amount(name)
+    shown = None if declared is None else Amount.of(declared, name)
+    if totals is None:
+        claim = liability_claim(name, balance, None, None, None, reserves)
+        return Asset(name, None, None, None, None, None, shown, None, ()), claim
+    net = totals[number] + (0 if entry is None else totals[entry])
+    # The least of the disclosed debts: each is an upper bound by itself.
+    debt = min(debts or (), key=lambda each: each.total, default=None)
+    owed = None if debt is None else debt.claim_on(totals) + debt.total
+    ratio = None
+    if owed is not None and owed > 0 and declared is not None:
+        ratio = format_amount(Fraction(int(10000 * declared / (owed * unit_size(balance))), 10000)).replace(",", "")
+    asset = Asset(
+        asset=name,
+        balances=Amount.in_column(totals[number], balance),
+        entry_values=None if entry is None else Amount.in_column(totals[entry], columns[entry]),
+        net=Amount.in_column(net, balance),
+        debts=None if debt is None else Amount.in_column(debt.total, balance),
+        owed=None if owed is None else Amount.in_column(owed, balance),
+        reserves=shown,
+        ratio=ratio,
+        shares=tuple(
+            Share(each.number, percent)
+            for each in statements
+            if (percent := _share(each, number, entry, totals)) is not None
+        ),
+    )
+    return asset, liability_claim(name, balance, net, owed, debt, reserves)
+
+
+def _share(each: JudgedStatement, balance: int, entry: int | None, totals: Sequence[int]) -> str | None:
+    """Return the share of equity that rests on an asset, in percent, or None where equity has no value."""
+    form, whole = each.full_form, _equity(each, totals)
+    if form is None or whole is None or whole <= 0:
+        return None
+    value = sum(form.greatest[number] * totals[number] for number in (balance, entry) if number is not None)
+    return format_amount(Fraction(round(Fraction(10000 * value, whole)), 100)).replace(",", "")
+
+
+def _equity(each: JudgedStatement, totals: Sequence[int] | None) -> int | None:
+    """Return what equity counts at most, by the totals of balances and entry values: positions net to zero."""
+    form = each.full_form
+    if form is None or totals is None:
+        return None
+    columns = each.policy.layout.columns
+    counted = zip(columns, form.greatest, totals, strict=True)
+    return sum(c * total for column, c, total in counted if column.kind is not ColumnKind.POSITION)
+
+
+def _open_interest_claims(columns: Sequence[Column], totals: Sequence[int] | None) -> list[Claim]:
+    """Check that the positions in every instrument add up to zero."""
+    positions = [number for number, column in enumerate(columns) if column.kind is ColumnKind.POSITION]
+    if not positions:
+        return []
+    if totals is None:
+        text = "no total is opened, so nobody judges whether longs and shorts cancel"
+        return [Claim(Topic.OPEN_INTEREST, 0, "", Result.OPEN, text)]
+    claims = []
+    for number in positions:
+        if totals[number]:
+            column = columns[number]
+            text = f"{column.name} nets to {format_amount(totals[number] * unit_size(column))}: a side of a trade is "
+            text += "missing from the book"
+            claims.append(Claim(Topic.OPEN_INTEREST, 0, column.name, Result.FAIL, text))
+    if claims:
+        return claims
+    text = f"longs and shorts cancel in all {len(positions)} instruments"
+    return [Claim(Topic.OPEN_INTEREST, 0, "", Result.PASS, text)]
+
+
+def _statement(each: JudgedStatement, book: VerifiedBook) -> Statement:
+    policy, relation = each.policy, each.verified.relation
+    formulas = tuple(map(str, (*policy.definitions, *policy.constraints)))
+
+    def total(role: Role) -> Amount | None:
+        for definition in policy.with_role(role):
+            found = each.total(definition)
+            return None if found is None else each.money(found)
+        return None
+
+    exposures = ((definition.name, each.total(definition)) for definition in policy.with_role(Role.EXPOSURE))
+    equity = _equity(each, book.totals)
+    return Statement(
+        number=each.number,
+        name=each.name,
+        kind=str(policy.kind),
+        title=policy.title,
+        factor=each.factor,
+        quantum=each.money(1),
+        prices_of=format_time(policy.as_of),
+        rows=len(relation.rows),
+        auxiliaries=len(relation.auxiliaries),
+        strict=policy.is_strict if policy.kind is PolicyKind.SOLVENCY else None,
+        equity=None if equity is None else each.money(equity),
+        requirement=total(Role.REQUIREMENT),
+        shortfall=total(Role.SHORTFALL),
+        exposures=tuple(Exposure(name, each.money(found)) for name, found in exposures if found is not None),
+        reliefs=tuple(
+            Relief(name, each.money(relief), each.money(relief * book.snapshot.accounts))
+            for name, relief in reliefs(policy).items()
+        ),
+        formulas=formulas if sum(map(len, formulas)) <= MAX_FORMULAS else (),
+    )
+
+
+def _headline(accounts: int, claims: Sequence[Claim], statements: Sequence[JudgedStatement], fund: Amount) -> str:
+    """Return what is shown about each account, by theorem A and the claims."""
+    who = "The one committed account, checked by its holder or not, "
+    if accounts > 1:
+        who = f"Each of the {accounts:,} committed accounts, checked by its holder or not, "
+    judged = [claim for claim in claims if claim.topic is Topic.SOLVENCY]
+    if not judged or any(claim.result is not Result.PASS for claim in judged):
+        return f"{who}satisfies every row of every statement; that equity covers the requirement is not shown for all."
+    lacking = []
+    for each in statements:
+        total = None if each.policy.shortfall is None else each.total(each.policy.shortfall)
+        if total:
+            lacking.append(f"{each.money(total)} by statement {each.number}")
+    if not lacking:
+        return f"{who}has equity that covers its requirement under every statement about solvency."
+    return (
+        f"{who}has equity that covers its requirement under every statement about solvency, or all that it lacks is "
+        f"counted in a total shortfall of {' and '.join(lacking)}, within the declared insurance fund of {fund}."
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a verdict as canonical-JSON data."""
+    if is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, StrEnum) else value
