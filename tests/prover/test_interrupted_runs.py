@@ -24,6 +24,7 @@ from crossmargin.loading import load_folder
 from crossmargin.placement import PUBLIC_FOLDER, Names, write_folder
 from crossmargin_circuits.errors import CrossmarginError, MalformedError
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
+from crossmargin_prover import record_files
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.cli import main, proving
 from crossmargin_prover.commitments import ChangedInputError, commit_snapshot
@@ -36,9 +37,10 @@ from crossmargin_prover.vault.store import FolderStore, Store
 from crossmargin_prover.vault.vault import Vault, VaultError
 from crossmargin_prover.witness import Records
 from crossmargin_prover.workflow import commit as workflow_commit
-from crossmargin_verifier.protocol.manifests import StatementManifest, shard_file
-from crossmargin_verifier.protocol.statement_files import StatementFiles
-from crossmargin_verifier.protocol.verify import verify_statement
+from crossmargin_verifier.protocol.files import SnapshotFiles, StatementFiles
+from crossmargin_verifier.protocol.manifests import StatementManifest, records_file, shard_file
+from crossmargin_verifier.protocol.records import PublicRecords
+from crossmargin_verifier.protocol.verify import ClaimedStatement, verify_statements
 
 BACKEND = select_backend()
 RANDOMNESS = SystemRandomness()
@@ -94,8 +96,9 @@ def prove(snapshot: CommittedSnapshot, store: Store, **options: Any) -> dict[str
     )  # fmt: skip
 
 
-def verify(files: dict[str, bytes]) -> None:
-    verify_statement(StatementFiles(files), RELATION, bytes(32))
+def verify(snapshot: CommittedSnapshot, files: dict[str, bytes]) -> None:
+    claimed = {"covered": ClaimedStatement(StatementFiles(files), RELATION, bytes(32))}
+    verify_statements(SnapshotFiles(snapshot.files), claimed, arithmetic=BACKEND.arithmetic)
 
 
 @pytest.fixture(scope="module")
@@ -103,19 +106,65 @@ def snapshot() -> CommittedSnapshot:
     return commit({})
 
 
-@pytest.mark.parametrize("pieces", range(8))
-def test_commitment_goes_on_where_it_was_interrupted(pieces: int) -> None:
+PIECES = 1 + SHARDS + 3 + SHARDS
+"""Of a commitment: the plan, shards, columns, positions, totals and record proofs; the manifest is one more."""
+
+
+@pytest.mark.parametrize("pieces", range(PIECES + 1))
+def test_commitment_goes_on_where_it_was_interrupted(pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    proven: list[int] = []
+    honest = record_files.prove_records
+
+    def counted(public: PublicRecords, *given: Any) -> bytes:
+        proven.append(public.index)
+        return honest(public, *given)
+
+    monkeypatch.setattr(record_files, "prove_records", counted)
     store = Fragile(pieces, InterruptedRunError())
     with pytest.raises(InterruptedRunError):
         commit(store)
     before = dict(store)
-    assert "snapshot.cm1" not in before
+    assert "snapshot.cm2" not in before
+    finished = [shard for shard in range(SHARDS) if records_file(shard) in before]
+    proven.clear()
     store.pieces = 100
     snapshot = commit(store)
     for name in before:
         # The totals are opened with a fresh nonce; nothing of the unfinished run is public.
-        assert name == "totals.cm1" or store[name] == before[name], name
-    verify(prove(snapshot, {}))
+        assert name == "totals.cm2" or store[name] == before[name], name
+    # A finished record proof is never made again.
+    assert finished + proven == list(range(SHARDS))
+    verify(snapshot, prove(snapshot, {}))
+
+
+def test_record_proofs_of_a_lost_attempt_share_nothing() -> None:
+    """Killed before the store has it, a proof leaves no mask behind: the next attempt commits to other ones."""
+    store = Fragile(PIECES - 1, InterruptedRunError())
+    with pytest.raises(InterruptedRunError):
+        commit(store)
+    tries = []
+    for _ in range(2):
+        copy = Fragile(100, InterruptedRunError())
+        copy.update(store)
+        assert commit(copy).manifest.digest
+        tries.append(copy[records_file(SHARDS - 1)])
+    header, mask = slice(0, 46), slice(46, 79)
+    assert tries[0][header] == tries[1][header]
+    assert tries[0][mask] != tries[1][mask]
+
+
+def test_record_proof_of_another_snapshot_is_refused(snapshot: CommittedSnapshot) -> None:
+    for foreign in (snapshot.files[records_file(0)], b"", b"CM2B"):
+        store = Fragile(PIECES, InterruptedRunError())
+        with pytest.raises(InterruptedRunError):
+            commit(store)
+        store.pieces = 100
+        dict.__setitem__(store, records_file(0), foreign)
+        with pytest.raises(MalformedError, match=r"records-000000\.cm2: no record proof of this shard and snapshot"):
+            commit(store)
+    exchanged = {**store, records_file(0): store[records_file(1)]}
+    with pytest.raises(MalformedError, match=r"records-000000\.cm2"):
+        commit(exchanged)
 
 
 @pytest.mark.parametrize("pieces", range(2 * SHARDS + 1))
@@ -127,7 +176,7 @@ def test_proof_goes_on_where_it_was_interrupted(snapshot: CommittedSnapshot, pie
     store.pieces = 100
     with ThreadPoolExecutor(2) as executor:
         files = prove(snapshot, store, executor=executor)
-    verify(files)
+    verify(snapshot, files)
     assert all(store[name] == data for name, data in before.items())
     assert all(files[name] == data for name, data in before.items() if name in files)
 
@@ -172,7 +221,7 @@ def test_pieces_of_other_runs_are_refused(snapshot: CommittedSnapshot) -> None:
     prove(snapshot, kept)
     prove(snapshot, other)
     for change in ({shard_file(1): other[shard_file(1)]}, {slack_name(0): other[slack_name(0)]}):
-        with pytest.raises(ChangedInputError, match=r"shard-00000\d.cm1: of another run"):
+        with pytest.raises(ChangedInputError, match=r"shard-00000\d.cm2: of another run"):
             prove(snapshot, {**kept, **change})
     foreign: dict[str, bytes] = {}
     prove(commit({}), foreign)
@@ -272,7 +321,7 @@ def test_killed_run_is_finished_by_the_same_command(run: Any, tmp_path: Path) ->
     arguments = ("run", "--book", str(EXAMPLE), "--vault", str(vault), "--bundle", str(bundle), "--shard", "1")
     first = run(*arguments, "--processes", "2")
     deadline = time.monotonic() + 240
-    while not list(vault.glob("work/*/shard-*.cm1")):
+    while not list(vault.glob("work/*/shard-*.cm2")):
         assert first.poll() is None, first.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -282,16 +331,16 @@ def test_killed_run_is_finished_by_the_same_command(run: Any, tmp_path: Path) ->
         assert time.monotonic() < deadline, "workers outlive the run"
         time.sleep(0.05)
     assert not bundle.exists()
-    digest = (vault / "snapshot" / "snapshot.cm1").read_bytes()
+    digest = (vault / "snapshot" / "snapshot.cm2").read_bytes()
     found = {path: path.read_bytes() for path in vault.glob("work/*/s*")}
     second = run(*arguments, "--processes", "1")
     output, _ = second.communicate(timeout=240)
     assert second.returncode == 0, output
     assert "found finished" in output
     assert "Verdict: VERIFIED" in output
-    assert (vault / "snapshot" / "snapshot.cm1").read_bytes() == digest
-    kept = {path.name: data for path, data in found.items() if path.suffix == ".cm1"}
-    published = [path.read_bytes() for path in bundle.rglob("shard-*.cm1")]
+    assert (vault / "snapshot" / "snapshot.cm2").read_bytes() == digest
+    kept = {path.name: data for path, data in found.items() if path.suffix == ".cm2"}
+    published = [path.read_bytes() for path in bundle.rglob("shard-*.cm2")]
     assert all(data in published for data in kept.values())
     assert not list(vault.glob("work/*"))
 
@@ -364,7 +413,7 @@ def test_interrupted_reuse_is_done_again(
 
 def test_prices_that_move_after_a_kill_at_the_end(vault: Path, tmp_path: Path) -> None:
     """What is left of a finished statement does not stand in the way of the next; what is left of another does."""
-    published = StatementManifest.decode((vault / "statements" / "coverage" / "statement.cm1").read_bytes())
+    published = StatementManifest.decode((vault / "statements" / "coverage" / "statement.cm2").read_bytes())
     begun = replace(published, slack_root=bytes(32)).digest
     Vault(vault).work("coverage")[BEGUN] = begun
     Vault(vault).work("initial")[BEGUN] = bytes(32)
@@ -420,7 +469,7 @@ def test_commitments_that_do_not_open_are_never_used(vault: Path, tmp_path: Path
         assert result.exit_code == 1
         assert "refused: " in result.stderr
         assert "publish it now" not in result.output
-    assert not list((tmp_path / "receipts").glob("*.cm1"))
+    assert not list((tmp_path / "receipts").glob("*.cm2"))
 
 
 def test_vault_in_a_public_folder_is_refused(vault: Path, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from crossmargin_circuits.errors import CrossmarginError
 from crossmargin_prover.backend import Costs
-from crossmargin_prover.workflow.shard_size import cheapest_shard
+from crossmargin_prover.workflow.shard_size import cheapest_shard, check_shard_size, largest_shard
 
 LARGEST = [2**12, 2**15]
 """Of plain Python and of the kernel."""
@@ -16,8 +17,9 @@ def test_books_of_all_sizes_stay_small(largest: int, accounts: int) -> None:
     shards = -(-accounts // size)
     assert size & (size - 1) == 0
     assert size <= largest
-    assert shards * (size * (33 + 33 / 4) + 2700) <= 45 * accounts
-    # Half the size would be more openings for next to no padding.
+    assert size <= largest_shard(accounts)
+    assert accounts * 33 + shards * (size * 33 / 4 + 11_300) <= 54 * accounts
+    # Half the size would be more openings for next to no empty leaves.
     assert size >= 512
 
 
@@ -27,5 +29,13 @@ def test_small_books_are_one_shard(accounts: int, size: int) -> None:
 
 
 def test_costs_decide() -> None:
-    """Where an opening costs next to nothing, small shards save padding; where it costs much, one shard is best."""
+    """Where an opening costs next to nothing, small shards save empty leaves; where it costs much, one is best."""
     assert cheapest_shard(125_000, Costs(2**20, 1, 1)) < cheapest_shard(125_000, Costs(2**20, 10**6, 1)) == 2**17
+
+
+@pytest.mark.parametrize(("accounts", "size"), [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (1000, 1024), (1025, 2048)])
+def test_shards_are_not_mostly_empty(accounts: int, size: int) -> None:
+    """S6: the least power of two that holds all accounts is the largest shard."""
+    check_shard_size(size, accounts)
+    with pytest.raises(CrossmarginError, match=rf"at most {size} \(--shard\)"):
+        check_shard_size(2 * size, accounts)

@@ -15,14 +15,14 @@ from crossmargin_circuits.layout import encode_columns
 from crossmargin_prover.backend import select_backend
 from crossmargin_prover.commitments import commit_snapshot, stand_alone_snapshot
 from crossmargin_prover.randomness import SystemRandomness
-from crossmargin_prover.snapshot import PADDING, CommittedSnapshot, encode_receipt, receipt_for
+from crossmargin_prover.snapshot import CommittedSnapshot, encode_receipt, receipt_for
 from crossmargin_prover.vault.arrays import decode_shard, load_snapshot, shard_name
 from crossmargin_prover.vault.store import FolderStore
 from crossmargin_prover.witness import WitnessError
 from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.inclusion import Receipt, verify_receipt
-from crossmargin_verifier.protocol.manifests import COLUMNS_FILE, SNAPSHOT_FILE
+from crossmargin_verifier.protocol.manifests import COLUMNS_FILE, POSITIONS_FILE, SNAPSHOT_FILE, records_file
 
 BACKEND = select_backend()
 RANDOMNESS = SystemRandomness()
@@ -66,6 +66,10 @@ def test_records_that_are_refused() -> None:
     for size in (0, 3):
         with pytest.raises(MalformedError, match="power of two"):
             commit([[1, 1]], ["ann"], per_shard=size)
+    with pytest.raises(MalformedError, match="shards of 8 accounts: too many for 4 accounts"):
+        commit([[1, 1]] * 4, ["ann", "ben", "carl", "dora"], per_shard=8)
+    with pytest.raises(WitnessError, match="no account"):
+        commit([], [])
     with pytest.raises(MalformedError, match="label 'usd' twice"):
         matrix = csr_array(np.array([[1, 1]]))
         commit_snapshot("book", 7, ("usd", "usd"), matrix, ["ann"], 1, RANDOMNESS, BACKEND)
@@ -86,8 +90,16 @@ def test_store_round_trip(snapshot: CommittedSnapshot, tmp_path: Path) -> None:
     assert list(store) == sorted(path.name for path in store.path.iterdir())
 
 
-def test_snapshot_without_totals_or_accounts() -> None:
-    assert not commit([], [], open_totals=False).opens_totals
+def test_snapshot_without_totals() -> None:
+    assert not commit([[5, -1]], ["ann"], 1, open_totals=False).opens_totals
+
+
+def test_last_shard_holds_accounts_alone(snapshot: CommittedSnapshot) -> None:
+    """Three accounts in shards of two: an empty leaf has no point, no nonce and no place in the order."""
+    assert [len(shard) for shard in snapshot.shards] == [2, 1]
+    assert sorted(snapshot.whole().order.tolist()) == [0, 1, 2]
+    assert len(snapshot.whole().encodings) == 3 * 33 == len(snapshot.files[POSITIONS_FILE]) - 14
+    assert {records_file(0), records_file(1)} < set(snapshot.files)
 
 
 def test_damaged_stores(tmp_path: Path) -> None:
@@ -108,12 +120,12 @@ def test_damaged_stores(tmp_path: Path) -> None:
         with pytest.raises(MalformedError, match=r"shard-000001\.npz: not a private file"):
             load({name: damaged})
     for changed in (other[name], kept[shard_name(0)]):
-        with pytest.raises(MalformedError, match=r"shard-000001\.npz: of another snapshot than positions\.cm1"):
+        with pytest.raises(MalformedError, match=r"shard-000001\.npz: of another snapshot than positions\.cm2"):
             load({name: changed})
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
         arrays = {each: archive[each] for each in archive.files}
     for change in (
-        {"format": np.array(1)},
+        {"format": np.array(2)},
         {"nonces": arrays["nonces"][:-1]},
         {"order": arrays["order"][:-1]},
         {"points": arrays["points"][:-64]},
@@ -135,20 +147,20 @@ def test_damaged_stores(tmp_path: Path) -> None:
     np.savez(stream, **arrays)
     with pytest.raises(MalformedError, match="no array 'ids'"):
         load({name: stream.getvalue()})
-    for missing in ("columns.cm1", "positions.cm1", "snapshot.cm1"):
+    for missing in ("columns.cm2", "positions.cm2", "snapshot.cm2"):
         with pytest.raises(MalformedError, match=f"{missing} is missing"):
             load_snapshot({each: data for each, data in kept.items() if each != missing})
     with pytest.raises(MalformedError, match="of another snapshot"):
-        load({"positions.cm1": other["positions.cm1"]})
-    with pytest.raises(MalformedError, match=r"columns\.cm1 is not that of snapshot\.cm1"):
-        load({"columns.cm1": encode_columns(("usd", "eth"))})
+        load({"positions.cm2": other["positions.cm2"]})
+    with pytest.raises(MalformedError, match=r"columns\.cm2 is not that of snapshot\.cm2"):
+        load({"columns.cm2": encode_columns(("usd", "eth"))})
     with pytest.raises(MalformedError, match="does not lead to the root"):
-        _ = load_snapshot({**kept, "positions.cm1": other["positions.cm1"]}).shard_roots
+        _ = load_snapshot({**kept, "positions.cm2": other["positions.cm2"]}).shard_roots
 
 
 def test_private_files_hold_no_pickle() -> None:
     kept: dict[str, bytes] = {}
-    commit([[5, -1]], ["ann"], store=kept)
+    commit([[5, -1]], ["ann"], 1, store=kept)
     stream = io.BytesIO()
     np.savez(stream, format=np.array([{}], dtype=object))
     with pytest.raises(MalformedError):
@@ -167,25 +179,20 @@ def test_receipt_of_another_holder(snapshot: CommittedSnapshot) -> None:
         verify_receipt(encode_receipt(forged), *public, holder="eve")
 
 
-def test_padding_has_no_receipt(snapshot: CommittedSnapshot) -> None:
-    for leaf in (leaf_of(snapshot, PADDING), -1, 4):
+def test_empty_leaf_has_no_receipt(snapshot: CommittedSnapshot) -> None:
+    for leaf in (3, -1, 4):
         with pytest.raises(ValueError, match="holds no account"):
             receipt_for(snapshot, leaf)
+        with pytest.raises(ValueError, match="holds no account"):
+            stand_alone_snapshot(snapshot, leaf, RANDOMNESS, BACKEND)
 
 
-def test_stand_alone_snapshots_that_are_refused(snapshot: CommittedSnapshot) -> None:
-    for leaves in ([], [leaf_of(snapshot, 0)] * 2, [leaf_of(snapshot, PADDING)]):
-        with pytest.raises(ValueError, match="different leaves"):
-            stand_alone_snapshot(snapshot, leaves, RANDOMNESS, BACKEND)
-
-
-def test_stand_alone_snapshot_repeats_the_positions(snapshot: CommittedSnapshot) -> None:
-    leaves = [leaf_of(snapshot, number) for number in (2, 0, 1)]
-    alone = stand_alone_snapshot(snapshot, leaves, RANDOMNESS, BACKEND)
+def test_snapshot_of_one_account_repeats_its_position(snapshot: CommittedSnapshot) -> None:
+    leaf = leaf_of(snapshot, 1)
+    alone = stand_alone_snapshot(snapshot, leaf, RANDOMNESS, BACKEND)
     whole, committed = alone.whole(), snapshot.whole()
-    assert [whole.encoding(place) for place in range(3)] == [committed.encoding(leaf) for leaf in leaves]
-    assert whole.encoding(3) not in [committed.encoding(leaf) for leaf in range(4)]
-    assert whole.order.tolist() == [2, 0, 1, PADDING]
-    blindings = committed.blindings("venue/book")
-    assert whole.blindings("venue/book")[:3] == [blindings[leaf] for leaf in leaves]
-    assert not alone.opens_totals
+    assert whole.encodings == committed.encoding(leaf)
+    assert whole.blindings("venue/book") == [committed.blindings("venue/book")[leaf]]
+    assert (alone.manifest.accounts, alone.manifest.leaves, alone.opens_totals) == (1, 1, False)
+    assert alone.manifest.digest != snapshot.manifest.digest
+    assert alone.files[records_file(0)] not in snapshot.files.values()

@@ -1,22 +1,22 @@
 """Statements that are refused before anything is proven, and faults that the verifier finds before publication."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from crossmargin_circuits.errors import BudgetError
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
 from crossmargin_prover import statement
 from crossmargin_prover.backend import finite, select_backend
 from crossmargin_prover.commitments import commit_snapshot
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.snapshot import CommittedSnapshot
-from crossmargin_prover.statement import GivenWitness, StatementError, prove_statement
+from crossmargin_prover.statement import GivenWitness, StatementError, check_coefficients, prove_statement
 from crossmargin_prover.witness import WitnessError
-from crossmargin_verifier.protocol.errors import RejectedError
-from crossmargin_verifier.protocol.manifests import BOUNDED
+from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.records import RecordShape
 from crossmargin_verifier.workers import run_jobs
 
 BACKEND = select_backend()
@@ -32,7 +32,7 @@ def commit(relation: Relation = RELATION, **options: Any) -> CommittedSnapshot:
 def prove(snapshot: CommittedSnapshot, relation: Relation = RELATION, **options: Any) -> dict[str, bytes]:
     given = {"auxiliaries": [[0]], "slacks": [[5]], **options}
     auxiliaries, slacks = given.pop("auxiliaries"), given.pop("slacks")
-    witness = GivenWitness(auxiliaries, slacks, snapshot.manifest.leaves)
+    witness = GivenWitness(auxiliaries, slacks, snapshot.manifest)
     return prove_statement(snapshot, relation, bytes(32), witness, RANDOMNESS, BACKEND, **given)
 
 
@@ -63,34 +63,38 @@ def test_witness_is_checked_first(options: dict[str, Any], reason: str) -> None:
 
 
 @pytest.mark.usefixtures("nothing_is_proven")
-def test_padding_is_named_as_such() -> None:
-    relation = Relation(("usd",), (), (Row("covered", (1,), (), -5),))
-    records = csr_array(np.array([[5]]))
-    snapshot = commit_snapshot("book", 1, ("usd",), records, ["ann"], 2, RANDOMNESS, BACKEND)
-    with pytest.raises(WitnessError, match="a padding account: row 'covered': the account does not satisfy"):
-        prove(snapshot, relation, auxiliaries=[[], []], slacks=[[0], [0]])
-
-
-@pytest.mark.usefixtures("nothing_is_proven")
 def test_statements_that_do_not_fit_the_snapshot() -> None:
     other = Relation(("btc",), RELATION.auxiliaries, RELATION.rows)
     with pytest.raises(StatementError, match="other columns"):
         prove(commit(), other)
-    with pytest.raises(StatementError, match="totals"):
-        prove(commit(open_totals=False))
-    columns = tuple(f"column {number}" for number in range(300))
-    large = Relation(columns, RELATION.auxiliaries, (Row("covered", (2**127 - 1,) * 300, (0,)),))
-    with pytest.raises(BudgetError, match="S10: row 'covered'"):
-        prove(commit(large), large)
 
 
 @pytest.mark.usefixtures("nothing_is_proven")
-def test_coefficients_too_large_for_bounded_mode() -> None:
-    relation = Relation(("usd",), RELATION.auxiliaries, (Row("covered", (2**102,), (1,)),))
-    records = csr_array((1, 1), dtype=np.int64)
-    snapshot = commit_snapshot("book", 1, ("usd",), records, ["ann"], 1, RANDOMNESS, BACKEND)
-    with pytest.raises(RejectedError, match="V4: row 'covered'"):
-        prove(snapshot, relation, slacks=[[0]], mode=BOUNDED)
+def test_disclosed_auxiliary_needs_the_totals() -> None:
+    """Whoever makes up a shortfall satisfies every row: without its total the statement would be empty."""
+    disclosed = Relation(("usd",), (Auxiliary("shortfall", True),), RELATION.rows)
+    with pytest.raises(StatementError, match=r"'shortfall'.*would show nothing; prove a strict statement"):
+        prove(commit(open_totals=False), disclosed)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.usefixtures("nothing_is_proven")
+def test_rows_that_could_wrap_around(size: int) -> None:
+    """V2: the largest coefficients that pass, by the bound of the record proof, and one more."""
+    bound = RecordShape(size, 1).bound
+    largest = ((ORDER - 1) // 2 - 2**64) // bound
+    for coefficient in (largest, -largest):
+        check_coefficients(replace(RELATION, rows=(Row("covered", (coefficient,), (1,)),)), size, size)
+    for row in (
+        Row("covered", (largest + 1,), (1,)),
+        Row("covered", (-largest - 1,), (1,)),
+        Row("covered", (largest,), (1,), (ORDER - 1) // 2),
+        Row("covered", (largest,), (ORDER >> 64,)),
+    ):
+        with pytest.raises(StatementError, match=r"V2: row 'covered'.*coarser value quantum, or smaller shards"):
+            check_coefficients(replace(RELATION, rows=(row,)), size, size)
+    with pytest.raises(StatementError, match="V2: row 'covered'"):
+        prove(commit(), replace(RELATION, rows=(Row("covered", (2**96,), (1,)),)), slacks=[[5 * 2**58]])
 
 
 def test_jobs_stop_at_the_first_error() -> None:
