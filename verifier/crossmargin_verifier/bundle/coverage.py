@@ -28,6 +28,9 @@ from crossmargin_verifier.bundle.solvency import MAX_NAMED, entry_value_claims
 
 __all__ = ["DisclosedDebt", "coverage_claims", "disclosed_debts", "liability_claim", "position_claims"]
 
+COARSEST = 100
+"""A price may be rounded by half a quantum, and by one part in so many at most: coarser ones would hide a value."""
+
 
 @dataclass(frozen=True)
 class DisclosedDebt:
@@ -116,7 +119,8 @@ def position_claims(statements: Sequence[JudgedStatement], debts: dict[str, list
     """Compare the value of each position in the debt rows with the one in equity, for each solvency statement.
 
     The coefficient in the debt rows, valued by the coefficients of balances in equity, must be the coefficient of the
-    position in equity within rounding: half a unit of either. Otherwise liabilities leave out what equity counts.
+    position in equity within rounding: half a unit, and half a quantum of its price, but not more than one percent.
+    Otherwise liabilities leave out what equity counts.
     """
     claims = []
     if not debts:
@@ -152,7 +156,8 @@ def _misvalued(layout: RecordLayout, form: FullForm, debts: Sequence[DisclosedDe
             ends = units * form.lowest[balance], units * form.greatest[balance]
             low, high = low + min(ends), high + max(ends)
             if column.settled == debt.asset or units:
-                tolerance += Fraction(form.greatest[balance] + abs(units), 2)
+                price = form.greatest[balance]
+                tolerance += Fraction(price, 2) + abs(units) * min(Fraction(1, 2), Fraction(price, COARSEST))
         if abs(low - form.lowest[number]) > tolerance or abs(high - form.greatest[number]) > tolerance:
             found.append(column.key)
     return found

@@ -164,20 +164,20 @@ def _venue(text: str, indent: int, limit: int = 400) -> list[str]:
 def _wrapped(text: str, indent: int = 0, hanging: int | None = None) -> list[str]:
     """Return a paragraph of the verifier's own words."""
     hanging = indent if hanging is None else hanging
-    first, *others = _lines(text, WIDTH - max(indent, hanging)) or [""]
-    return [" " * indent + first, *(" " * hanging + line for line in others)]
+    return _lines(" " * indent + text, WIDTH, hanging)
 
 
-def _lines(text: str, width: int) -> list[str]:
-    """Break text into lines; a word that is longer than a line is broken too."""
+def _lines(text: str, width: int, hanging: int = 0) -> list[str]:
+    """Break text into lines, all but the first indented; a word that is longer than a line is broken too."""
     lines: list[str] = []
-    line = ""
-    for word in text.split(" "):
-        if line and len(line) + 1 + len(word) > width:
+    line = text[: len(text) - len(text.lstrip())]
+    start = len(line)
+    for word in text.split():
+        if len(line) > start and len(line) + 1 + len(word) > width:
             lines.append(line)
-            line = ""
-        line = f"{line} {word}" if line else word
+            line, start = " " * hanging, hanging
+        line += f" {word}" if len(line) > start else word
         while len(line) > width:
             lines.append(line[:width])
-            line = line[width:]
-    return [*lines, line] if line or not lines else lines
+            line, start = " " * hanging + line[width:], hanging
+    return [*lines, line]
