@@ -28,7 +28,7 @@ def test_killed_publication_is_swept(publish: Callable[..., Result], tmp_path: P
     fill(out.parent, {f".bundle.{HEX}/bundle.json": "half", f".bundle.{HEX}/statements/coverage/policy.json": "half"})
     theirs = {f".bundle.{HEX[1:]}/x": "", f".other.{HEX}/x": "", f".bundle.{HEX[:-1]}0/diary.txt": "mine"}
     fill(out.parent, theirs)
-    assert "Verdict: " in publish(out).output
+    assert publish(out).exit_code == 4
     assert names(out.parent) == sorted([*(name.split("/")[0] for name in theirs), "bundle"])
     assert (out.parent / f".bundle.{HEX[:-1]}0" / "diary.txt").is_file()
 
@@ -37,7 +37,7 @@ def test_living_publication_is_not_swept(publish: Callable[..., Result], tmp_pat
     out = fill(tmp_path / "site", {}) / "bundle"
     with locked_temporary(out, BUNDLE) as other:
         fill(other, {"bundle.json": "half"})
-        assert "Verdict: " in publish(out).output
+        assert publish(out).exit_code == 4
         assert (other / "bundle.json").is_file()
     assert names(out.parent) == ["bundle"]
 
@@ -103,7 +103,7 @@ def test_earlier_bundle_that_cannot_be_removed_is_a_warning(
 
     monkeypatch.setattr(placement, "_remove_entry", read_only)
     result = publish(out)
-    assert "Verdict: " in result.output
+    assert result.exit_code == 4
     assert "refused" not in result.stderr
     assert (out / "summary.txt").read_text(encoding="utf-8") != "old"
     (left,) = [name for name in names(out.parent) if name != "bundle"]
@@ -119,7 +119,7 @@ def test_write_protected_bundle_is_replaced(publish: Callable[..., Result], tmp_
     publish(out)
     for path in (*out.rglob("*"), out):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    assert "Verdict: " in publish(out).output
+    assert publish(out).exit_code == 4
     assert names(out.parent) == ["bundle"]
 
 

@@ -85,7 +85,7 @@ def test_own_vault_keeps_what_others_put_there(vault: Path, publish: Callable[..
     fill(vault, theirs)
     with_theirs = contents(vault)
     fill(vault, ours)
-    assert "Verdict: " in publish(tmp_path / "bundle").output
+    assert publish(tmp_path / "bundle").exit_code == 4
     assert contents(vault) == with_theirs | {"statements/.coverage." + HEX: ("folder", b"")}
     assert set(before) < set(with_theirs)
     assert contents(secret) == {"deed": ("file", b"mine"), f".signing.key.{HEX}": ("file", b"mine")}
@@ -114,7 +114,7 @@ def test_vault_from_before_gets_its_marker(vault: Path, publish: Callable[..., R
     text = marker.read_text(encoding="utf-8")
     assert text.startswith("This folder is a crossmargin vault")
     marker.unlink()
-    assert "Verdict: " in publish(tmp_path / "bundle").output
+    assert publish(tmp_path / "bundle").exit_code == 4
     assert marker.read_text(encoding="utf-8") == text
     for missing in (marker, vault / "snapshot" / "snapshot.cm2"):
         missing.unlink()
@@ -179,7 +179,7 @@ def test_temporary_files_of_a_statement_stay_private(
 ) -> None:
     monkeypatch.setattr("crossmargin_prover.vault.vault.sweep", lambda folder, names: None)
     fill(vault / "statements" / "coverage", {f".policy.json.{HEX}": "half", f".slack.cm2.{HEX}": "half"})
-    assert "Verdict: " in publish(tmp_path / "bundle").output
+    assert publish(tmp_path / "bundle").exit_code == 4
     assert not list((tmp_path / "bundle").rglob(".*"))
 
 
@@ -199,7 +199,7 @@ def test_bundle_with_a_foreign_file_is_not_replaced(
     publish: Callable[..., Result], tmp_path: Path, files: dict[str, str]
 ) -> None:
     bundle = tmp_path / "bundle"
-    assert "Verdict: " in publish(bundle).output
+    assert publish(bundle).exit_code == 4
     fill(bundle, files)
     before = contents(bundle)
     result = publish(bundle)
@@ -215,7 +215,7 @@ def test_links_beside_a_bundle_stay(publish: Callable[..., Result], tmp_path: Pa
     place = fill(tmp_path / "place", theirs)
     before = contents(place)
     for _ in range(2):
-        assert "Verdict: " in publish(place / "bundle").output
+        assert publish(place / "bundle").exit_code == 4
     assert before.items() <= contents(place).items()
 
 
@@ -233,7 +233,7 @@ def test_latest_of_others_stays(publish: Callable[..., Result], tmp_path: Path, 
 def test_temporary_links_of_others_stay_in_a_series(publish: Callable[..., Result], tmp_path: Path) -> None:
     ours = f".latest.{HEX[::-1]}"
     series = fill(tmp_path / "series", {f".latest.{HEX}": "->/usr", ours: "->20250328T080000Z-0123abcd"})
-    assert "Verdict: " in publish(series, "--series").output
+    assert publish(series, "--series").exit_code == 4
     assert (series / f".latest.{HEX}").is_symlink()
     assert not (series / ours).is_symlink()
 
@@ -260,7 +260,7 @@ def test_bundle_behind_a_link_is_replaced_there(publish: Callable[..., Result], 
     store = fill(tmp_path / "disk", {"notes.txt": "mine"})
     (tmp_path / "bundle").symlink_to(store / "bundle")
     for _ in range(2):
-        assert "Verdict: " in publish(tmp_path / "bundle").output
+        assert publish(tmp_path / "bundle").exit_code == 4
     assert (tmp_path / "bundle").is_symlink()
     assert (store / "bundle" / "bundle.json").is_file()
     assert sorted(path.name for path in store.iterdir()) == ["bundle", "notes.txt"]
