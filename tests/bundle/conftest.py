@@ -161,7 +161,7 @@ class Workshop:
             snapshot,
             compiled.relation,
             policy.digest,
-            GivenWitness(values.auxiliaries, values.slacks, snapshot.manifest.accounts_per_shard),
+            GivenWitness(values.auxiliaries, values.slacks, snapshot.manifest),
             self.randomness,
             select_backend(),
             packing=0,

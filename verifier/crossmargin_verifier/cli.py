@@ -221,10 +221,17 @@ def receipt(
 def _outcome(as_json: bool) -> Iterator[None]:
     """End the program with the exit code of its failure: 1 if the verifier rejects, never for any other reason."""
     from crossmargin_verifier.bundle.check import CannotCheckError
+    from crossmargin_verifier.bundle.check_receipt import AnotherSnapshotError, NotAReceiptError, UnfitReceiptError
     from crossmargin_verifier.kernel import KernelError
 
     try:
         yield
+    except AnotherSnapshotError as error:
+        _stop("another snapshot", str(error), CANNOT_CHECK, as_json)
+    except NotAReceiptError as error:
+        _stop("not a receipt", str(error), CANNOT_CHECK, as_json)
+    except UnfitReceiptError as error:
+        _stop("does not fit", f"{error}; {error.advice}", REJECTED, as_json)
     except KernelError as error:
         _stop("could not check", f"{error}, or leave --kernel out", CANNOT_CHECK, as_json)
     except CannotCheckError as error:

@@ -124,6 +124,7 @@ def _surroundings(bundle: str | PathLike[str] | None, files: str | PathLike[str]
     with opened_folder(bundle) as folder:
         with _bundle_alone():
             opened = BundleFolder(folder)
+            opened.check_anchor()
             around = _Surroundings(opened.snapshot_file, opened.columns_file, opened)
             found = SnapshotManifest.decode(opened.snapshot_file).digest
             if found != opened.manifest.snapshot_digest:
