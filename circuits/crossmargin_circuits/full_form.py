@@ -1,4 +1,4 @@
-"""The full form of equity: no number of made-up accounts owes more cheaply than one account (SPEC annex B).
+"""The full form of equity: no number of made-up accounts owes more cheaply than one account (SPEC A.7).
 
 Equity is the least of finitely many affine *forms*. With abbreviations written out and factors multiplied in, it is a
 sum of terms: e0 of those that reach no amount, e1 of the others. Over all forms of a node, [lo_v, hi_v] is the interval

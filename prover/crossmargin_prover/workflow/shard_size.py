@@ -16,7 +16,7 @@ BYTES_PER_ACCOUNT = 50
 """Limit on published bytes per account, with the slack rows of empty leaves and the proofs of one statement."""
 
 PROOF_BYTES = 11_300
-"""Approximate bytes of a shard proof and a record proof together (SPEC section 5)."""
+"""Approximate bytes of a shard proof and a record proof together (SPEC section 9)."""
 
 
 def largest_shard(accounts: int) -> int:

@@ -1,6 +1,6 @@
 """Claims about what is owed in each asset: debts that a statement discloses, and reserves against liabilities.
 
-With f_a the claim of an account on asset a, T the opened totals and D_a the disclosed debts (SPEC section 7),
+With f_a the claim of an account on asset a, T the opened totals and D_a the disclosed debts (SPEC 8.6),
 
     sum over all accounts of max(0, f_a) <= f_a(T) + D_a,
 
@@ -164,7 +164,7 @@ def _misvalued(layout: RecordLayout, form: FullForm, debts: Sequence[DisclosedDe
 
 
 def _debt_row(compiled: CompiledPolicy, debt: Definition) -> Row | None:
-    """Return the row claim + debt >= 0 of a debt, if there is one (SPEC annex B).
+    """Return the row claim + debt >= 0 of a debt, if there is one (SPEC B.3).
 
     Its coefficient is 1 on the balance and the entry value of the asset, 0 on every other balance and entry value,
     anything on positions, 1 on the debt, and 0 on every other auxiliary; it has no offset, which would hide a debt in

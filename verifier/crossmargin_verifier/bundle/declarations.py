@@ -1,4 +1,4 @@
-"""What a venue declares in a bundle: its subject and the reserves (SPEC section 5 lists all files of a bundle).
+"""What a venue declares in a bundle: its subject and the reserves (SPEC annex B lists all files of a bundle).
 
     bundle.json      venue, snapshot digest, statements, the key that signs receipts, totals, counts of accounts
     reserves.json    declared reserves per asset and the insurance fund, about one snapshot

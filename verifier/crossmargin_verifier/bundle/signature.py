@@ -1,4 +1,4 @@
-"""Signatures of receipts: strict ECDSA on secp256k1 (SPEC section 4, H4).
+"""Signatures of receipts: strict ECDSA on secp256k1 (SPEC B.4).
 
 The signature is r || s, 64 bytes, with s in the lower half of the group order, so that a signature has one encoding;
 the key is SEC1 compressed.

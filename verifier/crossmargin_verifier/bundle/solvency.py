@@ -1,7 +1,7 @@
 """Claims about margin solvency: does the equity of each account cover its requirement, or is what it lacks counted?
 
 By theorem A the rows hold for every account, so the gap of one account is never netted with another's. What is left to
-judge is the policy: its equity must have a full form (SPEC annex B), rows must value an entry value as the balance of
+judge is the policy: its equity must have a full form (SPEC A.7), rows must value an entry value as the balance of
 its asset, and what accounts lack together must be disclosed and covered.
 """
 

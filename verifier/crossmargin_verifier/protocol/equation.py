@@ -145,7 +145,7 @@ def check_equations(
 ) -> None:
     """Check all equations in one multi-scalar multiplication; if it fails, find the first equation that does not hold.
 
-    sources: in the order of SPEC section 4; equation e has the weight delta_e, and no two share one.
+    sources: in the order of SPEC V9; equation e has the weight delta_e, and no two share one.
 
     Soundness: the caller must have received every byte of every file before this call, which draws delta_e.
 

@@ -1,4 +1,4 @@
-"""The public files of a snapshot and of a statement, each decoded once (SPEC section 5, V1).
+"""The public files of a snapshot and of a statement, each decoded once (SPEC section 6, V1).
 
 A reader of a bundle passes its bytes to this module, and all later code works on decoded values. Committed points and
 proofs stay encoded: the multiplication decodes points, and transcripts read proofs.

@@ -1,4 +1,4 @@
-"""Record proofs: every committed record is a vector of small integers (SPEC section 3, B1 - B5, V4).
+"""Record proofs: every committed record is a vector of small integers (SPEC section 4, B1 - B5, V4).
 
 Once per snapshot and shard. z_l = sum_{i,v} alpha_l(i) beta_l(v) x_iv + y_l for P pairs of random bit vectors; every
 z_l is a number of b bytes, and nothing else is checked about its range. If some |x_iv| >= X, all z_l fit with

@@ -1,4 +1,4 @@
-"""Every size of a statement, computed from its counts alone (SPEC sections 1 and 5).
+"""Every size of a statement, computed from its counts alone (SPEC sections 1 and 6).
 
 A verifier takes the counts from the snapshot, the statement manifest and its own relation, never from a proof.
 """
