@@ -24,6 +24,16 @@ class Affine:
             self.constant + factor * other.constant,
         )
 
+    def times(self, factor: int) -> "Affine":
+        """Return factor * self, of a factor that is not 0."""
+        if factor == 1:
+            return self
+        return Affine(
+            tuple(factor * a for a in self.base),
+            tuple((number, factor * c) for number, c in self.auxiliary),
+            factor * self.constant,
+        )
+
     @property
     def is_zero(self) -> bool:
         """Whether every coefficient and the constant are zero."""

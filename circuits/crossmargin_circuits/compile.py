@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from crossmargin_circuits.affine import Affine
 from crossmargin_circuits.budget import BUDGET_BITS, bounds
 from crossmargin_circuits.derivation import Derivation, Least, Selection, Threshold
+from crossmargin_circuits.effort import Effort
 from crossmargin_circuits.errors import BudgetError, PolicyError
 from crossmargin_circuits.expression import (
     Abs,
@@ -48,7 +49,7 @@ MAX_RELATION_COEFFICIENTS = 2**21
 
 MAX_COMPILE_WORK = 2**25
 """Pieces made on the way, each with its columns, its auxiliaries and PIECE_WORK: bounds the time of a hostile policy to
-some tens of seconds."""
+some two seconds."""
 
 AMOUNT_LABEL = "amount"
 """Label of the piece of a constant (SPEC A.5)."""
@@ -103,18 +104,26 @@ class CompiledPolicy:
         )
 
 
-def compile_policy(policy: Policy) -> CompiledPolicy:
+def compile_policy(
+    policy: Policy, *, effort: Effort | None = None, coefficients: int = MAX_RELATION_COEFFICIENTS
+) -> CompiledPolicy:
     """Compile `policy` to its relation; the same policy always gives the same bytes.
 
+    effort: shared by all policies of a bundle. coefficients: K (V + Q + 1) at most, for a reader who has the relation
+    and need not compile a larger one.
+
     Raises:
-        PolicyError: no row results; BudgetError: a row can exceed 63 bits within the column limits.
+        PolicyError: no row results, or too much work. BudgetError: a row can exceed 63 bits within the column limits,
+        or the relation has too many coefficients. LimitError: the effort is spent.
     """
-    return _Compiler(policy).run()
+    return _Compiler(policy, effort, min(coefficients, MAX_RELATION_COEFFICIENTS)).run()
 
 
 class _Compiler:
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, effort: Effort | None, coefficients: int) -> None:
         self._policy = policy
+        self._effort = effort
+        self._coefficients = coefficients
         self._auxiliaries: list[Auxiliary] = []
         self._defining: list[list[int]] = []
         self._selections: dict[int, Selection] = {}
@@ -132,7 +141,7 @@ class _Compiler:
         for constraint in self._policy.constraints:
             pieces = self._pieces(constraint.expression, -1, constraint.name)
             for piece in pieces:
-                self._row(_label(pieces, piece, constraint.meaning), self._zero.plus(piece.affine, -1))
+                self._row(_label(pieces, piece, constraint.meaning), piece.affine.times(-1))
         if not self._rows:
             raise PolicyError("policy: no definition or constraint gives a row")
         count = len(self._auxiliaries)
@@ -179,8 +188,8 @@ class _Compiler:
 
     def _row(self, label: str, affine: Affine) -> None:
         width = len(self._policy.layout) + len(self._auxiliaries) + 1
-        if (len(self._rows) + 1) * width > MAX_RELATION_COEFFICIENTS:
-            raise BudgetError(f"row {label!r}: more than {MAX_RELATION_COEFFICIENTS} coefficients in the relation")
+        if (len(self._rows) + 1) * width > self._coefficients:
+            raise BudgetError(f"row {label!r}: more than {self._coefficients} coefficients in the relation")
         self._rows.append((_distinct(label, self._row_labels), affine))
 
     def _pieces(self, expression: Expression, sign: int, path: str) -> list[_Piece]:
@@ -190,8 +199,11 @@ class _Compiler:
             PolicyError: more pieces in all than MAX_COMPILE_WORK allows.
         """
         pieces = self._expand(expression, sign, path)
-        self._work += len(pieces) * (len(self._policy.layout) + PIECE_WORK)
-        self._work += sum(len(piece.affine.auxiliary) for piece in pieces)
+        work = len(pieces) * (len(self._policy.layout) + PIECE_WORK)
+        work += sum(len(piece.affine.auxiliary) for piece in pieces)
+        self._work += work
+        if self._effort is not None:
+            self._effort.spend(work, path)
         if self._work > MAX_COMPILE_WORK:
             raise PolicyError(f"policy: {path}: too much work to compile: fewer nested maxima are needed")
         return pieces
@@ -200,7 +212,7 @@ class _Compiler:
         match expression:
             case Linear(name):
                 array = self._policy.array(name)
-                return [_Piece(self._zero.plus(Affine(array.coefficients), sign), array.meaning)]
+                return [_Piece(Affine(array.coefficients).times(sign), array.meaning)]
             case Amount(amount):
                 return [_Piece(Affine(self._zero.base, (), sign * amount), AMOUNT_LABEL)]
             case Reference(name):
@@ -210,7 +222,7 @@ class _Compiler:
                 return self._pieces(definition.expression, sign, name)
             case Scale(by, of):
                 inner = self._pieces(of, sign if by > 0 else -sign, child_path(path, expression, 0))
-                return [_Piece(self._zero.plus(piece.affine, abs(by)), piece.label) for piece in inner]
+                return [_Piece(piece.affine.times(abs(by)), piece.label) for piece in inner]
             case Sum(of):
                 return self._sum(expression, of, sign, path)
             case SumLargest(count, of) if count == len(of):

@@ -56,9 +56,9 @@ class FullFormError(PolicyError):
     column: its key, or None where all columns together are at fault; reason: the rest of the message.
     """
 
-    def __init__(self, column: str | None, reason: str) -> None:
+    def __init__(self, reason: str, column: str | None = None) -> None:
         """State what is wrong with the equity."""
-        super().__init__(f"equity: {f'{column}: ' if column else ''}{reason}")
+        super().__init__(f"equity: {column}: {reason}" if column else f"equity: {reason}")
         self.column = column
         self.reason = reason
 

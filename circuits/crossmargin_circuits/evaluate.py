@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from crossmargin_circuits.expression import Expression, Linear
+from crossmargin_circuits.expression import Expression
 from crossmargin_circuits.policy import Policy, RiskArray
 from crossmargin_circuits.reading import Algebra, read
 
@@ -31,11 +31,17 @@ class Exact(Algebra[int]):
 
     def __init__(self, record: Sequence[int]) -> None:
         """Read on this record."""
-        self._record = record
+        self._width = len(record)
+        self._held = [(number, x) for number, x in enumerate(record) if x]
+        self._known: dict[str, int] = {}
 
     def linear(self, array: RiskArray) -> int:
-        """Return sum_v a_v x_v."""
-        return sum(a * x for a, x in zip(array.coefficients, self._record, strict=True) if x)
+        """Return sum_v a_v x_v; every array is read once."""
+        if array.name not in self._known:
+            if len(array.coefficients) != self._width:
+                raise ValueError(f"record of {self._width} entries, {len(array.coefficients)} are needed")
+            self._known[array.name] = sum(array.coefficients[number] * x for number, x in self._held)
+        return self._known[array.name]
 
     def amount(self, value: int) -> int:
         """Return the constant."""
@@ -148,9 +154,10 @@ def deciding_leaves(policy: Policy, expression: Expression) -> tuple[Leaf, ...]:
 
 def worst_scenario(policy: Policy, expression: Expression, record: Sequence[int]) -> str | None:
     """Return the name of the risk array that decides a requirement, or None if none has a part in it."""
+    exact = Exact(record)
     best, greatest = None, 0
     for name, factor, amount in deciding_leaves(policy, expression):
-        value = factor * evaluate_expression(policy, Linear(name), record) + amount
+        value = factor * exact.linear(policy.array(name)) + amount
         if value > greatest:
             best, greatest = name, value
     return best

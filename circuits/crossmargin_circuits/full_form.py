@@ -86,9 +86,9 @@ def check_full_form(policy: Policy) -> FullForm:
     lowest, greatest = _interval(_whole(terms), len(columns))
     for column, low, high in zip(columns, lowest, greatest, strict=True):
         if column.kind is not ColumnKind.POSITION and low < 0:
-            raise FullFormError(column.key, f"counted with a negative coefficient, {low}, so holding it lowers equity")
+            raise FullFormError(f"counted with a negative coefficient, {low}, so holding it lowers equity", column.key)
         if column.kind is not ColumnKind.POSITION and high == 0:
-            raise FullFormError(column.key, "not counted, so an account may owe any amount of it")
+            raise FullFormError("not counted, so an account may owe any amount of it", column.key)
     if terms.bound is None:
         return FullForm(lowest, greatest, (0,) * len(columns), 0)
     lows, highs = _interval(terms.bound, len(columns))
@@ -97,9 +97,9 @@ def check_full_form(policy: Policy) -> FullForm:
         is_position = column.kind is ColumnKind.POSITION
         if is_position and low < 0 < high:
             raise FullFormError(
-                column.key,
                 f"terms with an amount value it from {low} to {high}, so many small accounts may pay less than one "
                 "large account: charge it in the requirement",
+                column.key,
             )
         wanted.append(low if is_position and high <= 0 else high)
     turned = frozenset(number for number, (end, high) in enumerate(zip(wanted, highs, strict=True)) if end != high)
@@ -107,9 +107,11 @@ def check_full_form(policy: Policy) -> FullForm:
         terms = read(policy, equity, _Forms(turned))
     constant = None if terms.bound is None else terms.bound.above.constant
     if constant is None:
-        raise FullFormError(None, "no single form charges every column as much as any other form: many small accounts")
+        raise FullFormError(
+            "no single form charges every column as much as any other form, so many small accounts may owe more cheaply"
+        )
     if constant > 0:
-        raise FullFormError(None, f"the form that charges every column in full adds {constant} for each account")
+        raise FullFormError(f"the form that charges every column in full adds {constant} for each account")
     return FullForm(lowest, greatest, tuple(wanted), constant)
 
 
@@ -125,7 +127,7 @@ def check_entry_values(layout: RecordLayout, relation: Relation) -> None:
             continue
         for row in relation.rows:
             if row.base[balance] != row.base[number]:
-                raise FullFormError(column.key, f"row {row.label!r} counts it otherwise than the balance")
+                raise FullFormError(f"row {row.label!r} counts it otherwise than the balance", column.key)
 
 
 def reliefs(policy: Policy) -> dict[str, int]:

@@ -16,15 +16,15 @@ its tagged hash is the policy digest of the statement manifest.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from crossmargin_circuits.amounts import DECIMAL
 from crossmargin_circuits.digest import tagged_hash
 from crossmargin_circuits.encoding import MAX_JSON_INTEGER, Fields, dump_canonical, load_canonical
-from crossmargin_circuits.errors import CurvatureError, MalformedError, PolicyError
+from crossmargin_circuits.errors import CurvatureError, LimitError, MalformedError, PolicyError
 from crossmargin_circuits.expression import (
     Expression,
     Linear,
@@ -56,6 +56,9 @@ NODE_WORK = 255
 
 MAX_EXPANDED_DEPTH = 200
 """Deepest nesting with references written out: bounds recursion."""
+
+MAX_EXPANDED_BITS = 1024
+"""Bits of a coefficient with factors multiplied in, as if nothing cancelled: bounds memory."""
 
 MAX_TEXT = 1000
 """Characters of a meaning: meanings are repeated in the labels of rows."""
@@ -178,7 +181,10 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Policy:
-    """A margin model with its integers; see the module's docstring. `inputs` is canonical-JSON data."""
+    """A margin model with its integers; see the module's docstring.
+
+    inputs: canonical-JSON data. stated_digest: the digest of a policy whose inputs were left out.
+    """
 
     kind: PolicyKind
     venue: str
@@ -190,6 +196,7 @@ class Policy:
     definitions: tuple[Definition, ...]
     constraints: tuple[Constraint, ...]
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    stated_digest: bytes | None = None
 
     def __post_init__(self) -> None:
         """Check names, shapes, references and curvature.
@@ -211,12 +218,12 @@ class Policy:
             if any(abs(c) > MAX_JSON_INTEGER for c in array.coefficients):
                 raise MalformedError(f"policy: array {array.name!r}: a coefficient is beyond 2^53 - 1")
         known: set[str] = set()
-        sizes: dict[str, tuple[int, int]] = {}
+        sizes: dict[str, _Size] = {}
         nodes = 0
         for definition in self.definitions:
             self._check_names(definition.expression, definition.name, known)
             sizes[definition.name] = self._check_size(definition.expression, definition.name, sizes, nodes)
-            nodes += sizes[definition.name][0]
+            nodes += sizes[definition.name].nodes
             if definition.role.is_auxiliary:
                 check_curvature(definition.expression, 1, definition.name, self._check_reference)
             if definition.role is Role.EQUITY:
@@ -226,7 +233,7 @@ class Policy:
             known.add(definition.name)
         for constraint in self.constraints:
             self._check_names(constraint.expression, constraint.name, known)
-            nodes += self._check_size(constraint.expression, constraint.name, sizes, nodes)[0]
+            nodes += self._check_size(constraint.expression, constraint.name, sizes, nodes).nodes
             check_curvature(constraint.expression, -1, constraint.name, self._check_reference)
         self._check_kind()
 
@@ -261,6 +268,11 @@ class Policy:
     def is_strict(self) -> bool:
         """Whether every account must cover its requirement: a solvency policy with a constraint, not a shortfall."""
         return self.kind is PolicyKind.SOLVENCY and bool(self.constraints)
+
+    @cached_property
+    def _curved(self) -> set[tuple[str, int]]:
+        """Abbreviations that are convex (1) or concave (-1): each is looked at once, however often it is used."""
+        return set()
 
     @cached_property
     def _arrays(self) -> dict[str, RiskArray]:
@@ -339,28 +351,33 @@ class Policy:
         for child in children(expression):
             self._check_names(child, path, known)
 
-    def _check_size(
-        self, expression: Expression, path: str, sizes: Mapping[str, tuple[int, int]], before: int
-    ) -> tuple[int, int]:
-        """Return the nodes and the depth of an expression with references written out, after `before` other nodes."""
+    def _check_size(self, expression: Expression, path: str, sizes: Mapping[str, "_Size"], before: int) -> "_Size":
+        """Return the size of an expression with references written out, after `before` other nodes."""
         if isinstance(expression, Reference):
-            nodes, depth = sizes[expression.name]
+            size = sizes[expression.name]
         else:
             inner = [self._check_size(child, path, sizes, before) for child in children(expression)]
-            nodes = sum(size for size, _ in inner)
-            depth = max((level for _, level in inner), default=0)
+            size = _Size(
+                sum(each.nodes for each in inner),
+                max((each.depth for each in inner), default=0),
+                max((each.bits for each in inner), default=MAX_JSON_INTEGER.bit_length()) + _bits(expression),
+            )
         width = len(self.layout) + NODE_WORK
-        if (before + nodes + 1) * width > MAX_EXPANDED_WORK or depth >= MAX_EXPANDED_DEPTH:
+        if (before + size.nodes + 1) * width > MAX_EXPANDED_WORK or size.depth >= MAX_EXPANDED_DEPTH:
             raise PolicyError(
                 f"policy: {path}: too large with abbreviations written out: at most {MAX_EXPANDED_WORK // width} nodes "
                 f"in all and {MAX_EXPANDED_DEPTH} levels"
             )
-        return nodes + 1, depth + 1
+        if size.bits > MAX_EXPANDED_BITS:
+            raise LimitError(f"policy: {path}: coefficients of more than {MAX_EXPANDED_BITS} bits")
+        return _Size(size.nodes + 1, size.depth + 1, size.bits)
 
     def _check_reference(self, name: str, path: str, sign: int) -> None:
         definition = self.definition(name)
         if not definition.role.is_auxiliary:
-            check_curvature(definition.expression, sign, f"{path} > {name}", self._check_reference)
+            if (name, sign) not in self._curved:
+                check_curvature(definition.expression, sign, f"{path} > {name}", self._check_reference)
+                self._curved.add((name, sign))
         elif sign < 0:
             raise CurvatureError(
                 f"{path}: {name} is only bounded from below, so it may be added to a requirement or subtracted from "
@@ -369,7 +386,13 @@ class Policy:
 
     @cached_property
     def encoded(self) -> bytes:
-        """The bytes of `policy.json`."""
+        """The bytes of `policy.json`.
+
+        Raises:
+            PolicyError: its inputs were left out.
+        """
+        if self.stated_digest is not None:
+            raise PolicyError("policy: without its inputs it has no file")
         return dump_canonical(
             {
                 "format": POLICY_FORMAT,
@@ -405,8 +428,12 @@ class Policy:
 
     @cached_property
     def digest(self) -> bytes:
-        """H_policy of the policy file."""
-        return tagged_hash("policy", self.encoded)
+        """H_policy of the policy file, inputs included."""
+        return tagged_hash("policy", self.encoded) if self.stated_digest is None else self.stated_digest
+
+    def without_inputs(self) -> "Policy":
+        """Return the policy without its inputs, for a reader who only needs its digest and its integers."""
+        return replace(self, inputs={}, stated_digest=self.digest)
 
     def forget_inputs(self) -> None:
         """Release the inputs, which only the digest needs; the digest stays what it was."""
@@ -415,8 +442,10 @@ class Policy:
         self.__dict__.pop("encoded", None)
 
     @classmethod
-    def decode(cls, data: bytes) -> "Policy":
+    def decode(cls, data: bytes, keep_inputs: bool = True) -> "Policy":
         """Parse `policy.json`: canonical bytes, known keys, right types.
+
+        keep_inputs: whether the inputs stay in memory; without them only the digest remembers the file.
 
         Raises:
             MalformedError: with the path of the field.
@@ -437,8 +466,25 @@ class Policy:
                 map(_definition, root.each("definitions", "name", "meaning", "role", "subject", "expression"))
             ),
             constraints=tuple(map(_constraint, root.each("constraints", "name", "meaning", "expression"))),
-            inputs=root.mapping("inputs"),
+            inputs=root.mapping("inputs") if keep_inputs else {},
+            # The bytes are canonical, so they are those that the policy with its inputs would encode to.
+            stated_digest=None if keep_inputs else tagged_hash("policy", data),
         )
+
+
+class _Size(NamedTuple):
+    """Nodes, depth and bits of coefficients of an expression with references written out."""
+
+    nodes: int
+    depth: int
+    bits: int
+
+
+def _bits(expression: Expression) -> int:
+    """Return by how many bits the coefficients of a node may exceed those of its operands."""
+    if isinstance(expression, Scale):
+        return abs(expression.by).bit_length()
+    return len(children(expression)).bit_length()
 
 
 def _check_distinct(names: list[str]) -> None:

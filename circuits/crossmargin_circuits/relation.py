@@ -93,8 +93,8 @@ class Relation:
             writer.string(auxiliary.label).u8(auxiliary.disclosed)
         for row in self.rows:
             writer.string(row.label)
-            for coefficient in (*row.base, *row.auxiliary, row.offset):
-                writer.i128(coefficient)
+            # A row at a time: single coefficients as parts would take four times the file's memory.
+            writer.raw(b"".join(c.to_bytes(16, "big", signed=True) for c in (*row.base, *row.auxiliary, row.offset)))
         return writer.bytes()
 
     @cached_property
