@@ -189,7 +189,7 @@ class _Compiler:
     def _row(self, label: str, affine: Affine) -> None:
         width = len(self._policy.layout) + len(self._auxiliaries) + 1
         if (len(self._rows) + 1) * width > self._coefficients:
-            raise BudgetError(f"row {label!r}: more than {self._coefficients} coefficients in the relation")
+            raise BudgetError(f"row {label!r}: the relation needs more than {self._coefficients} coefficients")
         self._rows.append((_distinct(label, self._row_labels), affine))
 
     def _pieces(self, expression: Expression, sign: int, path: str) -> list[_Piece]:

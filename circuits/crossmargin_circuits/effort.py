@@ -18,9 +18,13 @@ WORK_PER_BYTE = 64
 class Effort:
     """Work that is left for compiling the policies of one bundle, in coefficients of pieces."""
 
-    def __init__(self, policy_bytes: int) -> None:
-        """Take on policies of so many bytes together."""
-        self._left = BASE_WORK + WORK_PER_BYTE * policy_bytes
+    def __init__(self) -> None:
+        """Take on the policies of one bundle."""
+        self._left = BASE_WORK
+
+    def allow(self, policy_bytes: int) -> None:
+        """Take on the work that another policy of this size deserves."""
+        self._left += WORK_PER_BYTE * policy_bytes
 
     def spend(self, work: int, path: str) -> None:
         """Take work off.

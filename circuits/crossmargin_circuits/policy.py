@@ -435,12 +435,6 @@ class Policy:
         """Return the policy without its inputs, for a reader who only needs its digest and its integers."""
         return replace(self, inputs={}, stated_digest=self.digest)
 
-    def forget_inputs(self) -> None:
-        """Release the inputs, which only the digest needs; the digest stays what it was."""
-        _ = self.digest
-        object.__setattr__(self, "inputs", {})
-        self.__dict__.pop("encoded", None)
-
     @classmethod
     def decode(cls, data: bytes, keep_inputs: bool = True) -> "Policy":
         """Parse `policy.json`: canonical bytes, known keys, right types.

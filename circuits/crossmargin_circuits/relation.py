@@ -12,7 +12,7 @@ from crossmargin_circuits.encoding import Reader, Writer
 from crossmargin_circuits.errors import MalformedError
 from crossmargin_circuits.layout import check_labels, columns_digest
 
-__all__ = ["CURVE_ORDER", "VALUE_BITS", "Auxiliary", "Relation", "Row"]
+__all__ = ["COEFFICIENT_BYTES", "CURVE_ORDER", "VALUE_BITS", "Auxiliary", "Relation", "Row"]
 
 HIDDEN_ARRAYS = 0
 """M, the hidden risk arrays of a relation: the file has a place for their coefficients in each row, before c."""
@@ -22,6 +22,9 @@ CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 VALUE_BITS = 64
 """Slacks and auxiliaries are in [0, 2^64)."""
+
+COEFFICIENT_BYTES = 16
+"""Bytes of a coefficient in the file."""
 
 MAGIC = b"CM2L"
 
@@ -94,7 +97,11 @@ class Relation:
         for row in self.rows:
             writer.string(row.label)
             # A row at a time: single coefficients as parts would take four times the file's memory.
-            writer.raw(b"".join(c.to_bytes(16, "big", signed=True) for c in (*row.base, *row.auxiliary, row.offset)))
+            writer.raw(
+                b"".join(
+                    c.to_bytes(COEFFICIENT_BYTES, "big", signed=True) for c in (*row.base, *row.auxiliary, row.offset)
+                )
+            )
         return writer.bytes()
 
     @cached_property
@@ -119,7 +126,7 @@ class Relation:
         if hidden != HIDDEN_ARRAYS:
             raise reader.refuse("number of hidden arrays", f"expected {HIDDEN_ARRAYS}, found {hidden}")
         count = reader.u32("number of rows")
-        if count * (3 + 16 * (len(columns) + width + 1)) > reader.left:
+        if count * (3 + COEFFICIENT_BYTES * (len(columns) + width + 1)) > reader.left:
             raise reader.refuse("number of rows", f"{count} rows do not fit into the file")
         auxiliaries = []
         for _ in range(width):

@@ -12,6 +12,8 @@ from os import PathLike
 
 from crossmargin_circuits.amounts import format_time
 from crossmargin_circuits.compile import compile_policy
+from crossmargin_circuits.effort import Effort
+from crossmargin_circuits.relation import COEFFICIENT_BYTES
 from crossmargin_circuits.version import VERSION
 from crossmargin_verifier.bundle.anchor import ANCHOR_FILE
 from crossmargin_verifier.bundle.declarations import BUNDLE_FILE, Totals
@@ -63,13 +65,17 @@ def check_bundle(
             raise CannotCheckError(f"{BUNDLE_FILE}: closed totals: this release checks opened ones, or none")
         reserves = bundle.reserves
         compiled, claimed = {}, {}
+        effort = Effort()
         snapshot = bundle.snapshot()
         progress("policies", 0, len(manifest.statements))
         for number, name in enumerate(manifest.statements):
             with naming(name):
                 statement = bundle.statement(name)
                 policy = statement.policy
-                compiled[name] = compile_policy(policy)
+                effort.allow(statement.policy_bytes)
+                compiled[name] = compile_policy(
+                    policy, effort=effort, coefficients=statement.relation_bytes // COEFFICIENT_BYTES
+                )
                 files = statement.read(snapshot, compiled[name].relation)
                 claimed[name] = ClaimedStatement(files, compiled[name].relation, policy.digest)
             progress("policies", number + 1, len(manifest.statements))

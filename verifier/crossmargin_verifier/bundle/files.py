@@ -239,14 +239,17 @@ class StatementFolder:
         self._decoded = StatementFiles(self._files)
         self.factor = ""
         """The factor on the requirement in the venue's inputs, once the policy was read; nothing depends on it."""
+        self.policy_bytes = 0
+        """The size of `policy.json`, once it was read."""
 
     @cached_property
     def policy(self) -> Policy:
         """The content of `policy.json`, without the inputs, which only its digest needs."""
-        policy = Policy.decode(self._bundle.read(f"{self._place}/{POLICY_FILE}", MAX_POLICY_BYTES))
+        data = self._bundle.read(f"{self._place}/{POLICY_FILE}", MAX_POLICY_BYTES)
+        self.policy_bytes = len(data)
+        policy = Policy.decode(data)
         self.factor = _factor(policy)
-        policy.forget_inputs()
-        return policy
+        return policy.without_inputs()
 
     @property
     def statement(self) -> StatementManifest:
