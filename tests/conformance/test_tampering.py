@@ -1,34 +1,24 @@
-"""One byte changed in every field of every file of both small proofs and of a receipt: each is refused.
+"""One byte changed in every field of every file of both small books and of a receipt: each is refused.
 
 The manifests below name every field with its length, in order. A test fails where they do not cover a file exactly, so
-that a field that is new in the format cannot be without its tampering test.
+that a field that is new in the format cannot be without its tampering test. Of the record proof every byte is changed.
 """
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from protocol_vectors import load, relations_of, vectors, verify
 
-from crossmargin_circuits.layout import decode_columns
-from crossmargin_circuits.relation import Relation
 from crossmargin_prover.backend import select_backend
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.inclusion import verify_receipt
-from crossmargin_verifier.protocol.statement_files import StatementFiles
-from crossmargin_verifier.protocol.verify import verify_statement
 
 ARITHMETIC = select_backend().arithmetic
 """The fastest that is installed: a change is refused alike by all, which tests of verifier and kernel hold."""
 
-VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "protocol.json").read_text(encoding="utf-8"))
-PROOFS = {
-    name: {file: bytes.fromhex(data) for file, data in VECTORS[name]["files"].items()}
-    for name in ("tiny", "tiny_bounded")
-}
-RECEIPT = bytes.fromhex(VECTORS["tiny"]["receipt0"])
-SHARD = "shard-000000.cm1"
+BOOKS = {name: load(name) for name in ("tiny", "tiny_one")}
+RECEIPT = bytes.fromhex(vectors()["tiny"]["receipt0"])
 Field = tuple[str, int]
 
 
@@ -58,19 +48,29 @@ def columns() -> list[Field]:
     return fields
 
 
-def relation() -> list[Field]:
-    fields = [*header(), ("columns digest", 32), ("V", 4), ("Q", 4), ("K", 4)]
-    fields += [*text("label perp_long", "perp_long"), ("disclosed", 1)]
-    for row in ("perp_short", "equity_down", "equity_up"):
-        fields += text(f"label {row}", row)
+RELATIONS = {
+    "maintenance": (("perp_long", "requirement", "shortfall"), ("perp_long", "requirement", "down", "up")),
+    "coverage": (("debt usd", "debt btc"), ("claim usd", "claim btc")),
+}
+"""Auxiliaries and rows of the statements."""
+
+
+def relation(name: str) -> list[Field]:
+    auxiliaries, rows = RELATIONS[name]
+    fields = [*header(), ("columns digest", 32), ("V", 4), ("Q", 4), ("M", 4), ("K", 4)]
+    for auxiliary in auxiliaries:
+        fields += [*text(f"label of auxiliary {auxiliary}", auxiliary), (f"{auxiliary} disclosed", 1)]
+    for row in rows:
+        fields += text(f"label of row {row}", row)
         fields += [(f"{row} coefficient {number}", 16) for number in range(3)]
-        fields += [(f"{row} auxiliary coefficient", 16), (f"{row} offset", 16)]
+        fields += [(f"{row} auxiliary coefficient {number}", 16) for number in range(len(auxiliaries))]
+        fields += [(f"{row} offset", 16)]
     return fields
 
 
 def snapshot() -> list[Field]:
-    digests = [("columns digest", 32), ("N", 8), ("S", 8), ("position root", 32)]
-    return [*header(), *text("sid", "2025-01-01"), ("as_of", 8), *digests]
+    digests = [("columns digest", 32), ("N", 8), ("n", 8), ("position root", 32)]
+    return [*header(), *text("sid", "2026-01-01"), ("as_of", 8), *digests]
 
 
 def points(count: int) -> list[Field]:
@@ -78,8 +78,8 @@ def points(count: int) -> list[Field]:
 
 
 def statement() -> list[Field]:
-    digests = [(f"{name} digest", 32) for name in ("snapshot", "relation", "policy")]
-    return [*header(), *digests, ("gamma", 1), ("mode", 1), ("slack root", 32)]
+    digests = [(f"{name} digest", 32) for name in ("snapshot", "relation", "policy", "model")]
+    return [*header(), *digests, ("gamma", 1), ("slack root", 32)]
 
 
 def totals() -> list[Field]:
@@ -88,19 +88,23 @@ def totals() -> list[Field]:
 
 
 def auxiliary_totals() -> list[Field]:
-    return [*header(), ("statement digest", 32), ("Q'", 4), ("total 0", 16), *opening(8)]
+    figures = [("total 0", 16), ("total 1", 16)]
+    return [*header(), ("statement digest", 32), ("Q'", 4), *figures, *opening(8)]
 
 
-def shard(accounts: int, bounded: bool) -> list[Field]:
+def records(accounts: int, projections: int, folds: int) -> list[Field]:
+    """Fields of a record proof; accounts: variables that number them."""
+    fields = [*header(), ("snapshot digest", 32), ("shard", 8), *point("C_M")]
+    fields += [(f"z {number}", 20) for number in range(projections)]
+    fields += [(f"p {variable} {degree}", 32) for variable in range(1, 1 + accounts) for degree in (1, 2)]
+    return [*fields, *opening(folds)]
+
+
+def shard(variables: int, folds: int) -> list[Field]:
     fields = [*header(), ("statement digest", 32), ("shard", 8), *point("C_M")]
-    if bounded:
-        fields += [(f"z {number}", 32) for number in range(128)]
-    # Six variables number the bit, two the value; the others the account.
-    for variable in range(1, 9 + accounts):
+    for variable in range(1, 1 + variables):
         fields += [(f"t {variable} {degree}", 32) for degree in range(1, 5 if variable == 1 else 3)]
-        if bounded and variable > 8:
-            fields += [(f"p {variable} {degree}", 32) for degree in (1, 2)]
-    return [*fields, ("beta", 32), *opening(8)]
+    return [*fields, ("beta", 32), *opening(folds)]
 
 
 def receipt() -> list[Field]:
@@ -109,91 +113,113 @@ def receipt() -> list[Field]:
     return [*fields, ("path length", 1), *((f"sibling {number}", 32) for number in range(2))]
 
 
+def statement_files(name: str, rows: int, proof: list[Field]) -> dict[str, list[Field]]:
+    files = {"relation": relation(name), "statement": statement(), "slack": points(rows), "shard-000000": proof}
+    return {f"statements/{name}/{file}.cm2": fields for file, fields in files.items()}
+
+
+RECORDS = "snapshot/records-000000.cm2"
 MANIFESTS: dict[str, dict[str, list[Field]]] = {
     "tiny": {
-        "columns.cm1": columns(),
-        "relation.cm1": relation(),
-        "snapshot.cm1": snapshot(),
-        "positions.cm1": points(4),
-        "totals.cm1": totals(),
-        "statement.cm1": statement(),
-        "slack.cm1": points(2),
-        SHARD: shard(2, bounded=False),
-        "auxtotals.cm1": auxiliary_totals(),
+        "snapshot/columns.cm2": columns(),
+        "snapshot/snapshot.cm2": snapshot(),
+        "snapshot/positions.cm2": points(3),
+        RECORDS: records(2, 312, 7),
+        "snapshot/totals.cm2": totals(),
+        # 64 bits, then 8 or 4 values, then 4 accounts.
+        **statement_files("maintenance", 2, shard(6 + 3 + 2, 8)),
+        "statements/maintenance/auxtotals.cm2": auxiliary_totals(),
+        **statement_files("coverage", 2, shard(6 + 2 + 2, 8)),
+        "statements/coverage/auxtotals.cm2": auxiliary_totals(),
     },
-    "tiny_bounded": {
-        "columns.cm1": columns(),
-        "relation.cm1": relation(),
-        "snapshot.cm1": snapshot(),
-        "positions.cm1": points(2),
-        "statement.cm1": statement(),
-        "slack.cm1": points(1),
-        SHARD: shard(1, bounded=True),
+    "tiny_one": {
+        "snapshot/columns.cm2": columns(),
+        "snapshot/snapshot.cm2": snapshot(),
+        "snapshot/positions.cm2": points(1),
+        RECORDS: records(0, 128, 6),
+        **statement_files("maintenance", 1, shard(6 + 3, 7)),
     },
 }
 
 
 class Place(NamedTuple):
-    proof: str
+    book: str
     file: str
     field: str
     start: int
     end: int
 
 
-def places(proof: str, file: str, fields: list[Field]) -> Iterator[Place]:
+def places(book: str, file: str, fields: list[Field]) -> Iterator[Place]:
     start = 0
     for field, size in fields:
-        yield Place(proof, file, field, start, start + size)
+        yield Place(book, file, field, start, start + size)
         start += size
 
 
 PLACES = [
     place
-    for proof, manifest in MANIFESTS.items()
+    for book, manifest in MANIFESTS.items()
     for file, fields in manifest.items()
-    for place in places(proof, file, fields)
+    for place in places(book, file, fields)
 ]
 
 
 def slow(place: Place) -> bool:
     """Whether a place is one of many alike, each of which costs a multi-scalar multiplication."""
     kind, _, number = place.field.partition(" ")
-    if place.file == SHARD and place.proof == "tiny_bounded":
-        alike = {"z": {"0", "63", "127"}, "p": {"9 1", "9 2"}}
-        return number not in alike.get(kind, set()) and kind not in {"statement", "shard", "beta"}
-    return place.file in {SHARD, "auxtotals.cm1"} and " E" in place.field and number[-1] in "234567"
+    if kind == "z":
+        return number not in {"0", "127", "311"}
+    if place.file in {"statements/coverage/shard-000000.cm2", "statements/coverage/auxtotals.cm2"}:
+        return place.field not in {"statement digest", "beta", "total 1", "last scalar 3"}
+    return " E" in place.field and number[-1] in "23456"
 
 
 def tampered(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
-@pytest.mark.parametrize("proof", PROOFS)
-def test_manifests_cover_every_byte_of_every_file(proof: str) -> None:
-    assert MANIFESTS[proof].keys() == PROOFS[proof].keys()
-    for file, fields in MANIFESTS[proof].items():
+def refused(book: str, file: str, at: int) -> None:
+    honest = BOOKS[book]
+    files = {**honest, file: tampered(honest[file], at)}
+    with pytest.raises((MalformedError, RejectedError)):
+        verify(files, relations_of(honest), arithmetic=ARITHMETIC)
+
+
+@pytest.mark.parametrize("book", BOOKS)
+def test_manifests_cover_every_byte_of_every_file(book: str) -> None:
+    assert MANIFESTS[book].keys() == BOOKS[book].keys()
+    for file, fields in MANIFESTS[book].items():
         names = [name for name, _ in fields]
         assert len(set(names)) == len(names), f"{file}: two fields of one name"
         assert all(size > 0 for _, size in fields)
-        assert sum(size for _, size in fields) == len(PROOFS[proof][file]), f"{file}: bytes that belong to no field"
+        assert sum(size for _, size in fields) == len(BOOKS[book][file]), f"{file}: bytes that belong to no field"
 
 
 @pytest.mark.parametrize(
     "place",
     [
         pytest.param(
-            place, marks=pytest.mark.slow if slow(place) else [], id=f"{place.proof}/{place.file}/{place.field}"
+            place, marks=pytest.mark.slow if slow(place) else [], id=f"{place.book}/{place.file}/{place.field}"
         )
         for place in PLACES
     ],
 )
 def test_every_field(place: Place) -> None:
-    honest = PROOFS[place.proof]
-    own = Relation.decode(honest["relation.cm1"], decode_columns(honest["columns.cm1"]))
-    files = {**honest, place.file: tampered(honest[place.file], place.end - 1)}
-    with pytest.raises((MalformedError, RejectedError)):
-        verify_statement(StatementFiles(files), own, bytes(32), arithmetic=ARITHMETIC)
+    refused(place.book, place.file, place.end - 1)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(place, marks=pytest.mark.slow, id=f"{place.book}/{place.field}")
+        for place in PLACES
+        if place.file == RECORDS
+    ],
+)
+def test_every_byte_of_the_record_proof(place: Place) -> None:
+    for at in range(place.start, place.end):
+        refused(place.book, place.file, at)
 
 
 def test_manifest_of_the_receipt_covers_every_byte() -> None:
@@ -202,9 +228,12 @@ def test_manifest_of_the_receipt_covers_every_byte() -> None:
 
 @pytest.mark.parametrize("place", list(places("tiny", "receipt", receipt())), ids=lambda place: place.field)
 def test_every_byte_of_the_receipt(place: Place) -> None:
-    honest = PROOFS["tiny"]
+    honest = BOOKS["tiny"]
     for at in range(place.start, place.end):
         with pytest.raises((MalformedError, RejectedError)):
             verify_receipt(
-                tampered(RECEIPT, at), honest["snapshot.cm1"], honest["columns.cm1"], holder="user0@example.org"
+                tampered(RECEIPT, at),
+                honest["snapshot/snapshot.cm2"],
+                honest["snapshot/columns.cm2"],
+                holder="user0@example.org",
             )

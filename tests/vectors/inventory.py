@@ -1,21 +1,17 @@
-"""Write the transcript inventory: every absorb and every challenge of the two small proofs, label and order.
+"""Write the transcript inventory: every absorb and every challenge of the two small books, label and order.
 
 Run in this folder: python inventory.py > transcript.txt
 """
 
-import json
 import sys
-from pathlib import Path
 
-from crossmargin_circuits.layout import decode_columns
-from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.protocol.statement_files import StatementFiles
+from protocol_vectors import load, verify
+
 from crossmargin_verifier.protocol.transcript import Transcript
-from crossmargin_verifier.protocol.verify import verify_statement
 
 
 class Recorder:
-    """Writes a line for every use of a transcript."""
+    """Writes a line for every use of a transcript, under the kind of the transcript."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -51,14 +47,11 @@ class Recorder:
 
 
 def main() -> None:
-    vectors = json.loads((Path(__file__).parent / "protocol.json").read_text(encoding="utf-8"))
     recorder = Recorder()
     recorder.install()
-    for name, title in (("tiny", "book mode"), ("tiny_bounded", "bounded mode")):
-        recorder.lines.append(f"# {title}: the proof `{name}` of protocol.json")
-        files = {file: bytes.fromhex(data) for file, data in vectors[name]["files"].items()}
-        relation = Relation.decode(files["relation.cm1"], decode_columns(files["columns.cm1"]))
-        verify_statement(StatementFiles(files), relation, bytes(32))
+    for name in ("tiny", "tiny_one"):
+        recorder.lines.append(f"# the book `{name}` of protocol2.json")
+        verify(load(name))
     sys.stdout.write("\n".join(recorder.lines) + "\n")
 
 
