@@ -146,7 +146,7 @@ def test_each_receipt_opens_though_the_sum_does(snapshot: CommittedSnapshot) -> 
         check_each_opening(wrong, [2, 3], sid, "shard 0")
         forged = CommittedSnapshot(snapshot.manifest, snapshot.columns, snapshot.files, [wrong])
         with pytest.raises(MalformedError, match="does not open"):
-            next(make_receipts(forged, None, {}, SigningKey.generate(), bytes(32)))
+            next(make_receipts(forged, None, SigningKey.generate(), bytes(32)))
 
 
 def test_point_off_the_curve_is_found(snapshot: CommittedSnapshot) -> None:
@@ -161,11 +161,11 @@ def test_point_off_the_curve_is_found(snapshot: CommittedSnapshot) -> None:
 def test_batches_leave_no_receipt_out(vault: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     monkeypatch.setattr(receipts, "BATCH", batch)
     opened = Vault.open(vault)
-    made = list(make_receipts(opened.load(), None, {}, opened.signing_key, opened.naming_key))
+    made = list(make_receipts(opened.load(), None, opened.signing_key, opened.naming_key))
     assert {each.account for each in made} == {f"acct-{letter}" for letter in "abcde"}
     for each in made:
-        signature = bytes.fromhex(each.twin["signature"])
-        verify_signature(opened.signing_key.public, receipt_digest(each.receipt), signature)
+        assert each.content.signature is not None
+        verify_signature(opened.signing_key.public, receipt_digest(each.content.receipt), each.content.signature)
 
 
 def test_index_names_receipts_that_are_there(vault: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

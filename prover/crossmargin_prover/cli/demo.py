@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from re import escape
+from textwrap import fill
 
 import click
 import numpy as np
@@ -57,7 +58,8 @@ DEMO = (
     | RECEIPTS.below("receipts")
 )
 
-HEADING = "\n=== {} " + "=" * 20
+WIDTH = 80
+"""Characters of a line."""
 
 
 @click.command(short_help="Run the full pipeline on an example book.")
@@ -88,7 +90,7 @@ def demo(book: Path | None, out: Path) -> None:
     account = _show_margin(inputs)
 
     run = Run()
-    _say(f"2. It commits every account and proves each statement (backend: {run.backend.name})")
+    _say(f"2. It commits every account and proves each statement ({run.backend.name})")
     vault = out / "vault"
     with stage_progress() as progress:
         committed = commit(inputs, vault, replace(run, progress=progress))
@@ -99,7 +101,7 @@ def demo(book: Path | None, out: Path) -> None:
         with stage_progress() as progress:
             prove(inputs, vault, [statement.name], replace(run, progress=progress))
 
-    _say("3. It publishes the bundle, and writes a private receipt for each holder")
+    _say("3. It publishes the bundle, and writes a receipt for each holder")
     bundle, receipts = out / "bundle", out / "receipts"
     with stage_progress() as progress:
         # A book whose claims fail is shown as it is.
@@ -128,6 +130,7 @@ def demo(book: Path | None, out: Path) -> None:
     click.echo(f"private receipts   {receipts}  ({len(inputs.book)} accounts)")
     click.echo(f"private vault      {out / 'vault'}")
     click.echo(f"tampered copies    {out / 'tampered'}")
+    click.echo(f"\n{fill(published.verdict.headline, WIDTH)}")
 
 
 def example_book() -> Path:
@@ -170,8 +173,9 @@ def _strict_is_refused(vault: Path, inputs: Inputs, run: Run) -> None:
     try:
         prove(strict, vault, [inputs.model.margin_statements[0]], run)
     except InsolventError as error:
-        click.echo("a strict statement, without a shortfall column, cannot be proven about this book:")
-        click.echo("\n".join(f"  {line}" for line in str(error).splitlines()))
+        click.echo("a strict statement, without a shortfall, cannot be proven about this book:")
+        for line in str(error).splitlines():
+            click.echo(fill(line, WIDTH, initial_indent="  ", subsequent_indent="      "))
 
 
 def _verify(expected: int, *arguments: str) -> None:
@@ -217,4 +221,4 @@ def _size(folder: Path) -> int:
 
 
 def _say(text: str) -> None:
-    click.echo(HEADING.format(text))
+    click.echo(f"\n=== {text} ".ljust(WIDTH + 1, "="))
