@@ -51,7 +51,7 @@ def prove_missing_records(
     jobs = ((each, manifest.sid, shards[each.index], randomness, backend) for each in missing)
     finished = manifest.accounts - sum(each.accounts for each in missing)
     progress(STAGE, finished, manifest.accounts)
-    for each, proof in zip(missing, run_jobs(_prove_shard, jobs, executor), strict=True):
+    for each, proof in zip(missing, run_jobs(_prove_records, jobs, executor), strict=True):
         store[records_file(each.index)] = proof
         finished += each.accounts
         progress(STAGE, finished, manifest.accounts)
@@ -76,7 +76,7 @@ def _is_proven(store: Store, public: PublicRecords) -> bool:
     return True
 
 
-def _prove_shard(
+def _prove_records(
     public: PublicRecords, sid: str, shard: CommittedShard, randomness: Randomness, backend: Backend
 ) -> bytes:
     return prove_records(public, shard.records, shard.blindings(sid), randomness, backend)

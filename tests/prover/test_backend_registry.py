@@ -43,7 +43,7 @@ def test_backend_from_outside_proves_and_publishes(tmp_path: Path) -> None:
     committed = commit(book, tmp_path / "vault", run)
     # Its costs choose the shards, its arithmetic judges the bundle.
     assert committed.snapshot.manifest.accounts_per_shard == 2
-    assert counting.CountingBackend.rows == 6
+    assert counting.CountingBackend.rows == 5
     prove(book, tmp_path / "vault", ["coverage"], Run(packing=0))
     publish(book, tmp_path / "vault", tmp_path / "bundle", run=run)
     assert counting.CountingArithmetic.points > 0

@@ -28,7 +28,7 @@ def test_commit_prints_and_keeps_the_digest(book: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     digest = hashlib.sha256((book / "control.json").read_bytes()).hexdigest()
-    assert f"files as control.json states them, SHA-256 {digest}\n" in result.stdout
+    assert f"files as control.json states them, SHA-256\n  {digest}\n" in result.stdout
     vault = Vault(tmp_path / "vault")
     assert vault.load_report().control == digest
     # A report of a book without a control file, or of an earlier release, has no such key.

@@ -13,7 +13,7 @@ SEED = bytes(range(32))
 
 def test_seeded_draws_follow_the_specification() -> None:
     def draw(name: bytes, shard: int, index: int) -> bytes:
-        tag = b"crossmargin/1/test-rnd"
+        tag = b"crossmargin/2/test-rnd"
         head = bytes([len(tag)]) + tag + SEED + bytes([len(name)]) + name
         return hashlib.sha512(head + shard.to_bytes(8, "big") + index.to_bytes(8, "big")).digest()
 

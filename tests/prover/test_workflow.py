@@ -1,5 +1,6 @@
 """The whole way from Python: steps, their results and every refusal, without a command line and a subprocess."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -38,9 +39,11 @@ from crossmargin_prover.workflow.deliver import Delivered
 from crossmargin_prover.workflow.prove import unproven
 from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.publish import Published
+from crossmargin_verifier.bundle.anchor import ANCHOR_FILE
 from crossmargin_verifier.bundle.check import check_bundle
 from crossmargin_verifier.bundle.check_receipt import check_receipt
-from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE, STATEMENT_FILE, TOTALS_FILE
+from crossmargin_verifier.bundle.verdict import Outcome
+from crossmargin_verifier.protocol.manifests import STATEMENT_FILE, TOTALS_FILE
 
 SMALL = Path(__file__).parents[2] / "examples" / "small"
 RUN = Run(shard=4, packing=0)
@@ -79,7 +82,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
 def venue(book: Inputs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
     """A folder with vault, bundle and receipts, and the results of the steps."""
     root = tmp_path_factory.mktemp("venue")
-    steps = pipeline(book, root / "vault", str(root / "bundle"), root / "receipts", RUN)
+    steps = pipeline(book, root / "vault", str(root / "bundle"), root / "receipts", RUN, despite_claims=True)
     return root, list(steps)
 
 
@@ -96,17 +99,15 @@ def test_steps_are_values(venue: tuple[Path, list[Any]], book: Inputs) -> None:
         "",
         False,
     )
-    assert (committed.new, committed.report.loaded, committed.report.padding) == (5, 5, 3)
+    assert (committed.new, committed.report.loaded, committed.snapshot.manifest.accounts) == (5, 5, 5)
     assert proven == Proven("coverage", root / "vault" / "statements" / "coverage")
     assert isinstance(published, Published)
-    assert check_bundle(root / "bundle").text == published.verdict.text
-    # The coverage statement alone says nothing of solvency; a failing claim is published all the same.
-    assert [line.split() for line in published.verdict.text.splitlines() if line.startswith("  FAIL")] == [
-        ["FAIL", "solvency", "no", "statement"]
-    ]
+    assert published.digest == hashlib.sha256((root / "bundle" / ANCHOR_FILE).read_bytes()).digest()
+    # The coverage statement alone says nothing of solvency; it is published on demand.
+    assert check_bundle(root / "bundle").outcome is published.verdict.outcome is Outcome.CLAIMS_OPEN
     assert delivered == Delivered(root / "receipts", 5)
     index = json.loads((root / "receipts" / "index.json").read_bytes())["receipts"]
-    check_receipt(root / "receipts" / f"{index['acct-a']}.json", root / "bundle", "acct-a")
+    check_receipt(root / "receipts" / f"{index['acct-a']}.json", "acct-a", bundle=root / "bundle")
     with pytest.raises(FrozenInstanceError):
         published.warnings = ()
     with pytest.raises(FrozenInstanceError):
@@ -124,7 +125,8 @@ def test_results_show_no_secret(venue: tuple[Path, list[Any]], book: Inputs) -> 
 
 def test_second_run_finds_everything(root: Path, book: Inputs) -> None:
     lines: list[str] = []
-    steps = list(pipeline(book, root / "vault", root / "bundle", root / "receipts", replace(RUN, log=lines.append)))
+    run = replace(RUN, log=lines.append)
+    steps = list(pipeline(book, root / "vault", root / "bundle", root / "receipts", run, despite_claims=True))
     committed, published, delivered = steps
     assert isinstance(committed, Committed)
     assert committed.found
@@ -146,22 +148,28 @@ def test_steps_one_by_one_take_a_loaded_book_and_paths_as_text(tmp_path: Path) -
     assert unproven(book, str(tmp_path / "vault"), run) == ("maintenance", "initial")
     assert unproven(book, str(tmp_path / "vault"), replace(run, packing=1)) == ("maintenance", "initial", "coverage")
     assert proven.manifest.snapshot_digest == committed.digest
-    published = publish(book, str(tmp_path / "vault"), str(tmp_path / "bundle"), run=run)
-    assert published.verdict.data["snapshot"]["id"] == book.snapshot_id
+    published = publish(book, str(tmp_path / "vault"), str(tmp_path / "bundle"), run=run, despite_claims=True)
+    assert published.verdict.outcome is Outcome.CLAIMS_OPEN
     written = deliver(str(tmp_path / "vault"), str(tmp_path / "receipts"), "acct-b")
     assert written.receipts == 1
     assert lines[0] == "statement coverage"
-    assert {stage for stage, done, total in stages if done == total} >= {"commit positions", "evaluate", "prove shards"}
+    assert {stage for stage, done, total in stages if done == total} >= {
+        "commit positions",
+        "prove records",
+        "evaluate",
+        "prove shards",
+    }
 
 
 def test_warnings_are_about_what_is_published(root: Path, book: Inputs) -> None:
     """A statement that stays in the vault discloses nothing."""
     every = load_folder(SMALL)
     prove(hours_later(every), root / "vault", ["maintenance"], RUN)
-    both = publish(every, root / "vault", root / "both", run=RUN)
+    run = {"run": RUN, "despite_claims": True, "other_prices": True}
+    both = publish(every, root / "vault", root / "both", **run)
     assert "the proven statements are about prices of different times" in both.warnings
     assert any("maintenance, shortfall" in each for each in both.warnings)
-    alone = publish(every, root / "vault", root / "alone", "coverage", RUN)
+    alone = publish(every, root / "vault", root / "alone", "coverage", **run)
     assert not any("maintenance" in each or "different times" in each for each in alone.warnings)
 
 
@@ -188,10 +196,12 @@ def test_any_executor_does_the_work(book: Inputs, tmp_path: Path, executor: Exec
     executor.submit = counted  # type: ignore[method-assign]
     run = Run(executor=executor, shard=4, packing=0)
     published = [
-        step for step in pipeline(book, tmp_path / "v", tmp_path / "b", run=run) if isinstance(step, Published)
+        step
+        for step in pipeline(book, tmp_path / "v", tmp_path / "b", run=run, despite_claims=True)
+        if isinstance(step, Published)
     ]
-    assert check_bundle(tmp_path / "b").text == published[0].verdict.text
-    assert {"_commit_shard", "commit_slack_rows", "_prove_shard"} <= set(submitted)
+    assert check_bundle(tmp_path / "b").outcome is published[0].verdict.outcome
+    assert {"_commit_shard", "_prove_records", "commit_slack_rows", "_prove_shard"} <= set(submitted)
 
 
 # Interrupted runs.
@@ -209,19 +219,19 @@ def stop_at(stage: str, done: int) -> Run:
     return replace(RUN, progress=progress)
 
 
-@pytest.mark.parametrize("stage", ["commit positions", "commit slacks", "prove shards"])
+@pytest.mark.parametrize("stage", ["commit positions", "prove records", "commit slacks", "prove shards"])
 def test_interrupted_run_is_finished_by_the_same_call(book: Inputs, tmp_path: Path, stage: str) -> None:
     vault, bundle = tmp_path / "vault", tmp_path / "bundle"
     with pytest.raises(StoppedError):
         list(pipeline(book, vault, bundle, run=stop_at(stage, 4)))
-    kept = {path: path.read_bytes() for path in vault.rglob("s*-00000*")}
+    kept = {path: path.read_bytes() for path in vault.rglob("*-00000*")}
     assert kept
     assert not bundle.exists()
     seen: list[tuple[str, int]] = []
     run = replace(RUN, progress=lambda at, done, total: seen.append((at, done)))
-    steps = list(pipeline(book, vault, bundle, run=run))
+    steps = list(pipeline(book, vault, bundle, run=run, despite_claims=True))
     assert isinstance(steps[-1], Published)
-    assert check_bundle(bundle).text == steps[-1].verdict.text
+    assert check_bundle(bundle).outcome is Outcome.CLAIMS_OPEN
     assert next(done for at, done in seen if at == stage) == 4
     assert all(path.read_bytes() == data for path, data in kept.items() if path.exists())
 
@@ -359,7 +369,7 @@ def test_damaged_totals_are_restored_not_proven_again(root: Path, book: Inputs) 
     data[60] ^= 1
     totals.write_bytes(data)
     list(prove(book, root / "vault", run=replace(RUN, packing=1)))
-    with pytest.raises(CrossmarginError, match=r"V7: .*restore snapshot/totals.cm1 of the vault from a copy"):
+    with pytest.raises(CrossmarginError, match=r"V7: .*restore snapshot/totals.cm2 of the vault from a copy"):
         publish(book, root / "vault", root / "bundle", run=RUN)
 
 
@@ -376,7 +386,7 @@ def test_damaged_statement_is_named(root: Path, book: Inputs) -> None:
 def test_files_that_stand_in_the_way_of_a_bundle_are_named(root: Path, book: Inputs) -> None:
     """By vault, statement and file, and never by a temporary name that is gone when somebody reads it."""
     folder = root / "vault" / "statements" / "coverage"
-    for path in sorted(folder.glob("*.cm1")):
+    for path in sorted(folder.glob("*.cm2")):
         whole = path.read_bytes()
         path.write_bytes(whole[:-1])
         with pytest.raises(
@@ -384,7 +394,7 @@ def test_files_that_stand_in_the_way_of_a_bundle_are_named(root: Path, book: Inp
         ):
             publish(book, root / "vault", root / "new", run=RUN)
         path.unlink()
-        with pytest.raises(VaultError, match=rf"^{folder / path.name}: No such file"):
+        with pytest.raises(CrossmarginError, match=rf"coverage.*{path.name}"):
             publish(book, root / "vault", root / "new", run=RUN)
         path.write_bytes(whole)
     assert not (root / "new").exists()
@@ -422,7 +432,9 @@ def test_private_folders_are_kept_out_of_the_bundle(root: Path, book: Inputs, tm
 
 
 def published_digest(bundle: Path) -> bytes:
-    return (bundle / "coverage" / SNAPSHOT_FILE).read_bytes() + (bundle / "coverage" / POLICY_FILE).read_bytes()
+    return b"".join(
+        (bundle / each).read_bytes() for each in ("snapshot/snapshot.cm2", "statements/coverage/policy.json")
+    )
 
 
 def test_older_bundle_does_not_replace_a_newer_one(root: Path, book: Inputs, changed: Inputs, tmp_path: Path) -> None:
@@ -430,21 +442,21 @@ def test_older_bundle_does_not_replace_a_newer_one(root: Path, book: Inputs, cha
     commit(changed, later, RUN)
     prove(changed, later, run=RUN)
     bundle = root / "bundle"
-    publish(changed, later, bundle, run=RUN)
+    publish(changed, later, bundle, run=RUN, despite_claims=True)
     newest = published_digest(bundle)
     with pytest.raises(OrderError, match=r"holds a later bundle, snapshot of 2025-03-28T09:00:00Z.*--older"):
         publish(book, root / "vault", bundle, run=RUN)
     assert published_digest(bundle) == newest
-    publish(book, root / "vault", bundle, run=RUN, older=True)
+    publish(book, root / "vault", bundle, run=RUN, older=True, despite_claims=True)
     assert published_digest(bundle) != newest
-    publish(changed, later, bundle, run=RUN)
+    publish(changed, later, bundle, run=RUN, despite_claims=True)
     assert published_digest(bundle) == newest
 
 
 def test_older_prices_do_not_replace_newer_ones(root: Path, book: Inputs) -> None:
     bundle = root / "bundle"
     prove(hours_later(book), root / "vault", run=RUN)
-    publish(book, root / "vault", bundle, run=RUN)
+    publish(book, root / "vault", bundle, run=RUN, despite_claims=True, other_prices=True)
     prove(book, root / "vault", run=RUN)
     with pytest.raises(OrderError, match=r"prices of 2025-03-28T09:00:00Z; this one: .*prices of 2025-03-28T08"):
         publish(book, root / "vault", bundle, run=RUN)
@@ -455,7 +467,7 @@ def test_two_snapshots_with_one_id_are_not_shown(root: Path, book: Inputs, tmp_p
     prove(book, tmp_path / "again", run=RUN)
     with pytest.raises(OrderError, match="holds another snapshot of the same time"):
         publish(book, tmp_path / "again", root / "bundle", run=RUN)
-    publish(book, tmp_path / "again", root / "bundle", run=RUN, older=True)
+    publish(book, tmp_path / "again", root / "bundle", run=RUN, older=True, despite_claims=True)
 
 
 def test_bundle_of_another_book_is_not_replaced(root: Path, book: Inputs, tmp_path: Path) -> None:
@@ -467,11 +479,11 @@ def test_bundle_of_another_book_is_not_replaced(root: Path, book: Inputs, tmp_pa
             publish(other, tmp_path / "other", root / "bundle", run=RUN, older=older)
 
 
-@pytest.mark.parametrize("file", [SNAPSHOT_FILE, POLICY_FILE])
+@pytest.mark.parametrize("file", ["snapshot/snapshot.cm2", "statements/coverage/policy.json"])
 def test_damaged_bundle_is_not_compared(root: Path, book: Inputs, file: str) -> None:
-    path = root / "bundle" / "coverage" / file
+    path = root / "bundle" / file
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(VaultError, match=rf"coverage/{file} is damaged or missing"):
+    with pytest.raises(VaultError, match=rf"{file} is damaged or missing"):
         publish(book, root / "vault", root / "bundle", run=RUN)
 
 

@@ -94,15 +94,16 @@ class Earlier:
     def origins(self, records: Records, ids: Sequence[str]) -> Origins:
         """Return the inputs of these accounts' commitments.
 
-        Reuse the earlier commitment if the changed entries are fewer than those of the record and no change is too
-        large.
+        Reuse the earlier commitment if no entry changed, or if the changed entries are fewer than those of the record
+        and no change is too large.
         """
         leaves = np.array([self._leaves.get(holder, NOWHERE) for holder in ids], dtype=np.int64)
         changes = _difference(records, self._whole.records.take(leaves))
         owners = np.repeat(np.arange(len(records)), np.diff(changes.indptr))
         too_large = np.zeros(len(records), dtype=np.bool_)
         too_large[owners[(changes.data <= -RECORD_BOUND) | (changes.data >= RECORD_BOUND)]] = True
-        cheaper = (np.diff(changes.indptr) < np.diff(records.indptr)) & ~too_large
+        entries = np.diff(changes.indptr)
+        cheaper = ((entries < np.diff(records.indptr)) | (entries == 0)) & ~too_large
         leaves = np.where(cheaper, leaves, NOWHERE)
         changes = _difference(records, self._whole.records.take(leaves))
         kept = leaves != NOWHERE
