@@ -122,7 +122,8 @@ def test_vectors_over_a_book(plain_value: Plain, expression: Expression, book: l
     values = forms(POLICY, csr_array(np.array(book, dtype=np.int64)))
     kept = {name: each.copy() for name, each in values.items()}
     found = read(POLICY, expression, Vectors(values))
-    assert found.tolist() == [plain_value(POLICY, expression, record) for record in book]
+    # A constant is one value for all accounts.
+    assert np.broadcast_to(found, len(book)).tolist() == [plain_value(POLICY, expression, record) for record in book]
     assert all(np.array_equal(values[name], kept[name]) for name in kept), "a form was changed"
     long = {name: each.astype(object) for name, each in values.items()}
     assert value_of(POLICY, expression, long).tolist() == found.tolist()
@@ -195,15 +196,15 @@ def test_explanation_adds_up(plain_value: Plain, needed: Expression, record: tup
     except PolicyError as error:
         assert "zero for every record" in str(error)
         return
-    held = [(0, column, units) for column, units in enumerate(record) if column and units]
+    held = [(0, column, units) for column, units in enumerate(record) if units]
     entries = Entries(*(np.array(part, dtype=np.int64) for part in zip(*held, strict=True))) if held else None
     if entries is None:
         return
     shown = explain(compiled, Book.from_entries(LAYOUT, ["a"], [""], np.array([0]), entries), "a")
     assert shown.equity == plain_value(compiled.policy, Reference("equity"), record)
     assert shown.requirement == plain_value(compiled.policy, Reference("requirement"), record)
-    assert sum(part.equity for part in shown.parts) == shown.equity
-    assert sum(part.requirement for part in shown.parts) == shown.requirement
+    assert sum(part.equity for part in shown.parts) + shown.fixed_equity == shown.equity
+    assert sum(part.requirement for part in shown.parts) + shown.fixed_requirement == shown.requirement
     assert sum(part.amount for part in shown.components) == shown.requirement
 
 
