@@ -169,7 +169,7 @@ def publish(
         write(ANCHOR_FILE, anchor)
         write(ANCHOR_SIGNATURE_FILE, content.key.sign_anchor(anchor))
         try:
-            verdict = check_bundle(temporary, executor=executor, arithmetic=arithmetic, progress=progress)
+            verdict = check_bundle(temporary, executor=executor, arithmetic=arithmetic, progress=progress, patient=True)
         except CannotCheckError as error:
             # Name the missing file in the vault, since the temporary folder disappears.
             reason = str(error)

@@ -128,6 +128,7 @@ def main() -> None:
     default=cores_here(),
     help="Number of processes, or threads with --kernel. [default: one per core]",
 )
+@click.option("--patient", is_flag=True, help="Verify also what takes long for the size of the bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 def bundle(
     folder: Path,
@@ -138,6 +139,7 @@ def bundle(
     key: bytes | None,
     kernel: bool,
     processes: int,
+    patient: bool,
     as_json: bool,
 ) -> None:
     """Verify the bundle in FOLDER and print the verdict, claim by claim.
@@ -167,7 +169,9 @@ def bundle(
         with _workplace(kernel, processes) as (arithmetic, executor), _meter(terminal) as progress:
             if kernel or terminal:
                 _print(f"{_describe(kernel, processes)}\n", err=True)
-            verdict = check_bundle(folder, expected, executor=executor, arithmetic=arithmetic, progress=progress)
+            verdict = check_bundle(
+                folder, expected, executor=executor, arithmetic=arithmetic, progress=progress, patient=patient
+            )
         _print(json.dumps(verdict.data, indent=2) + "\n" if as_json else verdict.text)
     sys.exit(VERIFIED if verdict.outcome is Outcome.VERIFIED else CLAIMS_OPEN)
 

@@ -23,10 +23,12 @@ from crossmargin_verifier.bundle.findings import failures, naming, opened_folder
 from crossmargin_verifier.bundle.folder import CannotCheckError
 from crossmargin_verifier.bundle.judged_statement import JudgedStatement
 from crossmargin_verifier.bundle.limits import MAX_STATEMENTS
+from crossmargin_verifier.bundle.multiplication import check_points, points_of
 from crossmargin_verifier.bundle.verdict import Outcome, Verdict, judge
 from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.protocol.errors import RejectedError
+from crossmargin_verifier.protocol.shape import Shape
 from crossmargin_verifier.protocol.verify import ClaimedStatement, verify_statements
 from crossmargin_verifier.workers import Progress, no_progress
 
@@ -40,16 +42,18 @@ def check_bundle(
     executor: Executor | None = None,
     arithmetic: Arithmetic = PLAIN,
     progress: Progress = no_progress,
+    patient: bool = False,
 ) -> Verdict:
     """Verify every statement of a bundle and judge its claims.
 
     expected: digests from an independent publication, by their names in the verdict, of which "bundle" covers all
     others; executor: runs the multiplications, by default in this process; arithmetic: plain Python or
-    `KernelArithmetic`; progress: called with the name of a stage, the number of finished parts and the number of all.
+    `KernelArithmetic`; progress: called with the name of a stage, the number of finished parts and the number of all;
+    patient: verify also what takes long for its size.
 
     Raises:
         CannotCheckError: there is no bundle, a file is unreadable or beyond the limits of this verifier, or the bundle
-            changed while it was read; a worker or the kernel failed; memory ran out.
+            changed while it was read; a worker or the kernel failed; memory ran out; it takes long for its size.
         MalformedError: a file is not canonical. RejectedError: a step does not hold, or a file is missing.
     """
     expected = expected or {}
@@ -64,7 +68,7 @@ def check_bundle(
         if manifest.totals is Totals.CLOSED:
             raise CannotCheckError(f"{BUNDLE_FILE}: closed totals: this release checks opened ones, or none")
         reserves = bundle.reserves
-        compiled, claimed = {}, {}
+        compiled, claimed, shapes = {}, {}, []
         effort = Effort()
         snapshot = bundle.snapshot()
         progress("policies", 0, len(manifest.statements))
@@ -76,11 +80,16 @@ def check_bundle(
                 compiled[name] = compile_policy(
                     policy, effort=effort, coefficients=statement.relation_bytes // COEFFICIENT_BYTES
                 )
-                files = statement.read(snapshot, compiled[name].relation)
-                claimed[name] = ClaimedStatement(files, compiled[name].relation, policy.digest)
+                relation = compiled[name].relation
+                files = statement.read(snapshot, relation)
+                shapes.append(Shape.of(snapshot.manifest, statement.statement, relation))
+                claimed[name] = ClaimedStatement(files, relation, policy.digest)
             progress("policies", number + 1, len(manifest.statements))
         _check_anchored(bundle)
         bundle.check_all_read()
+        if not patient:
+            points = points_of(snapshot.manifest, len(snapshot.columns), shapes)
+            check_points(points, sum(bundle.sizes.values()), arithmetic)
         book = verify_statements(snapshot, claimed, executor=executor, arithmetic=arithmetic, progress=progress)
         judged = [
             JudgedStatement(number, name, compiled[name], book.statements[name], bundle.statement(name).factor)
@@ -125,8 +134,8 @@ def _check_anchored(bundle: BundleFolder) -> None:
     if (anchor.snapshot_digest, anchor.as_of) != (manifest.digest, manifest.as_of):
         raise RejectedError("V10", f"{ANCHOR_FILE} is about another snapshot than its files")
     for each in anchor.statements:
-        statement = bundle.statement(each.name).statement
-        if (each.statement_digest, each.policy_digest) != (statement.digest, statement.policy_digest):
+        folder = bundle.statement(each.name)
+        if (each.statement_digest, each.policy_digest) != (folder.statement.digest, folder.policy.digest):
             raise RejectedError("V10", f"{ANCHOR_FILE} states other digests of {each.name} than its files have")
 
 

@@ -1,0 +1,54 @@
+"""The size of the one multiplication that a bundle asks for (V9), compared with the size of the bundle.
+
+    points = V + m + sum over a < max G of 64 max J  +  n + sum over statements of SN/G
+
+Generators stand in no file, so a short bundle may ask for many: a policy of some kilobytes has hundreds of rows, each
+of which needs 64 G of them. An honest bundle needs one point for some twenty bytes. Beyond that the verifier asks
+whether the reader is patient, before any generator is derived.
+"""
+
+from collections.abc import Sequence
+
+from crossmargin_circuits.relation import VALUE_BITS
+from crossmargin_verifier.kernel import KernelArithmetic
+from crossmargin_verifier.protocol.arithmetic import Arithmetic
+from crossmargin_verifier.protocol.errors import LimitError
+from crossmargin_verifier.protocol.manifests import SnapshotManifest
+from crossmargin_verifier.protocol.records import RecordShape
+from crossmargin_verifier.protocol.shape import Shape
+
+__all__ = ["check_points", "points_of"]
+
+FREE_POINTS = 7200
+"""Points that a bundle of any size may ask for: about five seconds in plain Python on two cores."""
+
+BYTES_PER_POINT = 20
+"""Bytes of a bundle that justify one point."""
+
+KERNEL_FACTOR = 16
+"""The compiled kernel takes so many times as many: it is faster by more."""
+
+
+def points_of(snapshot: SnapshotManifest, columns: int, shapes: Sequence[Shape]) -> int:
+    """Return the generators and committed points of the multiplication."""
+    records = RecordShape(snapshot.accounts_per_shard, columns)
+    points = columns + max([records.masks, *(shape.masks for shape in shapes)])
+    for account in range(max([1 << shape.packing for shape in shapes], default=0)):
+        points += VALUE_BITS * max(shape.values for shape in shapes if account < 1 << shape.packing)
+    return points + snapshot.accounts + sum(shape.leaves >> shape.packing for shape in shapes)
+
+
+def check_points(points: int, size: int, arithmetic: Arithmetic) -> None:
+    """Refuse to multiply more points than a bundle of `size` bytes justifies.
+
+    Raises:
+        LimitError: names both.
+    """
+    allowed = max(FREE_POINTS, size // BYTES_PER_POINT)
+    with_kernel = isinstance(arithmetic, KernelArithmetic)
+    if points > allowed * (KERNEL_FACTOR if with_kernel else 1):
+        faster = "" if with_kernel else ", or use the kernel"
+        raise LimitError(
+            f"a bundle of {size:,} bytes asks for {points:,} points, which takes long for its size: be patient "
+            f"(--patient){faster}"
+        )
