@@ -115,7 +115,7 @@ def test_second_prices_are_refused() -> None:
     check_prices(log, log)
     check_prices(log, [published("initial", 3, 100)])
     for now in (published("maintenance", 4, 100), published("maintenance", 4, 101), published("renamed", 4, 101)):
-        with pytest.raises(SecondPricesError, match="--other-prices publishes it anyway"):
+        with pytest.raises(SecondPricesError, match="--other-prices publishes them about this one"):
             check_prices(log, [*log, now])
 
 

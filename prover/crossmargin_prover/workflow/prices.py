@@ -35,5 +35,5 @@ def check_prices(published: Sequence[PublishedStatement], now: Sequence[Publishe
             raise SecondPricesError(
                 f"statement {each.name} at the prices of {format_time(each.prices)} would be the second view of a "
                 f"snapshot that was published at those of {earlier}: its totals would tell more about single accounts. "
-                "Commit the book again for new prices; --other-prices publishes it anyway"
+                "Prove new prices about a later snapshot; --other-prices publishes them about this one"
             )
