@@ -13,7 +13,7 @@ from crossmargin_prover.vault.vault import Vault
 from crossmargin_verifier.cli import main as verifier
 
 SMALL = Path(__file__).parents[2] / "examples" / "small"
-PUBLIC = ("columns.cm1", "positions.cm1", "snapshot.cm1", "totals.cm1")
+PUBLIC = ("columns.cm2", "positions.cm2", "snapshot.cm2", "totals.cm2", "records-000000.cm2")
 
 
 def run(command: Any, *arguments: object) -> Result:
@@ -41,9 +41,10 @@ def prove(book: Path, vault: Path, since: Path, *more: object) -> Result:
     return run(prover, "prove", "--book", book, "--vault", vault, "--since", since, *options, *more)
 
 
-def publish(book: Path, vault: Path, out: Path) -> None:
-    result = run(prover, "publish", "--book", book, "--vault", vault, "--out", out, "--processes", 1)
-    assert "Verdict: " in result.output, result.output
+def publish(book: Path, vault: Path, out: Path, *more: object) -> None:
+    arguments = ("publish", "--book", book, "--vault", vault, "--out", out, "--processes", 1, "--despite-claims")
+    result = run(prover, *arguments, *more)
+    assert result.exit_code == 4, result.output
     check = run(verifier, "bundle", out, "--processes", 1)
     assert check.exit_code == result.exit_code
 
@@ -52,18 +53,21 @@ def test_price_move_keeps_snapshot_and_receipts(venue: Any, later: Path, tmp_pat
     vault = tmp_path / "vault"
     result = prove(later, vault, venue.vault)
     assert result.exit_code == 0, result.output
-    assert "no account changed: the earlier snapshot, its digest " in result.output
+    assert "no account changed: the earlier snapshot and its receipts remain valid; its digest" in result.output
     assert "re-randomized" not in result.output
     for name in PUBLIC:
         assert (vault / "snapshot" / name).read_bytes() == (venue.vault / "snapshot" / name).read_bytes()
-    publish(later, vault, tmp_path / "bundle")
-    first, second = venue.bundle / "coverage", tmp_path / "bundle" / "coverage"
-    assert (first / "slack.cm1").read_bytes() != (second / "slack.cm1").read_bytes()
+    refused = run(prover, "publish", "--book", later, "--vault", vault, "--out", tmp_path / "bundle", "--processes", 1)
+    assert refused.exit_code == 1
+    assert "would be the second view of a snapshot" in refused.stderr
+    publish(later, vault, tmp_path / "bundle", "--other-prices")
+    first, second = (each / "statements" / "coverage" for each in (venue.bundle, tmp_path / "bundle"))
+    assert (first / "slack.cm2").read_bytes() != (second / "slack.cm2").read_bytes()
     for account in ("acct-a", "acct-e"):
         receipt = venue.receipt(account)
         checked = run(verifier, "receipt", receipt, "--bundle", tmp_path / "bundle", "--id", account)
         assert checked.exit_code == 0, checked.output
-        assert "signature of the venue: holds" in checked.output
+        assert "signature  holds" in checked.output
     again = prove(later, vault, venue.vault)
     assert again.exit_code == 0
     assert "committed already; snapshot digest" in again.output
@@ -85,13 +89,13 @@ def test_changed_accounts_are_committed_from_the_earlier_ones(venue: Any, later:
     vault = tmp_path / "vault"
     result = prove(later, vault, venue.vault, "--backend", "reference")
     assert result.exit_code == 0, result.output
-    assert "re-randomized: 4 unchanged accounts, 1 changed; committed: 1" in result.output
+    assert "re-randomized: 3 unchanged accounts, 1 changed; committed: 2" in result.output
     assert "publish it now" in result.output
     publish(later, vault, tmp_path / "bundle")
     assert Vault.open(vault).signing_key.public == Vault.open(venue.vault).signing_key.public
     assert Vault.open(vault).signing_key.public == Vault.open(venue.vault).signing_key.public
     before, after = (Vault.open(path).load().whole() for path in (venue.vault, vault))
-    assert not {before.encoding(leaf) for leaf in range(8)} & {after.encoding(leaf) for leaf in range(8)}
+    assert not {before.encoding(leaf) for leaf in range(5)} & {after.encoding(leaf) for leaf in range(6)}
     refused = prove(SMALL, vault, venue.vault)
     assert refused.exit_code == 1
     assert "holds the finished snapshot of other accounts" in refused.stderr
@@ -125,7 +129,7 @@ def test_earlier_vaults_that_are_refused(venue: Any, later: Path, tmp_path: Path
         assert "holds no committed snapshot" in result.stderr
         assert not (tmp_path / "vault").exists()
     damaged = Path(shutil.copytree(venue.vault, tmp_path / "damaged"))
-    (damaged / "snapshot" / "positions.cm1").write_bytes(b"CM1X")
+    (damaged / "snapshot" / "positions.cm2").write_bytes(b"CM2X")
     result = prove(later, tmp_path / "vault", damaged)
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1].startswith(f"refused: {damaged / 'snapshot'}: positions.cm1: ")
+    assert result.stderr.splitlines()[-1].startswith(f"refused: {damaged / 'snapshot'}: positions.cm2: ")

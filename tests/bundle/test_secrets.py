@@ -25,6 +25,7 @@ from crossmargin_prover.receipts import make_receipts
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.statement import GivenWitness, prove_statement
 from crossmargin_prover.vault.vault import Vault
+from crossmargin_verifier.bundle.check_receipt import check_receipt
 from crossmargin_verifier.protocol.inclusion import Receipt
 
 ACCOUNTS = ("acct-a", "acct-b", "acct-c", "acct-d", "acct-e")
@@ -45,7 +46,8 @@ def test_vault_is_its_owners_alone(venue: Any) -> None:
     private = [path for path in venue.vault.rglob("*") if path.is_file() and "statements" not in path.parts]
     assert {path.name for path in private} == {
         "crossmargin-vault.txt", "keys.json", "randomness.key", "signing.key", "report.json", "lock", "plan.npz",
-        "shard-000000.npz", "columns.cm1", "positions.cm1", "snapshot.cm1", "totals.cm1",
+        "shard-000000.npz", "columns.cm2", "positions.cm2", "snapshot.cm2", "totals.cm2", "records-000000.cm2",
+        "published.json",
     }  # fmt: skip
     assert {mode(path) for path in private} == {0o600}
 
@@ -114,7 +116,8 @@ def test_vault_holds_no_account_id_in_its_statements_or_names(venue: Any) -> Non
 def test_reprs_are_redacted(venue: Any, snapshot: CommittedSnapshot, small: Inputs) -> None:
     vault = Vault.open(venue.vault)
     policy = build_policy(small.venue.venue, small.environment, small.model, "maintenance")
-    made = next(make_receipts(snapshot, range(8), {"maintenance": policy}, vault.signing_key, vault.naming_key))
+    made = next(make_receipts(snapshot, range(5), vault.signing_key, vault.naming_key))
+    checked = check_receipt(venue.receipt("acct-c"), "acct-c", bundle=venue.bundle)
     values = witness(compile_policy(policy), small.book.records)
     whole = snapshot.whole()
     secretive = [
@@ -125,7 +128,10 @@ def test_reprs_are_redacted(venue: Any, snapshot: CommittedSnapshot, small: Inpu
         vault.signing_key,
         vault.randomness,
         made,
-        Receipt.decode(made.receipt),
+        made.content,
+        Receipt.decode(made.content.receipt),
+        checked,
+        *checked.margins,
         values,
         small.book,
         small,
@@ -160,15 +166,14 @@ def test_errors_of_the_prover_name_the_account_and_no_amount(small: Inputs) -> N
         )
 
     rows = np.zeros((2, len(labels)), dtype=np.int64)
-    rows[:, 0] = 1
-    rows[1, 1] = HIDDEN
+    rows[1, 0] = HIDDEN
     good = commit(csr_array(rows))
     values = witness(compiled, good.whole().records.matrix)
 
     def prove(auxiliaries: Any, slacks: Any) -> None:
         prove_statement(
-            good, compiled.relation, policy.digest, GivenWitness(auxiliaries, slacks, 2), randomness, backend,
-            packing=0, name_account=lambda shard, place: f"account {shard.ids[place]}",
+            good, compiled.relation, policy.digest, GivenWitness(auxiliaries, slacks, good.manifest), randomness,
+            backend, packing=0, name_account=lambda shard, place: f"account {shard.ids[place]}",
         )  # fmt: skip
 
     too_large = rows.copy()
@@ -210,7 +215,7 @@ def test_commands_print_nothing_private(venue: Any, tmp_path: Path, snapshot: Co
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00" * 32, b"\xff" * 32, b"PK\x03\x04 not an archive", None])
-@pytest.mark.parametrize("name", ["snapshot/shard-000000.npz", "snapshot/snapshot.cm1", "report.json", "signing.key"])
+@pytest.mark.parametrize("name", ["snapshot/shard-000000.npz", "snapshot/snapshot.cm2", "report.json", "signing.key"])
 def test_damaged_vault_is_refused_without_its_contents(
     venue: Any, tmp_path: Path, name: str, data: bytes | None
 ) -> None:
