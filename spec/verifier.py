@@ -14,7 +14,7 @@ import json
 import struct
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -330,10 +330,10 @@ def check_names(given: Iterable[str], places: Iterable[str], folder: str) -> Non
 
 
 class Snapshot:
-    """The files of the folder `snapshot` by name, with all comparisons that come before the proofs (V1 - V3)."""
+    """The files of the folder `snapshot` by name, with all comparisons that come before trees and proofs (V1, V2)."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
-        """Read columns, manifest and committed points; check digests, sizes and the tree."""
+        """Read columns, manifest and committed points; check digests and sizes."""
         self.files = files
 
         # V1, S3: columns
@@ -348,7 +348,7 @@ class Snapshot:
         # V1, S6: snapshot manifest
         file = File(required(files, "snapshot.cm2"), b"CM2S")
         self.sid, self.as_of, stated_columns = file.text(), file.number(8), file.raw(32)
-        self.N, self.n, position_root = file.number(8), file.number(8), file.raw(32)
+        self.N, self.n, self.position_root = file.number(8), file.number(8), file.raw(32)
         file.end()
         require(self.N >= 1 and self.N & (self.N - 1) == 0, "V1", "N is a power of two")
         require(self.n >= 1 and 1 << (self.n - 1).bit_length() >= self.N, "V1", "n >= 1 and N <= 2^ceil(log2 n)")
@@ -359,11 +359,9 @@ class Snapshot:
         proofs = [f"records-{j:06d}.cm2" for j in range(self.S)]
         check_names(files, ["columns.cm2", "snapshot.cm2", "positions.cm2", *optional, *proofs], "snapshot")
 
-        # V2, V3
+        # V2
         require(stated_columns == self.columns_digest, "V2", "the columns are not those of the snapshot")
         self.X = points(required(files, "positions.cm2"), b"CM2X", self.n)
-        self.roots, root = shard_roots_and_root(self.X, self.S * self.N, self.S)
-        require(root == position_root, "V3", "the positions do not lead to their root")
 
         # Section 1.2: the record proof
         self.B = 62 + (self.N * self.V).bit_length()
@@ -371,13 +369,20 @@ class Snapshot:
         self.P = 128 if self.N == 1 else 312
         self.bound = 2 ** (8 * self.b) * (1 if self.N == 1 else 2)
 
+    @cached_property
+    def roots(self) -> list[bytes]:
+        """The position roots of all shards, once their tree has been compared (V3)."""
+        roots, root = shard_roots_and_root(self.X, self.S * self.N, self.S)
+        require(root == self.position_root, "V3", "the positions do not lead to their root")
+        return roots
+
     def accounts(self, shard: int) -> list[bytes]:
         """Return X_i of the accounts of a shard; there are cnt_j, at most N."""
         return self.X[shard * self.N : (shard + 1) * self.N]
 
     def check(self) -> list[int] | None:
         """Check the record proofs of all shards and the totals; return these, if they are shown."""
-        for shard in range(self.S):
+        for shard in range(len(self.roots)):
             self.check_records(shard)
         return self.check_totals() if "totals.cm2" in self.files else None
 
@@ -457,10 +462,10 @@ class Snapshot:
 
 
 class Statement:
-    """The files of one statement by name, with all comparisons that come before the proofs (V1 - V3)."""
+    """The files of one statement by name, with all comparisons that come before trees and proofs (V1, V2)."""
 
     def __init__(self, snapshot: Snapshot, files: Mapping[str, bytes]) -> None:
-        """Read relation, manifest and slack rows; check digests, sizes and the tree."""
+        """Read relation, manifest and slack rows; check digests and sizes."""
         self.snapshot, self.files = snapshot, files
 
         # V1, S7: relation
@@ -489,7 +494,7 @@ class Statement:
         # V1, S9: statement manifest
         file = File(required(files, "statement.cm2"), b"CM2M")
         stated_snapshot, stated_relation, self.policy_digest, model_digest = (file.raw(32) for _ in range(4))
-        self.gamma, slack_root = file.number(1), file.raw(32)
+        self.gamma, self.slack_root = file.number(1), file.raw(32)
         file.end()
         self.G, self.J = 1 << self.gamma, self.K + self.Q
         require(self.gamma <= min(4, snapshot.nu), "V1", "gamma <= min(4, nu)")
@@ -502,6 +507,10 @@ class Statement:
         for name in shown:
             required(files, name)
 
+        # V1: slack rows
+        rows = snapshot.S * snapshot.N // self.G
+        self.rows = points(required(files, "slack.cm2"), b"CM2R", rows)
+
         # V2
         require(stated_snapshot == snapshot.digest, "V2", "the statement is about another snapshot")
         require(stated_relation == self.relation_digest, "V2", "the statement is about another relation")
@@ -513,20 +522,21 @@ class Statement:
             require(2 * size < R, "V2", "the coefficients are too large")
         require(4 * snapshot.S * snapshot.N * snapshot.bound < R, "V2", "the snapshot is too large")
 
-        # V3: tree
-        rows = snapshot.S * snapshot.N // self.G
-        self.rows = points(required(files, "slack.cm2"), b"CM2R", rows)
-        self.slack_roots, root = shard_roots_and_root(self.rows, rows, snapshot.S)
-        require(root == slack_root, "V3", "the slack rows do not lead to their root")
-
         # Section 1.2: the shard proof
         self.kappa = (self.J - 1).bit_length()
         self.variables = 6 + self.kappa + snapshot.nu
         self.B = [generator("B", a, j, t) for a in range(self.G) for j in range(self.J) for t in range(64)]
 
+    @cached_property
+    def slack_roots(self) -> list[bytes]:
+        """The slack roots of all shards, once their tree has been compared (V3)."""
+        roots, root = shard_roots_and_root(self.rows, len(self.rows), self.snapshot.S)
+        require(root == self.slack_root, "V3", "the slack rows do not lead to their root")
+        return roots
+
     def check(self) -> list[int] | None:
         """Check the proofs of all shards and the auxiliary totals; return these, if there are any."""
-        for shard in range(self.snapshot.S):
+        for shard in range(len(self.slack_roots)):
             self.check_shard(shard)
         return self.check_auxiliary_totals() if "auxtotals.cm2" in self.files else None
 
