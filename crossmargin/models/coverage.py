@@ -6,8 +6,8 @@ The claim of an account on asset a is its value in a at mark, in units of a:
 
 For every asset, borrowable or not, the statement adds an auxiliary debt n_a >= max(0, -claim_a) and discloses its total
 D_a. For a made-up account, only this row shows that it owes nothing. With the disclosed net total T_a (in which
-positions cancel) it bounds the claims of any set of checked accounts by T_a + D_a (SPEC 10.4). At most D_a of the
-claims on an asset depends on debtors instead of reserves.
+positions cancel) it bounds the claims of all accounts together, none netted with a debt, by T_a + D_a (SPEC 10.4). At
+most D_a of the claims on an asset depends on debtors instead of reserves.
 """
 
 import numpy as np
