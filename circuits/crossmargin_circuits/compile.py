@@ -23,7 +23,7 @@ from crossmargin_circuits.affine import Affine
 from crossmargin_circuits.budget import BUDGET_BITS, bounds
 from crossmargin_circuits.derivation import Derivation, Least, Selection, Threshold
 from crossmargin_circuits.effort import Effort
-from crossmargin_circuits.errors import BudgetError, PolicyError
+from crossmargin_circuits.errors import BudgetError, LimitError, PolicyError
 from crossmargin_circuits.expression import (
     Abs,
     Amount,
@@ -46,6 +46,8 @@ __all__ = ["BUDGET_BITS", "CompiledPolicy", "compile_policy"]
 MAX_RELATION_COEFFICIENTS = 2**21
 """Coefficients of a relation, K (V + Q + 1): 2^25 bytes of `relation.cm2`; bounds what a hostile policy allocates."""
 
+MAX_LABEL_CHARACTERS = 2**24
+"""Characters of all labels of rows and auxiliaries: a long meaning may stand in as many rows as there are pieces."""
 
 MAX_COMPILE_WORK = 2**25
 """Pieces made on the way, each with its columns, its auxiliaries and PIECE_WORK: bounds the time of a hostile policy to
@@ -114,7 +116,7 @@ def compile_policy(
 
     Raises:
         PolicyError: no row results, or too much work. BudgetError: a row can exceed 63 bits within the column limits,
-        or the relation has too many coefficients. LimitError: the effort is spent.
+        or the relation has too many coefficients. LimitError: the effort is spent, or labels are too long together.
     """
     return _Compiler(policy, effort, min(coefficients, MAX_RELATION_COEFFICIENTS)).run()
 
@@ -132,6 +134,7 @@ class _Compiler:
         self._auxiliary_labels: dict[str, int] = {}
         self._row_labels: dict[str, int] = {}
         self._work = 0
+        self._characters = 0
         self._zero = Affine((0,) * len(policy.layout))
 
     def run(self) -> CompiledPolicy:
@@ -177,7 +180,7 @@ class _Compiler:
             raise PolicyError(f"policy: {definition.name} is zero for every record")
 
     def _auxiliary(self, label: str, disclosed: bool) -> int:
-        self._auxiliaries.append(Auxiliary(_distinct(label, self._auxiliary_labels), disclosed))
+        self._auxiliaries.append(Auxiliary(self._labelled(label, self._auxiliary_labels), disclosed))
         self._defining.append([])
         return len(self._auxiliaries) - 1
 
@@ -190,7 +193,15 @@ class _Compiler:
         width = len(self._policy.layout) + len(self._auxiliaries) + 1
         if (len(self._rows) + 1) * width > self._coefficients:
             raise BudgetError(f"row {label!r}: the relation needs more than {self._coefficients} coefficients")
-        self._rows.append((_distinct(label, self._row_labels), affine))
+        self._rows.append((self._labelled(label, self._row_labels), affine))
+
+    def _labelled(self, label: str, taken: dict[str, int]) -> str:
+        """Return a label that nothing else has, and count its characters."""
+        distinct = _distinct(label, taken)
+        self._characters += len(distinct)
+        if self._characters > MAX_LABEL_CHARACTERS:
+            raise LimitError(f"policy: {label[:40]!r}: labels of more than {MAX_LABEL_CHARACTERS} characters together")
+        return distinct
 
     def _pieces(self, expression: Expression, sign: int, path: str) -> list[_Piece]:
         """Return pieces whose maximum is sign * expression; the policy has checked the curvature.

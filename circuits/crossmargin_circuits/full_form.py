@@ -111,7 +111,7 @@ def check_full_form(policy: Policy) -> FullForm:
             "no single form charges every column as much as any other form, so many small accounts may owe more cheaply"
         )
     if constant > 0:
-        raise FullFormError(f"the form that charges every column in full adds {constant} for each account")
+        raise FullFormError(f"the form that charges every column in full adds {constant} value quanta for each account")
     return FullForm(lowest, greatest, tuple(wanted), constant)
 
 

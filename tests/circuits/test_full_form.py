@@ -297,11 +297,11 @@ SHORTS = Sum((HELD, COIN, LOT, Scale(-2, PositivePart(Sum((Abs(LOT), Amount(-50)
 @pytest.mark.parametrize(
     ("equity", "column", "reason"),
     [
-        (CREDIT, None, "adds 50 for each account"),
-        (TOLERANCE, None, "adds 50 for each account"),
-        (JOINT, None, "adds 50 for each account"),
+        (CREDIT, None, "adds 50 value quanta for each account"),
+        (TOLERANCE, None, "adds 50 value quanta for each account"),
+        (JOINT, None, "adds 50 value quanta for each account"),
         (Sum((HELD, Min((COIN, LOT, Amount(-1))))), None, "no single form"),
-        (THOUSANDFOLD, None, "adds 50 for each account"),
+        (THOUSANDFOLD, None, "adds 50 value quanta for each account"),
         (HELD, "balance BTC", "not counted"),
         (Sum((HELD, Scale(-1, COIN))), "balance BTC", "negative coefficient, -100"),
         (Sum((HELD, Min((COIN, Scale(-1, COIN))))), "balance BTC", "negative coefficient, -100"),

@@ -359,6 +359,20 @@ def test_policies_of_one_bundle_share_their_effort() -> None:
     compile_policy(source)
 
 
+def test_long_labels_of_many_rows_are_refused() -> None:
+    """Every number of 12 binary digits is a piece, and every piece a row with both meanings in its label."""
+    chain = [Definition("x 0", "x", Role.ABBREVIATION, Max((LOTS, CASH)))]
+    for level in range(1, 12):
+        twice = Scale(2, Reference(f"x {level - 1}"))
+        chain.append(Definition(f"x {level}", "x", Role.ABBREVIATION, Max((twice, Sum((twice, LOTS))))))
+    exposures = [Definition(f"gross {n}", "x" * 1000, Role.EXPOSURE, Reference("x 11")) for n in range(3)]
+    source = policy(CROWDING, *chain, *exposures)
+    compile_policy(source)
+    long = tuple(dataclasses.replace(each, meaning="y" * 1000) for each in source.arrays)
+    with pytest.raises(LimitError, match="labels of more than"):
+        compile_policy(dataclasses.replace(source, arrays=long))
+
+
 def test_no_more_is_compiled_than_a_known_relation_has() -> None:
     relation = compile_policy(BASE).relation
     size = len(relation.rows) * (len(LAYOUT) + len(relation.auxiliaries) + 1)
