@@ -207,7 +207,7 @@ def full_form(policy: Policy) -> tuple[list[tuple[int, int]], Form] | None:
 # Random equities: concave, most of them with amounts, some over abbreviations and auxiliaries.
 
 names = st.sampled_from(["held", "coin", "few", "lot", "short", "all", "cut", "none"])
-leaves = st.one_of(
+leaves: st.SearchStrategy[Expression] = st.one_of(
     names.map(Linear),
     st.sampled_from([-50, -20, -1, 1, 20, 50]).map(Amount),
     st.sampled_from([Reference("sum"), Scale(-1, Reference("charge")), Reference("least")]),

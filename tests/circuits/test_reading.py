@@ -72,7 +72,7 @@ def policy(*definitions: Definition) -> Policy:
 POLICY = policy()
 
 arrays = st.sampled_from([*(Linear(f"a{i}") for i in range(6)), Reference("d"), Reference("u")])
-leaves = st.one_of(arrays, st.sampled_from([-(10**6), 5, 900]).map(Amount))
+leaves: st.SearchStrategy[Expression] = st.one_of(arrays, st.sampled_from([-(10**6), 5, 900]).map(Amount))
 signed = st.sampled_from([-3, -1, 1, 2])
 
 
