@@ -337,7 +337,7 @@ def test_killed_run_is_finished_by_the_same_command(run: Any, tmp_path: Path) ->
     output, _ = second.communicate(timeout=240)
     assert second.returncode == 0, output
     assert "found finished" in output
-    assert "Verdict: VERIFIED" in output
+    assert "\nVERIFIED\n" in output
     assert (vault / "snapshot" / "snapshot.cm2").read_bytes() == digest
     kept = {path.name: data for path, data in found.items() if path.suffix == ".cm2"}
     published = [path.read_bytes() for path in bundle.rglob("shard-*.cm2")]
