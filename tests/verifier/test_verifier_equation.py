@@ -1,4 +1,4 @@
-"""The batch of V9: weights, cancellation, pieces, and finding the equation that does not hold."""
+"""The batch of V9: weights, cancellation, pieces, bases that occur once, and finding the equation that fails."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -15,10 +15,12 @@ from crossmargin_verifier.protocol.arithmetic import PLAIN, MalformedPointError
 from crossmargin_verifier.protocol.equation import (
     Bases,
     Block,
+    EquationSource,
     PointEquation,
     Workplace,
     check_encodings,
     check_equations,
+    slack_blocks,
 )
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.generators import blinding_generator, mask_generators, position_generators
@@ -26,8 +28,9 @@ from crossmargin_verifier.protocol.group import Affine, encode_point, msm
 from crossmargin_verifier.protocol.weights import batch_weights
 
 ROWS, ACCOUNTS = 2, 4
-"""Slack rows and accounts of a shard."""
+"""Slack rows and leaves of a shard."""
 
+A, H, X, R = Block("A"), Block("H"), Block("X"), Block("R", b"statement")
 POINTS = position_generators(3)
 POSITIONS = mask_generators(9 * ACCOUNTS)
 SLACK = mask_generators(9 * (ACCOUNTS + ROWS))[9 * ACCOUNTS :]
@@ -38,41 +41,50 @@ def encoded(points: list[Affine]) -> bytes:
     return b"".join(map(encode_point, points))
 
 
-def bases(shards: int) -> Bases:
+def bases(shards: int, empty: int = 0) -> Bases:
+    """Of some shards, the last of which has empty leaves."""
     return Bases(
-        generators={Block.A: POINTS, Block.H: [blinding_generator()]},
+        generators={A: POINTS, H: [blinding_generator()]},
         committed={
-            Block.X: encoded(POSITIONS[: shards * ACCOUNTS]),
-            Block.R: encoded(SLACK[: shards * ROWS]),
+            X: (encoded(POSITIONS[: shards * ACCOUNTS - empty]), ACCOUNTS),
+            R: (encoded(SLACK[: shards * ROWS]), ROWS),
         },
         shards=shards,
     )
 
 
-def stated(shard: int, scalars: list[int], error: int = 0) -> PointEquation:
+def stated(shard: int, scalars: list[int], error: int = 0, accounts: int = ACCOUNTS) -> PointEquation:
     """scalars on A, 1 on H, some on the points of the shard, less their sum; with an error on A_0."""
-    on_positions = [shard + 1, 2, 0, 2**255]
+    on_positions = [shard + 1, 2, 0, 2**255][:accounts]
     on_rows = [7, -shard]
     point = msm(
         [*scalars, 1, *on_positions, *on_rows],
         [
             *POINTS[: len(scalars)],
             blinding_generator(),
-            *POSITIONS[shard * ACCOUNTS : (shard + 1) * ACCOUNTS],
+            *POSITIONS[shard * ACCOUNTS :][:accounts],
             *SLACK[shard * ROWS : (shard + 1) * ROWS],
         ],
     )
     assert point is not None
-    generators = {Block.A: [scalars[0] + error, *scalars[1:]], Block.H: [1]}
-    committed = {Block.X: on_positions, Block.R: on_rows}
-    return PointEquation("V6", "does not hold", shard, generators, [(-1, point)], committed)
+    generators = {A: [scalars[0] + error, *scalars[1:]], H: [1]}
+    return PointEquation("V6", "does not hold", generators, [(-1, point)], {X: on_positions, R: on_rows})
 
 
-def totalled(shards: int, error: int = 0) -> PointEquation:
-    """5 on every position and on H, less their sum."""
-    point = msm([5] * (shards * ACCOUNTS + 1), [*POSITIONS[: shards * ACCOUNTS], blinding_generator()])
+def recorded(shard: int, error: int = 0, accounts: int = ACCOUNTS) -> PointEquation:
+    """Another equation about the positions of a shard, alone."""
+    on_positions = [3, shard, 5, 7][:accounts]
+    point = msm([*on_positions, 2], [*POSITIONS[shard * ACCOUNTS :][:accounts], blinding_generator()])
     assert point is not None
-    return PointEquation("V7", "not those", None, {Block.H: [5 + error]}, [(-1, point)], uniform={Block.X: 5})
+    return PointEquation("V4", "no records", {H: [2 + error]}, [(-1, point)], {X: on_positions})
+
+
+def totalled(shards: int, error: int = 0, empty: int = 0) -> PointEquation:
+    """5 on every position and on H, less their sum."""
+    accounts = shards * ACCOUNTS - empty
+    point = msm([5] * (accounts + 1), [*POSITIONS[:accounts], blinding_generator()])
+    assert point is not None
+    return PointEquation("V7", "not those", {H: [5 + error]}, [(-1, point)], uniform={X: 5})
 
 
 def check(
@@ -82,9 +94,11 @@ def check(
     workplace: Workplace = HERE,
     **options: Any,
 ) -> None:
+    """Check an equation for every shard in order, then those about all committed points."""
     source = batch_weights(b"") if draw is None else draw.__next__
-    functions = [lambda each=each: each for each in equations]
-    check_equations(functions, totals or [], bases(len(equations)), source, workplace, **options)  # type: ignore[arg-type]
+    sources = [EquationSource(shard, lambda each=each: each) for shard, each in enumerate(equations)]  # type: ignore[misc]
+    sources += [EquationSource(None, lambda each=each: each) for each in totals or []]  # type: ignore[misc]
+    check_equations(sources, bases(len(equations)), source, workplace, **options)
 
 
 def test_true_equations() -> None:
@@ -107,10 +121,10 @@ def test_wrong_totals_are_found_after_the_shards() -> None:
         check(shards, [totalled(3, error=1)])
     assert caught.value.shard is None
     with pytest.raises(RejectedError, match="V7"):
-        check(shards, [totalled(3), replace(totalled(3), uniform={Block.X: 6})])
+        check(shards, [totalled(3), replace(totalled(3), uniform={X: 6})])
 
 
-@pytest.mark.parametrize("block", [Block.X, Block.R])
+@pytest.mark.parametrize("block", [X, R], ids=["X", "R"])
 def test_every_committed_point_counts(block: Block) -> None:
     right = stated(1, [1])
     for place in range(len(right.committed[block])):
@@ -124,7 +138,7 @@ def test_every_committed_point_counts(block: Block) -> None:
 def test_coefficients_for_other_points_are_an_error() -> None:
     right = stated(0, [1])
     with pytest.raises(ValueError, match="coefficient"):
-        check([replace(right, committed={**right.committed, Block.R: [1]})])
+        check([replace(right, committed={**right.committed, R: [1]})])
 
 
 def test_errors_do_not_cancel() -> None:
@@ -135,6 +149,86 @@ def test_errors_do_not_cancel() -> None:
         check(cancelling)
     with ThreadPoolExecutor(2) as pool, pytest.raises(RejectedError):
         check(cancelling, workplace=Workplace(PLAIN, pool))
+
+
+def test_errors_of_two_equations_of_one_shard_do_not_cancel() -> None:
+    """One weight for two equations of one file, or for two files about one shard, would hide them."""
+    sources = [
+        EquationSource(0, lambda: recorded(0, error=1)),
+        EquationSource(0, lambda: stated(0, [1])),
+        EquationSource(0, lambda: replace(stated(0, [1]), generators={A: [1], H: [0]}), "coverage"),
+    ]
+    check_equations(sources, bases(1), iter([1, 9, 1]).__next__, HERE)
+    check_equations(sources, bases(1), lambda: 1, HERE)
+    with pytest.raises(RejectedError, match="V4, shard 0"):
+        check_equations(sources, bases(1), batch_weights(b""), HERE)
+
+
+def test_the_numbering_runs_over_all_statements() -> None:
+    """Errors of two statements would cancel if each began with the same weights."""
+    sources = [
+        EquationSource(0, lambda: stated(0, [1], error=3), "maintenance"),
+        EquationSource(0, lambda: stated(0, [1], error=-3), "coverage"),
+    ]
+    anew = iter([2**100, 2**100])
+    check_equations(sources, bases(1), anew.__next__, HERE)
+    with pytest.raises(RejectedError, match="V6, statement maintenance, shard 0: does not hold"):
+        check_equations(sources, bases(1), batch_weights(b""), HERE)
+
+
+@pytest.mark.parametrize("wrong", range(6))
+def test_statement_and_shard_are_named(wrong: int) -> None:
+    """In the order of the equations, whichever points they share."""
+    last = ACCOUNTS - 3
+    sources = [
+        EquationSource(0, lambda: recorded(0, error=wrong == 0)),
+        EquationSource(1, lambda: recorded(1, error=wrong == 1, accounts=last)),
+        EquationSource(None, lambda: totalled(2, error=wrong == 2, empty=3)),
+        EquationSource(0, lambda: stated(0, [1], error=wrong == 3), "maintenance"),
+        EquationSource(1, lambda: stated(1, [1, 4], error=wrong == 4, accounts=last), "maintenance"),
+        EquationSource(1, lambda: stated(1, [2], error=wrong == 5, accounts=last), "coverage"),
+    ]
+    with pytest.raises(RejectedError) as caught:
+        check_equations(sources, bases(2, empty=3), batch_weights(b""), HERE)
+    named = (caught.value.step, caught.value.statement, caught.value.shard)
+    assert (
+        named
+        == [
+            ("V4", None, 0),
+            ("V4", None, 1),
+            ("V7", None, None),
+            ("V6", "maintenance", 0),
+            ("V6", "maintenance", 1),
+            ("V6", "coverage", 1),
+        ][wrong]
+    )
+
+
+def test_every_base_occurs_once() -> None:
+    """However many equations are about it."""
+    counted = []
+
+    class Watched:
+        def msm(self, scalars: Any, points: Any) -> Any:
+            counted.append(len(points))
+            return PLAIN.msm(scalars, points)
+
+        def msm_encoded(self, scalars: bytes, encodings: bytes) -> Any:
+            counted.append(len(encodings) // 33)
+            return PLAIN.msm_encoded(scalars, encodings)
+
+    sources = [EquationSource(shard, lambda shard=shard: recorded(shard)) for shard in range(2)]  # type: ignore[misc]
+    sources += [EquationSource(shard, lambda shard=shard: stated(shard, [1, 2])) for shard in range(2)] * 3  # type: ignore[misc]
+    check_equations(sources, bases(2), batch_weights(b""), Workplace(Watched()))
+    own = len(sources)
+    assert sum(counted) == own + 2 * (ACCOUNTS + ROWS) + len(POINTS) + 1
+
+
+def test_slack_rows_of_two_lengths_share_their_bases() -> None:
+    """Coefficients of account a meet the bases of account a, also where another statement has longer rows."""
+    blocks = slack_blocks(2, list(range(12)))
+    assert blocks == {Block("B", account): [3 * account, 3 * account + 1, 3 * account + 2] for account in range(4)}
+    assert slack_blocks(0, [1, 2]) == {Block("B", 0): [1, 2]}
 
 
 def test_weights_are_drawn_one_for_each_equation() -> None:
@@ -220,11 +314,12 @@ def test_progress_starts_with_nothing_and_ends_with_all(monkeypatch: pytest.Monk
 
 def test_points_that_cannot_be_decoded() -> None:
     good = bases(2)
-    bad = bytearray(good.committed[Block.R])
+    bad = bytearray(good.committed[R][0])
     bad[33] = 5
-    wrong = replace(good, committed={**good.committed, Block.R: bytes(bad)})
+    wrong = replace(good, committed={**good.committed, R: (bytes(bad), ROWS)})
+    sources = [EquationSource(shard, lambda shard=shard: stated(shard, [1])) for shard in range(2)]  # type: ignore[misc]
     with pytest.raises(MalformedPointError, match=r"point \d+: point with prefix 5: must be 2 or 3"):
-        check_equations([lambda: stated(0, [1]), lambda: stated(1, [1])], [], wrong, batch_weights(b""), HERE)
+        check_equations(sources, wrong, batch_weights(b""), HERE)
 
 
 @given(st.integers(0, 8), st.sampled_from([1, 2, 3, 4, 9, 20]), st.booleans())
@@ -235,9 +330,9 @@ def test_the_first_bad_point_of_a_file_is_named(place: int, size: int, pool: boo
         patch.setattr(equation, "MIN_PIECE", size)
         patch.setattr(equation, "MAX_PIECE", size)
         workplace = Workplace(PLAIN, threads if pool else None)
-        check_encodings(bytes(data), "positions.cm1", workplace)
+        check_encodings(bytes(data), "positions.cm2", workplace)
         for bad in {place, 8}:
             data[33 * bad] = 4
         with pytest.raises(MalformedError) as caught:
-            check_encodings(bytes(data), "positions.cm1", workplace)
-    assert str(caught.value) == f"positions.cm1: point {place}: point with prefix 4: must be 2 or 3"
+            check_encodings(bytes(data), "positions.cm2", workplace)
+    assert str(caught.value) == f"positions.cm2: point {place}: point with prefix 4: must be 2 or 3"

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from crossmargin_verifier.protocol.errors import MalformedError
 from crossmargin_verifier.protocol.field import (
     ORDER,
-    centred,
     decode_scalar,
     dot,
     encode_scalar,
@@ -38,13 +37,6 @@ def test_scalar_not_below_the_order_is_refused(value: int) -> None:
 def test_scalar_has_32_bytes(size: int) -> None:
     with pytest.raises(MalformedError, match=str(size)):
         decode_scalar(bytes(size))
-
-
-@given(integers)
-def test_centred(value: int) -> None:
-    result = centred(value)
-    assert (result - value) % ORDER == 0
-    assert abs(result) <= ORDER // 2
 
 
 def test_dot() -> None:

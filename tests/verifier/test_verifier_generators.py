@@ -1,6 +1,7 @@
 import hashlib
 
 from crossmargin_verifier.protocol.generators import (
+    account_generators,
     generator,
     mask_generators,
     position_generators,
@@ -18,7 +19,7 @@ def test_definition_by_exhaustive_search() -> None:
     for label in (b"A" + u32(7), b"M" + u32(2), b"H"):
         counter = 0
         while True:
-            tag = b"crossmargin/1/gen"
+            tag = b"crossmargin/2/gen"
             x = int.from_bytes(hashlib.sha256(bytes([len(tag)]) + tag + label + u32(counter)).digest(), "big")
             if x < PRIME and pow(x**3 + 7, (PRIME - 1) // 2, PRIME) == 1:
                 break
@@ -33,6 +34,7 @@ def test_order_of_slack_generators() -> None:
     values, packing = 2, 1
     points = slack_generators(values, packing)
     assert len(points) == len(set(points)) == 64 * values << packing
+    assert points == [*account_generators(0, values), *account_generators(1, values)]
     for account, value, bit in [(0, 0, 0), (0, 1, 5), (1, 0, 63), (1, 1, 63)]:
         assert points[(account * values + value) * 64 + bit] == generator(b"B" + u32(account, value, bit))
 
@@ -40,4 +42,5 @@ def test_order_of_slack_generators() -> None:
 def test_lists_are_prefixes_of_each_other() -> None:
     assert position_generators(4)[:2] == position_generators(2)
     assert mask_generators(4)[:2] == mask_generators(2)
+    assert account_generators(3, 4)[:128] == account_generators(3, 2)
     assert not set(position_generators(4)) & set(mask_generators(4))

@@ -23,8 +23,8 @@ from crossmargin_verifier.protocol.inclusion import (
 )
 from crossmargin_verifier.protocol.manifests import SnapshotManifest
 
-HOLDERS = ["alice@example.org", "bob@example.org", "carol/sub 1", "dave", "erin", ""]
-RECORDS = [(1000, 5, -3), (-(2**62) + 1, 2**62 - 1, 0), (0, 0, 0), (1, 2, 3), (4, 5, 6), (0, 0, 0)]
+HOLDERS = ["alice@example.org", "bob@example.org", "carol/sub 1", "dave", "erin"]
+RECORDS = [(1000, 5, -3), (-(2**62) + 1, 2**62 - 1, 0), (0, 0, 0), (1, 2, 3), (4, 5, 6)]
 LABELS = ("usd", "btc", "perp")
 
 
@@ -33,11 +33,11 @@ def position(sid: str, holder: str, nonce: bytes, record: tuple[int, ...]) -> by
     return encode_point(msm([*record, blinding], [*position_generators(3), blinding_generator()]))
 
 
-NONCES = [bytes([number]) * 32 for number in range(6)]
+NONCES = [bytes([number]) * 32 for number in range(5)]
 POSITIONS = [position("book", *account) for account in zip(HOLDERS, NONCES, RECORDS, strict=True)]
-TREES = [shard_tree(b"".join(POSITIONS[start : start + 2])) for start in (0, 2, 4)]
+TREES = [shard_tree(b"".join(POSITIONS[start : start + 2]), 2) for start in (0, 2, 4)]
 TOP = top_tree([tree.root for tree in TREES])
-SNAPSHOT = SnapshotManifest("book", 7, columns_digest(LABELS), 2, 3, TOP.root)
+SNAPSHOT = SnapshotManifest("book", 7, columns_digest(LABELS), 2, 5, TOP.root)
 COLUMNS = encode_columns(LABELS)
 
 
@@ -92,7 +92,7 @@ def test_h1_columns() -> None:
 
 
 def test_h2_id() -> None:
-    refused(receipt(5), "H2", "padding", holder="")
+    refused(replace(receipt(0), holder=""), "H2", "the id is empty", holder="")
     refused(receipt(0), "H2", "not the holder's", holder="bob@example.org")
     refused(receipt(0), "H2", "not the holder's", holder="Alice@example.org")
     refused(receipt(0), "H2", "not the holder's", holder="alice@example.org ")
@@ -113,9 +113,10 @@ def test_h2_record() -> None:
     refused(receipt(0), "H2", "record", record=(1000, 5))
 
 
-@pytest.mark.parametrize("index", [6, 7, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("index", [5, 6, 7, 2**63, 2**64 - 1])
 def test_h3_index(index: int) -> None:
-    refused(replace(receipt(0), index=index), "H3", "the snapshot has 6")
+    """Index 5 is the empty leaf of the last shard."""
+    refused(replace(receipt(0), index=index), "H3", "the snapshot has 5 accounts")
 
 
 @pytest.mark.parametrize("length", [0, 2, 4])
@@ -147,14 +148,15 @@ def test_h4_one_leaf_is_not_for_two_holders() -> None:
     refused(shown, "H4", "position root")
 
 
-def test_h4_padding_subtree_is_no_leaf() -> None:
-    """The leaves under the zero bytes of the top tree do not exist (H3), nor does a path through them lead anywhere."""
-    refused(replace(receipt(4), index=6), "H3", "the snapshot has 6")
+def test_h3_an_empty_leaf_is_nobodys() -> None:
+    """Not even where somebody knows an opening of what is committed there: nothing is."""
+    siblings = TREES[2].path(1) + TOP.path(2)
+    refused(replace(receipt(4), index=5, path=siblings), "H3", "the snapshot has 5 accounts")
 
 
 def test_h5() -> None:
     verified = check(receipt(1))
-    verify_same_position(verified, POSITIONS[0] + POSITIONS[1], 1)
+    verify_same_position(verified, SNAPSHOT, POSITIONS[0] + POSITIONS[1], 1)
     mirrored = bytes([POSITIONS[1][0] ^ 1]) + POSITIONS[1][1:]
     for positions, index in [
         (POSITIONS[0] + POSITIONS[1], 0),
@@ -164,7 +166,15 @@ def test_h5() -> None:
         (b"", 0),
     ]:
         with pytest.raises(RejectedError, match="H5"):
-            verify_same_position(verified, positions, index)
+            verify_same_position(verified, SNAPSHOT, positions, index)
+
+
+def test_h5_the_same_point_under_other_labels() -> None:
+    """1000 usd and 5 btc have the point of 1000 btc and 5 usd, where the list of columns says so."""
+    verified = check(receipt(0))
+    relabelled = replace(SNAPSHOT, columns_digest=columns_digest(("btc", "usd", "perp")))
+    with pytest.raises(RejectedError, match="H5: the stand-alone proof is about other columns"):
+        verify_same_position(verified, relabelled, POSITIONS[0], 0)
 
 
 def test_repr_shows_nothing_private() -> None:

@@ -152,8 +152,8 @@ def test_a_kernel_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("figures", "words"),
     [
-        ({"VERSION": "0.0.9"}, "the installed kernel is 0.0.9, interface 3: this package needs 0.1.0, interface 3"),
-        ({"INTERFACE": 1}, "the installed kernel is 0.1.0, interface 1: this package needs 0.1.0, interface 3"),
+        ({"VERSION": "0.0.9"}, "the installed kernel is 0.0.9, interface 3: this package needs 0.2.0, interface 3"),
+        ({"INTERFACE": 1}, "the installed kernel is 0.2.0, interface 1: this package needs 0.2.0, interface 3"),
         ({"VERSION": None, "INTERFACE": None}, "the installed kernel is None, interface None"),
     ],
 )
@@ -179,7 +179,7 @@ def test_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
         load_kernel()
     result = CliRunner().invoke(main, ["bundle", "nowhere", "--kernel"])
     assert (result.exit_code, result.stdout) == (2, "")
-    words = "the compiled kernel is not installed here; install crossmargin-kernel 0.1.0 or, in a checkout, run `make "
+    words = "the compiled kernel is not installed here; install crossmargin-kernel 0.2.0 or, in a checkout, run `make "
     assert result.stderr == f"COULD NOT CHECK: {words}kernel`, or leave --kernel out\n"
 
 

@@ -1,4 +1,4 @@
-"""The opened form against what it is meant to say, on random witnesses and random challenges (SPEC P6, section 5)."""
+"""The opened form against what it is meant to say, on random witnesses and random challenges (SPEC P6)."""
 
 import random
 from dataclasses import dataclass
@@ -7,10 +7,9 @@ import pytest
 
 from crossmargin_circuits.relation import Auxiliary, Relation, Row
 from crossmargin_verifier.protocol.field import ORDER, dot
-from crossmargin_verifier.protocol.linear_form import ProjectionForm, auxiliary_weights, shard_claim, shard_weights
-from crossmargin_verifier.protocol.polynomial import eq_table, powers
-from crossmargin_verifier.protocol.projection import combined_columns
-from crossmargin_verifier.protocol.shape import PROJECTIONS, Shape
+from crossmargin_verifier.protocol.linear_form import auxiliary_weights, shard_claim, shard_weights
+from crossmargin_verifier.protocol.polynomial import eq_table
+from crossmargin_verifier.protocol.shape import Shape
 
 RELATION = Relation(
     ("usd", "btc"),
@@ -28,7 +27,8 @@ class Witness:
     values: list[list[int]]
 
 
-def witness(generator: random.Random, accounts: int) -> Witness:
+def witness(generator: random.Random, accounts: int, empty: int = 0) -> Witness:
+    """Of some accounts, and of empty leaves behind them, whose slacks are L' aux without an offset."""
     records = [[generator.randrange(2**40), generator.randrange(-(2**20), 2**20)] for _ in range(accounts)]
     values = []
     for record in records:
@@ -36,25 +36,30 @@ def witness(generator: random.Random, accounts: int) -> Witness:
         auxiliaries[1] += max(0, -RELATION.slacks(record, auxiliaries)[1])
         values.append([*RELATION.slacks(record, auxiliaries), *auxiliaries])
         assert all(0 <= value < 2**64 for value in values[-1])
+    for _ in range(empty):
+        auxiliaries = [0, generator.randrange(2**33), generator.randrange(2**64)]
+        records.append([0, 0])
+        values.append([0, auxiliaries[1], *auxiliaries])
     return Witness(records, values)
 
 
-@pytest.mark.parametrize("mode", [0, 1])
-@pytest.mark.parametrize(("accounts", "packing"), [(1, 0), (2, 0), (2, 1), (8, 2)])
-def test_form_of_a_shard(accounts: int, packing: int, mode: int) -> None:
+@pytest.mark.parametrize(
+    ("accounts", "empty", "packing"), [(1, 0, 0), (2, 0, 0), (2, 0, 1), (1, 1, 1), (8, 0, 2), (5, 3, 2), (6, 2, 0)]
+)
+def test_form_of_a_shard(accounts: int, empty: int, packing: int) -> None:
     """For a true witness the form comes to the claim; for one with a single wrong entry it does not."""
-    generator = random.Random(accounts * 10 + packing + mode)
+    generator = random.Random(accounts * 10 + packing)
 
     def scalar() -> int:
         return generator.randrange(ORDER)
 
-    shape = Shape(accounts, 1, 2, 3, 2, 2, packing, mode)
+    shape = Shape(accounts + empty, 1, 2, 3, 2, 2, packing)
     tau, rho = [[scalar() for _ in range(shape.variables)] for _ in range(2)]
     mu = scalar()
     first = shape.first_account_variable
     at_accounts = eq_table(rho[first:])
     at_rows = eq_table(rho[first + packing :])
-    given = witness(generator, accounts)
+    given = witness(generator, accounts, empty)
 
     record = [dot(at_accounts, [row[column] for row in given.records]) for column in range(2)]
     bits = [
@@ -82,26 +87,16 @@ def test_form_of_a_shard(accounts: int, packing: int, mode: int) -> None:
         for e, entry in enumerate(row, 1)
     )
 
-    form, projected = None, None
-    if mode:
-        challenge, half = scalar(), pow(2, -1, ORDER)
-        weights_of_lambda = powers(challenge, PROJECTIONS)
-        stream = generator.randbytes(16 * accounts * 2)
-        columns = combined_columns(stream, shape, weights_of_lambda, at_accounts)
-        form = ProjectionForm(columns, weights_of_lambda)
-        offsets = [generator.randrange(2**shape.mask_bits) for _ in range(PROJECTIONS)]
-        extra = [[scalar(), scalar()] for _ in range(shape.account_bits)]
-        masks += [*(entry for row in extra for entry in row), *offsets]
-        projected = dot(record, columns) + pow(accounts, -1, ORDER) * dot(weights_of_lambda, offsets)
-        for row, at in zip(extra, rho[first:], strict=True):
-            projected += row[0] * (at - half) + row[1] * (at * at - half)
-
-    weights = shard_weights(RELATION, shape, tau, rho, mu, form)
-    claim = shard_claim(RELATION, mu, beta, phi, projected)
+    weights = shard_weights(RELATION, shape, tau, rho, mu)
+    share = sum(at_accounts[:accounts]) % ORDER
+    assert (share == 1) == (empty == 0)
+    claim = shard_claim(RELATION, mu, beta, phi, share)
     opened = [*record, *bits, *masks, scalar()]
     assert len(weights) == len(opened) == shape.opening_length
     assert dot(weights, opened) == claim
     assert weights[-1] == 0
+    # An offset for empty leaves too would state another claim.
+    assert (claim == shard_claim(RELATION, mu, beta, phi, 1)) == (empty == 0)
     for index in generator.sample(range(len(opened) - 1), 12):
         wrong = list(opened)
         wrong[index] += 1

@@ -1,16 +1,16 @@
-"""Sizes against the formulas and the figures of SPEC section 9."""
+"""Sizes against the formulas of SPEC and the files of the vectors."""
 
 from dataclasses import replace
 
 import pytest
+from protocol_vectors import load, relations_of
 
-from crossmargin_circuits.layout import decode_columns
-from crossmargin_circuits.relation import Relation
-from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.errors import LimitError, MalformedError
+from crossmargin_verifier.protocol.limits import MAX_SLACK_GENERATORS
 from crossmargin_verifier.protocol.manifests import SnapshotManifest, StatementManifest
-from crossmargin_verifier.protocol.shape import Shape, folds, opening_size
+from crossmargin_verifier.protocol.shape import Shape, folds, opening_size, totals_size
 
-LARGE = Shape(accounts_per_shard=4096, shards=1, columns=500, auxiliaries=0, disclosed=0, rows=16, packing=2, mode=0)
+LARGE = Shape(accounts_per_shard=4096, shards=1, columns=500, auxiliaries=0, disclosed=0, rows=16, packing=2)
 
 
 @pytest.mark.parametrize(("packing", "size"), [(0, 2370), (2, 2502), (3, 2568)])
@@ -20,14 +20,10 @@ def test_size_of_a_shard_proof(packing: int, size: int) -> None:
     assert shape.shard_size == 304 + 32 * (2 * shape.variables + 2) + 66 * folds(shape.opening_length)
 
 
-def test_size_of_a_bounded_proof_of_one_account() -> None:
-    assert replace(LARGE, accounts_per_shard=1, packing=0, mode=1).shard_size == 5698
-
-
 def test_size_of_totals() -> None:
     shape = replace(LARGE, auxiliaries=3, disclosed=2)
-    assert shape.totals_size == 107 + 16 * 500
-    assert shape.auxiliary_totals_size == 235 + 16 * 2 + 66 * folds(shape.auxiliary_opening_length)
+    assert totals_size(500) == 107 + 16 * 500
+    assert shape.auxiliary_totals_size == 235 + 16 * 2 + 66 * folds(shape.slack_length + 1)
 
 
 def test_counts() -> None:
@@ -36,9 +32,6 @@ def test_counts() -> None:
     assert LARGE.masks == 2 * 22 + 3
     assert LARGE.opening_length == 500 + 4096 + 47 + 1
     assert LARGE.degrees == (4, *[2] * 21)
-    bounded = replace(LARGE, mode=1)
-    assert bounded.masks == 2 * 22 + 3 + 2 * 12 + 128
-    assert bounded.mask_bits == 62 + (4096 * 500).bit_length() + 88
 
 
 @pytest.mark.parametrize(
@@ -56,25 +49,29 @@ def test_value_variables(values: int) -> None:
     assert values == 1 or 1 << (shape.value_variables - 1) < values
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"accounts_per_shard": 2}, "packing exponent"),
-        ({"columns": 2**16 + 1}, "columns"),
-        ({"rows": 2**13}, "slack row"),
-        ({"columns": 2**16, "mode": 1}, "record entries"),
-    ],
-)
-def test_limits(change: dict[str, int], reason: str) -> None:
-    with pytest.raises(MalformedError, match=reason):
-        replace(LARGE, **change)
+def test_rows_pack_no_more_accounts_than_a_shard_has() -> None:
+    with pytest.raises(MalformedError, match="packing exponent 2: at most 1 here"):
+        replace(LARGE, accounts_per_shard=2)
 
 
-def test_shape_of_a_statement(tiny: dict[str, bytes]) -> None:
-    relation = Relation.decode(tiny["relation.cm1"], decode_columns(tiny["columns.cm1"]))
-    snapshot = SnapshotManifest.decode(tiny["snapshot.cm1"])
-    shape = Shape.of(snapshot, StatementManifest.decode(tiny["statement.cm1"]), relation)
-    assert shape == Shape(4, 1, 3, 1, 1, 3, 1, 0)
-    assert shape.shard_size == len(tiny["shard-000000.cm1"])
-    assert shape.totals_size == len(tiny["totals.cm1"])
-    assert shape.auxiliary_totals_size == len(tiny["auxtotals.cm1"])
+def test_limit_of_this_verifier() -> None:
+    assert replace(LARGE, rows=2**10).slack_length == MAX_SLACK_GENERATORS
+    with pytest.raises(LimitError, match="slack row"):
+        replace(LARGE, rows=2**10 + 1)
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny_one", "shards"])
+def test_shapes_of_the_vectors(name: str) -> None:
+    files = load(name)
+    snapshot = SnapshotManifest.decode(files["snapshot/snapshot.cm2"])
+    if "snapshot/totals.cm2" in files:
+        assert totals_size(3) == len(files["snapshot/totals.cm2"])
+    for statement, relation in relations_of(files).items():
+        folder = f"statements/{statement}/"
+        shape = Shape.of(snapshot, StatementManifest.decode(files[folder + "statement.cm2"]), relation)
+        counts = (shape.columns, shape.rows, shape.auxiliaries, shape.disclosed)
+        assert counts == {"maintenance": (3, 4, 3, 2), "coverage": (3, 2, 2, 2)}[statement]
+        assert (shape.leaves, shape.shards) == (snapshot.leaves, snapshot.shards)
+        assert shape.shard_size == len(files[folder + "shard-000000.cm2"])
+        if folder + "auxtotals.cm2" in files:
+            assert shape.auxiliary_totals_size == len(files[folder + "auxtotals.cm2"])

@@ -15,12 +15,8 @@ Rounds = list[list[int]]
 
 
 def rounds_of(shape: Shape, generator: random.Random) -> Rounds:
-    """Return random coefficients of every round, in bounded mode the two of an account round last."""
-    extra = [2 * (shape.bounded and number >= shape.first_account_variable) for number in range(shape.variables)]
-    return [
-        [generator.randrange(ORDER) for _ in range(degree + more)]
-        for degree, more in zip(shape.degrees, extra, strict=True)
-    ]
+    """Return random coefficients of every round."""
+    return [[generator.randrange(ORDER) for _ in range(degree)] for degree in shape.degrees]
 
 
 def stream_of(rounds: Rounds) -> ProofStream:
@@ -28,36 +24,28 @@ def stream_of(rounds: Rounds) -> ProofStream:
     return ProofStream(SHARD, Reader(b"".join(map(encode_scalars, rounds)) + b"?", "rounds"))
 
 
-@pytest.mark.parametrize("mode", [0, 1])
 @pytest.mark.parametrize("accounts", [1, 4])
-def test_recurrences(accounts: int, mode: int) -> None:
+def test_recurrences(accounts: int) -> None:
     generator = random.Random(accounts)
-    shape = Shape(accounts, 1, 2, 0, 0, 3, 0, mode)
+    shape = Shape(accounts, 1, 2, 0, 0, 3, 0)
     rounds = rounds_of(shape, generator)
     stream = stream_of(rounds)
-    claim = verify_sumcheck(stream, shape, 77 if mode else None)
+    claim = verify_sumcheck(stream, shape)
 
     again = Transcript(SHARD)
     assert list(claim.tau) == [again.challenge("tau") for _ in range(shape.variables)]
-    value, projected = 0, 77
-    for variable, (sent, degree) in enumerate(zip(rounds, shape.degrees, strict=True)):
-        coefficients, pair = sent[:degree], sent[degree:]
+    value = 0
+    for variable, sent in enumerate(rounds):
         again.absorb("round", encode_scalars(sent))
         rho = again.challenge("rho")
         assert claim.rho[variable] == rho
-        constant = (value - claim.tau[variable] * sum(coefficients)) % ORDER
-        polynomial = [constant, *coefficients]
+        constant = (value - claim.tau[variable] * sum(sent)) % ORDER
+        polynomial = [constant, *sent]
         tau = claim.tau[variable]
         # (1 - tau) t(0) + tau t(1) is the claim before the round.
         assert ((1 - tau) * constant + tau * sum(polynomial) - value) % ORDER == 0
         value = sum(entry * pow(rho, power, ORDER) for power, entry in enumerate(polynomial)) % ORDER
-        if pair:
-            start = (projected - sum(pair)) * pow(2, -1, ORDER) % ORDER
-            # p(0) + p(1) is the claim before the round.
-            assert (start + start + sum(pair) - projected) % ORDER == 0
-            projected = (start + pair[0] * rho + pair[1] * rho * rho) % ORDER
     assert claim.value == value
-    assert claim.projection_value == (projected if mode else None)
     assert stream.state == again.state
 
 
@@ -72,6 +60,6 @@ def test_first_challenge_is_drawn_again(monkeypatch: pytest.MonkeyPatch, refused
         return next(given) if label == "rho" else drawn(transcript, label)
 
     monkeypatch.setattr(Transcript, "challenge", challenge)
-    shape = Shape(1, 1, 1, 0, 0, 2, 0, 0)
-    claim = verify_sumcheck(stream_of(rounds_of(shape, random.Random(1))), shape, None)
+    shape = Shape(1, 1, 1, 0, 0, 2, 0)
+    claim = verify_sumcheck(stream_of(rounds_of(shape, random.Random(1))), shape)
     assert claim.rho == (5, 0, 1, 9, 9, 9, 9)

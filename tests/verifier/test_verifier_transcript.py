@@ -7,7 +7,7 @@ from crossmargin_verifier.protocol.transcript import Transcript
 
 
 def tagged(label: str, data: bytes) -> bytes:
-    tag = b"crossmargin/1/" + label.encode()
+    tag = b"crossmargin/2/" + label.encode()
     return hashlib.sha256(bytes([len(tag)]) + tag + data).digest()
 
 
@@ -39,7 +39,8 @@ def test_what_is_absorbed_is_bound_with_its_label(other: list[tuple[str, bytes]]
 
 
 def test_kinds_differ() -> None:
-    assert Transcript("shard").challenge("c") != Transcript("totals").challenge("c")
+    kinds = ("shard", "totals", "auxtotals", "records")
+    assert len({Transcript(kind).challenge("c") for kind in kinds}) == 4
 
 
 def test_challenges_differ_by_label_and_place() -> None:

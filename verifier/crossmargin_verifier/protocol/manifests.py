@@ -93,8 +93,8 @@ class SnapshotManifest:
             raise MalformedError(f"{SNAPSHOT_FILE}: {size} accounts per shard: must be a power of two")
         if accounts < 1:
             raise MalformedError(f"{SNAPSHOT_FILE}: no account")
-        # No file is as long as a shard that is mostly empty, so its size is bounded here.
-        if size > 1 << (accounts - 1).bit_length():
+        # S N < 2 n: no file is as long as a shard that is mostly empty, so N is bounded here.
+        if size >= 2 * accounts:
             raise MalformedError(f"{SNAPSHOT_FILE}: shards of {size} accounts: too many for {accounts} accounts")
         if self.leaves > MAX_LEAVES:
             raise MalformedError(f"{SNAPSHOT_FILE}: {self.leaves} leaves: at most {MAX_LEAVES}")

@@ -84,9 +84,13 @@ class ProofStream(Transcript):
         return scalars
 
     def challenge(self, label: str) -> int:
-        """Return a challenge; refuse one after the last scalars, since it would not depend on them."""
+        """Return a challenge; refuse one after the last scalars, since it would not depend on them.
+
+        Raises:
+            MalformedError: the proof ends here.
+        """
         if not self._reader.left:
-            raise ValueError(f"challenge {label!r} after the last scalars of a proof")
+            raise self._reader.refuse(f"challenge {label!r}", "after the last field of the proof")
         return super().challenge(label)
 
     def _decode(self, decode: Callable[[bytes], Value], data: bytes, field: str) -> Value:

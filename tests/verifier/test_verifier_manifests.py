@@ -1,18 +1,22 @@
 """Manifests and point files: exact round trips, and hostile bytes."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin_prover.point_files import encode_positions, encode_slack_rows
-from crossmargin_verifier.protocol.errors import MalformedError
+from crossmargin_verifier.protocol.errors import LimitError, MalformedError
 from crossmargin_verifier.protocol.manifests import (
+    NO_MODEL,
     POSITIONS_FILE,
     SLACK_FILE,
     SnapshotManifest,
     StatementManifest,
     point_file_body,
     point_file_size,
+    records_file,
     shard_file,
 )
 
@@ -22,8 +26,16 @@ snapshots = st.builds(
     sid=st.text(st.characters(codec="utf-8"), max_size=20),
     as_of=st.integers(0, 2**64 - 1),
     columns_digest=digests,
+    accounts_per_shard=st.just(1),
+    accounts=st.integers(1, 100_000),
+    position_root=digests,
+) | st.builds(
+    SnapshotManifest,
+    sid=st.just("venue"),
+    as_of=st.just(0),
+    columns_digest=digests,
     accounts_per_shard=st.integers(0, 12).map(lambda exponent: 1 << exponent),
-    shards=st.integers(1, 1000),
+    accounts=st.integers(4096, 100_000),
     position_root=digests,
 )
 statements = st.builds(
@@ -31,12 +43,12 @@ statements = st.builds(
     snapshot_digest=digests,
     relation_digest=digests,
     policy_digest=digests,
+    model_digest=digests,
     packing=st.integers(0, 4),
-    mode=st.integers(0, 1),
     slack_root=digests,
 )
 SNAPSHOT = SnapshotManifest("venue/2025", 1735689600, b"c" * 32, 4, 3, b"r" * 32)
-STATEMENT = StatementManifest(b"a" * 32, b"b" * 32, b"c" * 32, 2, 1, b"d" * 32)
+STATEMENT = StatementManifest(b"a" * 32, b"b" * 32, b"c" * 32, NO_MODEL, 2, b"d" * 32)
 
 
 @given(snapshots)
@@ -65,32 +77,51 @@ def test_manifests_have_one_length(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("accounts", "shards", "reason"),
+    ("size", "accounts", "error", "reason"),
     [
-        (0, 1, "power of two"),
-        (3, 1, "power of two"),
-        (4, 0, "at least one shard"),
-        (2**40, 2, "at most"),
-        (2**63, 2**63, "at most"),
-        (2**63, 1, "at most"),
-        (1, 2**40, "this verifier handles"),
-        (2**40, 1, "this verifier handles"),
-        (2**21, 1, "this verifier handles"),
-        (2**20, 128, "this verifier handles"),
+        (0, 1, MalformedError, "power of two"),
+        (3, 1, MalformedError, "power of two"),
+        (4, 0, MalformedError, "no account"),
+        (2, 1, MalformedError, "too many for 1 accounts"),
+        (8, 4, MalformedError, "too many for 4 accounts"),
+        (16, 8, MalformedError, "too many for 8 accounts"),
+        (2**20, 1, MalformedError, "too many for 1 accounts"),
+        (2**63, 2**62, MalformedError, "too many"),
+        (4, 2**40 + 1, MalformedError, "at most"),
+        (1, 2**64 - 1, MalformedError, "at most"),
+        (2**63, 2**63, MalformedError, "at most"),
+        (1, 2**40, LimitError, "this verifier handles"),
+        (2**21, 2**21, LimitError, "this verifier handles"),
+        (2**20, 2**24 + 1, LimitError, "this verifier handles"),
     ],
 )
-def test_counts_out_of_range(accounts: int, shards: int, reason: str) -> None:
+def test_counts_out_of_range(size: int, accounts: int, error: type[Exception], reason: str) -> None:
     at = len(SNAPSHOT.encoded) - 48
-    data = SNAPSHOT.encoded[:at] + accounts.to_bytes(8, "big") + shards.to_bytes(8, "big") + b"r" * 32
-    with pytest.raises(MalformedError, match=reason):
+    data = SNAPSHOT.encoded[:at] + size.to_bytes(8, "big") + accounts.to_bytes(8, "big") + b"r" * 32
+    with pytest.raises(error, match=reason):
         SnapshotManifest.decode(data)
 
 
-@pytest.mark.parametrize(("field", "value"), [("packing", 5), ("packing", 255), ("mode", 2), ("mode", 255)])
-def test_statement_out_of_range(field: str, value: int) -> None:
-    at = 6 + 96 + (field == "mode")
+@given(st.integers(0, 12).map(lambda exponent: 1 << exponent), st.integers(1, 10_000))
+def test_shards_and_empty_leaves(size: int, accounts: int) -> None:
+    """Every shard has an account, all but the last are full, and fewer leaves are empty than used; or it is refused."""
+    if size >= 2 * accounts:
+        with pytest.raises(MalformedError, match="too many"):
+            replace(SNAPSHOT, accounts_per_shard=size, accounts=accounts)
+        return
+    manifest = replace(SNAPSHOT, accounts_per_shard=size, accounts=accounts)
+    counts = [manifest.accounts_in(shard) for shard in range(manifest.shards)]
+    assert sum(counts) == accounts
+    assert counts[:-1] == [size] * (manifest.shards - 1)
+    assert 1 <= counts[-1] <= size
+    assert manifest.leaves == size * manifest.shards < 2 * accounts
+
+
+@pytest.mark.parametrize("value", [5, 255])
+def test_packing_out_of_range(value: int) -> None:
+    at = 6 + 128
     data = STATEMENT.encoded[:at] + bytes([value]) + STATEMENT.encoded[at + 1 :]
-    with pytest.raises(MalformedError, match=field):
+    with pytest.raises(MalformedError, match="packing"):
         StatementManifest.decode(data)
 
 
@@ -128,7 +159,7 @@ def test_count_in_the_file_is_the_expected_one(count: int) -> None:
 
 
 def test_point_files_are_not_exchanged() -> None:
-    with pytest.raises(MalformedError, match="CM1R"):
+    with pytest.raises(MalformedError, match="CM2R"):
         point_file_body(encode_positions(BODY), SLACK_FILE, 3)
 
 
@@ -138,6 +169,7 @@ def test_only_whole_points_are_written() -> None:
             encode(BODY[:-1])
 
 
-def test_shard_names() -> None:
-    assert shard_file(0) == "shard-000000.cm1"
-    assert shard_file(123456) == "shard-123456.cm1"
+def test_names_of_proofs() -> None:
+    assert shard_file(0) == "shard-000000.cm2"
+    assert shard_file(123456) == "shard-123456.cm2"
+    assert records_file(7) == "records-000007.cm2"
