@@ -99,7 +99,7 @@ def test_no_challenge_after_the_last_scalars() -> None:
     stream.message("beta", scalars=["beta"])
     stream.challenge("mu")
     assert stream.last(1, "s") == [0]
-    with pytest.raises(MalformedError, match="challenge 'chi' .*: after the last field"):
+    with pytest.raises(MalformedError, match=r"challenge 'chi' .*: after the last field"):
         stream.challenge("chi")
 
 
