@@ -27,7 +27,7 @@ def write(folder: Path, rows: list[str], header: str = HEADER, name: str = "user
 
 
 def balances(book: Book) -> list[list[int]]:
-    return [[int(entry) for entry in row[1:4]] for row in book.records.toarray()]
+    return [[int(entry) for entry in row[:3]] for row in book.records.toarray()]
 
 
 def test_balance_is_equity_less_debt(tmp_path: Path, catalogue: Catalogue) -> None:

@@ -18,8 +18,9 @@ from crossmargin.models.brackets import BracketTable, bracketed
 from crossmargin.models.chords import LinearInSize, Power, greatest_overcharge
 from crossmargin.models.policy_builder import PolicyBuilder, added
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
+from crossmargin_circuits.expression import Scale, Sum
 from crossmargin_circuits.layout import ColumnKind
-from crossmargin_circuits.policy import Definition, Policy, Role, ValueUnit
+from crossmargin_circuits.policy import Policy, PolicyKind, Role, ValueUnit
 
 FIGURES = json.loads((Path(__file__).parents[1] / "vectors" / "binance_brackets.json").read_text(encoding="utf-8"))
 TABLES: dict[str, list[dict[str, str]]] = FIGURES["tables"]
@@ -143,9 +144,14 @@ def compiled_terms(environment: MarketEnvironment, tables: list[Any], quantum: s
     notionals = np.zeros(len(builder.layout))
     notionals[builder.layout.index(ColumnKind.POSITION, "BTC_USDC-PERPETUAL")] = 85.0
     needed = added([bracketed(builder, f"P{n}", table(tiers), notionals) for n, tiers in enumerate(tables)])
-    builder.definitions.append(Definition("requirement", "requirement", Role.REQUIREMENT, needed))
+    requirement = builder.define("requirement", "requirement", Role.REQUIREMENT, needed)
+    cash = builder.value("cash", "cash", builder.valuation.unit_values())
+    collateral = builder.define("equity", "cash", Role.EQUITY, cash)
+    gap = Sum((requirement, Scale(-1, collateral)))
+    builder.define("shortfall", "equity - requirement + shortfall >= 0", Role.SHORTFALL, gap)
     return compile_policy(
         Policy(
+            kind=PolicyKind.SOLVENCY,
             venue="test",
             title="brackets",
             as_of=0,
@@ -160,7 +166,6 @@ def compiled_terms(environment: MarketEnvironment, tables: list[Any], quantum: s
 
 def requirement(compiled: CompiledPolicy, lots: int) -> int:
     record = [0] * len(compiled.policy.layout)
-    record[0] = 1
     record[compiled.policy.layout.index(ColumnKind.POSITION, "BTC_USDC-PERPETUAL")] = lots
     auxiliaries, slacks = compiled.witness(record)
     assert min(slacks) >= 0
@@ -208,8 +213,8 @@ def test_uneven_rates_keep_the_exact_form(parameters: Parameters) -> None:
     assert not compiled.policy.with_role(Role.HIDDEN)
     for lots in (1000, -2500, 9000):
         exact = table(tiers).requirement(Decimal(85) * lots) * 10**8
-        # Half a quantum for a lot, and for the amount.
-        assert abs(requirement(compiled, lots) - exact) <= Decimal(abs(lots) + 1) / 2
+        # Half a quantum for a lot, and one for the amount.
+        assert abs(requirement(compiled, lots) - exact) <= Decimal(abs(lots)) / 2 + 1
 
 
 # Chords.

@@ -23,7 +23,7 @@ def test_documented_examples_load(tmp_path: Path) -> None:
     assert inputs.snapshot_id == "example-exchange/cross-margin/2025-03-28T08:00:00Z"
     assert inputs.book.accounts == ("ann",)
     # 50,000 USDC, -0.5 BTC, the entry of the short linear position, -1500 lots, no inverse position, 3 lots of options.
-    assert inputs.book.record("ann") == [1, 50_000_000_000, -50_000_000, 126_150_750_000, 0, -1500, 0, 3]
+    assert inputs.book.record("ann") == [50_000_000_000, -50_000_000, 126_150_750_000, 0, -1500, 0, 3]
 
 
 def test_documented_control_file_is_read(tmp_path: Path) -> None:

@@ -128,18 +128,16 @@ def test_at_least_one_asset() -> None:
 
 def test_layout(catalogue: Catalogue) -> None:
     assert catalogue.layout().labels == (
-        "account [1 account]",
         "balance USDC [0.000001 USDC]",
         "balance BTC [0.00000001 BTC]",
         "balance SOL [0.000001 SOL]",
         "entry USDC [0.000001 USDC]",
         "entry BTC [0.00000001 BTC]",
-        "position BTC_USDC-PERPETUAL [1 contract of 0.001 BTC]",
-        "position BTC-PERPETUAL [1 contract of 10 USD]",
-        "position BTC-27JUN25-100000-C [0.1 contract of 1 BTC]",
+        "position BTC_USDC-PERPETUAL [1 contract of 0.001 BTC] settled in USDC",
+        "position BTC-PERPETUAL [1 contract of 10 USD] settled in BTC",
+        "position BTC-27JUN25-100000-C [0.1 contract of 1 BTC] settled in BTC",
     )
     assert [column.limit for column in catalogue.layout().columns] == [
-        1,
         10**15,
         10**11,
         10**12,

@@ -93,7 +93,7 @@ def test_page_checksums_are_compared(write_folder: WriteFolder) -> None:
     path = folder / "balances.parquet"
     data = bytearray(base64.b64decode(WITH_CHECKSUMS))
     path.write_bytes(data)
-    assert load_folder(folder).book.record("bob")[2:4] == [125_000_000, 3_000_000]
+    assert load_folder(folder).book.record("bob")[1:3] == [125_000_000, 3_000_000]
     for value, column in ((b"50000", "amount"), (b"USDC", "asset"), (b"hedge", "sub_account")):
         damaged = bytearray(data)
         damaged[damaged.index(value)] ^= 1

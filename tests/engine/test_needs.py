@@ -13,7 +13,7 @@ from crossmargin.market.history import HistoryNeed
 from crossmargin.models import MarginModel, build_policy
 from crossmargin.models.policies import check_environment
 from crossmargin.models.policy_builder import PolicyBuilder
-from crossmargin_circuits.expression import Expression, PositivePart
+from crossmargin_circuits.expression import Expression
 
 BOOK = Path(__file__).parents[2] / "examples" / "book"
 
@@ -28,7 +28,7 @@ class Reader(MarginModel):
         return HistoryNeed(("BTC",), self.days, "days")
 
     def requirement(self, builder: PolicyBuilder) -> Expression:
-        return PositivePart(builder.charge("fixed", "100 USD", [0.0] * len(builder.layout), per_account=100.0))
+        return builder.amount(100)
 
 
 @pytest.fixture(scope="module")

@@ -312,7 +312,18 @@ def test_a_report_that_is_not_of_the_feeds_is_not_computed_again(parameters: Par
 
 
 def vars_of(policy: Policy) -> dict[str, Any]:
-    names = ("venue", "title", "as_of", "value_unit", "layout", "arrays", "definitions", "constraints", "inputs")
+    names = (
+        "kind",
+        "venue",
+        "title",
+        "as_of",
+        "value_unit",
+        "layout",
+        "arrays",
+        "definitions",
+        "constraints",
+        "inputs",
+    )
     return {name: getattr(policy, name) for name in names}
 
 

@@ -181,7 +181,7 @@ def test_nothing_is_measured_against_nothing(path: list[int]) -> None:
 def test_totals_are_exact_beyond_64_bits(book: Inputs) -> None:
     """A book of a thousand very rich accounts: the sum of their equities passes 63 bits."""
     records = book.book.records[:2].toarray()
-    records[:, 1] = 9 * 10**14
+    records[:, 0] = 9 * 10**14
     rich = csr_array(np.repeat(records, 500, axis=0))
     start = datetime(2025, 3, 28, 8, tzinfo=UTC)
     path = PriceHistory(times=(start, start + timedelta(days=1)), prices={"BTC": (Decimal(85_000), Decimal(85_000))})

@@ -71,7 +71,7 @@ def random_record(policy: Policy, seed: int, size: int = 1000) -> list[int]:
     kept = generator.random(len(amounts)) < 0.3
     coins = [column.kind in (ColumnKind.BALANCE, ColumnKind.ENTRY) for column in policy.layout.columns]
     scaled = [amount * 10**6 if coin else amount for amount, coin in zip(amounts, coins, strict=True)]
-    return [1] + [amount if keep else 0 for amount, keep in zip(scaled[1:], kept[1:], strict=True)]
+    return [amount if keep else 0 for amount, keep in zip(scaled, kept, strict=True)]
 
 
 def pnl(vector: list[int], prices: dict[str, Fraction], **more: Any) -> float:
@@ -81,10 +81,10 @@ def pnl(vector: list[int], prices: dict[str, Fraction], **more: Any) -> float:
 
 # The integers of the sixteen scenarios on the example book, and the expression, before there were any optional parts.
 BEFORE = {
-    ("scenario_portfolio_margin", "maintenance"): "eeb0e1e8848ea03bb47d4ecbe6d545e9a60cc558164aca7a82c29617ac4131e5",
-    ("scenario_portfolio_margin", "initial"): "6286039db2b97bc1021bcaaf4d34dee6208a9fb8cf235bd157ea3d7ea980b20c",
-    ("sum_of_underlyings", "maintenance"): "1ebe21946140bef53aa8f16a320f463ced809c5ae45b8ce39c00f88c9eac8369",
-    ("sum_of_underlyings", "initial"): "7f7054e494fed3f5a5004acd3f352261ce2b4822bad94ea8608095719b2e9a07",
+    ("scenario_portfolio_margin", "maintenance"): "3cae39dc352dd5557659d9f2cc2e46fd54b94dccd1c9922938a6928110588ade",
+    ("scenario_portfolio_margin", "initial"): "9608630230ff85c7295dbadcb851915838b330f69049a6f168c4969c606da792",
+    ("sum_of_underlyings", "maintenance"): "51d1688abfb948c69d9fa146e7be63283ace5559fb0eb47468952b0ded149ea4",
+    ("sum_of_underlyings", "initial"): "adcd342674887818f47ea0e26639e344ca43c77b223e6428d32f6553416e8f70",
 }
 
 
@@ -145,7 +145,7 @@ def test_what_a_dampened_offset_charges_over_the_published_rule(offset: str) -> 
     columns = [policy.layout.index(ColumnKind.POSITION, f"{name}_USDC-PERPETUAL") for name in ("BTC", "ETH")]
     seen = set()
     for lots in range(-60_000, 60_001, 5000):
-        vector = [1] + [0] * (len(policy.layout) - 1)
+        vector = [0] * len(policy.layout)
         vector[columns[0]], vector[columns[1]] = lots, 100_000
         sides = [[pnl(vector, {name: sign * WIDTHS[name]}) for name in WIDTHS] for sign in (Fraction(1), Fraction(-1))]
         published = max(0, *(sum(max(-g - free, 0) - part * max(g - free, 0) for g in each) for each in sides))
@@ -154,7 +154,7 @@ def test_what_a_dampened_offset_charges_over_the_published_rule(offset: str) -> 
         assert -0.01 <= over <= credit + 0.01
         seen.add(round(over) > 0)
     assert seen == ({True, False} if part else {False})
-    assert needed(policy, [1] + [0] * (len(policy.layout) - 1)) == 0
+    assert needed(policy, [0] * len(policy.layout)) == 0
 
 
 @given(st.integers(0, 10**6))
@@ -280,7 +280,7 @@ def test_delta_shock_is_charged_beyond_the_threshold() -> None:
     policy = policy_of(grid=TWO_POINTS, delta_shock={"BTC": SHOCK})
     number = policy.layout.index(ColumnKind.POSITION, "BTC_USDC-PERPETUAL")
     for lots in (0, 200_000, 1_000_000, -1_000_000):
-        vector = [1] + [0] * (len(policy.layout) - 1)
+        vector = [0] * len(policy.layout)
         vector[number] = lots
         delta = abs(lots * 0.001 * 85422.5 * 0.9999)
         expected = (0.0000000006 * 20e6 + 0.1) * max(delta - 20e6, 0)

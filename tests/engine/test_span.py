@@ -17,7 +17,7 @@ from crossmargin.models.span import SpanModel
 from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.expression import Linear, Max, PositivePart, Reference, Scale, Sum
 from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
-from crossmargin_circuits.policy import Definition, Policy, RiskArray, Role, ValueUnit
+from crossmargin_circuits.policy import Definition, Policy, PolicyKind, RiskArray, Role, ValueUnit
 
 FIGURES = json.loads((Path(__file__).parents[1] / "vectors" / "span.json").read_text(encoding="utf-8"))
 EXPECTED = FIGURES["expected"]
@@ -28,14 +28,13 @@ def compiled() -> CompiledPolicy:
     """Return scanning risk over the published risk arrays of a future and a call; cash in units of one dollar."""
     layout = RecordLayout(
         (
-            Column(ColumnKind.ACCOUNT, "", "1 account", 1),
             Column(ColumnKind.BALANCE, "USD", "1 USD", 10**9),
-            Column(ColumnKind.POSITION, "future", "1 contract", 10**6),
-            Column(ColumnKind.POSITION, "call-410", "1 contract", 10**6),
+            Column(ColumnKind.POSITION, "future", "1 contract", 10**6, "USD"),
+            Column(ColumnKind.POSITION, "call-410", "1 contract", 10**6, "USD"),
         )
     )
     arrays = [
-        RiskArray(f"pnl {number}", f"scenario {number}: {text}", (0, 0, future, call))
+        RiskArray(f"pnl {number}", f"scenario {number}: {text}", (0, future, call))
         for number, (text, future, call) in enumerate(
             zip(FIGURES["scenarios"], FIGURES["long_future"], FIGURES["long_call_410"], strict=True), 1
         )
@@ -44,14 +43,15 @@ def compiled() -> CompiledPolicy:
     gap = Sum((Reference("requirement"), Scale(-1, Reference("equity"))))
     return compile_policy(
         Policy(
+            kind=PolicyKind.SOLVENCY,
             venue="published figures",
             title="SPAN scanning risk",
             as_of=0,
             value_unit=ValueUnit("USD", "1"),
             layout=layout,
-            arrays=(RiskArray("cash", "cash", (0, 1, 0, 0)), *arrays),
+            arrays=(RiskArray("cash", "cash", (1, 0, 0)), *arrays),
             definitions=(
-                Definition("equity", "cash", Role.ABBREVIATION, Linear("cash")),
+                Definition("equity", "cash", Role.EQUITY, Linear("cash")),
                 Definition("requirement", "requirement covers the loss", Role.REQUIREMENT, scanning_risk),
                 Definition("shortfall", "equity - requirement + shortfall >= 0", Role.SHORTFALL, gap),
             ),
@@ -73,7 +73,7 @@ def test_published_requirement(
     compiled: CompiledPolicy, name: str, future: int, call: int, requirement: int, scenario: int
 ) -> None:
     for cash in (requirement, requirement - 1):
-        record = np.array([[1, cash, future, call]], dtype=np.int64)
+        record = np.array([[cash, future, call]], dtype=np.int64)
         margin = evaluate(compiled, csr_array(record))
         assert margin.requirement[0] == requirement, name
         assert margin.worst_of(0).startswith(f"scenario {scenario}:")

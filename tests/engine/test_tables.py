@@ -39,16 +39,16 @@ def test_records(write_folder: WriteFolder) -> None:
     assert book.owners.tolist() == [0, 0, 1]
     keys = [column.key for column in book.layout.columns]
     # Linear: -1500 * 0.001 * 80000.5 USDC; inverse: -3000 * 10 / 86500 BTC, rounded down.
-    wallet = {"account": 1, "balance USDC": 50_000 * 10**6, "position BTC_USDC-PERPETUAL": 1500}
+    wallet = {"balance USDC": 50_000 * 10**6, "position BTC_USDC-PERPETUAL": 1500}
     wallet["entry USDC"] = -120_000_750_000
-    hedge = {"account": 1, "balance USDC": -100_500_000, "position BTC_USDC-PERPETUAL": -500}
+    hedge = {"balance USDC": -100_500_000, "position BTC_USDC-PERPETUAL": -500}
     hedge["entry USDC"] = 45_000_000_000
-    bob = {"account": 1, "balance BTC": 125_000_000, "balance SOL": 3_000_000, "position BTC-PERPETUAL": -3000}
+    bob = {"balance BTC": 125_000_000, "balance SOL": 3_000_000, "position BTC-PERPETUAL": -3000}
     bob |= {"position BTC-27JUN25-100000-C": -5, "entry BTC": (-3000 * 10 * 10**8) // 86500}
     assert [dict(zip(keys, row, strict=True)) for row in book.sub_records.toarray().tolist()] == [
         dict.fromkeys(keys, 0) | record for record in (wallet, hedge, bob)
     ]
-    pooled = {key: wallet.get(key, 0) + hedge.get(key, 0) for key in keys} | {"account": 1}
+    pooled = {key: wallet.get(key, 0) + hedge.get(key, 0) for key in keys}
     assert dict(zip(keys, book.record("ann"), strict=True)) == pooled
     assert book.record("bob") == book.sub_records.toarray().tolist()[2]
 
@@ -72,13 +72,13 @@ def test_integer_columns_are_exact(write_folder: WriteFolder, files: Files) -> N
         {BALANCES: "account,sub_account,asset,amount\nann,,USDC,999999999\n", POSITIONS: files[POSITIONS]}
     )
     parquet(folder, "balances", {"amount": pl.Int64()})
-    assert load_folder(folder).book.record("ann")[1] == 999_999_999_000_000
+    assert load_folder(folder).book.record("ann")[0] == 999_999_999_000_000
 
 
 def test_one_account_and_empty_accounts_are_legal(write_folder: WriteFolder, files: Files) -> None:
     empty = {name: files[name].split("\n")[0] + "\n" for name in (BALANCES, POSITIONS)}
     book = load_folder(write_folder(empty)).book
-    assert book.records.toarray().tolist() == [[1] + [0] * 8] * 2
+    assert book.records.toarray().tolist() == [[0] * 8] * 2
     book = load_folder(write_folder({**empty, ACCOUNTS: "account,sub_account\nann,\n"}, name="one")).book
     assert book.accounts == ("ann",)
 
@@ -119,7 +119,7 @@ def test_ids_are_kept_byte_for_byte(write_folder: WriteFolder, files: Files) -> 
         )
     ).book
     assert book.accounts == tuple(ids)
-    assert [record[1] for record in book.records.toarray().tolist()] == [i * 10**6 for i in range(len(ids))]
+    assert [record[0] for record in book.records.toarray().tolist()] == [i * 10**6 for i in range(len(ids))]
 
 
 CASES = [
@@ -384,7 +384,7 @@ def test_books_round_trip(tmp_path_factory: pytest.TempPathFactory, files: Files
     (folder / BALANCES).write_text("account,sub_account,asset,amount\n" + text)
     (folder / POSITIONS).write_text("account,sub_account,instrument,quantity,entry_price\n" + options)
     records = load_folder(folder).book.records.toarray()
-    assert records[:, 1].tolist() == usdc
+    assert records[:, 0].tolist() == usdc
     assert records[:, -1].tolist() == lots
 
 
@@ -397,7 +397,7 @@ def test_a_venue_without_instruments(write_folder: WriteFolder, files: Files) ->
             POSITIONS: "account,sub_account,instrument,quantity,entry_price\n",
         }
     )
-    assert load_folder(folder).book.records.shape == (2, 4)
+    assert load_folder(folder).book.records.shape == (2, 3)
     (folder / POSITIONS).write_text(files[POSITIONS])
     with pytest.raises(InputErrors, match="unknown instrument"):
         load_folder(folder)

@@ -23,9 +23,11 @@ from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.errors import CurvatureError
 from crossmargin_circuits.expression import (
     Abs,
+    Amount,
     Expression,
     Linear,
     Max,
+    Min,
     PositivePart,
     Reference,
     Scale,
@@ -33,7 +35,7 @@ from crossmargin_circuits.expression import (
     SumLargest,
 )
 from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
-from crossmargin_circuits.policy import Definition, Policy, RiskArray, Role, ValueUnit
+from crossmargin_circuits.policy import Definition, Policy, PolicyKind, RiskArray, Role, ValueUnit
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 NOW = "2025-03-28T08:00:00Z"
@@ -53,25 +55,51 @@ def decimal(value: Any) -> Decimal:
 # Requirements of one formula, written in the language.
 
 
+def with_amounts(expression: Expression, amounts: Mapping[str, int]) -> Expression:
+    """Return an expression with the fixed amount of each array added to its form."""
+
+    def within(part: Expression) -> Expression:
+        match part:
+            case Linear(name) if amounts[name]:
+                return Sum((part, Amount(amounts[name])))
+            case Scale(by, of):
+                return Scale(by, within(of))
+            case Abs(of) | PositivePart(of):
+                return type(part)(within(of))
+            case Sum(of) | Max(of) | Min(of):
+                return type(part)(tuple(map(within, of)))
+            case SumLargest(count, of):
+                return SumLargest(count, tuple(map(within, of)))
+            case _:
+                return part
+
+    return within(expression)
+
+
 class Sheet:
-    """A policy of named integer columns and arrays over them; the requirement is one expression."""
+    """A policy of named integer columns and arrays over them; the requirement is one expression.
+
+    An array may have an amount under "account", which each account has besides what its columns add.
+    """
 
     def __init__(self, columns: Sequence[str], arrays: Arrays, expression: Expression, quantum: str) -> None:
         layout = RecordLayout(
             (
-                Column(ColumnKind.ACCOUNT, "", "1 account", 1),
                 Column(ColumnKind.BALANCE, "USD", f"{quantum} USD", 10**15),
-                *(Column(ColumnKind.POSITION, name, "1 contract", 10**4) for name in columns),
+                *(Column(ColumnKind.POSITION, name, "1 contract", 10**4, "USD") for name in columns),
             )
         )
         self.quantum = Decimal(quantum)
-        found = [RiskArray("cash", "cash", (0, 1, *(0 for _ in columns)))]
+        found = [RiskArray("cash", "cash", (1, *(0 for _ in columns)))]
+        amounts: dict[str, int] = {}
         for name, values in arrays.items():
             quanta = [decimal(values.get(column, 0)) / self.quantum for column in ("account", *columns)]
             assert all(each == int(each) for each in quanta), f"{name}: not in whole quanta"
-            found.append(RiskArray(name, name, (int(quanta[0]), 0, *map(int, quanta[1:]))))
+            amounts[name] = int(quanta[0])
+            found.append(RiskArray(name, name, (0, *map(int, quanta[1:]))))
         self.compiled = compile_policy(
             Policy(
+                kind=PolicyKind.SOLVENCY,
                 venue="published figures",
                 title="requirement",
                 as_of=0,
@@ -79,8 +107,8 @@ class Sheet:
                 layout=layout,
                 arrays=tuple(found),
                 definitions=(
-                    Definition("equity", "cash", Role.ABBREVIATION, Linear("cash")),
-                    Definition("requirement", "requirement", Role.REQUIREMENT, expression),
+                    Definition("equity", "cash", Role.EQUITY, Linear("cash")),
+                    Definition("requirement", "requirement", Role.REQUIREMENT, with_amounts(expression, amounts)),
                     Definition(
                         "shortfall",
                         "equity - requirement + shortfall >= 0",
@@ -94,7 +122,7 @@ class Sheet:
         self.columns = columns
 
     def margin(self, *lots: int) -> Margin:
-        return agreed(self.compiled, [1, 0, *lots])
+        return agreed(self.compiled, [0, *lots])
 
     def requirement(self, *lots: int) -> Decimal:
         return int(self.margin(*lots).requirement[0]) * self.quantum
@@ -172,7 +200,6 @@ class Desk:
         """Return equity and requirement in USD; positions: underlying -> quantity, entry price."""
         layout = self.compiled.policy.layout
         record = [0] * len(layout)
-        record[0] = 1
         record[layout.index(ColumnKind.BALANCE, "USDC")] = int(decimal(cash) / CASH)
         for name, (quantity, entry) in positions.items():
             record[layout.index(ColumnKind.POSITION, f"{name}_USDC-PERPETUAL")] = int(
