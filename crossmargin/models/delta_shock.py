@@ -94,5 +94,5 @@ def published_shock(rule: DeltaShock, delta: ArrayLike) -> Floats:
 def shock_bound(rule: DeltaShock, delta: ArrayLike) -> Floats:
     """Return the charge in its place g(|delta|), USD, elementwise."""
     size = np.abs(np.asarray(delta, dtype=np.float64))
-    result: Floats = rule.rate * np.maximum(size - float(rule.threshold), 0)
+    result: Floats = float(rule.rate) * np.maximum(size - float(rule.threshold), 0)
     return result

@@ -152,7 +152,7 @@ def modelled() -> CompiledPolicy:
 def test_published_requirement_by_the_model(
     modelled: CompiledPolicy, future: int, call: int, requirement: int, scenario: int
 ) -> None:
-    record = csr_array(np.array([[1, 0, 0, future, call]], dtype=np.int64))
+    record = csr_array(np.array([[0, 0, future, call]], dtype=np.int64))
     margin = evaluate(modelled, record)
     assert margin.requirement[0] == requirement
     assert margin.worst_of(0).startswith(f"SPX scenario {scenario}:")

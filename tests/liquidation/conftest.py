@@ -42,12 +42,10 @@ class TieredModel(MarginModel):
                     values = np.zeros(len(builder.layout))
                     values[column] = sign * float(rate) * notional
                     label = f"tier {number} {word} {name}"
-                    pieces.append(builder.charge(label, label, values, -float(amount)))
+                    pieces.append(builder.plus(builder.charge(label, label, values), -Decimal(amount)))
             charges.append(PositivePart(Max(tuple(pieces))))
         if float(self.flat):
-            charges.append(
-                PositivePart(builder.charge("flat", "flat", np.zeros(len(builder.layout)), float(self.flat)))
-            )
+            charges.append(builder.amount(Decimal(self.flat)))
         return added(charges)
 
 
@@ -100,7 +98,6 @@ def record(environment: MarketEnvironment, **amounts: Any) -> list[int]:
     """Return a record: units of assets as balance_X and entry_X, lots of instruments by name."""
     layout = environment.catalogue.layout()
     values = [0] * len(layout)
-    values[0] = 1
     for key, amount in amounts.items():
         kind, _, name = key.partition("_")
         if kind in ("balance", "entry"):

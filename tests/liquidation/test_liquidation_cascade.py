@@ -66,7 +66,7 @@ def test_one_liquidation_pushes_the_next_one(desk: SimpleNamespace) -> None:
     left = result.records.toarray()
     assert left[:, -2:].tolist() == [[0, 0], [0, 0], [10, 0]]
     # What the first one keeps: 50 - 50 of loss; balance and entry value together.
-    assert (left[:, 1] + left[:, 2]).tolist()[:2] == [0, 140 * 10**6 - 975 * 10**5]
+    assert (left[:, 0] + left[:, 1]).tolist()[:2] == [0, 140 * 10**6 - 975 * 10**5]
     assert np.array_equal(records.toarray(), before.toarray())
 
 
@@ -96,7 +96,7 @@ def test_fund_then_uncovered(desk: SimpleNamespace) -> None:
     assert step.deficits == 23_000_000_000 + 160_000_000
     assert step.fund_pays == 17_000_000_000 + 160_000_000
     assert (result.fund, result.uncovered) == (0, 6_000_000_000)
-    assert result.records.toarray().tolist() == [[1, 0, 0, 0, 0]] * 2
+    assert result.records.toarray().tolist() == [[0, 0, 0, 0]] * 2
 
 
 def test_account_without_positions_is_stuck(desk: SimpleNamespace) -> None:
@@ -188,7 +188,7 @@ def test_replay_in_fractions_agrees(seed: int, desk: SimpleNamespace) -> None:
     for row, account in enumerate(accounts):
         assert dense[row, -2:].tolist() == [account.lots["A"], account.lots["B"]]
         # A micro-dollar of rounding, against the account, for every trade and fee.
-        off = float(account.cash) - float(dense[row, 1] + dense[row, 2]) / 1e6
+        off = float(account.cash) - float(dense[row, 0] + dense[row, 1]) / 1e6
         assert -1e-6 <= off <= 4e-6 * (len(rounds) + 1)
 
 
@@ -200,7 +200,6 @@ def test_exposure_of_inverse_contracts_and_options() -> None:
 
     def sold(name: str, lots: int) -> float:
         record = np.zeros(len(layout), dtype=np.int64)
-        record[0] = 1
         record[layout.index(ColumnKind.BALANCE, "USDC")] = -(10**11)
         record[layout.index(ColumnKind.POSITION, name)] = lots
         records = csr_array(record[None, :])

@@ -197,11 +197,10 @@ def test_full_repricing_agrees(book: Inputs, name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_margin_now_is_the_engine_s(book: Inputs, name: str) -> None:
-    """Terms taken apart and read where accounts hold something add up to what the engine reads, padding included."""
+    """Terms taken apart and read where accounts hold something add up to what the engine reads, if empty too."""
     records, rule = book.book.records[:300], rule_of(name)
     nothing = csr_array(np.zeros((2, records.shape[1]), dtype=np.int64))
     rows = csr_array(vstack([records, nothing, records * 7]))
-    rows.data[rows.indices == 0] = 1
     compiled = rule.compiled(book.environment)
     margin = evaluate(compiled, rows)
     assert np.array_equal(Rays(compiled.policy, excess_of(compiled.policy)).now(rows), margin.excess)
@@ -211,7 +210,7 @@ def test_margin_now_is_the_engine_s(book: Inputs, name: str) -> None:
 def test_values_that_may_pass_63_bits_are_refused(desk: SimpleNamespace) -> None:
     environment = desk.perpetuals({"A": "50000"}, {"A": "0.001"}, limit="9000000000", lot_limit="1000000000")
     with pytest.raises(BudgetError, match="can pass 63 bits"):
-        liquidation_prices(desk.tiered({"AUSDT": [("0.1", "0")]}), environment, desk.matrix([[1, 0, 0, 1]]))
+        liquidation_prices(desk.tiered({"AUSDT": [("0.1", "0")]}), environment, desk.matrix([[0, 0, 1]]))
 
 
 def held(found: PositionPrices, accounts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -267,10 +266,10 @@ def test_none_where_nothing_liquidates_and_where_it_has_happened(desk: SimpleNam
     gone = desk.record(environment, balance_USDT=5, entry_USDT=-1000, AUSDT=10)
     on_the_line = desk.record(environment, balance_USDT=10, entry_USDT=-1000, AUSDT=10)
     found = liquidation_prices(rule, environment, desk.matrix([rich, gone, on_the_line]))
-    assert [found.of(account, 3) for account in range(3)] == [None, None, pytest.approx(100)]
+    assert [found.of(account, 2) for account in range(3)] == [None, None, pytest.approx(100)]
     assert found.below.tolist() == [False, True, False]
     with pytest.raises(KeyError):
-        found.of(0, 2)
+        found.of(0, 1)
     assert "10" not in repr(found)
 
 
@@ -281,7 +280,6 @@ def test_inverse_contract_against_its_formula(book: Inputs) -> None:
     instrument = catalogue.instrument("BTC-PERPETUAL")
     assert instrument.contract is Contract.INVERSE
     record = np.zeros(len(layout), dtype=np.int64)
-    record[0] = 1
     record[layout.index(ColumnKind.BALANCE, "BTC")] = 10**7
     record[layout.index(ColumnKind.ENTRY, "BTC")] = 118 * 10**6
     record[layout.index(ColumnKind.POSITION, "BTC-PERPETUAL")] = 10_000

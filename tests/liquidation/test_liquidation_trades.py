@@ -39,7 +39,7 @@ def book() -> Inputs:
 
 
 def empty(book: Inputs) -> list[int]:
-    return [1, *[0] * (len(book.catalogue.layout()) - 1)]
+    return [0] * len(book.catalogue.layout())
 
 
 def column(book: Inputs, kind: ColumnKind, name: str) -> int:

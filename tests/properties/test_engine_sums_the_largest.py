@@ -14,6 +14,7 @@ from crossmargin_circuits.compile import CompiledPolicy, compile_policy
 from crossmargin_circuits.evaluate import evaluate_expression
 from crossmargin_circuits.expression import (
     Abs,
+    Amount,
     Expression,
     Linear,
     Max,
@@ -25,19 +26,19 @@ from crossmargin_circuits.expression import (
     SumLargest,
 )
 from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
-from crossmargin_circuits.policy import Definition, Policy, RiskArray, Role, ValueUnit
+from crossmargin_circuits.policy import Definition, Policy, PolicyKind, RiskArray, Role, ValueUnit
 
 LAYOUT = RecordLayout(
     (
-        Column(ColumnKind.ACCOUNT, "", "1 account", 1),
         Column(ColumnKind.BALANCE, "USD", "0.01 USD", 10**9),
-        *(Column(ColumnKind.POSITION, f"P{number}", "1 lot", 10**6) for number in range(3)),
+        *(Column(ColumnKind.POSITION, f"P{number}", "1 lot", 10**6, "USD") for number in range(3)),
     )
 )
 ARRAYS = 8
 leaves = st.integers(0, ARRAYS - 1).map(lambda number: Linear(f"s{number}"))
+amounts = st.integers(-(10**9), 10**9).filter(bool).map(Amount)
 convex = st.recursive(
-    leaves | st.just(Reference("first")) | st.just(Reference("short")),
+    leaves | amounts | st.just(Reference("first")) | st.just(Reference("short")),
     lambda inner: (
         st.lists(inner, min_size=2, max_size=5).flatmap(
             lambda of: st.integers(1, len(of)).map(lambda count: SumLargest(count, tuple(of)))
@@ -47,6 +48,7 @@ convex = st.recursive(
         | inner.map(lambda of: Scale(2, of))
         | inner.map(lambda of: Scale(-1, Min((Scale(-3, of), Linear("s1")))))
         | leaves.map(Abs)
+        | st.tuples(leaves, amounts).map(lambda of: Abs(Sum(of)))
         | inner.map(PositivePart)
     ),
     max_leaves=10,
@@ -54,20 +56,22 @@ convex = st.recursive(
 
 
 def margin(requirement: Expression, seed: int = 3) -> CompiledPolicy:
-    """Return a policy with this requirement, whose arrays hold the account column too (a threshold, a bracket)."""
+    """Return a policy with this requirement, and thresholds in other definitions."""
     drawn = np.random.default_rng(seed).integers(-1_000, 1_000, (ARRAYS, len(LAYOUT)))
     arrays = [RiskArray(f"s{number}", f"scenario {number}", tuple(map(int, row))) for number, row in enumerate(drawn)]
-    arrays.append(RiskArray("cash", "cash", (0, 1, 0, 0, 0)))
-    first = SumLargest(2, (Linear("s0"), Max((Linear("s1"), Linear("s2"))), Linear("s3")))
+    arrays.append(RiskArray("cash", "cash", (1, 0, 0, 0)))
+    first = SumLargest(2, (Linear("s0"), Max((Linear("s1"), Sum((Linear("s2"), Amount(-70_000))))), Amount(5_000)))
     gap = Sum((Reference("requirement"), Scale(-1, Reference("equity"))))
     definitions = (
-        Definition("equity", "cash", Role.ABBREVIATION, Linear("cash")),
-        Definition("first", "worst of three", Role.EXPOSURE, first),
+        Definition("equity", "cash", Role.EQUITY, Linear("cash")),
+        Definition("first", "worst of three", Role.HIDDEN, first),
         Definition("short", "worst of three", Role.ABBREVIATION, SumLargest(2, (Linear("s4"), Linear("s5"), first))),
         Definition("requirement", "requirement covers the loss", Role.REQUIREMENT, requirement),
         Definition("shortfall", "equity - requirement + shortfall >= 0", Role.SHORTFALL, gap),
     )
-    return compile_policy(Policy("v", "t", 0, ValueUnit("USD", "0.01"), LAYOUT, tuple(arrays), definitions, ()))
+    return compile_policy(
+        Policy(PolicyKind.SOLVENCY, "v", "t", 0, ValueUnit("USD", "0.01"), LAYOUT, tuple(arrays), definitions, ())
+    )
 
 
 def book(accounts: int, seed: int) -> csr_array:
@@ -75,7 +79,6 @@ def book(accounts: int, seed: int) -> csr_array:
     limits = np.array([column.limit for column in LAYOUT.columns])
     records = (limits * generator.uniform(-1, 1, (accounts, len(limits))) ** 3).astype(np.int64)
     records[generator.random(records.shape) < 0.3] = 0
-    records[:, 0] = 1
     return csr_array(records)
 
 

@@ -15,13 +15,12 @@ from crossmargin_circuits.compile import compile_policy
 def two_sided_book(catalogue: Catalogue) -> Book:
     """Return one account with a long and a short sub-account, and one with a single wallet."""
     layout = catalogue.layout()
-    width = len(layout)
-    long = {1: 10**12, 2: 10**8, 6: 4000, 10: 12}
-    short = {1: 10**12, 6: -3900, 8: 7000, 11: -5}
-    single = {1: 5 * 10**9, 7: 25}
+    long = {0: 10**12, 1: 10**8, 5: 4000, 9: 12}
+    short = {0: 10**12, 5: -3900, 7: 7000, 10: -5}
+    single = {0: 5 * 10**9, 6: 25}
     rows = [(row, column, value) for row, cells in enumerate((long, short, single)) for column, value in cells.items()]
     entries = Entries(*(np.array(part, dtype=np.int64) for part in zip(*rows, strict=True)))
-    assert width > 11
+    assert len(layout) > 10
     return Book.from_entries(layout, ["a", "b"], ["long", "short", ""], np.array([0, 0, 1]), entries)
 
 
@@ -32,6 +31,7 @@ def test_parts_add_up(account: str, catalogue: Catalogue, market: Market, model:
     assert sum(part.value for part in shown.parts) - shown.haircut == shown.equity
     assert sum(part.equity for part in shown.parts) == shown.equity
     assert sum(part.requirement for part in shown.parts) == shown.requirement
+    assert (shown.fixed_equity, shown.fixed_requirement) == (0, 0)
     assert sum(part.amount for part in shown.components) == shown.requirement
     assert shown.requirement > 0
     assert shown.haircut >= 0

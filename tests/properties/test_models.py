@@ -23,8 +23,9 @@ from crossmargin.models.policies import check_environment
 from crossmargin_circuits.compile import BUDGET_BITS, CompiledPolicy, compile_policy
 from crossmargin_circuits.evaluate import evaluate_expression, scenario_leaves
 from crossmargin_circuits.expression import Abs, Expression, Reference, children
+from crossmargin_circuits.full_form import check_full_form
 from crossmargin_circuits.layout import ColumnKind
-from crossmargin_circuits.policy import Policy, Role
+from crossmargin_circuits.policy import Policy, PolicyKind, Role
 from crossmargin_circuits.reading import Reading
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -58,8 +59,8 @@ def policy_of(name: str) -> Policy:
 def record(data: st.DataObject, part: int = 1) -> list[int]:
     """Draw a record within 1/part of the limits, mostly empty, amounts of every size."""
     layout = parameters().catalogue.layout()
-    drawn = [1] + [0] * (len(layout) - 1)
-    for number in data.draw(st.lists(st.integers(1, len(layout) - 1), max_size=8, unique=True)):
+    drawn = [0] * len(layout)
+    for number in data.draw(st.lists(st.integers(0, len(layout) - 1), max_size=8, unique=True)):
         limit = layout.columns[number].limit // part
         size = limit // 10 ** data.draw(st.integers(0, 6))
         drawn[number] = data.draw(st.integers(-size, size))
@@ -102,6 +103,32 @@ def test_rows_fit_the_budget(name: str) -> None:
     for statement in model_of(name).statements:
         compiled = compiled_of(name, statement.name)
         assert max(compiled.row_bounds) < 2**BUDGET_BITS
+
+
+@every_model
+def test_equity_has_a_full_form(name: str) -> None:
+    """In every statement: no number of made-up accounts owes more cheaply than one account."""
+    model = model_of(name)
+    policies = [compiled_of(name, statement.name).policy for statement in model.statements]
+    judged = [policy for policy in policies if policy.kind is PolicyKind.SOLVENCY]
+    assert [policy.inputs["statement"] for policy in judged] == list(model.margin_statements)
+    for policy in judged:
+        assert check_full_form(policy).constant <= 0
+
+
+@every_model
+@given(data=st.data())
+@settings(max_examples=8)
+def test_splitting_what_is_owed_gains_nothing(name: str, data: st.DataObject) -> None:
+    """Balances and entry values alone, all owed: two accounts have together at most the equity of one."""
+    policy = policy_of(name)
+    kinds = [column.kind for column in policy.layout.columns]
+    first, second = (
+        [0 if kind is ColumnKind.POSITION else -abs(entry) for kind, entry in zip(kinds, record(data, 2), strict=True)]
+        for _ in range(2)
+    )
+    pooled = [a + b for a, b in zip(first, second, strict=True)]
+    assert equity(policy, first) + equity(policy, second) <= equity(policy, pooled)
 
 
 @every_model
@@ -153,8 +180,8 @@ def test_requirement_is_convex_and_equity_concave(name: str, data: st.DataObject
     """Of two records that differ by 2d, the one between them needs at most, and is worth at least, the mean."""
     policy = policy_of(name)
     middle, move = record(data, 2), record(data, 2)
-    upper = [1] + [a + b for a, b in zip(middle[1:], move[1:], strict=True)]
-    lower = [1] + [a - b for a, b in zip(middle[1:], move[1:], strict=True)]
+    upper = [a + b for a, b in zip(middle, move, strict=True)]
+    lower = [a - b for a, b in zip(middle, move, strict=True)]
     assert requirement(policy, upper) + requirement(policy, lower) >= 2 * requirement(policy, middle)
     assert equity(policy, upper) + equity(policy, lower) <= 2 * equity(policy, middle)
 
@@ -166,7 +193,7 @@ def test_subadditive(name: str, data: st.DataObject) -> None:
     claims(name, "subadditive")
     policy = policy_of(name)
     first, second = record(data, 2), record(data, 2)
-    pooled = [1] + [a + b for a, b in zip(first[1:], second[1:], strict=True)]
+    pooled = [a + b for a, b in zip(first, second, strict=True)]
     assert requirement(policy, pooled) <= requirement(policy, first) + requirement(policy, second)
 
 
@@ -177,7 +204,7 @@ def test_positively_homogeneous(name: str, data: st.DataObject) -> None:
     claims(name, "positively homogeneous")
     policy = policy_of(name)
     one, times = record(data, 8), data.draw(st.integers(0, 8))
-    assert requirement(policy, [1] + [times * value for value in one[1:]]) == times * requirement(policy, one)
+    assert requirement(policy, [times * value for value in one]) == times * requirement(policy, one)
 
 
 @every_model
@@ -238,8 +265,9 @@ def test_explanation_adds_up(name: str, data: st.DataObject) -> None:
     matrix = csr_array(np.array([vector], dtype=np.int64))
     book = Book(compiled.policy.layout, ("a",), matrix, ("",), np.zeros(1, dtype=np.int64), matrix)
     shown = explain(compiled, book, "a")
-    assert sum(part.equity for part in shown.parts) == shown.equity == equity(compiled.policy, vector)
-    assert sum(part.requirement for part in shown.parts) == shown.requirement == requirement(compiled.policy, vector)
+    worth, needed = equity(compiled.policy, vector), requirement(compiled.policy, vector)
+    assert sum(part.equity for part in shown.parts) + shown.fixed_equity == shown.equity == worth
+    assert sum(part.requirement for part in shown.parts) + shown.fixed_requirement == shown.requirement == needed
     assert sum(part.amount for part in shown.components) == shown.requirement
     assert bool(shown.worst) == bool(shown.requirement)
 
