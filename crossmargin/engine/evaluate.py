@@ -309,8 +309,9 @@ _ZERO = np.zeros((), np.int64)
 
 
 def value_of(policy: Policy, expression: Expression, values: Mapping[str, Integers]) -> Integers:
-    """Return an expression's value for every account, from the forms of its risk arrays: (n,), or () if constant."""
-    return Reading(policy, Vectors(values)).of(expression)
+    """Return an expression's value for every account (n,) from the forms of its risk arrays; without any, one value."""
+    found = Reading(policy, Vectors(values)).of(expression)
+    return found if found.shape or not values else np.broadcast_to(found, next(iter(values.values())).shape)
 
 
 def check_limits(policy: Policy, records: csr_array) -> None:

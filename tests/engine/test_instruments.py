@@ -148,7 +148,7 @@ def test_layout(catalogue: Catalogue) -> None:
         10**4,
     ]
     assert catalogue.underlying_of_columns() == ("USDC", "BTC", "SOL", "USDC", "BTC", "BTC", "BTC", "BTC")
-    assert catalogue.settlement_of_columns() == ("", "USDC", "BTC", "SOL", "USDC", "BTC", "USDC", "BTC", "BTC")
+    assert catalogue.settlement_of_columns() == ("USDC", "BTC", "SOL", "USDC", "BTC", "USDC", "BTC", "BTC")
     assert catalogue.underlyings == ("BTC",)
 
 

@@ -26,8 +26,8 @@ from crossmargin_prover.backend import select_backend
 from crossmargin_prover.commitments import commit_snapshot
 from crossmargin_prover.randomness import SystemRandomness
 from crossmargin_prover.statement import GivenWitness, prove_statement
-from crossmargin_verifier.protocol.statement_files import StatementFiles
-from crossmargin_verifier.protocol.verify import verify_statement
+from crossmargin_verifier.protocol.files import SnapshotFiles, StatementFiles
+from crossmargin_verifier.protocol.verify import ClaimedStatement, verify_statements
 
 ROOT = Path(__file__).parents[2]
 PARADEX = json.loads((ROOT / "tests" / "vectors" / "liquidation_paradex.json").read_text(encoding="utf-8"))
@@ -230,10 +230,10 @@ def test_published_steps_of_a_partial_liquidation(desk: SimpleNamespace) -> None
         # One digit, which the page rounds in three rows and cuts off in the last: 39.96 % is printed as 39.9.
         assert 100 * step.requirement / step.equity == pytest.approx(row["ratio_pct"], abs=0.1)
     last = steps[-1]
-    kept = (1 - Fraction(2, 5)) * record[2]
-    left = last.record[1] + last.record[2] - kept
+    kept = (1 - Fraction(2, 5)) * record[1]
+    left = last.record[0] + last.record[1] - kept
     assert float(left / 10**6) == pytest.approx(case["expected"]["left_collateral"])
-    assert float((record[1] - left) / 10**6) - last.penalty / 1e6 == pytest.approx(case["expected"]["realised_loss"])
+    assert float((record[0] - left) / 10**6) - last.penalty / 1e6 == pytest.approx(case["expected"]["realised_loss"])
 
 
 def test_record_after_a_plan_is_proven_and_verified(desk: SimpleNamespace) -> None:
@@ -254,12 +254,13 @@ def test_record_after_a_plan_is_proven_and_verified(desk: SimpleNamespace) -> No
         snapshot,
         compiled.relation,
         compiled.policy.digest,
-        GivenWitness(values.auxiliaries, values.slacks, snapshot.manifest.leaves),
+        GivenWitness(values.auxiliaries, values.slacks, snapshot.manifest),
         randomness,
         backend,
         packing=0,
     )
-    shown = verify_statement(StatementFiles(files), compiled.relation, compiled.policy.digest)
+    claimed = ClaimedStatement(StatementFiles(files), compiled.relation, compiled.policy.digest)
+    shown = verify_statements(SnapshotFiles(snapshot.files), {"maintenance": claimed})
     assert shown.totals == plan.record
 
 

@@ -88,7 +88,7 @@ def test_strict_statement_has_a_witness_exactly_when_no_account_is_under_water(
 def test_coverage_opens_the_debts(catalogue: Catalogue, market: Market, model: MarginModel) -> None:
     compiled = compiled_statement(catalogue, market, model, "coverage")
     records = np.zeros((3, len(compiled.policy.layout)), dtype=np.int64)
-    records[0, 1], records[1, 1], records[2, 2] = -70, 50, -3
+    records[0, 0], records[1, 0], records[2, 1] = -70, 50, -3
     proof = witness(compiled, csr_array(records))
     debts = dict(zip([aux.label for aux in compiled.relation.auxiliaries], proof.auxiliaries.sum(axis=0), strict=True))
     assert debts == {"debt USDC": 70, "debt BTC": 3, "debt ETH": 0}
