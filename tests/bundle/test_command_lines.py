@@ -23,7 +23,9 @@ from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.encoding import dump_canonical
 from crossmargin_circuits.policy import POLICY_FILE, Policy
 from crossmargin_prover.cli import main as prover
+from crossmargin_prover.receipts import make_receipts
 from crossmargin_verifier.bundle import check
+from crossmargin_verifier.bundle.anchor import Anchor
 from crossmargin_verifier.cli import main as verifier
 from crossmargin_verifier.protocol.errors import RejectedError
 
@@ -69,7 +71,7 @@ def test_programs_exit_with_0_1_and_2(venue: Any, tmp_path: Path) -> None:
     digest = json.loads((venue.bundle / "bundle.json").read_bytes())["snapshot"]
     verified = start("crossmargin-verify", "bundle", venue.bundle, "--snapshot", digest)
     assert (verified.returncode, verified.stderr) == (0, "")
-    assert verified.stdout.endswith("Verdict: VERIFIED\n")
+    assert verified.stdout.endswith("\nVERIFIED\n")
     receipt = start(
         "crossmargin-verify", "receipt", venue.receipt("acct-b"), "--bundle", venue.bundle, "--id", "acct-b"
     )
@@ -92,30 +94,44 @@ def test_programs_exit_with_0_1_and_2(venue: Any, tmp_path: Path) -> None:
 def test_json_is_alone_on_stdout(venue: Any, bundle: Path) -> None:
     good = run(verifier, "bundle", venue.bundle, "--json")
     assert (good.exit_code, good.stderr) == (0, "")
-    assert json.loads(good.stdout) == json.loads((venue.bundle / "summary.json").read_bytes())
-    (bundle / "initial" / "slack.cm1").write_bytes(b"")
+    found, published = (json.loads(text) for text in (good.stdout, (venue.bundle / "summary.json").read_bytes()))
+    assert found["outcome"] == published["outcome"] == "verified"
+    assert found["claims"] == published["claims"]
+    slack = bundle / "statements" / "initial" / "slack.cm2"
+    slack.write_bytes(b"")
     bad = run(verifier, "bundle", bundle, "--json")
     assert (bad.exit_code, bad.stderr) == (1, "")
-    assert json.loads(bad.stdout)["verified"] is False
-    assert "slack.cm1" in json.loads(bad.stdout)["rejected"]
-    (bundle / "initial" / "slack.cm1").unlink()
-    none = run(verifier, "bundle", bundle, "--json")
+    assert json.loads(bad.stdout)["outcome"] == "rejected"
+    assert "slack.cm2" in json.loads(bad.stdout)["reason"]
+    slack.unlink()
+    lacking = run(verifier, "bundle", bundle, "--json")
+    assert (lacking.exit_code, lacking.stderr) == (1, "")
+    assert "slack.cm2" in json.loads(lacking.stdout)["reason"]
+    none = run(verifier, "bundle", bundle / "nothing", "--json")
     assert (none.exit_code, none.stderr) == (2, "")
-    assert json.loads(none.stdout)["verified"] is False
-    assert "slack.cm1" in json.loads(none.stdout)["could not check"]
+    assert json.loads(none.stdout)["outcome"] == "could not check"
+
+
+def digests_of(bundle: Path) -> dict[str, bytes]:
+    """The digests that a venue publishes elsewhere, by the names of the verdict."""
+    anchor = Anchor.decode((bundle / "anchor.json").read_bytes())
+    key = bytes.fromhex(json.loads((bundle / "bundle.json").read_bytes())["receipt_key"])
+    found = {"bundle": anchor.digest, "snapshot": anchor.snapshot_digest, "receipt key": key}
+    for each in anchor.statements:
+        found |= {f"{each.name} statement": each.statement_digest, f"{each.name} policy": each.policy_digest}
+    return found
 
 
 @pytest.mark.usefixtures("proofs_once")
 def test_options_compare_every_digest(venue: Any) -> None:
-    digests = json.loads((venue.bundle / "summary.json").read_bytes())["digests"]
-    options = ["--snapshot", digests["snapshot"], "--key", digests["receipt key"]]
+    digests = {name: digest.hex() for name, digest in digests_of(venue.bundle).items()}
+    options = ["--snapshot", digests["snapshot"], "--key", digests["receipt key"], "--bundle-digest", digests["bundle"]]
     for name in ("maintenance", "initial", "coverage"):
         options += ["--statement", f"{name}={digests[f'{name} statement']}"]
         options += ["--policy", f"{name}={digests[f'{name} policy']}"]
     result = run(verifier, "bundle", venue.bundle, *options)
     assert result.exit_code == 0
-    assert result.stdout.count("compared: equal") == len(digests)
-    assert "Not compared" not in result.stdout
+    assert set(json.loads(run(verifier, "bundle", venue.bundle, "--json", *options).stdout)["compared"]) == set(digests)
     for number in range(1, len(options), 2):
         wrong = [*options]
         wrong[number] = wrong[number][:-2] + ("00" if wrong[number][-2:] != "00" else "01")
@@ -128,7 +144,7 @@ def test_wrong_digests_are_found_before_anything_is_verified(venue: Any, monkeyp
     def late(*_: object, **__: object) -> None:
         raise AssertionError("verified")
 
-    monkeypatch.setattr(check, "verify_snapshot", late)
+    monkeypatch.setattr(check, "verify_statements", late)
     monkeypatch.setattr(check, "compile_policy", late)
     for name in ("snapshot", "maintenance statement", "maintenance policy", "receipt key", "weekly policy"):
         with pytest.raises(RejectedError, match=rf"V10: .*{name}"):
@@ -187,7 +203,7 @@ def test_help_has_an_example(program: click.Group, path: tuple[str, ...]) -> Non
 def test_version_names_the_protocol(program: click.Group) -> None:
     result = run(program, "--version")
     assert result.exit_code == 0
-    assert re.fullmatch(r"crossmargin(-verify)? \d+\.\d+\.\d+, protocol crossmargin/1\n", result.output)
+    assert re.fullmatch(r"crossmargin(-verify)? \d+\.\d+\.\d+, protocol crossmargin/2\n", result.output)
 
 
 # Bad input.
@@ -221,10 +237,11 @@ def test_missing_book_and_vault_are_refused(tmp_path: Path) -> None:
 
 def test_second_run_does_nothing_again(venue: Any, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in venue.vault.rglob("*") if path.is_file()}
+    assert venue.vault / "published.json" in before
     options = ("--vault", venue.vault, "--bundle", tmp_path / "b", "--packing", "0", "--processes", "1")
     result = run(prover, "run", "--book", SMALL, *options)
     assert result.exit_code == 0
-    assert "proven" not in result.output
+    assert "proven, in" not in result.output
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == sorted(
         path.name for path in venue.bundle.iterdir()
     )
@@ -262,18 +279,21 @@ def test_bundle_is_published_again_in_place(venue: Any, tmp_path: Path, monkeypa
     out = tmp_path / "bundle"
     out.mkdir()
     monkeypatch.chdir(out)
-    arguments = ("publish", "--book", SMALL, "--vault", venue.vault, "--statement", "maintenance", "--out")
-    assert run(prover, *arguments, ".").exit_code == 0
+    arguments = ("publish", "--book", SMALL, "--vault", venue.vault, "--statement", "maintenance")
+    arguments = (*arguments, "--despite-claims", "--out")
+    assert run(prover, *arguments, ".").exit_code == 4
     (out / "left over").write_text("", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert "something else, left over: move it away" in run(prover, *arguments, out).stderr
     (out / "left over").unlink()
     again = run(prover, *arguments, out, "--json")
-    assert again.exit_code == 0
-    assert json.loads(again.stdout)["verified"] is True
+    assert again.exit_code == 4
+    assert json.loads(again.stdout)["outcome"] == "verified, but claims fail or are not judged"
     assert {path.name for path in out.iterdir()} == {
-        *("bundle.json", "reserves.json", "summary.json", "summary.txt", "maintenance")
+        *("anchor.json", "anchor.sig", "bundle.json", "reserves.json", "summary.json", "summary.txt"),
+        *("snapshot", "statements"),
     }
+    assert [path.name for path in (out / "statements").iterdir()] == ["maintenance"]
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
@@ -346,7 +366,7 @@ def test_margin_of_one_account(small: Inputs) -> None:
 
 @pytest.mark.parametrize("statement", ["maintenance", "initial", "coverage"])
 def test_policy_is_shown_and_computed_again(venue: Any, statement: str) -> None:
-    file = venue.bundle / statement / POLICY_FILE
+    file = venue.bundle / "statements" / statement / POLICY_FILE
     policy = Policy.decode(file.read_bytes())
     shown = run(prover, "policy", "show", file, "--arrays", "--rows")
     assert shown.exit_code == 0
@@ -369,7 +389,7 @@ def test_policy_check_with_another_market_lists_the_differences(venue: Any, tmp_
     text = (book / "market.yaml").read_text(encoding="utf-8")
     assert text.count('"132.48"') == 1
     (book / "market.yaml").write_text(text.replace('"132.48"', '"132.49"'), encoding="utf-8")
-    file = venue.bundle / "initial" / POLICY_FILE
+    file = venue.bundle / "statements" / "initial" / POLICY_FILE
     result = run(prover, "policy", "check", file, "--book", book)
     assert result.exit_code == 1
     assert "value SOL, balance SOL: 13248 in the policy, 13249 computed" in result.stdout
@@ -383,8 +403,8 @@ def test_policy_check_with_another_market_lists_the_differences(venue: Any, tmp_
 
 
 def test_policy_whose_arrays_do_not_follow_from_its_prices_is_found_out(venue: Any, tmp_path: Path) -> None:
-    policy = json.loads((venue.bundle / "initial" / POLICY_FILE).read_bytes())
-    policy["arrays"][0]["coefficients"][1] += 1
+    policy = json.loads((venue.bundle / "statements" / "initial" / POLICY_FILE).read_bytes())
+    policy["arrays"][0]["coefficients"][0] += 1
     file = tmp_path / POLICY_FILE
     file.write_bytes(dump_canonical(policy))
     result = run(prover, "policy", "check", file)
@@ -396,7 +416,7 @@ def test_policy_whose_arrays_do_not_follow_from_its_prices_is_found_out(venue: A
 # Text of strangers.
 
 
-HOSTILE_TEXTS = [CONTROLS, "[/nonsense]", "\\[/nonsense]", "[bold]", "a\nVerdict: VERIFIED", "\\", "[link=x]y[/link]"]
+HOSTILE_TEXTS = [CONTROLS, "[/nonsense]", "\\[/nonsense]", "[bold]", "a\nVERIFIED", "\\", "[link=x]y[/link]"]
 
 
 def hostile(policy: Policy, text: str) -> Policy:
@@ -413,7 +433,7 @@ def hostile(policy: Policy, text: str) -> Policy:
 @pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=ascii)
 @pytest.mark.parametrize("statement", ["maintenance", "coverage"])
 def test_policy_of_strangers_is_shown_without_controls(venue: Any, tmp_path: Path, statement: str, text: str) -> None:
-    policy = hostile(Policy.decode((venue.bundle / statement / POLICY_FILE).read_bytes()), text)
+    policy = hostile(Policy.decode((venue.bundle / "statements" / statement / POLICY_FILE).read_bytes()), text)
     file = tmp_path / POLICY_FILE
     file.write_bytes(policy.encoded)
     for arguments in (
@@ -438,6 +458,8 @@ def hostile_bundle(workshop: Any, small: Inputs, tmp_path_factory: pytest.TempPa
     statements = {"coverage": workshop.prove(snapshot, policy)}
     assets = {"USDC": "1", CONTROLS.encode("ascii", "ignore").decode(): "1"}
     folder = tmp_path_factory.mktemp("hostile") / "bundle"
+    (made,) = make_receipts(snapshot, None, workshop.key, bytes(32))
+    (folder.parent / "receipt.json").write_bytes(made.content.encoded)
     written: Path = workshop.write(folder, snapshot, statements, assets, "1", plain.venue)
     return written
 
@@ -448,7 +470,10 @@ def test_verdict_on_strangers_texts_has_no_controls(hostile_bundle: Path) -> Non
         assert "coverage" in result.stdout
         assert_clean(result.stdout)
         assert_clean(result.stderr)
-    assert "\nVerdict: VERIFIED" not in run(verifier, "bundle", hostile_bundle).stdout
+    assert "\nVERIFIED\n" not in run(verifier, "bundle", hostile_bundle).stdout
+
+
+COVERAGE = f"statements/coverage/{POLICY_FILE}"
 
 
 @pytest.mark.parametrize(
@@ -460,16 +485,19 @@ def test_verdict_on_strangers_texts_has_no_controls(hostile_bundle: Path) -> Non
         ("reserves.json", lambda root: root["assets"].update({ESCAPE: "x"})),
         ("reserves.json", lambda root: root.update(source=CONTROLS)),
         ("reserves.json", lambda root: root["insurance_fund"].update(currency=CONTROLS)),
-        ("coverage/policy.json", lambda root: root.update({ESCAPE: 1})),
-        ("coverage/policy.json", lambda root: root.update(format=CONTROLS)),
-        ("coverage/policy.json", lambda root: root["arrays"][0].update(name=CONTROLS)),
-        ("coverage/policy.json", lambda root: root["definitions"][0].update(name=CONTROLS)),
-        ("coverage/policy.json", lambda root: root["definitions"][0]["expression"].update(op=CONTROLS)),
-        ("coverage/policy.json", lambda root: root["definitions"][0]["expression"]["of"].update(array=CONTROLS)),
-        ("coverage/policy.json", lambda root: root["columns"][1].update(name=CONTROLS)),
-        ("coverage/policy.json", lambda root: root["columns"][1].update(unit=CONTROLS)),
-        ("coverage/policy.json", lambda root: root["columns"][0].update(kind=CONTROLS)),
-        ("coverage/policy.json", lambda root: root["value_unit"].update(quantum=CONTROLS)),
+        (COVERAGE, lambda root: root.update({ESCAPE: 1})),
+        (COVERAGE, lambda root: root.update(format=CONTROLS)),
+        (COVERAGE, lambda root: root["arrays"][0].update(name=CONTROLS)),
+        (COVERAGE, lambda root: root["definitions"][0].update(name=CONTROLS)),
+        (COVERAGE, lambda root: root["definitions"][0]["expression"].update(op=CONTROLS)),
+        (
+            "statements/coverage/policy.json",
+            lambda root: root["definitions"][0]["expression"]["of"].update(array=CONTROLS),
+        ),
+        (COVERAGE, lambda root: root["columns"][1].update(name=CONTROLS)),
+        (COVERAGE, lambda root: root["columns"][1].update(unit=CONTROLS)),
+        (COVERAGE, lambda root: root["columns"][0].update(kind=CONTROLS)),
+        (COVERAGE, lambda root: root["value_unit"].update(quantum=CONTROLS)),
     ],
 )
 def test_refusal_of_strangers_files_has_no_controls(
@@ -492,28 +520,36 @@ def test_refusal_of_key_with_controls_that_is_not_ascii_has_none(coverage: Path)
     data = (coverage / "bundle.json").read_bytes()
     key = json.dumps({ESCAPE: {CONTROLS: 1}}, ensure_ascii=False).encode()
     (coverage / "bundle.json").write_bytes(b'{"\\u001b[2J":' + key + b"," + data[1:])
-    shutil.copy(coverage / "bundle.json", coverage / "coverage" / POLICY_FILE)
+    policy = coverage / "statements" / "coverage" / POLICY_FILE
+    shutil.copy(coverage / "bundle.json", policy)
     result = run(verifier, "bundle", coverage)
     assert result.exit_code == 1
     assert_clean(result.output)
-    shown = run(prover, "policy", "show", coverage / "coverage" / POLICY_FILE)
+    shown = run(prover, "policy", "show", policy)
     assert shown.exit_code == 1
     assert_clean(shown.output)
 
 
 def test_receipt_of_strangers_is_shown_without_controls(venue: Any, tmp_path: Path) -> None:
-    twin = json.loads(venue.receipt("acct-a").read_bytes())
-    twin["margin"].append({"policy": CONTROLS, "title": CONTROLS})
+    view = json.loads(venue.receipt("acct-a").read_bytes())
+    view[CONTROLS] = CONTROLS
     path = tmp_path / "receipt.json"
-    path.write_text(json.dumps(twin), encoding="utf-8")
-    shown = run(verifier, "receipt", path, "--bundle", venue.bundle, "--id", "acct-a")
-    assert shown.exit_code == 0
-    assert_clean(shown.output)
-    twin[CONTROLS] = CONTROLS
-    path.write_text(json.dumps(twin), encoding="utf-8")
-    refused = run(verifier, "receipt", path, "--bundle", venue.bundle, "--id", "acct-a")
-    assert refused.exit_code == 1
+    path.write_text(json.dumps(view), encoding="utf-8")
+    refused = run(verifier, "receipt", path, "--id", "acct-a")
+    assert refused.exit_code == 2
     assert_clean(refused.output)
+    mistyped = run(verifier, "receipt", venue.receipt("acct-a"), "--id", f"{CONTROLS}acct-a")
+    assert mistyped.exit_code == 1
+    assert_clean(mistyped.output)
+
+
+def test_receipt_of_a_hostile_bundle_is_shown_without_controls(hostile_bundle: Path) -> None:
+    """The words of a policy stand in the margin that a receipt shows."""
+    receipt = hostile_bundle.with_name("receipt.json")
+    shown = run(verifier, "receipt", receipt, "--id", "holder-0", "--bundle", hostile_bundle)
+    assert shown.exit_code == 0, shown.output
+    assert "Statement coverage: coverage" in shown.output
+    assert_clean(shown.output)
 
 
 def test_path_with_controls_is_named_without_them(tmp_path: Path) -> None:
@@ -552,7 +588,7 @@ def test_book_with_controls_is_refused_without_them(tmp_path: Path) -> None:
 def test_publishing_totals_of_few_accounts_warns(venue: Any, tmp_path: Path) -> None:
     """One holder has all the SOL: its total is his balance. Positions net to zero, so theirs tell nothing."""
     result = run(prover, "publish", "--book", SMALL, "--vault", venue.vault, "--out", tmp_path / "bundle")
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.stderr
     warnings = [line for line in result.stderr.splitlines() if line.startswith("warning")]
     assert any("balance SOL" in line and line.endswith(": 1") for line in warnings)
     assert any("maintenance, shortfall" in line for line in warnings)

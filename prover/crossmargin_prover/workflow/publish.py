@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,6 @@ from crossmargin_prover.workflow.run import Run
 from crossmargin_prover.workflow.series import bundle_in_series, check_series, move_latest
 from crossmargin_prover.workflow.thin_changes import thin_changes
 from crossmargin_prover.workflow.thin_totals import thin_totals
-from crossmargin_verifier.bundle.anchor import ANCHOR_FILE
 from crossmargin_verifier.bundle.verdict import Verdict
 from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.protocol.manifests import TOTALS_FILE
@@ -130,8 +128,7 @@ def publish(
             raise CrossmarginError(f"{vault.path}: {error}; {_RESTORE if is_about_totals else _AGAIN}") from None
     if series:
         move_latest(bundle)
-    digest = sha256((bundle / ANCHOR_FILE).read_bytes()).digest()
-    return Published(bundle, digest, verdict, tuple(warnings))
+    return Published(bundle, bytes.fromhex(verdict.digests["bundle"]), verdict, tuple(warnings))
 
 
 def _choose(vault: Vault, names: Sequence[str], order: Sequence[str]) -> list[Proven]:

@@ -18,7 +18,7 @@ from crossmargin_circuits.layout import columns_digest, decode_columns
 from crossmargin_verifier.bundle.checked_receipt import CheckedReceipt
 from crossmargin_verifier.bundle.files import BundleFolder
 from crossmargin_verifier.bundle.findings import naming, opened_folder
-from crossmargin_verifier.bundle.folder import CannotCheckError
+from crossmargin_verifier.bundle.folder import CannotCheckError, Folder
 from crossmargin_verifier.bundle.foreign_text import foreign_text
 from crossmargin_verifier.bundle.holder_margin import HolderMargin, margin_under
 from crossmargin_verifier.bundle.limits import MAX_COLUMNS_BYTES, MAX_MANIFEST_BYTES, MAX_RECEIPT_BYTES
@@ -58,6 +58,19 @@ class _Surroundings:
     snapshot: bytes | None = None
     columns: bytes | None = None
     bundle: BundleFolder | None = None
+    folder: Folder | None = None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Turn a finding about the bundle into a check that could not be made: it says nothing about the receipt."""
+        try:
+            yield
+        except CannotCheckError:
+            raise
+        except CrossmarginError as error:
+            if self.folder is not None and self.folder.changed():
+                raise self.folder.mixture() from None
+            raise CannotCheckError(f"the bundle: {error}: check it with `crossmargin-verify bundle`") from None
 
 
 def check_receipt(
@@ -97,7 +110,7 @@ def check_receipt(
             raise UnfitReceiptError(error.step, error.reason, is_signed=is_signed) from None
         if is_signed:
             given.check_readable(data)
-        margins = () if around.bundle is None else tuple(_margins(verified, around.bundle))
+        margins = () if around.bundle is None else tuple(_margins(verified, around.bundle, around))
     return CheckedReceipt(
         receipt=verified,
         is_signed=is_signed,
@@ -122,25 +135,14 @@ def _surroundings(bundle: str | PathLike[str] | None, files: str | PathLike[str]
         yield around
         return
     with opened_folder(bundle) as folder:
-        with _bundle_alone():
+        with _Surroundings(folder=folder).alone():
             opened = BundleFolder(folder)
             opened.check_anchor()
-            around = _Surroundings(opened.snapshot_file, opened.columns_file, opened)
+            around = _Surroundings(opened.snapshot_file, opened.columns_file, opened, folder)
             found = SnapshotManifest.decode(opened.snapshot_file).digest
             if found != opened.manifest.snapshot_digest:
                 raise MalformedError(f"{SNAPSHOT_FILE} is not the snapshot that bundle.json names")
         yield around
-
-
-@contextmanager
-def _bundle_alone() -> Iterator[None]:
-    """Turn a finding about the bundle into a check that could not be made: it says nothing about the receipt."""
-    try:
-        yield
-    except CannotCheckError:
-        raise
-    except CrossmarginError as error:
-        raise CannotCheckError(f"the bundle: {error}: check it with `crossmargin-verify bundle`") from None
 
 
 def _check_signature(given: ReceiptFile, key: bytes | None, around: _Surroundings) -> bool:
@@ -155,7 +157,7 @@ def _check_signature(given: ReceiptFile, key: bytes | None, around: _Surrounding
         return False
     expected = {"that you gave": key}
     if around.bundle is not None:
-        with _bundle_alone():
+        with around.alone():
             expected["of the bundle"] = around.bundle.manifest.receipt_key
     for whose, each in expected.items():
         if each is not None and each != given.key:
@@ -194,7 +196,7 @@ def _attached(given: ReceiptFile, receipt: Receipt, around: _Surroundings) -> tu
                 "a bare receipt needs its snapshot: name the bundle, or the folder with snapshot.cm2 and columns.cm2; "
                 "NAME.json needs neither"
             )
-        with _bundle_alone():
+        with around.alone():
             decode_columns(around.columns)
             SnapshotManifest.decode(around.snapshot)
         return around.snapshot, around.columns
@@ -253,13 +255,13 @@ def _check_holder(found: str, given: str, *, is_signed: bool) -> None:
     raise UnfitReceiptError("H2", ids, is_signed=is_signed)
 
 
-def _margins(verified: VerifiedReceipt, bundle: BundleFolder) -> Iterator[HolderMargin]:
+def _margins(verified: VerifiedReceipt, bundle: BundleFolder, around: _Surroundings) -> Iterator[HolderMargin]:
     """Yield the margin under every statement of a bundle, whose policies are those that its statements name.
 
     Raises:
         CannotCheckError: a policy is another one, or reads other columns.
     """
-    with _bundle_alone():
+    with around.alone():
         for name in bundle.manifest.statements:
             with naming(name):
                 folder = bundle.statement(name)
