@@ -1,4 +1,4 @@
-"""A statement can be simulated without any witness once eta is known beforehand (SPEC 8.1), hence reveals none.
+"""A whole book can be simulated without any witness once eta is known beforehand (SPEC 8.1), hence reveals none.
 
 The simulator sees the commitments and the totals alone, here even commitments to accounts that do not satisfy the
 relation, and its files verify. The challenge eta is programmed, as in the proof; every other one comes from the
@@ -16,7 +16,8 @@ from crossmargin_prover.opening import fold_response
 from crossmargin_prover.point_files import encode_positions, encode_slack_rows
 from crossmargin_prover.proof_writer import ProofWriter
 from crossmargin_verifier.protocol.errors import RejectedError
-from crossmargin_verifier.protocol.field import ORDER, dot
+from crossmargin_verifier.protocol.field import HALF, ORDER, dot
+from crossmargin_verifier.protocol.files import SnapshotFiles, StatementFiles
 from crossmargin_verifier.protocol.generators import (
     blinding_generator,
     generator,
@@ -29,6 +30,7 @@ from crossmargin_verifier.protocol.linear_form import auxiliary_weights, shard_c
 from crossmargin_verifier.protocol.manifests import (
     AUXILIARY_TOTALS_FILE,
     COLUMNS_FILE,
+    NO_MODEL,
     POSITIONS_FILE,
     RELATION_FILE,
     SLACK_FILE,
@@ -37,21 +39,26 @@ from crossmargin_verifier.protocol.manifests import (
     TOTALS_FILE,
     SnapshotManifest,
     StatementManifest,
+    records_file,
     shard_file,
 )
 from crossmargin_verifier.protocol.merkle import shard_root
 from crossmargin_verifier.protocol.polynomial import eq_table, evaluate, powers
-from crossmargin_verifier.protocol.proof_stream import AUXILIARY_TOTALS_MAGIC, SHARD_MAGIC, TOTALS_MAGIC
+from crossmargin_verifier.protocol.proof_stream import AUXILIARY_TOTALS_MAGIC, RECORDS_MAGIC, SHARD_MAGIC, TOTALS_MAGIC
+from crossmargin_verifier.protocol.records import RecordShape, record_bits, record_weights
 from crossmargin_verifier.protocol.shape import Shape
-from crossmargin_verifier.protocol.statement_files import StatementFiles
 from crossmargin_verifier.protocol.transcript import (
     AUXILIARY_TOTALS,
     BETA,
     CHI,
     ETA,
+    LAMBDA,
     MASK,
     MU,
     OPEN,
+    PROJECTION_SEED,
+    PROJECTIONS,
+    RECORDS,
     RHO,
     ROUND,
     SHARD,
@@ -65,7 +72,7 @@ from crossmargin_verifier.protocol.transcript import (
     ZETA,
     Transcript,
 )
-from crossmargin_verifier.protocol.verify import verify_statement
+from crossmargin_verifier.protocol.verify import ClaimedStatement, VerifiedBook, verify_statements
 
 BACKEND = ReferenceBackend()
 POLICY = bytes(32)
@@ -74,7 +81,8 @@ RELATION = Relation(
 )
 TOTALS_SHOWN = (-(10**15), 4)
 AUXILIARY_SHOWN = (10**6,)
-ACCOUNTS, PACKING = 4, 1
+SIZE, ACCOUNTS, PACKING = 4, 3, 1
+"""A shard with an empty leaf."""
 
 
 def uniform(count: int) -> list[int]:
@@ -91,21 +99,26 @@ class Simulator:
 
     def __init__(self) -> None:
         self.x = points(b"X", ACCOUNTS)
-        self.r = points(b"R", ACCOUNTS >> PACKING)
+        self.r = points(b"R", SIZE >> PACKING)
         positions, rows = (b"".join(map(encode_point, points)) for points in (self.x, self.r))
-        self.root, self.slack_root = shard_root(positions), shard_root(rows)
-        self.snapshot = SnapshotManifest("simulated", 1, columns_digest(RELATION.columns), ACCOUNTS, 1, self.root)
-        self.statement = StatementManifest(self.snapshot.digest, RELATION.digest, POLICY, PACKING, 0, self.slack_root)
+        self.root, self.slack_root = shard_root(positions, SIZE), shard_root(rows, SIZE >> PACKING)
+        self.snapshot = SnapshotManifest("simulated", 1, columns_digest(RELATION.columns), SIZE, ACCOUNTS, self.root)
+        self.statement = StatementManifest(
+            self.snapshot.digest, RELATION.digest, POLICY, NO_MODEL, PACKING, self.slack_root
+        )
         self.shape = Shape.of(self.snapshot, self.statement, RELATION)
-        self.files = {
+        self.snapshot_files = {
             COLUMNS_FILE: encode_columns(RELATION.columns),
             SNAPSHOT_FILE: self.snapshot.encoded,
             POSITIONS_FILE: encode_positions(positions),
+            records_file(0): self.records(),
+            TOTALS_FILE: self.totals(),
+        }
+        self.statement_files = {
             RELATION_FILE: RELATION.encoded,
             STATEMENT_FILE: self.statement.encoded,
             SLACK_FILE: encode_slack_rows(rows),
             shard_file(0): self.shard(),
-            TOTALS_FILE: self.totals(),
             AUXILIARY_TOTALS_FILE: self.auxiliary_totals(),
         }
 
@@ -129,6 +142,31 @@ class Simulator:
         writer.challenge(ETA)
         return fold_response(writer, bases, factors, s, weights, BACKEND)
 
+    def records(self) -> bytes:
+        """Choose z as the masks alone would make it, and every round uniform; the last claim follows."""
+        shape = RecordShape(SIZE, len(RELATION.columns))
+        writer = ProofWriter(RECORDS, RECORDS_MAGIC, self.snapshot.digest + bytes(8))
+        writer.absorb(SNAPSHOT, self.snapshot.digest)
+        writer.absorb(SHARD_ROOTS, bytes(8) + self.root)
+        (mask,) = points(b"D", 1)
+        writer.message(MASK, points=[mask])
+        alpha, beta = record_bits(writer.seed(PROJECTION_SEED), shape)
+        least, span = 1 << shape.magnitude_bits, 1 << shape.mask_bits
+        z = [least + secrets.randbelow(span) for _ in range(shape.projections)]
+        writer.integers(PROJECTIONS, z, shape.projection_bytes)
+        powers_of_lambda = powers(writer.challenge(LAMBDA), shape.projections)
+        value, rho = dot(powers_of_lambda, z), list[int]()
+        for _ in range(shape.account_bits):
+            coefficients = uniform(2)
+            writer.message(ROUND, scalars=coefficients)
+            rho.append(writer.challenge(RHO))
+            value = evaluate([(value - sum(coefficients)) * HALF, *coefficients], rho[-1])
+        chi = writer.challenge(CHI)
+        bases = [*position_generators(shape.columns), *mask_generators(shape.masks), blinding_generator()]
+        factors = [1] * shape.columns + [chi] * shape.masks + [1]
+        weights = record_weights(shape, alpha, beta, powers_of_lambda, rho)
+        return self.opening(writer, bases, factors, weights, value, ([*eq_table(rho)[:ACCOUNTS], chi], [*self.x, mask]))
+
     def shard(self) -> bytes:
         shape = self.shape
         writer = ProofWriter(SHARD, SHARD_MAGIC, self.statement.digest + bytes(8))
@@ -148,7 +186,8 @@ class Simulator:
         writer.message(BETA, scalars=[beta])
         mu, chi = writer.challenge(MU), writer.challenge(CHI)
         weights = shard_weights(RELATION, shape, tau, rho, mu)
-        claim = shard_claim(RELATION, mu, beta, value - beta * beta + beta)
+        accounts = eq_table(rho[shape.first_account_variable :])[:ACCOUNTS]
+        claim = shard_claim(RELATION, mu, beta, value - beta * beta + beta, sum(accounts))
         bases = [
             *position_generators(shape.columns),
             *slack_generators(shape.values, PACKING),
@@ -156,7 +195,6 @@ class Simulator:
             blinding_generator(),
         ]
         factors = [1] * shape.columns + [chi] * shape.slack_length + [chi * chi] * shape.masks + [1]
-        accounts = eq_table(rho[shape.first_account_variable :])
         rows = eq_table(rho[shape.first_account_variable + PACKING :])
         committed = [*accounts, *(chi * weight for weight in rows), chi * chi], [*self.x, *self.r, mask]
         return self.opening(writer, bases, factors, weights, claim, committed)
@@ -203,14 +241,19 @@ def programmed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Transcript, "challenge", answer)
 
 
+def verify(simulated: Simulator) -> VerifiedBook:
+    claimed = {"simulated": ClaimedStatement(StatementFiles(simulated.statement_files), RELATION, POLICY)}
+    return verify_statements(SnapshotFiles(simulated.snapshot_files), claimed)
+
+
 @pytest.mark.usefixtures("programmed")
-def test_simulated_statement_verifies() -> None:
-    shown = verify_statement(StatementFiles(Simulator().files), RELATION, POLICY)
+def test_simulated_book_verifies() -> None:
+    shown = verify(Simulator())
     assert shown.totals == TOTALS_SHOWN
-    assert shown.auxiliary_totals == AUXILIARY_SHOWN
+    assert shown.statements["simulated"].auxiliary_totals == AUXILIARY_SHOWN
 
 
-def test_simulated_statement_needs_the_programmed_challenge() -> None:
+def test_simulated_book_needs_the_programmed_challenge() -> None:
     """Nothing but eta stands between the simulator and a forgery."""
     with pytest.raises(RejectedError):
-        verify_statement(StatementFiles(Simulator().files), RELATION, POLICY)
+        verify(Simulator())
