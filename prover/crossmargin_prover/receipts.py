@@ -17,7 +17,7 @@ from crossmargin_circuits.errors import MalformedError
 from crossmargin_prover.signing import WEIGHT_BITS, SigningKey
 from crossmargin_prover.snapshot import CommittedShard, CommittedSnapshot, receipt_in
 from crossmargin_prover.tree import shard_tree
-from crossmargin_verifier.bundle.receipt_file import ReceiptFile
+from crossmargin_verifier.bundle.receipt_file import ReceiptFile, account_name
 from crossmargin_verifier.protocol.field import ORDER
 from crossmargin_verifier.protocol.generators import blinding_generator, position_generators
 from crossmargin_verifier.protocol.group import PRIME, msm
@@ -52,7 +52,7 @@ def receipt_name(account: str, naming_key: bytes) -> str:
 
 
 def find_leaves(snapshot: CommittedSnapshot, accounts: Iterable[str]) -> dict[str, int]:
-    """Return the leaf of every account that is in the snapshot."""
+    """Return the leaf of every account that is in the snapshot, by its id, with or without the holder's part."""
     wanted = {account for account in accounts if account}
     size = snapshot.manifest.accounts_per_shard
     found: dict[str, int] = {}
@@ -60,8 +60,8 @@ def find_leaves(snapshot: CommittedSnapshot, accounts: Iterable[str]) -> dict[st
         if len(found) == len(wanted):
             break
         for place, holder in enumerate(snapshot.shards[number].ids):
-            if holder in wanted:
-                found[holder] = number * size + place
+            for name in {holder, account_name(holder)} & wanted:
+                found[name] = number * size + place
     return found
 
 

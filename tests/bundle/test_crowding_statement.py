@@ -16,14 +16,14 @@ from crossmargin.loading.yaml import read_yaml
 from crossmargin.market.crowding import BOOK_VALUE, Crowding
 from crossmargin.market.exposures import exposures
 from crossmargin.models.policies import rebuild_policy
-from crossmargin_circuits.policy import POLICY_FILE, Policy
+from crossmargin_circuits.policy import POLICY_FILE, Policy, PolicyKind
 from crossmargin_prover.cli import main
 from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow.proven import Proven
 from crossmargin_prover.workflow.thin_totals import thin_totals
 from crossmargin_verifier.bundle.check import check_bundle
 from crossmargin_verifier.bundle.check_receipt import check_receipt
-from crossmargin_verifier.bundle.verdict import Result, Verdict
+from crossmargin_verifier.bundle.verdict import Outcome, Result, Verdict
 from crossmargin_verifier.cli import main as verifier
 
 SMALL = Path(__file__).parents[2] / "examples" / "small"
@@ -79,31 +79,33 @@ def test_opened_totals_are_those_of_the_file(verdict: Verdict, computed: Crowdin
     totals = computed.exposures["BTC"]
     assert totals.gross > totals.large_longs + totals.large_shorts
     assert totals.large_longs > totals.large_shorts > 0
-    opened = {claim.name: claim.figures for claim in verdict.claims if claim.name.startswith("crowding: exposure")}
-    assert {name: Fraction(text.split()[1].replace(",", "")) for name, text in opened.items()} == {
-        "crowding: exposure gross BTC": Fraction(totals.gross),
-        "crowding: exposure large longs BTC": Fraction(totals.large_longs),
-        "crowding: exposure large shorts BTC": Fraction(totals.large_shorts),
+    (statement,) = [each for each in verdict.statements if each.kind == "crowding"]
+    assert {each.name: each.total.value for each in statement.exposures} == {
+        "gross BTC": Fraction(totals.gross),
+        "large longs BTC": Fraction(totals.large_longs),
+        "large shorts BTC": Fraction(totals.large_shorts),
     }
 
 
 def test_verdict_has_nothing_against_the_statement(verdict: Verdict) -> None:
-    about = [claim for claim in verdict.claims if claim.name.split(":")[0] == "crowding"]
-    assert {claim.result for claim in about} == {Result.PASS, Result.INFO}
-    (note,) = [claim for claim in about if claim.name == "crowding: account column"]
-    assert note.figures.startswith("2 of 4 rows")
+    (statement,) = [each for each in verdict.statements if each.kind == "crowding"]
+    assert statement.shortfall is statement.requirement is None
+    about = [claim for claim in verdict.claims if claim.statement == statement.number]
+    assert about
+    assert {claim.result for claim in about} <= {Result.PASS, Result.INFO}
+    assert verdict.outcome is Outcome.VERIFIED
 
 
 def test_published_policy_is_computed_again(crowded: Path) -> None:
-    policy = Policy.decode((crowded / "crowding" / POLICY_FILE).read_bytes())
-    assert policy.format == "crossmargin-policy/2"
+    policy = Policy.decode((crowded / "statements" / "crowding" / POLICY_FILE).read_bytes())
+    assert policy.kind is PolicyKind.CROWDING
     assert rebuild_policy(policy) == policy
 
 
 def test_equity_is_computed_from_the_net_totals_of_the_columns(
     crowded: Path, inputs: Inputs, computed: Crowding
 ) -> None:
-    policy = Policy.decode((crowded / "crowding" / POLICY_FILE).read_bytes())
+    policy = Policy.decode((crowded / "statements" / "crowding" / POLICY_FILE).read_bytes())
     assert policy.definition(BOOK_VALUE).expression
     totals = [int(each) for each in np.asarray(inputs.book.records.sum(axis=0)).ravel()]
     value = sum(price * total for price, total in zip(policy.array("value").coefficients, totals, strict=True))
@@ -116,8 +118,8 @@ def test_holders_see_their_part_of_what_is_opened(folder: Path, crowded: Path, c
     index = json.loads((receipts / "index.json").read_text(encoding="utf-8"))["receipts"]
     summed: dict[str, Fraction] = {}
     for account, name in index.items():
-        view = check_receipt(receipts / f"{name}.json", crowded, account).view
-        (part,) = [each["exposures"] for each in view["margin"] if "exposures" in each]
+        margins = check_receipt(receipts / f"{name}.json", account, bundle=crowded).margins
+        (part,) = [each.exposures for each in margins if each.exposures]
         for key, amount in part.items():
             summed[key] = summed.get(key, Fraction(0)) + Fraction(amount.split()[0].replace(",", ""))
     totals = computed.exposures["BTC"]

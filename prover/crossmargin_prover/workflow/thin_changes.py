@@ -1,8 +1,11 @@
 """Columns in which few accounts changed between two snapshots: the difference of their totals shows what they did."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.sparse import csr_array
 
+from crossmargin_prover.backend import Int64Array
 from crossmargin_prover.snapshot import CommittedSnapshot
 from crossmargin_prover.workflow.thin_totals import THIN
 
@@ -17,10 +20,8 @@ def thin_changes(earlier: CommittedSnapshot, snapshot: CommittedSnapshot) -> lis
     """
     labels = list(dict.fromkeys((*earlier.columns, *snapshot.columns)))
     numbers: dict[str, int] = {}
-    before, after = (_matrix(each, labels, numbers) for each in (earlier, snapshot))
-    accounts = len(numbers)
-    before.resize((accounts, len(labels)))
-    after.resize((accounts, len(labels)))
+    entries = [_entries(each, labels, numbers) for each in (earlier, snapshot)]
+    before, after = (csr_array(each, shape=(len(numbers), len(labels))) for each in entries)
     difference = csr_array(after - before)
     difference.eliminate_zeros()
     counts = np.bincount(difference.indices, minlength=len(labels)).tolist()
@@ -31,8 +32,10 @@ def thin_changes(earlier: CommittedSnapshot, snapshot: CommittedSnapshot) -> lis
     ]
 
 
-def _matrix(snapshot: CommittedSnapshot, labels: list[str], numbers: dict[str, int]) -> csr_array:
-    """Return the records with a row for each account, by its number, and a column for each label.
+def _entries(
+    snapshot: CommittedSnapshot, labels: Sequence[str], numbers: dict[str, int]
+) -> tuple[Int64Array, tuple[Int64Array, Int64Array]]:
+    """Return the entries of all records that are not zero, and the number of account and label of each.
 
     numbers: number of each account by its id; takes the new ones.
     """
@@ -43,5 +46,4 @@ def _matrix(snapshot: CommittedSnapshot, labels: list[str], numbers: dict[str, i
         rows.append(np.repeat(here, np.diff(shard.records.indptr)))
         places.append(columns[shard.records.indices])
         data.append(shard.records.data)
-    entries = (np.concatenate(data), (np.concatenate(rows), np.concatenate(places)))
-    return csr_array(entries, shape=(len(numbers), len(labels)))
+    return np.concatenate(data), (np.concatenate(rows), np.concatenate(places))

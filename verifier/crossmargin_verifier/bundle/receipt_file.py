@@ -31,7 +31,7 @@ from crossmargin_verifier.protocol.group import POINT_BYTES
 from crossmargin_verifier.protocol.inclusion import RECEIPT_MAGIC, Receipt
 from crossmargin_verifier.protocol.manifests import SnapshotManifest
 
-__all__ = ["RECEIPT_FORMAT", "NotAReceiptError", "ReceiptFile", "holder_part"]
+__all__ = ["RECEIPT_FORMAT", "NotAReceiptError", "ReceiptFile", "account_name", "holder_part"]
 
 RECEIPT_FORMAT = "crossmargin-receipt/2"
 EARLIER_FORMAT = "crossmargin-receipt/1"
@@ -60,6 +60,11 @@ def holder_part(account: str) -> str:
     ('blue-heron', '')
     """
     return account.partition(PART_SEPARATOR)[2]
+
+
+def account_name(account: str) -> str:
+    """Return the part of a committed id that the venue gave: all of it where the holder chose none."""
+    return account.partition(PART_SEPARATOR)[0]
 
 
 @dataclass(frozen=True, repr=False)
