@@ -194,10 +194,10 @@ class _Forms(Algebra[_Terms]):
         return _Terms(free.sides(), bound.sides() if reaches else None)
 
     def greatest(self, values: Iterator[_Terms]) -> _Terms:
-        return _one_term(values, _Pair(_Hull(False), _Hull(True)))
+        # Equity is concave: of a maximum f only -f is in use, which is a least, and of a minimum only f.
+        return _one_term(values, _Pair(_Hull(), _Hull()))
 
-    def least(self, values: Iterator[_Terms]) -> _Terms:
-        return _one_term(values, _Pair(_Hull(True), _Hull(False)))
+    least = greatest
 
     def largest(self, count: int, values: Iterator[_Terms]) -> _Terms:
         return _one_term(values, _Pair(_Largest(count), _Largest(count)))
@@ -220,10 +220,9 @@ class _Sum:
 
 
 class _Hull:
-    """The greatest ends of sides taken one by one, and of a least the constant of its candidate."""
+    """The greatest ends of sides taken one by one, and the constant of the candidate of their least."""
 
-    def __init__(self, least: bool) -> None:
-        self._least = least
+    def __init__(self) -> None:
         self._ends: dict[int, int] = {}
         self._listed: dict[int, int] = {}
         self._count = 0
@@ -234,7 +233,7 @@ class _Hull:
         for number, end in side.ends.items():
             self._ends[number] = max(end, self._ends.get(number, end))
             self._listed[number] = self._listed.get(number, 0) + 1
-        if self._least and side.constant is not None:
+        if side.constant is not None:
             candidate = sum(side.ends.values()), -side.constant
             self._best = candidate if self._best is None else max(candidate, self._best)
 

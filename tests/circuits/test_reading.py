@@ -245,7 +245,7 @@ def test_deepest_nesting(plain_value: Plain, operator: Callable[[Expression], Ex
 MATCHING = {"expression.py", "reading.py", "compile.py", "policy.py"}
 """Files of the circuits that know every operator: classes and text, the fold, the rows, the versions of the format."""
 
-OPERATORS = {"Max", "Min", "Abs", "PositivePart", "SumLargest"}
+OPERATORS = {"Amount", "Max", "Min", "Abs", "PositivePart", "SumLargest"}
 """Beside sums, factors, arrays and references, of which anybody may ask what they are."""
 
 

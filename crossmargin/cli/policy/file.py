@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crossmargin.errors import InputErrors
-from crossmargin_circuits.errors import MalformedError, PolicyError
+from crossmargin_circuits.errors import LimitError, MalformedError, PolicyError
 from crossmargin_circuits.policy import Policy
 
 __all__ = ["located", "read_policy"]
@@ -28,5 +28,5 @@ def located(file: Path) -> Iterator[None]:
         yield
     except InputErrors as errors:
         raise InputErrors([each.at(file=file.name) for each in errors.problems], errors.count) from None
-    except (MalformedError, PolicyError) as error:
+    except (LimitError, MalformedError, PolicyError) as error:
         raise PolicyError(f"{file.name}: {error}") from None
