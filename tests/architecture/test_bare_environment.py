@@ -55,24 +55,41 @@ VERIFY = """
 import json, sys
 from crossmargin_circuits.relation import Relation
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from crossmargin_verifier.protocol.files import SnapshotFiles, StatementFiles
 from crossmargin_verifier.protocol.inclusion import verify_receipt
-from crossmargin_verifier.protocol.statement_files import StatementFiles
-from crossmargin_verifier.protocol.verify import verify_statement
+from crossmargin_verifier.protocol.verify import ClaimedStatement, verify_statements
 
 with open(sys.argv[1], encoding="utf-8") as stream:
     vectors = json.load(stream)
-for name in ("tiny", "tiny_bounded"):
+
+
+def verify(files):
+    snapshot, statements = {}, {}
+    for path, data in files.items():
+        folder, _, name = path.rpartition("/")
+        (snapshot if folder == "snapshot" else statements.setdefault(folder, {}))[name] = data
+    claimed = {
+        folder: ClaimedStatement(
+            StatementFiles(found), Relation.decode(found["relation.cm2"], ("usd", "btc", "perp")), bytes(32)
+        )
+        for folder, found in statements.items()
+    }
+    return verify_statements(SnapshotFiles(snapshot), claimed)
+
+
+SHARD = "statements/maintenance/shard-000000.cm2"
+for name in ("tiny", "tiny_one"):
     files = {file: bytes.fromhex(data) for file, data in vectors[name]["files"].items()}
-    relation = Relation.decode(files["relation.cm1"], ("usd", "btc", "perp"))
-    print(name, verify_statement(StatementFiles(files), relation, bytes(32)).totals)
-    files["shard-000000.cm1"] = files["shard-000000.cm1"][:-1] + bytes([files["shard-000000.cm1"][-1] ^ 1])
+    print(name, verify(files).totals)
+    files[SHARD] = files[SHARD][:-1] + bytes([files[SHARD][-1] ^ 1])
     try:
-        verify_statement(StatementFiles(files), relation, bytes(32))
+        verify(files)
     except (MalformedError, RejectedError) as error:
         print("refused", type(error).__name__)
 files = {file: bytes.fromhex(data) for file, data in vectors["tiny"]["files"].items()}
 receipt = bytes.fromhex(vectors["tiny"]["receipt0"])
-checked = verify_receipt(receipt, files["snapshot.cm1"], files["columns.cm1"], holder="user0@example.org")
+public = files["snapshot/snapshot.cm2"], files["snapshot/columns.cm2"]
+checked = verify_receipt(receipt, *public, holder="user0@example.org")
 print(*checked.receipt.record)
 """
 
@@ -81,13 +98,13 @@ print(*checked.receipt.record)
 def test_complete_proofs_verify(bare, source: Path, root: Path, optimised: bool) -> None:
     """Also under -O, which would delete a check made with assert."""
     options = ["-O"] if optimised else []
-    vectors = root / "tests" / "vectors" / "protocol.json"
+    vectors = root / "tests" / "vectors" / "protocol2.json"
     finished = bare.run(*options, "-c", VERIFY, vectors, path=[source])
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.splitlines() == [
-        "tiny (1025, 75, 9)",
+        "tiny (1023, 75, 9)",
         "refused RejectedError",
-        "tiny_bounded None",
+        "tiny_one None",
         "refused RejectedError",
         "1000 5 -3",
     ]
@@ -116,8 +133,8 @@ from crossmargin_verifier import CannotCheckError, RejectedError, check_bundle, 
 
 folder = sys.argv[1]
 verdict = check_bundle(folder + "/bundle")
-print(verdict.verified)
-print(check_receipt(folder + "/receipt.json", folder + "/bundle", "acct-b").signed)
+print(verdict.outcome.name)
+print(check_receipt(folder + "/receipt.json", "acct-b", bundle=folder + "/bundle").is_signed)
 for path, error in ((folder + "/none", CannotCheckError), (folder, CannotCheckError)):
     try:
         check_bundle(path)
@@ -144,17 +161,17 @@ if __name__ == "__main__":
 def test_a_system_with_less_checks_too(bare, source: Path, root: Path) -> None:
     """As Windows does, as far as code can tell: no relative opening, no masks of signals, none of POSIX's modules."""
     finished = bare.run(
-        "-W", "error", "-c", CHECK_ELSEWHERE, root / "tests" / "bundles" / "crossmargin-1", path=[source]
+        "-W", "error", "-c", CHECK_ELSEWHERE, root / "tests" / "bundles" / "crossmargin-2", path=[source]
     )
     assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.split() == ["True", "True", "CannotCheckError", "CannotCheckError", "V10"]
+    assert finished.stdout.split() == ["VERIFIED", "True", "CannotCheckError", "MissingFileError", "V10"]
 
 
 def test_the_command_of_a_system_with_less_starts_workers(bare, source: Path, root: Path, tmp_path: Path) -> None:
     """Each worker runs the main module again, and so lacks the same."""
     script = tmp_path / "elsewhere.py"
     script.write_text(COMMAND_ELSEWHERE, encoding="utf-8")
-    folder = root / "tests" / "bundles" / "crossmargin-1" / "bundle"
+    folder = root / "tests" / "bundles" / "crossmargin-2" / "bundle"
     finished = bare.run(script, "bundle", folder, "--processes", "2", path=[source])
     assert finished.returncode == 0, finished.stderr
-    assert finished.stdout == (folder / "summary.txt").read_text(encoding="utf-8")
+    assert finished.stdout.splitlines()[-1] == "VERIFIED"

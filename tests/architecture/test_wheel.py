@@ -16,6 +16,7 @@ import click
 import pytest
 from packaging.requirements import Requirement
 
+from crossmargin_circuits.digest import PROTOCOL
 from crossmargin_circuits.version import VERSION
 
 HOLDS = {
@@ -176,7 +177,7 @@ def test_packages_are_those_of_the_wheels(complete: Any, packages: dict[str, Pat
 @pytest.mark.parametrize("program", PROGRAMS.values())
 def test_programs_know_their_version(complete: Any, tmp_path: Path, program: str) -> None:
     finished = run(complete, program, "--version", cwd=tmp_path)
-    assert (finished.returncode, finished.stdout) == (0, f"{program} {VERSION}, protocol crossmargin/1\n")
+    assert (finished.returncode, finished.stdout) == (0, f"{program} {VERSION}, protocol {PROTOCOL}\n")
 
 
 def test_demo_says_where_it_wrote(demonstrated: tuple[Path, str]) -> None:
@@ -208,7 +209,7 @@ def test_verifier_is_alone(verifier_alone: Any, closure: Callable[..., set[str]]
 
 def test_verifier_alone_knows_its_version(verifier_alone: Any, tmp_path: Path) -> None:
     finished = run(verifier_alone, "crossmargin-verify", "--version", cwd=tmp_path)
-    assert (finished.returncode, finished.stdout) == (0, f"crossmargin-verify {VERSION}, protocol crossmargin/1\n")
+    assert (finished.returncode, finished.stdout) == (0, f"crossmargin-verify {VERSION}, protocol {PROTOCOL}\n")
 
 
 def test_verifier_runs_from_its_source_without_metadata(root: Path, tmp_path: Path) -> None:
@@ -225,10 +226,10 @@ def test_verifier_alone_verifies(verifier_alone: Any, demonstrated: tuple[Path, 
     folder, _ = demonstrated
     finished = run(verifier_alone, "crossmargin-verify", "bundle", folder / "bundle", "--json", cwd=tmp_path)
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert json.loads(finished.stdout)["verified"] is True
+    assert json.loads(finished.stdout)["outcome"] == "verified"
     names = json.loads((folder / "receipts" / "index.json").read_bytes())["receipts"]
     account = min(names)
-    for ending in ("cm1", "json"):
+    for ending in ("cm2", "json"):
         receipt = folder / "receipts" / f"{names[account]}.{ending}"
         finished = run(
             verifier_alone,

@@ -28,6 +28,7 @@ from crossmargin_verifier.bundle.verdict import Outcome, Verdict, judge
 from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.protocol.arithmetic import PLAIN, Arithmetic
 from crossmargin_verifier.protocol.errors import RejectedError
+from crossmargin_verifier.protocol.manifests import SnapshotManifest
 from crossmargin_verifier.protocol.shape import Shape
 from crossmargin_verifier.protocol.verify import ClaimedStatement, verify_statements
 from crossmargin_verifier.workers import Progress, no_progress
@@ -85,7 +86,7 @@ def check_bundle(
                 shapes.append(Shape.of(snapshot.manifest, statement.statement, relation))
                 claimed[name] = ClaimedStatement(files, relation, policy.digest)
             progress("policies", number + 1, len(manifest.statements))
-        _check_anchored(bundle)
+        _check_anchored(bundle, snapshot.manifest)
         bundle.check_all_read()
         if not patient:
             points = points_of(snapshot.manifest, len(snapshot.columns), shapes)
@@ -128,9 +129,9 @@ def _compare(bundle: BundleFolder, expected: Mapping[str, bytes]) -> dict[str, s
     return {"bundle": digest.hex()}
 
 
-def _check_anchored(bundle: BundleFolder) -> None:
+def _check_anchored(bundle: BundleFolder, manifest: SnapshotManifest) -> None:
     """Check that the digests in the anchor are those of the files (V10)."""
-    anchor, manifest = bundle.anchor, bundle.snapshot().manifest
+    anchor = bundle.anchor
     if (anchor.snapshot_digest, anchor.as_of) != (manifest.digest, manifest.as_of):
         raise RejectedError("V10", f"{ANCHOR_FILE} is about another snapshot than its files")
     for each in anchor.statements:
