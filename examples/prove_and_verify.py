@@ -23,7 +23,7 @@ def venue(folder: Path) -> None:
     book = cm.load(SMALL)
     run = Run(log=print)
     commit(book, folder / "vault", run)
-    prove(book, folder / "vault", ["maintenance"], run)
+    prove(book, folder / "vault", ["maintenance", "coverage"], run)
     publish(book, folder / "vault", folder / "bundle", run=run)
     print(f"delivered {deliver(folder / 'vault', folder / 'receipts').receipts} receipts")
 
@@ -32,9 +32,10 @@ def auditor(folder: Path) -> None:
     """Check the public bundle, which names no account; then a copy of it in which one byte is another."""
     verdict = check_bundle(folder / "bundle")
     for claim in verdict.claims:
-        print(f"{claim.result}  {claim.name}: {claim.figures}")
+        print(f"{claim.result}  {claim.topic}: {claim.text}")
+    print(verdict.outcome)
     changed = shutil.copytree(folder / "bundle", folder / "changed")
-    proof = changed / "maintenance" / "shard-000000.cm1"
+    proof = changed / "statements" / "maintenance" / "shard-000000.cm2"
     data = bytearray(proof.read_bytes())
     data[-1] ^= 1
     proof.write_bytes(data)
@@ -48,9 +49,9 @@ def holder(folder: Path, account: str) -> None:
     """Check one private receipt against the public bundle."""
     receipts = folder / "receipts"
     name = json.loads((receipts / "index.json").read_text(encoding="utf-8"))["receipts"][account]
-    checked = check_receipt(receipts / f"{name}.json", folder / "bundle", account)
-    for margin in checked.view["margin"]:
-        print(f"{account}: equity {margin['equity']}, requirement {margin['requirement']}")
+    checked = check_receipt(receipts / f"{name}.json", account, bundle=folder / "bundle")
+    for each in checked.margins:
+        print(f"{account}, {each.statement}: {dict(each.margin) or dict(each.claims)}")
 
 
 def main() -> None:
