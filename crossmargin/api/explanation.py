@@ -10,7 +10,6 @@ import polars as pl
 from crossmargin.api.frames import money_column
 from crossmargin.engine import explain
 from crossmargin.units import amount_of, format_money
-from crossmargin_circuits.amounts import format_units
 
 __all__ = ["Explanation"]
 
@@ -81,12 +80,15 @@ class Explanation:
         return self._money(self.quanta.pooling_saves)
 
     def frame(self) -> pl.DataFrame:
-        """Return one row a column of the account's record: column, held, value, equity, requirement."""
+        """Return one row a column of the account's record: column, held, value, equity, requirement.
+
+        Amounts of tiers and thresholds, which no column has, stand in a last row, "fixed amounts".
+        """
         parts = self.quanta.parts
         return pl.DataFrame(
             [
-                pl.Series("column", [part.column.key for part in parts], dtype=pl.String),
-                pl.Series("held", [format_units(part.units, part.column) for part in parts], dtype=pl.String),
+                pl.Series("column", [part.name for part in parts], dtype=pl.String),
+                pl.Series("held", [part.held for part in parts], dtype=pl.String),
                 money_column("value", [part.value for part in parts], self.quantum),
                 money_column("equity", [part.equity for part in parts], self.quantum),
                 money_column("requirement", [part.requirement for part in parts], self.quantum),

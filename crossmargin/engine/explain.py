@@ -3,8 +3,8 @@
 A convex, piecewise affine requirement equals one of its affine forms at every record: the *active* one. Its
 coefficients split the requirement over the columns exactly (Euler's rule), whatever the model, and its constant is the
 part of the fixed amounts; the same holds for equity. All figures are integers in quanta of the policy's value unit, and
-three identities hold exactly and are tested: the columns' parts of equity and the fixed part add up to equity, those of
-the requirement to the requirement, and so do the components.
+three identities hold exactly and are tested: the parts of equity add up to equity, those of the requirement to the
+requirement, and so do the components.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from crossmargin.book.book import Book
 from crossmargin.engine.evaluate import evaluate
+from crossmargin_circuits.amounts import format_units
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.evaluate import Exact, scenario_leaves
 from crossmargin_circuits.expression import Reference
@@ -19,21 +20,38 @@ from crossmargin_circuits.layout import Column
 from crossmargin_circuits.policy import Definition, Policy, RiskArray
 from crossmargin_circuits.reading import Algebra, Reading
 
-__all__ = ["ColumnPart", "Component", "Explanation", "SubAccount", "explain"]
+__all__ = ["Component", "Explanation", "Part", "SubAccount", "explain"]
 
 FULL_VALUE = "value "
 """Arrays of equity whose name begins so value a column in full, before haircuts (crossmargin.models.collateral)."""
 
 
-@dataclass(frozen=True, repr=False)
-class ColumnPart:
-    """One non-zero column of a record: units held, value at mark, its parts of equity and of the requirement."""
+FIXED = "fixed amounts"
+"""Name of the part that no column has: the amounts of tiers and thresholds."""
 
-    column: Column
+
+@dataclass(frozen=True, repr=False)
+class Part:
+    """One non-zero column of a record: units held, value at mark, its parts of equity and of the requirement.
+
+    Without a column: the fixed amounts in both.
+    """
+
+    column: Column | None
     units: int
     value: int
     equity: int
     requirement: int
+
+    @property
+    def name(self) -> str:
+        """Key of the column, or FIXED."""
+        return FIXED if self.column is None else self.column.key
+
+    @property
+    def held(self) -> str:
+        """The units in words; of fixed amounts nothing is held."""
+        return "" if self.column is None else format_units(self.units, self.column)
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,8 +78,7 @@ class Explanation:
     """Margin of one account with its parts.
 
     value: what it holds at mark, before haircuts; worst: the scenario with the greatest part in the requirement, "" for
-    none; binding: labels of the rows of the relation that hold with equality, so that they decide the margin;
-    fixed_equity, fixed_requirement: the part of fixed amounts in each, such as those of tiers and thresholds.
+    none; binding: labels of the rows of the relation that hold with equality, so that they decide the margin.
     """
 
     account: str
@@ -69,9 +86,7 @@ class Explanation:
     equity: int
     requirement: int
     worst: str
-    parts: tuple[ColumnPart, ...]
-    fixed_equity: int
-    fixed_requirement: int
+    parts: tuple[Part, ...]
     components: tuple[Component, ...]
     binding: tuple[str, ...]
     sub_accounts: tuple[SubAccount, ...]
@@ -111,11 +126,13 @@ def explain(compiled: CompiledPolicy, book: Book, account: str) -> Explanation:
     )
     whole = algebra.coefficients(dict.fromkeys(full, 1))
     of_equity, of_requirement = algebra.coefficients(equity.forms), algebra.coefficients(needed.forms)
-    parts = tuple(
-        ColumnPart(column, units, whole[number] * units, of_equity[number] * units, of_requirement[number] * units)
+    parts = [
+        Part(column, units, whole[number] * units, of_equity[number] * units, of_requirement[number] * units)
         for number, (column, units) in enumerate(zip(policy.layout.columns, record, strict=True))
         if units
-    )
+    ]
+    if equity.constant or needed.constant:
+        parts.append(Part(None, 0, 0, equity.constant, needed.constant))
     rows = book.sub_rows(account)
     alone = evaluate(compiled, book.sub_records[rows, :])
     return Explanation(
@@ -124,9 +141,7 @@ def explain(compiled: CompiledPolicy, book: Book, account: str) -> Explanation:
         equity=equity.value,
         requirement=needed.value,
         worst=algebra.decider(needed.forms) if needed.value else "",
-        parts=parts,
-        fixed_equity=equity.constant,
-        fixed_requirement=needed.constant,
+        parts=tuple(parts),
         components=reading.of(requirement.expression).components if needed.value else (),
         binding=_binding(compiled, record),
         sub_accounts=tuple(

@@ -25,7 +25,6 @@ from crossmargin.cli.output import (
     table,
 )
 from crossmargin.engine.explain import Component, Explanation
-from crossmargin_circuits.amounts import format_units
 from crossmargin_circuits.policy import Policy
 
 __all__ = ["explain", "print_explanation"]
@@ -77,8 +76,8 @@ def print_explanation(shown: Explanation, policy: Policy) -> None:
     parts = table("", ("column", False), ("held", True), ("value", True), ("equity", True), ("requirement", True))
     for part in shown.parts:
         parts.add_row(
-            plain(part.column.key),
-            plain(format_units(part.units, part.column)),
+            plain(part.name),
+            plain(part.held),
             money(part.value, unit),
             money(part.equity, unit),
             money(part.requirement, unit),
@@ -134,9 +133,9 @@ def _data(shown: Explanation, policy: Policy) -> dict[str, object]:
         "binding rows": list(shown.binding),
         "columns": [
             {
-                "column": part.column.key,
+                "column": part.name,
                 "units": str(part.units),
-                "unit": part.column.unit,
+                "unit": "" if part.column is None else part.column.unit,
                 "value": str(part.value),
                 "equity": str(part.equity),
                 "requirement": str(part.requirement),

@@ -63,7 +63,7 @@ def draw_parts(file: Path, shown: Explanation, policy: Policy) -> None:
     """Draw the parts of one account's equity and requirement, by column."""
     unit = policy.value_unit
     parts = sorted(shown.parts, key=lambda part: max(abs(part.equity), abs(part.requirement)))[-SHOWN_PARTS:]
-    names = [part.column.key for part in parts]
+    names = [part.name for part in parts]
     places = range(len(parts))
 
     def paint(axes: "list[Axes]") -> None:

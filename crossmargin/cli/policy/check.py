@@ -1,14 +1,17 @@
 """`crossmargin policy check`: recompute the risk arrays of a policy and compare."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from crossmargin.cli.output import REFUSED, book_place, complete_folder, print_json, printable, reporting
+from crossmargin.cli.policy.amounts import amounts_of
 from crossmargin.cli.policy.file import located, read_policy
 from crossmargin.loading import load_parameters
 from crossmargin.models import build_policy, rebuild_policy
-from crossmargin_circuits.policy import Policy
+from crossmargin_circuits.expression import expression_to_json
+from crossmargin_circuits.policy import Constraint, Definition, Policy
 
 __all__ = ["check"]
 
@@ -36,7 +39,7 @@ def check(file: Path, book: str | None, tolerance: int, as_json: bool) -> int:
 
     \b
     Examples:
-      crossmargin policy check build/demo/bundle/maintenance/policy.json
+      crossmargin policy check build/demo/bundle/statements/maintenance/policy.json
       crossmargin policy check policy.json --book my-market --tolerance 1000
     """
     given = read_policy(file)
@@ -67,8 +70,9 @@ def _differences(given: Policy, again: Policy, tolerance: int, own_inputs: bool)
         for name, old, new in (("title", given.title, again.title), ("as_of", given.as_of, again.as_of))
         if old != new and (own_inputs or name != "as_of")
     ]
-    if (given.definitions, given.constraints) != (again.definitions, again.constraints):
-        problems.append("the formulas differ")
+    if given.kind is not again.kind:
+        problems.append(f"kind is {str(given.kind)!r} in the policy, {str(again.kind)!r} computed")
+    problems += _differing_formulas(given, again, tolerance)
     if given.value_unit != again.value_unit:
         problems.append("the value unit differs")
     arrays = {array.name: array for array in again.arrays}
@@ -82,3 +86,35 @@ def _differences(given: Policy, again: Policy, tolerance: int, own_inputs: bool)
             if abs(old - new) > tolerance:
                 problems.append(f"{array.name}, {column.key}: {old} in the policy, {new} computed")
     return problems
+
+
+def _differing_formulas(given: Policy, again: Policy, tolerance: int) -> list[str]:
+    """Return the differences of the formulas; those that differ in amounts alone are compared amount by amount."""
+    pairs = list(zip((*given.definitions, *given.constraints), (*again.definitions, *again.constraints), strict=False))
+    old, new = amounts_of(given), amounts_of(again)
+    if (
+        (len(given.definitions), len(given.constraints)) != (len(again.definitions), len(again.constraints))
+        or any(_without_amounts(one) != _without_amounts(other) for one, other in pairs)
+        or {name: len(each) for name, each in old.items()} != {name: len(each) for name, each in new.items()}
+    ):
+        return ["the formulas differ"]
+    return [
+        f"{name}: an amount of {abs(mine)} quanta in the policy, {abs(computed)} computed"
+        for name, amounts in old.items()
+        for mine, computed in zip(amounts, new[name], strict=True)
+        if abs(mine - computed) > tolerance
+    ]
+
+
+def _without_amounts(part: Definition | Constraint) -> tuple[object, ...]:
+    """Return everything in a definition or constraint but the size of its amounts."""
+    named = (part.name, part.meaning, part.role, part.subject) if isinstance(part, Definition) else (part.name,)
+    return (*named, _emptied(expression_to_json(part.expression)))
+
+
+def _emptied(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_emptied(each) for each in node]
+    if isinstance(node, dict):
+        return {key: None if key == "amount" else _emptied(each) for key, each in node.items()}
+    return node

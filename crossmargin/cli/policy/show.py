@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from crossmargin.cli.output import console, plain, print_json, reporting, table
+from crossmargin.cli.policy.amounts import amounts_of, in_words
 from crossmargin.cli.policy.file import located, read_policy
 from crossmargin_circuits.amounts import format_time
 from crossmargin_circuits.compile import compile_policy
@@ -24,7 +25,7 @@ def show(file: Path, arrays: bool, rows: bool, as_json: bool) -> None:
 
     \b
     Example:
-      crossmargin policy show build/demo/bundle/maintenance/policy.json
+      crossmargin policy show build/demo/bundle/statements/maintenance/policy.json
     """
     shown = read_policy(file)
     with located(file):
@@ -33,12 +34,15 @@ def show(file: Path, arrays: bool, rows: bool, as_json: bool) -> None:
     if as_json:
         print_json(
             {
+                "kind": str(shown.kind),
                 "title": shown.title,
                 "venue": shown.venue,
                 "as_of": format_time(shown.as_of),
                 "policy": shown.digest.hex(),
                 "relation": relation.digest.hex(),
                 "formulas": [str(each) for each in (*shown.definitions, *shown.constraints)],
+                "roles": {each.name: str(each.role) for each in shown.definitions},
+                "amounts": {name: list(map(str, amounts)) for name, amounts in amounts_of(shown).items()},
                 "rows": [
                     {"row": row.label, "bits": bound.bit_length()}
                     for row, bound in zip(relation.rows, compiled.row_bounds, strict=True)
@@ -50,14 +54,19 @@ def show(file: Path, arrays: bool, rows: bool, as_json: bool) -> None:
     out = console()
     unit = shown.value_unit
     out.print(f"[bold]{plain(shown.title)}[/bold] of {plain(shown.venue)}, prices of {format_time(shown.as_of)}")
+    out.print(f"a policy of the kind {shown.kind}{', strict: no shortfall is allowed' if shown.is_strict else ''}")
     out.print(
         f"values in {unit.quantum} {plain(unit.currency)}; {len(shown.layout)} columns, {len(shown.arrays)} risk arrays"
     )
     out.print(f"compiles to {len(relation.rows)} rows and {len(relation.auxiliaries)} auxiliaries\n")
     formulas: list[Definition | Constraint] = [*shown.definitions, *shown.constraints]
     for each in formulas:
+        role = f"{each.role}: " if isinstance(each, Definition) else "constraint: "
         out.print(f"  {plain(str(each))}")
-        out.print(f"      {plain(each.meaning)}\n")
+        out.print(f"      {role}{plain(each.meaning)}")
+        for line in in_words(shown, each):
+            out.print(f"      {plain(line)}")
+        out.print()
     out.print(f"policy digest    {shown.digest.hex()}\nrelation digest  {relation.digest.hex()}")
     if rows:
         listing = table("\nrows", ("row", False), ("bits", True))
