@@ -52,6 +52,15 @@ def check_bundle(
     `KernelArithmetic`; progress: called with the name of a stage, the number of finished parts and the number of all;
     patient: verify also what takes long for its size.
 
+    >>> published = "32672ace33da61359ae201a477acc6d9fedeb4fbb8fea853cf8a1b811e3196cd"
+    >>> bundle = "tests/bundles/crossmargin-2/bundle"
+    >>> verdict = check_bundle(bundle, {"bundle": bytes.fromhex(published)})
+    >>> verdict.outcome, verdict.compared
+    (<Outcome.VERIFIED: 'verified'>, ('bundle',))
+    >>> check_bundle(bundle, {"bundle": bytes(32)})
+    Traceback (most recent call last):
+    crossmargin_verifier.protocol.errors.RejectedError: V10: bundle: expected 0000...
+
     Raises:
         CannotCheckError: there is no bundle, a file is unreadable or beyond the limits of this verifier, or the bundle
             changed while it was read; a worker or the kernel failed; memory ran out; it takes long for its size.

@@ -88,6 +88,16 @@ def check_receipt(
     snapshot.cm2 and columns.cm2. holder: the id that the holder knows as theirs. snapshot_digest, key: from an
     independent publication.
 
+    >>> folder = "tests/bundles/crossmargin-2"
+    >>> checked = check_receipt(f"{folder}/receipt.json", "acct-b", bundle=f"{folder}/bundle")
+    >>> checked.is_signed, checked.snapshot_compared
+    (True, False)
+    >>> checked.margins[0].margin["excess"]
+    '101,597.49583439 USD'
+    >>> check_receipt(f"{folder}/receipt.json", "acct-c")
+    Traceback (most recent call last):
+    crossmargin_verifier.bundle.check_receipt.UnfitReceiptError: H2: ...
+
     Raises:
         UnfitReceiptError: the receipt does not fit: H1 - H4.
         AnotherSnapshotError: it is about another snapshot; names both.
