@@ -24,12 +24,11 @@ from typing import NamedTuple
 
 from crossmargin_circuits.errors import FullFormError, PolicyError
 from crossmargin_circuits.expression import Reference
-from crossmargin_circuits.layout import ColumnKind, RecordLayout
+from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Policy, RiskArray
 from crossmargin_circuits.reading import Algebra, Reading, read
-from crossmargin_circuits.relation import Relation
 
-__all__ = ["FullForm", "check_entry_values", "check_full_form", "reliefs"]
+__all__ = ["FullForm", "check_full_form", "reliefs"]
 
 Ends = Mapping[int, int]
 """The wanted end of the interval of each column; 0 where a column is not listed."""
@@ -113,21 +112,6 @@ def check_full_form(policy: Policy) -> FullForm:
     if constant > 0:
         raise FullFormError(f"the form that charges every column in full adds {constant} value quanta for each account")
     return FullForm(lowest, greatest, tuple(wanted), constant)
-
-
-def check_entry_values(layout: RecordLayout, relation: Relation) -> None:
-    """Check that every row counts an entry value as the balance of its asset: together they are what is held.
-
-    Raises:
-        FullFormError: names the entry value and the row.
-    """
-    for number, column in enumerate(layout.columns):
-        balance = layout.find(ColumnKind.BALANCE, column.name) if column.kind is ColumnKind.ENTRY else None
-        if balance is None:
-            continue
-        for row in relation.rows:
-            if row.base[balance] != row.base[number]:
-                raise FullFormError(f"row {row.label!r} counts it otherwise than the balance", column.key)
 
 
 def reliefs(policy: Policy) -> dict[str, int]:

@@ -9,7 +9,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.errors import FullFormError, PolicyError
 from crossmargin_circuits.expression import (
     Abs,
@@ -24,7 +23,7 @@ from crossmargin_circuits.expression import (
     Sum,
     SumLargest,
 )
-from crossmargin_circuits.full_form import check_entry_values, check_full_form, reliefs
+from crossmargin_circuits.full_form import check_full_form, reliefs
 from crossmargin_circuits.layout import Column, ColumnKind, RecordLayout
 from crossmargin_circuits.policy import Constraint, Definition, Policy, PolicyKind, RiskArray, Role, ValueUnit
 
@@ -369,18 +368,6 @@ def test_other_kinds_have_no_equity() -> None:
     crowding = Policy(PolicyKind.CROWDING, "test", "test", 0, source.value_unit, LAYOUT, source.arrays, (exposure,), ())
     with pytest.raises(PolicyError, match="crowding has no equity"):
         check_full_form(crowding)
-
-
-def test_entry_value_counted_otherwise_than_the_balance() -> None:
-    check_entry_values(LAYOUT, compile_policy(solvency(Sum((HELD, COIN)))).relation)
-    source = solvency(Sum((HELD, COIN)))
-    arrays = (RiskArray("held", "held", (1, 0, 2, 0, 0)), *source.arrays[1:])
-    uneven = Policy(
-        source.kind, "test", "test", 0, source.value_unit, LAYOUT, arrays, source.definitions, source.constraints
-    )
-    check_full_form(uneven)
-    with pytest.raises(FullFormError, match=r"entry USD: row .* otherwise than the balance"):
-        check_entry_values(LAYOUT, compile_policy(uneven).relation)
 
 
 # What amounts take from a requirement.
