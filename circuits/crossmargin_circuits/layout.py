@@ -84,6 +84,11 @@ class Column:
         return f"{self.kind} {self.name}"
 
     @property
+    def asset(self) -> str:
+        """The asset that the column is worth: its own, or the one that settles the position."""
+        return self.settled or self.name
+
+    @property
     def label(self) -> str:
         """Label in the columns file: asset or contract, unit, and the settlement asset of a position (SPEC S3)."""
         return f"{self.key} [{self.unit}]" + (f" settled in {self.settled}" if self.settled else "")

@@ -230,6 +230,7 @@ def test_settlement_is_part_of_the_label() -> None:
         "position BTC-PERPETUAL [1 contract] settled in BTC",
     )
     assert decode_columns(encode_columns(LAYOUT.labels)) == LAYOUT.labels
+    assert [column.asset for column in LAYOUT.columns] == ["USD", "BTC", "BTC"]
     assert LAYOUT.index(ColumnKind.POSITION, "BTC-PERPETUAL") == 2
     assert LAYOUT.find(ColumnKind.ENTRY, "BTC") is None
 
