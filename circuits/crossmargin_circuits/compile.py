@@ -1,11 +1,10 @@
 """Compile a policy to its integer relation, and to the derivation of every auxiliary from a record (SPEC S7).
 
 A convex expression is the maximum of finitely many affine *pieces* over the columns and earlier auxiliaries, each with
-a constant for every account. A
-definition u >= f becomes one row u - piece >= 0 per piece; a constraint g >= 0 one row -piece >= 0 per piece of -g. A
-sum of several maxima keeps the widest one expanded and replaces each other one, max(p_1, .., p_n), by p_1 + t with a
-hidden auxiliary t and rows t + p_1 - p_k >= 0: one unsigned column for each maximum inside a sum. The sum of the k
-largest of f_1 .. f_S (Rockafellar, Uryasev 2000) is
+a constant for every account. A definition u >= f becomes one row u - piece >= 0 per piece; a constraint g >= 0 one row
+-piece >= 0 per piece of -g. A sum of several maxima keeps the widest one expanded and replaces each other one, max(p_1,
+.., p_n), by p_1 + t with a hidden auxiliary t and rows t + p_1 - p_k >= 0: one unsigned column for each maximum inside
+a sum. The sum of the k largest of f_1 .. f_S (Rockafellar, Uryasev 2000) is
 
     min over t of  k t + sum_s max(0, f_s - t),
 
