@@ -14,21 +14,25 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from protocol_vectors import load, parts, relations_of, vectors, verify
 
 from crossmargin.loading import load_parameters
 from crossmargin.models import build_policy, rebuild_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.encoding import Reader, dump_canonical, load_canonical
-from crossmargin_circuits.errors import CrossmarginError, MalformedError, PolicyError
+from crossmargin_circuits.errors import CrossmarginError, LimitError, MalformedError, PolicyError
 from crossmargin_circuits.expression import expression_from_json, expression_to_json
 from crossmargin_circuits.layout import decode_columns, encode_columns
 from crossmargin_circuits.policy import Policy
 from crossmargin_circuits.relation import Relation
+from crossmargin_prover.backend import select_backend
 from crossmargin_prover.point_files import encode_positions, encode_slack_rows
 from crossmargin_prover.snapshot import encode_receipt
-from crossmargin_verifier.bundle.check_receipt import check_receipt
-from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves
-from crossmargin_verifier.protocol import shard, totals
+from crossmargin_verifier.bundle.anchor import Anchor, AnchoredStatement
+from crossmargin_verifier.bundle.check_receipt import AnotherSnapshotError, UnfitReceiptError, check_receipt
+from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves, Totals
+from crossmargin_verifier.bundle.receipt_file import NotAReceiptError
+from crossmargin_verifier.protocol import proof_stream
 from crossmargin_verifier.protocol.arithmetic import decode_encodings
 from crossmargin_verifier.protocol.errors import RejectedError
 from crossmargin_verifier.protocol.field import decode_scalar, encode_scalar
@@ -42,20 +46,23 @@ from crossmargin_verifier.protocol.manifests import (
     point_file_body,
 )
 from crossmargin_verifier.protocol.proof_stream import ProofStream
+from crossmargin_verifier.protocol.records import PublicRecords, RecordShape, verify_records
 from crossmargin_verifier.protocol.shape import Shape
-from crossmargin_verifier.protocol.statement_files import StatementFiles
-from crossmargin_verifier.protocol.verify import verify_statement
+from crossmargin_verifier.protocol.shard import PublicShard, verify_shard
+from crossmargin_verifier.protocol.totals import verify_auxiliary_totals, verify_base_totals
 
 pytestmark = pytest.mark.timeout(120)
 
 ROOT = Path(__file__).parents[2]
-VECTORS = json.loads((ROOT / "tests" / "vectors" / "protocol.json").read_text(encoding="utf-8"))
-TINY = {name: bytes.fromhex(data) for name, data in VECTORS["tiny"]["files"].items()}
-BOUNDED = {name: bytes.fromhex(data) for name, data in VECTORS["tiny_bounded"]["files"].items()}
-RECEIPT = bytes.fromhex(VECTORS["tiny"]["receipt0"])
-SHARD = "shard-000000.cm1"
-COLUMNS = decode_columns(TINY["columns.cm1"])
-RELATION = Relation.decode(TINY["relation.cm1"], COLUMNS)
+TINY, ALONE = load("tiny"), load("tiny_one")
+RELATIONS = relations_of(TINY)
+RECEIPT = bytes.fromhex(vectors()["tiny"]["receipt0"])
+SNAPSHOT, COLUMNS, POSITIONS, TOTALS, RECORDS = (
+    f"snapshot/{name}.cm2" for name in ("snapshot", "columns", "positions", "totals", "records-000000")
+)
+RELATION, STATEMENT, SLACK, AUXTOTALS, SHARD = (
+    f"statements/maintenance/{name}.cm2" for name in ("relation", "statement", "slack", "auxtotals", "shard-000000")
+)
 
 
 class Rewriting(ProofStream):
@@ -71,6 +78,11 @@ class Rewriting(ProofStream):
         self.again += [*map(encode_point, points), *map(encode_scalar, scalars)]
         return points, scalars
 
+    def integers(self, label: str, count: int, size: int) -> list[int]:
+        integers = super().integers(label, count, size)
+        self.again += [value.to_bytes(size, "big") for value in integers]
+        return integers
+
     def totals(self, label: str, count: int) -> tuple[int, ...]:
         totals = super().totals(label, count)
         self.again += [count.to_bytes(4, "big"), *(total.to_bytes(16, "big", signed=True) for total in totals)]
@@ -82,29 +94,36 @@ class Rewriting(ProofStream):
         return scalars
 
 
+ARITHMETIC = select_backend().arithmetic
+"""The fastest that is installed."""
+
 STREAMS: list[Rewriting] = []
 
 
 def read_again(data: bytes, files: Mapping[str, bytes], name: str) -> bytes:
     """Read a proof file as the verifier does; return its header and what was decoded, encoded again."""
-    decoded = StatementFiles(files)
-    shape = Shape.of(decoded.snapshot, decoded.statement, RELATION)
+    snapshot, claims = parts(files, relations_of(files))
+    manifest, claimed = snapshot.manifest, claims["maintenance"]
+    statement, relation = claimed.files.manifest.digest, claimed.relation
+    shape = Shape.of(manifest, claimed.files.manifest, relation)
+    accounts = manifest.accounts_in(0)
     STREAMS.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shard, "ProofStream", Rewriting)
-        patch.setattr(totals, "ProofStream", Rewriting)
+        patch.setattr(proof_stream, "ProofStream", Rewriting)
         try:
-            if name == "totals.cm1":
-                totals.verify_base_totals(decoded.snapshot.digest, shape, data)
-            elif name == "auxtotals.cm1":
-                totals.verify_auxiliary_totals(decoded.statement.digest, RELATION, shape, data)
-            else:
-                public = shard.PublicShard(decoded.statement.digest, RELATION, shape, 0, bytes(32), bytes(32))
-                shard.verify_shard(public, data)
+            match name:
+                case "snapshot/totals.cm2":
+                    verify_base_totals(manifest.digest, shape.columns, data)
+                case "statements/maintenance/auxtotals.cm2":
+                    verify_auxiliary_totals(statement, relation, shape, data)
+                case "statements/maintenance/shard-000000.cm2":
+                    verify_shard(PublicShard(statement, relation, shape, accounts, 0, bytes(32), bytes(32)), data)
+                case _:
+                    of_records = RecordShape(manifest.accounts_per_shard, shape.columns)
+                    verify_records(PublicRecords(manifest.digest, of_records, accounts, 0, bytes(32)), data)
         except RejectedError as error:
             raise MalformedError(str(error)) from None
-    header = data[: 46 if name == SHARD else 38]
-    return header + b"".join(STREAMS[0].again)
+    return data[: 38 if name in (TOTALS, AUXTOTALS) else 46] + b"".join(STREAMS[0].again)
 
 
 @cache
@@ -113,8 +132,11 @@ def policy(statement: str) -> Policy:
     return build_policy(small.venue.venue, small.environment, small.model, statement)
 
 
-KEY = TINY[POSITIONS_FILE][14:47]
-MANIFEST = BundleManifest("venue", bytes(32), ("initial", "coverage"), KEY, 3, 1, 1)
+KEY = TINY[POSITIONS][14:47]
+MANIFEST = BundleManifest("venue", bytes(32), ("initial", "coverage"), KEY, Totals.OPENED, 3, 1)
+ANCHOR = Anchor(
+    "venue", bytes(32), 7, (AnchoredStatement("initial", bytes(32), bytes(32)),), {"bundle.json": bytes(32)}
+)
 RESERVES = DeclaredReserves(bytes(32), "source", {"BTC": "1.5", "USD": "0"}, "USD", "25000")
 
 
@@ -127,27 +149,31 @@ class Decoder:
 
 
 BINARY = {
-    "columns": Decoder(lambda: TINY["columns.cm1"], lambda data: encode_columns(decode_columns(data))),
-    "relation": Decoder(lambda: TINY["relation.cm1"], lambda data: Relation.decode(data, COLUMNS).encoded),
-    "snapshot": Decoder(lambda: TINY["snapshot.cm1"], lambda data: SnapshotManifest.decode(data).encoded),
-    "statement": Decoder(lambda: TINY["statement.cm1"], lambda data: StatementManifest.decode(data).encoded),
+    "columns": Decoder(lambda: TINY[COLUMNS], lambda data: encode_columns(decode_columns(data))),
+    "relation": Decoder(
+        lambda: TINY[RELATION], lambda data: Relation.decode(data, decode_columns(TINY[COLUMNS])).encoded
+    ),
+    "snapshot": Decoder(lambda: TINY[SNAPSHOT], lambda data: SnapshotManifest.decode(data).encoded),
+    "statement": Decoder(lambda: TINY[STATEMENT], lambda data: StatementManifest.decode(data).encoded),
     "positions": Decoder(
-        lambda: TINY[POSITIONS_FILE],
+        lambda: TINY[POSITIONS],
         lambda data: encode_positions(
-            b"".join(encode_point(point) for point in decode_encodings(point_file_body(data, POSITIONS_FILE, 4)))
+            b"".join(encode_point(point) for point in decode_encodings(point_file_body(data, POSITIONS_FILE, 3)))
         ),
     ),
-    "slack": Decoder(lambda: TINY[SLACK_FILE], lambda data: encode_slack_rows(point_file_body(data, SLACK_FILE, 2))),
+    "slack": Decoder(lambda: TINY[SLACK], lambda data: encode_slack_rows(point_file_body(data, SLACK_FILE, 2))),
+    "records": Decoder(lambda: TINY[RECORDS], lambda data: read_again(data, TINY, RECORDS)),
+    "records of one": Decoder(lambda: ALONE[RECORDS], lambda data: read_again(data, ALONE, RECORDS)),
     "shard": Decoder(lambda: TINY[SHARD], lambda data: read_again(data, TINY, SHARD)),
-    "bounded shard": Decoder(lambda: BOUNDED[SHARD], lambda data: read_again(data, BOUNDED, SHARD)),
-    "totals": Decoder(lambda: TINY["totals.cm1"], lambda data: read_again(data, TINY, "totals.cm1")),
-    "auxtotals": Decoder(lambda: TINY["auxtotals.cm1"], lambda data: read_again(data, TINY, "auxtotals.cm1")),
+    "totals": Decoder(lambda: TINY[TOTALS], lambda data: read_again(data, TINY, TOTALS)),
+    "auxtotals": Decoder(lambda: TINY[AUXTOTALS], lambda data: read_again(data, TINY, AUXTOTALS)),
     "receipt": Decoder(lambda: RECEIPT, lambda data: encode_receipt(Receipt.decode(data))),
-    "point": Decoder(lambda: TINY[POSITIONS_FILE][14:47], lambda data: encode_point(decode_point(data))),
+    "point": Decoder(lambda: TINY[POSITIONS][14:47], lambda data: encode_point(decode_point(data))),
     "scalar": Decoder(lambda: TINY[SHARD][79:111], lambda data: encode_scalar(decode_scalar(data))),
 }
 TEXT = {
     "bundle": Decoder(lambda: MANIFEST.encoded, lambda data: BundleManifest.decode(data).encoded),
+    "anchor": Decoder(lambda: ANCHOR.encoded, lambda data: Anchor.decode(data).encoded),
     "reserves": Decoder(lambda: RESERVES.encoded, lambda data: DeclaredReserves.decode(data).encoded),
     "policy": Decoder(lambda: policy("maintenance").encoded, lambda data: Policy.decode(data).encoded),
     "coverage policy": Decoder(lambda: policy("coverage").encoded, lambda data: Policy.decode(data).encoded),
@@ -159,7 +185,7 @@ ALL = {**BINARY, **TEXT}
 def feed(decoder: Decoder, data: bytes) -> None:
     try:
         again = decoder.again(data)
-    except (MalformedError, PolicyError):
+    except (MalformedError, PolicyError, LimitError):
         return
     assert again == data
 
@@ -212,7 +238,7 @@ def test_edited_files(name: str, edit: Callable[[bytes], bytes]) -> None:
     feed(ALL[name], edit(ALL[name].honest()))
 
 
-COUNTS = {"columns": (6,), "relation": (38, 42, 46), "receipt": (44, 46), "totals": (38,), "auxtotals": (38,)}
+COUNTS = {"columns": (6,), "relation": (38, 42, 46, 50), "receipt": (44, 46), "totals": (38,), "auxtotals": (38,)}
 
 
 @pytest.mark.timeout(10)
@@ -405,27 +431,27 @@ def test_errors_are_short(tmp_path: Path) -> None:
                 assert len(str(error)) < 300, name
 
 
-# Whole statements and whole receipts.
+# Whole books and whole receipts.
 
 
 @given(file=st.sampled_from(sorted(TINY)), edit=edits())
-@example(file="totals.cm1", edit=lambda data: b"")
-def test_statement_with_an_edited_file_is_refused(file: str, edit: Callable[[bytes], bytes]) -> None:
+@example(file=TOTALS, edit=lambda data: b"")
+def test_book_with_an_edited_file_is_refused(file: str, edit: Callable[[bytes], bytes]) -> None:
     data = edit(TINY[file])
     if data == TINY[file]:
         return
-    with pytest.raises((MalformedError, RejectedError)):
-        verify_statement(StatementFiles({**TINY, file: data}), RELATION, bytes(32))
+    with pytest.raises((MalformedError, RejectedError, LimitError)):
+        verify({**TINY, file: data}, RELATIONS, arithmetic=ARITHMETIC)
 
 
 @given(
     data=st.binary(max_size=200) | st.builds(lambda edit: edit(RECEIPT), edits()),
-    ending=st.sampled_from([".cm1", ".json"]),
+    ending=st.sampled_from([".cm2", ".json"]),
 )
 def test_receipt_of_any_bytes_is_refused(
     coverage_bundle: Path, tmp_path_factory: pytest.TempPathFactory, data: bytes, ending: str
 ) -> None:
     path = tmp_path_factory.mktemp("receipt") / f"receipt{ending}"
     path.write_bytes(data)
-    with pytest.raises((MalformedError, RejectedError)):
-        check_receipt(path, coverage_bundle, "user0@example.org")
+    with pytest.raises((UnfitReceiptError, AnotherSnapshotError, NotAReceiptError)):
+        check_receipt(path, "user0@example.org", bundle=coverage_bundle)
