@@ -37,7 +37,7 @@ MAX_PIECE = 2**16
 """Points multiplied at a time; beyond this a larger multiplication saves little and takes more memory."""
 
 MIN_PIECE = 2**12
-"""Least points of a separate multiplication; below this each point costs half as much again."""
+"""Least points of a separate multiplication: with fewer each point costs half as much again, with few far more."""
 
 PIECES = 16
 """Pieces of a small statement: enough for a few workers to share them evenly."""
@@ -116,7 +116,7 @@ class Workplace:
     def piece_size(self, points: int) -> int:
         """Return the number of points in a piece, from the number of all points."""
         pieces = 1 if self.executor is None else max(1, min(PIECES, points // MIN_PIECE))
-        return min(MAX_PIECE, -(-points // pieces))
+        return min(MAX_PIECE, max(MIN_PIECE, -(-points // pieces)))
 
 
 def check_encodings(encodings: bytes, name: str, workplace: Workplace) -> None:
