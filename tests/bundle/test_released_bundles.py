@@ -1,4 +1,4 @@
-"""A bundle that was published once keeps verifying, and so do its receipts."""
+"""A bundle that was published once keeps verifying, and so do its receipts; those of version 1 are refused by name."""
 
 import shutil
 from importlib.util import find_spec
@@ -6,72 +6,91 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from crossmargin_circuits.encoding import EARLIER_RELEASE
 from crossmargin_circuits.policy import Policy
-from crossmargin_verifier import MalformedError, RejectedError, check_bundle, check_receipt
-from crossmargin_verifier.bundle.declarations import (
-    SUMMARY_FILE,
-    SUMMARY_TEXT_FILE,
-    BundleManifest,
-    DeclaredReserves,
-)
+from crossmargin_prover.cli import main as prover
+from crossmargin_verifier import MalformedError, NotAReceiptError, RejectedError, check_bundle, check_receipt
+from crossmargin_verifier.bundle.anchor import Anchor
+from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves
 from crossmargin_verifier.bundle.verdict import Outcome
+from crossmargin_verifier.cli import main as verifier
 from crossmargin_verifier.kernel import KernelArithmetic
 from crossmargin_verifier.protocol.arithmetic import PLAIN
 from crossmargin_verifier.protocol.manifests import SnapshotManifest, StatementManifest
 
-BUNDLES = Path(__file__).parents[1] / "bundles"
-SUMMARIES = {SUMMARY_FILE, SUMMARY_TEXT_FILE}
-"""Files of a bundle that carry no weight."""
-
-RELEASED = {
-    "crossmargin-2": {
-        "bundle": "32672ace33da61359ae201a477acc6d9fedeb4fbb8fea853cf8a1b811e3196cd",
-        "snapshot": "725882b2d67df8b871631b6de341a61398cc9ce36d7f7fe8b58cf5e1267a559b",
-        "holder": "acct-b",
-    },
+ROOT = Path(__file__).parents[2]
+BUNDLES = ROOT / "tests" / "bundles"
+EARLIER = BUNDLES / "crossmargin-1"
+DIGESTS = {
+    "crossmargin-2": "32672ace33da61359ae201a477acc6d9fedeb4fbb8fea853cf8a1b811e3196cd",
 }
+"""Of the bundles that keep verifying."""
+HOLDER = "acct-b"
 
 
 def test_every_released_format_has_a_bundle() -> None:
-    assert sorted(path.name for path in BUNDLES.iterdir() if path.is_dir()) == sorted(RELEASED)
+    assert sorted(path.name for path in BUNDLES.iterdir() if path.is_dir()) == sorted([EARLIER.name, *DIGESTS])
 
 
-@pytest.mark.parametrize("name", RELEASED)
+@pytest.mark.parametrize("name", DIGESTS)
 def test_a_released_bundle_keeps_verifying(name: str) -> None:
     folder = BUNDLES / name / "bundle"
-    verdict = check_bundle(str(folder), {part: bytes.fromhex(RELEASED[name][part]) for part in ("bundle", "snapshot")})
+    verdict = check_bundle(str(folder), {"bundle": bytes.fromhex(DIGESTS[name])})
     assert verdict.outcome is Outcome.VERIFIED
-    assert verdict.compared == ("bundle", "snapshot")
-    assert {path.name for path in folder.iterdir()} >= SUMMARIES
+    assert verdict.compared == ("bundle",)
+    assert {path.name for path in folder.iterdir()} >= {"summary.json", "summary.txt"}
 
 
-@pytest.mark.parametrize("name", RELEASED)
+@pytest.mark.parametrize("name", DIGESTS)
 def test_a_released_receipt_keeps_verifying(name: str) -> None:
     folder = BUNDLES / name
+    snapshot = Anchor.decode((folder / "bundle" / "anchor.json").read_bytes()).snapshot_digest
+    alone = check_receipt(folder / "receipt.json", HOLDER, snapshot_digest=snapshot)
+    assert (alone.is_signed, alone.snapshot_compared, alone.margins) == (True, True, ())
     for file, signed in (("receipt.json", True), ("receipt.cm2", False)):
-        checked = check_receipt(
-            folder / file,
-            RELEASED[name]["holder"],
-            snapshot_digest=bytes.fromhex(RELEASED[name]["snapshot"]),
-            bundle=folder / "bundle",
-        )
+        checked = check_receipt(folder / file, HOLDER, bundle=folder / "bundle")
         assert checked.is_signed is signed
-        assert len(checked.margins) == 3
+        assert {each.statement for each in checked.margins} == {"maintenance", "initial", "coverage"}
 
 
-@pytest.mark.parametrize("name", RELEASED)
+@pytest.mark.parametrize("name", DIGESTS)
 def test_an_altered_released_bundle_is_refused(name: str, tmp_path: Path) -> None:
     # Some thirty verifications: with the kernel, where there is one.
     arithmetic = KernelArithmetic() if find_spec("crossmargin_kernel") else PLAIN
     copy = Path(shutil.copytree(BUNDLES / name / "bundle", tmp_path / "bundle"))
     for path in sorted(copy.rglob("*")):
-        if path.is_file() and path.name not in SUMMARIES:
+        if path.is_file() and not path.name.startswith("summary"):
             data = path.read_bytes()
             path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
             with pytest.raises((MalformedError, RejectedError)):
                 check_bundle(copy, arithmetic=arithmetic)
             path.write_bytes(data)
+
+
+def test_bundle_of_version_1_is_refused_with_the_release_that_reads_it(tmp_path: Path) -> None:
+    with pytest.raises(MalformedError, match=EARLIER_RELEASE):
+        check_bundle(EARLIER / "bundle")
+    refused = CliRunner().invoke(verifier, ["bundle", str(EARLIER / "bundle")])
+    assert refused.exit_code == 1
+    assert refused.stderr == f"REJECTED: bundle.json: {EARLIER_RELEASE}\n"
+    small, vault = str(ROOT / "examples" / "small"), str(tmp_path / "vault")
+    copy = shutil.copytree(EARLIER / "bundle", tmp_path / "bundle")
+    kept = CliRunner().invoke(prover, ["run", "--book", small, "--vault", vault, "--bundle", str(copy)])
+    assert kept.exit_code == 1
+    assert f"holds a bundle {EARLIER_RELEASE}: choose another folder" in kept.stderr
+    assert not Path(vault).exists(), "nothing is committed for a folder that cannot be published to"
+
+
+def test_files_of_version_1_are_refused_with_the_release_that_reads_them() -> None:
+    for receipt in ("receipt.json", "receipt.cm1"):
+        with pytest.raises(NotAReceiptError, match=EARLIER_RELEASE):
+            check_receipt(EARLIER / receipt, HOLDER)
+    inside = EARLIER / "bundle" / "coverage"
+    for decode, file in ((SnapshotManifest.decode, "snapshot.cm1"), (Policy.decode, "policy.json")):
+        with pytest.raises(MalformedError, match=EARLIER_RELEASE):
+            decode((inside / file).read_bytes())
 
 
 def test_every_file_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,18 +107,9 @@ def test_every_file_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(owner, "decode", classmethod(counted))
 
-    for owner in (BundleManifest, DeclaredReserves, Policy, StatementManifest, SnapshotManifest):
+    for owner in (Anchor, BundleManifest, DeclaredReserves, Policy, StatementManifest, SnapshotManifest):
         count(owner)
-    digests = {name: bytes.fromhex(digest) for name, digest in check_bundle(bundle).digests.items()}
-    counts.clear()
+    digests = {"bundle": bytes.fromhex(DIGESTS["crossmargin-2"])}
     check_bundle(bundle, digests)
-    once = {"BundleManifest": 1, "DeclaredReserves": 1, "Policy": 3, "StatementManifest": 3, "SnapshotManifest": 1}
-    assert counts == once
-    counts.clear()
-    check_receipt(BUNDLES / "crossmargin-2" / "receipt.json", "acct-b", bundle=bundle)
-    # A receipt has a manifest of its own, and no use for reserves.
-    assert {name: counts.get(name, 0) for name in once if name not in ("SnapshotManifest", "DeclaredReserves")} == {
-        "BundleManifest": 1,
-        "Policy": 3,
-        "StatementManifest": 3,
-    }
+    once = {"Anchor": 1, "BundleManifest": 1, "DeclaredReserves": 1, "Policy": 3, "StatementManifest": 3}
+    assert counts == {**once, "SnapshotManifest": 1}
