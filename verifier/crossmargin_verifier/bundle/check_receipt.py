@@ -107,7 +107,8 @@ def check_receipt(
     data = _read(Path(path), MAX_RECEIPT_BYTES)
     given = ReceiptFile.decode(data)
     with _surroundings(bundle, files) as around:
-        is_signed = _check_signature(given, key, around)
+        is_signed = given.signature is not None
+        _check_signature(given, key, around)
         receipt = _decode(given, is_signed=is_signed)
         snapshot_file, columns_file = _attached(given, receipt, around)
         _compare_snapshots(receipt, SnapshotManifest.decode(snapshot_file), snapshot_digest, around)
@@ -155,8 +156,8 @@ def _surroundings(bundle: str | PathLike[str] | None, files: str | PathLike[str]
         yield around
 
 
-def _check_signature(given: ReceiptFile, key: bytes | None, around: _Surroundings) -> bool:
-    """Return whether the file is signed, after checking the signature and comparing the key.
+def _check_signature(given: ReceiptFile, key: bytes | None, around: _Surroundings) -> None:
+    """Check the signature, if the file has one, and compare the key.
 
     Raises:
         NotAReceiptError: the signature does not hold, or the key is not the venue's.
@@ -164,7 +165,7 @@ def _check_signature(given: ReceiptFile, key: bytes | None, around: _Surrounding
     if given.signature is None or given.key is None:
         if key is not None:
             raise NotAReceiptError("it carries no signature to check with a key: check NAME.json, which has one")
-        return False
+        return
     expected = {"that you gave": key}
     if around.bundle is not None:
         with around.alone():
@@ -176,7 +177,6 @@ def _check_signature(given: ReceiptFile, key: bytes | None, around: _Surrounding
         verify_signature(given.key, receipt_digest(given.receipt), given.signature)
     except (MalformedError, RejectedError) as error:
         raise NotAReceiptError(f"it was changed since the venue signed it, or it never was signed: {error}") from None
-    return True
 
 
 def _decode(given: ReceiptFile, *, is_signed: bool) -> Receipt:
