@@ -121,9 +121,9 @@ def test_exact_values(plain_value: Plain, expression: Expression, record: tuple[
 def test_vectors_over_a_book(plain_value: Plain, expression: Expression, book: list[tuple[int, ...]]) -> None:
     values = forms(POLICY, csr_array(np.array(book, dtype=np.int64)))
     kept = {name: each.copy() for name, each in values.items()}
-    found = read(POLICY, expression, Vectors(values))
     # A constant is one value for all accounts.
-    assert np.broadcast_to(found, len(book)).tolist() == [plain_value(POLICY, expression, record) for record in book]
+    found = np.broadcast_to(read(POLICY, expression, Vectors(values)), len(book))
+    assert found.tolist() == [plain_value(POLICY, expression, record) for record in book]
     assert all(np.array_equal(values[name], kept[name]) for name in kept), "a form was changed"
     long = {name: each.astype(object) for name, each in values.items()}
     assert value_of(POLICY, expression, long).tolist() == found.tolist()
