@@ -124,7 +124,7 @@ def test_second_prices_are_published_on_demand(run: Callable[..., Result], vault
     assert run("--despite-claims").exit_code == 4, "the same statement again is no second view"
     opened = Vault.open(vault)
     (logged,) = opened.published
-    (vault / "published.json").unlink()
+    (vault / "snapshot" / "published.json").unlink()
     opened.log_published([replace(logged, policy=bytes(32), statement=bytes(32))])
     refused = run("--despite-claims")
     assert refused.exit_code == 1

@@ -45,7 +45,10 @@ MARKER = "crossmargin-vault.txt"
 
 LOCK = "lock"
 REPORT = "report.json"
+
 PUBLISHED = "published.json"
+"""The log of the published statements about a snapshot."""
+
 RANDOMNESS_KEY = "randomness.key"
 SIGNING_KEY = "signing.key"
 KEYS = "keys.json"
@@ -77,11 +80,11 @@ PUBLIC_SNAPSHOT = _names(
 )
 """The public files of a committed snapshot."""
 
-SNAPSHOT = PUBLIC_SNAPSHOT | _names(PLAN, patterns=(r"shard-[0-9]{6,}\.npz",))
+SNAPSHOT = PUBLIC_SNAPSHOT | _names(PLAN, PUBLISHED, patterns=(r"shard-[0-9]{6,}\.npz",))
 """A committed snapshot, private and public files."""
 
 VAULT = (
-    _names(MARKER, LOCK, REPORT, PUBLISHED, RANDOMNESS_KEY, SIGNING_KEY, KEYS)
+    _names(MARKER, LOCK, REPORT, RANDOMNESS_KEY, SIGNING_KEY, KEYS)
     | SNAPSHOT.below("snapshot")
     | WORK.below(f"work/{_STATEMENT_NAME}")
     | STATEMENT.below(f"statements/{_STATEMENT_NAME}")

@@ -1,15 +1,14 @@
 """The vault: a venue's private folder for one snapshot.
 
     crossmargin-vault.txt   marks the folder as a vault
-    snapshot/           records, ids, nonces and commitments, shard by shard; and the public files of the snapshot,
-                        record proofs included
+    snapshot/           records, ids, nonces and commitments, shard by shard; the public files of the snapshot, record
+                        proofs included; and published.json, the statements about it that were published
     work/NAME/          finished shards of an interrupted proof
     randomness.key      long-term secret that hedges every random draw
     signing.key         secret key that signs receipts
     keys.json           public key of signing.key and digest of randomness.key, to detect a damaged key
     lock                held by the active run
     report.json         loaded and rejected accounts, with file, line and reason
-    published.json      the statements about the snapshot that were published, with the times of their prices
     statements/NAME/    the public files of each proven statement, ready to be published
 
 The folder has mode 0700 and its files 0600; publish nothing in it but `statements`.
@@ -46,7 +45,7 @@ from crossmargin_prover.vault import names
 from crossmargin_prover.vault.arrays import SnapshotPlan, load_snapshot
 from crossmargin_prover.vault.lock import BusyError, locked_file
 from crossmargin_prover.vault.publications import PublishedStatement, decode_publications, encode_publications
-from crossmargin_prover.vault.store import FolderStore, write_private
+from crossmargin_prover.vault.store import FolderStore, located, write_private
 from crossmargin_verifier.protocol.manifests import SNAPSHOT_FILE, SnapshotManifest
 
 __all__ = ["Report", "Vault", "VaultError"]
@@ -312,9 +311,10 @@ class Vault:
             raise MalformedError(f"{self.snapshot.path}: {error}") from None
 
     def reuse(self, earlier: "Vault") -> None:
-        """Copy the finished snapshot of an earlier vault whole; an interruption leaves no part of it."""
-        if earlier._published.exists():
-            write_private(self._published, earlier._published.read_bytes())
+        """Copy the finished snapshot of an earlier vault whole, with the log of what was published about it.
+
+        An interruption leaves no part of it.
+        """
         copy = FolderStore(temporary_name(self.snapshot.path))
         for name in filter(names.SNAPSHOT.lists, earlier.snapshot):
             copy[name] = earlier.snapshot[name]
@@ -352,22 +352,20 @@ class Vault:
         Raises:
             MalformedError: the log is damaged.
         """
-        if not self._published.exists():
+        store = self.snapshot
+        if names.PUBLISHED not in store:
             return ()
-        return decode_publications(self._published.read_bytes(), self._snapshot_digest, str(self._published))
+        where = located(store, names.PUBLISHED)
+        return decode_publications(store[names.PUBLISHED], self._snapshot_digest, where)
 
     def log_published(self, statements: Iterable[PublishedStatement]) -> None:
         """Add statements to the log, before they become public; one that is there already is not repeated."""
         logged = {each.statement: each for each in (*self.published, *statements)}
-        write_private(self._published, encode_publications(self._snapshot_digest, logged.values()))
+        self.snapshot[names.PUBLISHED] = encode_publications(self._snapshot_digest, logged.values())
 
     @property
     def _snapshot_digest(self) -> bytes:
         return SnapshotManifest.decode(self.snapshot[SNAPSHOT_FILE]).digest
-
-    @property
-    def _published(self) -> Path:
-        return self.path / names.PUBLISHED
 
     @property
     def _report(self) -> Path:

@@ -21,16 +21,14 @@ from crossmargin_prover.workflow.thin_changes import thin_changes
 from crossmargin_prover.workflow.thin_totals import thin_totals
 from crossmargin_verifier.bundle.verdict import Verdict
 from crossmargin_verifier.protocol.errors import RejectedError
-from crossmargin_verifier.protocol.manifests import TOTALS_FILE
+from crossmargin_verifier.protocol.manifests import TOTALS_FILE, records_file
 
 if TYPE_CHECKING:
     from crossmargin import Book
 
 __all__ = ["Published", "publish"]
 
-_RESTORE = (
-    f"nothing is published: restore snapshot/{TOTALS_FILE} of the vault from a copy, then prove the statements again"
-)
+_RESTORE = "nothing is published: restore {} of the vault from a copy"
 _AGAIN = "nothing is published: prove that statement again, with `crossmargin prove --statement NAME`"
 
 
@@ -124,11 +122,20 @@ def publish(
                 log=run.log,
             )
         except (RejectedError, MalformedError) as error:
-            is_about_totals = isinstance(error, RejectedError) and error.step == "V7"
-            raise CrossmarginError(f"{vault.path}: {error}; {_RESTORE if is_about_totals else _AGAIN}") from None
+            raise CrossmarginError(f"{vault.path}: {error}; {_hint(error)}") from None
     if series:
         move_latest(bundle)
     return Published(bundle, bytes.fromhex(verdict.digests["bundle"]), verdict, tuple(warnings))
+
+
+def _hint(error: RejectedError | MalformedError) -> str:
+    """Return what mends a vault: files of a snapshot are restored, and statements proven again."""
+    if isinstance(error, MalformedError):
+        return _AGAIN if str(error).startswith("statement") else _RESTORE.format("that file in snapshot/")
+    if error.statement is not None:
+        return _AGAIN
+    damaged = {"V4": records_file(error.shard or 0), "V7": TOTALS_FILE}
+    return _RESTORE.format(f"snapshot/{damaged.get(error.step, '')}")
 
 
 def _choose(vault: Vault, names: Sequence[str], order: Sequence[str]) -> list[Proven]:

@@ -2,6 +2,8 @@
 
 from crossmargin_prover.record_files import prove_missing_records
 from crossmargin_prover.snapshot import CommittedSnapshot
+from crossmargin_prover.vault.arrays import shard_name
+from crossmargin_prover.vault.store import located
 from crossmargin_prover.vault.vault import Vault
 from crossmargin_prover.workflow.run import Run
 from crossmargin_verifier.protocol.manifests import records_file
@@ -17,8 +19,12 @@ def whole_snapshot(vault: Vault, run: Run) -> CommittedSnapshot:
     """
     snapshot = vault.load()
     manifest = snapshot.manifest
-    if all(records_file(shard) in snapshot.files for shard in range(manifest.shards)):
+    missing = [shard for shard in range(manifest.shards) if records_file(shard) not in snapshot.files]
+    if not missing:
         return snapshot
+    for shard in missing:
+        # The proof of a damaged record would be kept, and every bundle with it be rejected.
+        snapshot.shards[shard].check_opening(manifest.sid, located(vault.snapshot, shard_name(shard)))
     prove_missing_records(
         manifest,
         len(snapshot.columns),
