@@ -15,10 +15,13 @@ from pydantic_core import PydanticCustomError
 
 from crossmargin.errors import InputError
 from crossmargin.units import format_decimal, parse_decimal
+from crossmargin_circuits.layout import CURRENCY, MAX_NAME
 
 __all__ = [
     "MAX_NAME_LENGTH",
     "MAX_TEXT_LENGTH",
+    "AssetName",
+    "Currency",
     "ExactDecimal",
     "Flag",
     "Frozen",
@@ -35,8 +38,8 @@ __all__ = [
     "refuse",
 ]
 
-MAX_NAME_LENGTH = 64
-"""Most characters in the name of an asset or an instrument; names become labels of columns."""
+MAX_NAME_LENGTH = MAX_NAME
+"""Most characters in the name of an asset, an instrument or a currency; names stand in labels and in the verdict."""
 
 MAX_TEXT_LENGTH = 500
 """Most characters in a line of text for people."""
@@ -176,10 +179,23 @@ def _whole(value: Any) -> int:
 def _name(value: Any) -> str:
     if isinstance(value, str) and len(value) <= MAX_NAME_LENGTH and _NAME.fullmatch(value):
         return value
+    long = isinstance(value, str) and len(value) > MAX_NAME_LENGTH
     raise refuse(
-        "not a name",
+        f"a name of {len(value)} characters" if long else "not a name",
         f"write 1 to {MAX_NAME_LENGTH} of the characters A-Z a-z 0-9 _ . / : - with a letter or digit first",
     )
+
+
+def _asset(value: str) -> str:
+    if value.isdecimal():
+        raise refuse("a name of digits alone", "write a name with a letter; amounts stand before it")
+    return value
+
+
+def _currency(value: str) -> str:
+    if not CURRENCY.fullmatch(value):
+        raise refuse("not a currency: no letter first", "write a name such as USD, with a letter first")
+    return value
 
 
 def _text(value: Any) -> str:
@@ -211,6 +227,12 @@ WholeNumber = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
 
 Name = Annotated[str, BeforeValidator(_name)]
 """Name of an asset, an instrument or an underlying."""
+
+AssetName = Annotated[Name, AfterValidator(_asset)]
+"""Name of an asset, which stands behind amounts: not digits alone."""
+
+Currency = Annotated[Name, AfterValidator(_currency)]
+"""Name of a currency: a letter first."""
 
 Text = Annotated[str, BeforeValidator(_text)]
 """One line of text for people."""

@@ -22,7 +22,18 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crossmargin.errors import InputError
-from crossmargin.fields import ExactDecimal, Flag, Frozen, Instant, Listed, Name, Positive, WholeNumber, refuse
+from crossmargin.fields import (
+    AssetName,
+    ExactDecimal,
+    Flag,
+    Frozen,
+    Instant,
+    Listed,
+    Name,
+    Positive,
+    WholeNumber,
+    refuse,
+)
 from crossmargin.market.names import parse_name
 from crossmargin.units import decimal_places, floor_ratio, format_decimal
 from crossmargin_circuits.encoding import MAX_JSON_INTEGER
@@ -104,7 +115,7 @@ class Asset(Frozen):
     An asset `of` another one is that asset held on a `chain`.
     """
 
-    name: Name
+    name: AssetName
     unit: _Step
     haircut: _Haircut
     borrowable: Flag

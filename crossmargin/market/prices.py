@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.errors import InputError
-from crossmargin.fields import ExactDecimal, Frozen, Instant, Listed, Name, NotNegative, Text, refuse
+from crossmargin.fields import Currency, ExactDecimal, Frozen, Instant, Listed, Name, NotNegative, Text, refuse
 from crossmargin.market.instruments import Catalogue, Instrument, Kind
 from crossmargin.market.scenarios import Scenario
 
@@ -110,7 +110,7 @@ class Market(Frozen):
     index: dict[Name, IndexPrice]
     marks: dict[Name, Mark] = Field(default_factory=dict)
     options: dict[Name, OptionQuote] = Field(default_factory=dict)
-    rates: dict[Name, Annotated[ExactDecimal, AfterValidator(_rate)]] = Field(default_factory=dict)
+    rates: dict[Currency, Annotated[ExactDecimal, AfterValidator(_rate)]] = Field(default_factory=dict)
     feeds: dict[Name, Feeds] | None = None
 
     @model_validator(mode="after")

@@ -46,7 +46,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from crossmargin.engine.risk_arrays import check_resolution
 from crossmargin.errors import InputError
-from crossmargin.fields import ExactDecimal, Frozen, Listed, Name, Positive, between, refuse
+from crossmargin.fields import Currency, ExactDecimal, Frozen, Listed, Name, Positive, between, refuse
 from crossmargin.market.instruments import Asset, Catalogue
 from crossmargin.models.policy_builder import PolicyBuilder, added
 from crossmargin_circuits.expression import Expression, Min, PositivePart, Reference, Scale, Sum
@@ -129,7 +129,7 @@ class MismatchRule(Frozen):
     """Charge on debt in a currency; an asset that no currency lists is a currency by itself."""
 
     rate: Annotated[ExactDecimal, AfterValidator(between("0", "1", low_in=False))]
-    currencies: dict[Name, Annotated[tuple[Name, ...], Listed, Field(min_length=1)]] | None = None
+    currencies: dict[Currency, Annotated[tuple[Name, ...], Listed, Field(min_length=1)]] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "MismatchRule":

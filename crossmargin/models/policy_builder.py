@@ -25,7 +25,7 @@ from crossmargin.market.valuation import Valuation
 from crossmargin_circuits.encoding import MAX_JSON_INTEGER
 from crossmargin_circuits.expression import Amount, Expression, Linear, Max, PositivePart, Reference, Scale, Sum
 from crossmargin_circuits.layout import RecordLayout
-from crossmargin_circuits.policy import Definition, RiskArray, Role
+from crossmargin_circuits.policy import MAX_PART_NAME, Definition, RiskArray, Role
 
 __all__ = ["Money", "PolicyBuilder", "added", "worst_loss"]
 
@@ -73,6 +73,7 @@ class PolicyBuilder:
         Raises:
             InputError: a value that the quantum cannot hold.
         """
+        self._check_name(name)
         self.arrays.append(risk_array(name, meaning, np.array(values, dtype=np.float64), self.quantum, self.layout))
         return Linear(name)
 
@@ -131,9 +132,21 @@ class PolicyBuilder:
         return self.define(name, meaning, Role.HIDDEN, expression)
 
     def define(self, name: str, meaning: str, role: Role, expression: Expression) -> Reference:
-        """Add a definition of any role that names no asset."""
+        """Add a definition of any role that names no asset.
+
+        Raises:
+            InputError: a name that is too long.
+        """
+        self._check_name(name)
         self.definitions.append(Definition(name, meaning, role, expression))
         return Reference(name)
+
+    def _check_name(self, name: str) -> None:
+        if len(name) > MAX_PART_NAME:
+            raise InputError(
+                f"{name}: a name of {len(name)} characters in the policy",
+                hint=f"shorten the names of assets and instruments in it, to {MAX_PART_NAME} characters together",
+            )
 
     def _charged(self, money: Money) -> int:
         return -((-_exact(money) * Fraction(self.factor) / Fraction(self.quantum)).__floor__())

@@ -49,7 +49,8 @@ def reasons(model: type[Any], value: dict[str, Any]) -> list[tuple[str, str]]:
         ("borrowable", 1, "neither true nor false"),
         ("name", "US DC", "not a name"),
         ("name", "", "not a name"),
-        ("name", "A" * 65, "not a name"),
+        ("name", "A" * 41, "a name of 41 characters"),
+        ("name", "1000", "a name of digits alone"),
     ],
 )
 def test_asset_refusals(field: str, value: object, reason: str) -> None:
