@@ -237,7 +237,7 @@ def test_missing_book_and_vault_are_refused(tmp_path: Path) -> None:
 
 def test_second_run_does_nothing_again(venue: Any, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in venue.vault.rglob("*") if path.is_file()}
-    assert venue.vault / "published.json" in before
+    assert venue.vault / "snapshot" / "published.json" in before
     options = ("--vault", venue.vault, "--bundle", tmp_path / "b", "--packing", "0", "--processes", "1")
     result = run(prover, "run", "--book", SMALL, *options)
     assert result.exit_code == 0

@@ -87,7 +87,7 @@ def test_own_vault_keeps_what_others_put_there(vault: Path, publish: Callable[..
     fill(vault, ours)
     assert publish(tmp_path / "bundle").exit_code == 4
     after = contents(vault)
-    assert after.pop("published.json")[0] == "file", "the log of what was published"
+    assert after.pop("snapshot/published.json")[0] == "file", "the log of what was published"
     assert after == with_theirs | {"statements/.coverage." + HEX: ("folder", b"")}
     assert set(before) < set(with_theirs)
     assert contents(secret) == {"deed": ("file", b"mine"), f".signing.key.{HEX}": ("file", b"mine")}
