@@ -164,11 +164,10 @@ def judge(
         claims.insert(0, Claim(Topic.SOLVENCY, 0, "", Result.OPEN, text))
     claims += position_claims(statements, debts)
     assets = []
-    for number, column in enumerate(columns):
-        if column.kind is ColumnKind.BALANCE:
-            asset, claim = _asset(number, columns, totals, debts.get(column.name), reserves, statements)
-            assets.append(asset)
-            claims.append(claim)
+    for name in dict.fromkeys(column.name for column in columns if column.kind is not ColumnKind.POSITION):
+        asset, claim = _asset(name, columns, totals, debts.get(name), reserves, statements)
+        assets.append(asset)
+        claims.append(claim)
     claims += _open_interest_claims(columns, totals)
     fund = insurance_fund(reserves)
     text = f"declared for {len(reserves.assets)} assets, with an insurance fund of {fund}; not part of any proof"
@@ -262,52 +261,50 @@ def _crowding_claims(each: JudgedStatement) -> list[Claim]:
 
 
 def _asset(
-    number: int,
+    name: str,
     columns: Sequence[Column],
     totals: Sequence[int] | None,
     debts: Sequence[DisclosedDebt] | None,
     reserves: DeclaredReserves,
     statements: Sequence[JudgedStatement],
 ) -> tuple[Asset, Claim]:
-    """Return the figures of the asset of a balance column, and the claim on its liabilities."""
-    balance, name = columns[number], columns[number].name
-    entry = next((n for n, c in enumerate(columns) if c.kind is ColumnKind.ENTRY and c.name == name), None)
+    """Return the figures of an asset, and the claim on its liabilities; it may have a balance, entry values or both."""
+    own = [n for n, c in enumerate(columns) if c.kind is not ColumnKind.POSITION and c.name == name]
+    unit = columns[own[0]]
     declared = reserves.amount(name)
     shown = None if declared is None else Amount.of(declared, name)
     if totals is None:
-        claim = liability_claim(name, balance, None, None, None, reserves)
+        claim = liability_claim(name, unit, None, None, None, reserves)
         return Asset(name, None, None, None, None, None, shown, None, ()), claim
-    net = totals[number] + (0 if entry is None else totals[entry])
+    by_kind = {columns[number].kind: Amount.in_column(totals[number], unit) for number in own}
+    net = sum(totals[number] for number in own)
     # The least of the disclosed debts: each is an upper bound by itself.
     debt = min(debts or (), key=lambda each: each.total, default=None)
     owed = None if debt is None else debt.claim_on(totals) + debt.total
     ratio = None
     if owed is not None and owed > 0 and declared is not None:
-        ratio = format_amount(Fraction(int(10000 * declared / (owed * unit_size(balance))), 10000)).replace(",", "")
+        ratio = format_amount(Fraction(int(10000 * declared / (owed * unit_size(unit))), 10000)).replace(",", "")
+    shares = ((each.number, _share(each, own, totals)) for each in statements)
     asset = Asset(
         asset=name,
-        balances=Amount.in_column(totals[number], balance),
-        entry_values=None if entry is None else Amount.in_column(totals[entry], columns[entry]),
-        net=Amount.in_column(net, balance),
-        debts=None if debt is None else Amount.in_column(debt.total, balance),
-        owed=None if owed is None else Amount.in_column(owed, balance),
+        balances=by_kind.get(ColumnKind.BALANCE),
+        entry_values=by_kind.get(ColumnKind.ENTRY),
+        net=Amount.in_column(net, unit),
+        debts=None if debt is None else Amount.in_column(debt.total, unit),
+        owed=None if owed is None else Amount.in_column(owed, unit),
         reserves=shown,
         ratio=ratio,
-        shares=tuple(
-            Share(each.number, percent)
-            for each in statements
-            if (percent := _share(each, number, entry, totals)) is not None
-        ),
+        shares=tuple(Share(number, percent) for number, percent in shares if percent is not None),
     )
-    return asset, liability_claim(name, balance, net, owed, debt, reserves)
+    return asset, liability_claim(name, unit, net, owed, debt, reserves)
 
 
-def _share(each: JudgedStatement, balance: int, entry: int | None, totals: Sequence[int]) -> str | None:
-    """Return the share of equity that rests on an asset, in percent, or None where equity has no value."""
+def _share(each: JudgedStatement, own: Sequence[int], totals: Sequence[int]) -> str | None:
+    """Return the share of equity that rests on the columns of an asset, in percent, or None where it has no value."""
     form, whole = each.full_form, _equity(each, totals)
     if form is None or whole is None or whole <= 0:
         return None
-    value = sum(form.greatest[number] * totals[number] for number in (balance, entry) if number is not None)
+    value = sum(form.greatest[number] * totals[number] for number in own)
     return format_amount(Fraction(round(Fraction(10000 * value, whole)), 100)).replace(",", "")
 
 
