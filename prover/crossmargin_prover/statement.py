@@ -181,13 +181,15 @@ def check_coefficients(relation: Relation, accounts_per_shard: int, accounts: in
 def check_totals(relation: Relation, snapshot: CommittedSnapshot) -> None:
     """Refuse a relation that says nothing without totals about a snapshot that leaves them out.
 
-    Whoever makes up a shortfall satisfies every row: only its opened total says anything.
+    Whoever makes up a shortfall satisfies every row: only its opened total says anything. A value that some row bounds
+    from above, as the requirement in a strict statement, needs no total.
 
     Raises:
         StatementError: names the first auxiliary to disclose.
     """
-    if relation.disclosed and not snapshot.opens_totals:
-        label = relation.auxiliaries[relation.disclosed[0]].label
+    free = [number for number in relation.disclosed if all(row.auxiliary[number] >= 0 for row in relation.rows)]
+    if free and not snapshot.opens_totals:
+        label = relation.auxiliaries[free[0]].label
         raise StatementError(
             f"the snapshot leaves its totals out, and the statement discloses the total of {label!r}: it would show "
             "nothing; prove a strict statement, which has no shortfall, or commit with open totals"
