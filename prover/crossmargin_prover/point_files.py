@@ -8,12 +8,12 @@ __all__ = ["encode_positions", "encode_slack_rows"]
 
 
 def encode_positions(points: bytes) -> bytes:
-    """Return the bytes of `positions.cm1` from enc(X_i) in global order, 33 bytes each, one after the other."""
+    """Return the bytes of `positions.cm2` from enc(X_i) in global order, 33 bytes each, one after the other."""
     return _encode_points(POSITIONS_MAGIC, points)
 
 
 def encode_slack_rows(points: bytes) -> bytes:
-    """Return the bytes of `slack.cm1` from enc(R_h) in global order, 33 bytes each, one after the other."""
+    """Return the bytes of `slack.cm2` from enc(R_h) in global order, 33 bytes each, one after the other."""
     return _encode_points(SLACK_MAGIC, points)
 
 

@@ -50,7 +50,7 @@ SHAPE = Shape(accounts_per_shard=2, shards=1, columns=2, auxiliaries=0, disclose
 
 
 def scalars_of(proof: bytes) -> list[int]:
-    """Return every scalar that a shard file reveals, in the order of SPEC section 5."""
+    """Return every scalar that a shard file reveals, in the order of SPEC section 6."""
 
     def scalars(start: int, count: int) -> list[int]:
         return [int.from_bytes(proof[at : at + 32], "big") for at in range(start, start + 32 * count, 32)]

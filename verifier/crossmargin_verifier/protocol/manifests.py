@@ -1,4 +1,4 @@
-"""The two manifests and the files of committed points (SPEC S6, S9, section 5).
+"""The two manifests and the files of committed points (SPEC S6, S9, section 6).
 
 The snapshot manifest fixes the committed positions, and the venue publishes it first; a statement manifest fixes the
 statement about them. Both digests are H_snapshot and H_statement of the whole file.

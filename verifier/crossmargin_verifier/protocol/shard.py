@@ -1,4 +1,4 @@
-"""Verification of the proof of one shard, up to one equation between points (SPEC P1 - P8, section 4, V5, V6)."""
+"""Verification of the proof of one shard, up to one equation between points (SPEC section 3, P1 - P8, V5, V6)."""
 
 from dataclasses import dataclass
 
