@@ -6,6 +6,7 @@ kept and copied: with the same masks and other projections its z_l would reveal 
 
 import hashlib
 from collections.abc import Sequence
+from itertools import chain
 
 from crossmargin_prover.backend import Backend
 from crossmargin_prover.masks import RecordMasks
@@ -13,11 +14,11 @@ from crossmargin_prover.opening import prove_opening
 from crossmargin_prover.proof_writer import ProofWriter
 from crossmargin_prover.randomness import Draw, Randomness
 from crossmargin_prover.witness import Records
-from crossmargin_verifier.protocol.field import ORDER, dot
+from crossmargin_verifier.protocol.field import HALF, ORDER, dot
 from crossmargin_verifier.protocol.generators import blinding_generator, mask_generators, position_generators
 from crossmargin_verifier.protocol.polynomial import eq_table, powers
 from crossmargin_verifier.protocol.proof_stream import RECORDS_MAGIC
-from crossmargin_verifier.protocol.records import PublicRecords, record_bits, record_weights
+from crossmargin_verifier.protocol.records import PublicRecords, record_bits
 from crossmargin_verifier.protocol.transcript import (
     CHI,
     LAMBDA,
@@ -87,7 +88,13 @@ def prove_records(
         blinding_generator(),
     ]
     factors = [1] * shape.columns + [chi] * len(mask_vector) + [1]
-    weights = record_weights(shape, alpha, beta, powers(challenge, shape.projections), rho)
+    share = pow(shape.accounts_per_shard, -1, ORDER)
+    weights = [
+        *sumcheck.weights,
+        *chain.from_iterable((at - HALF, at * at - HALF) for at in rho),
+        *(share * power for power in powers(challenge, shape.projections)),
+        0,
+    ]
     nonces = attempt.scalars(Draw.RECORD_OPEN, shard, 0, len(points), writer.state)
     return prove_opening(writer, points, factors, secret, weights, nonces, backend)
 

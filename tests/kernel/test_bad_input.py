@@ -53,12 +53,16 @@ def fold(starts: object = STARTS, indices: object = INDICES, data: object = DATA
     return kernel.fold_sparse(starts, indices, data, 3, ONE * 2, threads)
 
 
-sparse_calls = pytest.mark.parametrize("call", [commit, fold])
+def project(starts: object = STARTS, indices: object = INDICES, data: object = DATA, threads: object = 1) -> bytes:
+    return kernel.RecordSumcheck(starts, indices, data, 3, bytes(4), b"\xff" * 6, threads).projections()
+
+
+sparse_calls = pytest.mark.parametrize("call", [commit, fold, project])
 
 
 @sparse_calls
 def test_sparse_rows_of_the_right_form_are_taken(call: Callable[..., bytes]) -> None:
-    assert len(call()) in {2 * 64, 3 * 32}
+    assert len(call()) in {2 * 64, 3 * 32, 16 * 16}
 
 
 @sparse_calls
@@ -66,8 +70,6 @@ def test_sparse_rows_of_the_right_form_are_taken(call: Callable[..., bytes]) -> 
     "starts",
     [
         [],
-        [0],
-        [0, 3],
         [1, 2, 3],
         [0, 2, 2],
         [0, 2, 4],
@@ -81,6 +83,13 @@ def test_sparse_rows_of_the_right_form_are_taken(call: Callable[..., bytes]) -> 
     ],
 )
 def test_broken_starts(call: Callable[..., bytes], starts: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"starts|weights: must be|blindings: must be|more records"):
+        call(starts=np.array(starts, dtype=np.int64))
+
+
+@pytest.mark.parametrize("call", [commit, fold])
+@pytest.mark.parametrize("starts", [[0], [0, 3]])
+def test_fewer_rows_than_scalars(call: Callable[..., bytes], starts: list[int]) -> None:
     with pytest.raises(ValueError, match=r"starts|weights: must be|blindings: must be"):
         call(starts=np.array(starts, dtype=np.int64))
 
@@ -129,7 +138,10 @@ def test_numbers_of_threads(call: Callable[..., bytes], threads: int) -> None:
 def test_the_smallest_integer_is_a_value(call: Callable[..., bytes]) -> None:
     least = np.array([-(2**63), 2**63 - 1, 0])
     half = np.array([-(2**62), 0, 0])
-    if call is fold:
+    if call is project:
+        state = kernel.RecordSumcheck(STARTS, INDICES, least, 3, b"\xff" * 2, b"\xff" * 3, 1)
+        assert state.projections() == (-1).to_bytes(16, "big", signed=True) * 8
+    elif call is fold:
         sums = [int.from_bytes(fold(data=least)[at : at + 32], "big") for at in (0, 32, 64)]
         assert sums == [ORDER - 2**63, 0, 2**63 - 1]
     else:
@@ -143,6 +155,7 @@ def test_nothing_is_computed_from_nothing() -> None:
     none = np.array([], dtype=np.int64)
     assert position_key().commit(np.array([0]), none, none, b"", 1) == b""
     assert kernel.fold_sparse(np.array([0]), none, none, 2, b"", 1) == bytes(64)
+    assert kernel.RecordSumcheck(np.array([0]), none, none, 1, b"\1", b"\1", 1).projections() == bytes(8 * 16)
     assert kernel.msm(b"", b"", 1) == kernel.msm_encoded(b"", b"", 1) == bytes(64)
     assert kernel.SlackKey(H * 64, H).commit(np.array([], dtype=np.uint64), b"", 1) == b""
     with pytest.raises(ValueError, match="do not fill"):
@@ -155,6 +168,13 @@ def test_nothing_is_computed_from_nothing() -> None:
         kernel.SlackKey(b"", H)
 
 
+def record_state(*, combined: bool = False) -> kernel.RecordSumcheck:
+    state = kernel.RecordSumcheck(STARTS, INDICES, DATA, 3, bytes(2), bytes(3), 1)
+    if combined:
+        state.combine(ONE)
+    return state
+
+
 @pytest.mark.parametrize("scalar", [ORDER, ORDER + 1, 2**256 - 1])
 def test_scalars_that_are_not_reduced(scalar: int) -> None:
     data = ONE + scalar.to_bytes(32, "big")
@@ -164,6 +184,8 @@ def test_scalars_that_are_not_reduced(scalar: int) -> None:
         lambda: kernel.BitSumcheck(VALUES[:2], 1, data + ONE * 5, ONE, 1),
         lambda: kernel.BitSumcheck(VALUES[:2], 1, ONE * 7, data[32:], 1),
         lambda: kernel.BitSumcheck(VALUES[:2], 1, ONE * 7, ONE, 1).bind(data[32:]),
+        lambda: record_state().combine(data[32:]),
+        lambda: record_state(combined=True).bind(data[32:]),
         lambda: kernel.fold_sparse(STARTS, INDICES, DATA, 3, data, 1),
         lambda: kernel.fold_bits(VALUES, data, 1),
         lambda: kernel.fold_points(H * 2, data, 1),
@@ -212,6 +234,7 @@ def test_bytes_of_any_length(first: int, second: int, rows: int, width: int) -> 
         lambda: kernel.SlackKey(zeros, more),
         lambda: kernel.SlackKey(bytes(64 * 64), H).commit(values, zeros, 1),
         lambda: kernel.BitSumcheck(values, width, zeros, more, 1),
+        lambda: kernel.RecordSumcheck(starts, empty, empty, width, zeros, more, 1),
         lambda: kernel.fold_sparse(starts, empty, empty, width, zeros, 1),
         lambda: kernel.fold_bits(values, zeros, 1),
         lambda: kernel.fold_points(zeros, more, 1),
@@ -231,6 +254,8 @@ def test_bytes_of_any_length(first: int, second: int, rows: int, width: int) -> 
 def test_more_columns_than_fit_memory(columns: int) -> None:
     with pytest.raises(ValueError, match="columns"):
         kernel.fold_sparse(STARTS, INDICES, DATA, columns, ONE * 2, 1)
+    with pytest.raises(ValueError, match="columns"):
+        kernel.RecordSumcheck(STARTS, INDICES, DATA, columns, bytes(2), bytes(3), 1)
 
 
 @pytest.mark.parametrize("width", [0, 3, 2**32, 2**63, 2**64 - 1, 2**64, -1])
@@ -258,6 +283,39 @@ def test_rounds_out_of_order() -> None:
         state.bind(ONE)
     with pytest.raises(ValueError, match="bound"):
         state.round()
+
+
+def test_records_out_of_order() -> None:
+    state = record_state()
+    for call in (state.round, lambda: state.bind(ONE), state.weights):
+        with pytest.raises(ValueError, match=r"combined|bound"):
+            call()
+    state.combine(ONE)
+    for again in (lambda: state.combine(ONE), state.projections):
+        with pytest.raises(ValueError, match="combined already"):
+            again()
+    state.bind(ONE)
+    for call in (state.round, lambda: state.bind(ONE)):
+        with pytest.raises(ValueError, match="every variable is bound"):
+            call()
+    assert len(state.weights()) == 3 * 32
+
+
+@pytest.mark.parametrize(
+    ("alpha", "beta", "words"),
+    [
+        (0, 3, "power of two"),
+        (3, 3, "power of two"),
+        (6, 6, "power of two"),
+        (1, 3, "more records"),
+        (2, 2, "block for each"),
+        (2, 4, "block for each"),
+        (2, 0, "block for each"),
+    ],
+)
+def test_bits_that_do_not_fit_the_records(alpha: int, beta: int, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        kernel.RecordSumcheck(STARTS, INDICES, DATA, 3, bytes(alpha), bytes(beta), 1)
 
 
 def test_a_fault_inside_becomes_an_exception(capfd: pytest.CaptureFixture[str]) -> None:

@@ -172,6 +172,115 @@ def test_sumcheck_wants_a_point_of_the_right_length(backend: Backend) -> None:
         _ = backend.bit_sumcheck(np.zeros((2, 1), dtype=np.uint64), [1] * 7, 0).value
 
 
+@st.composite
+def projected_rows(draw: st.DrawFn) -> tuple[list[dict[int, int]], int, bytes, bytes]:
+    """Return rows, the number of columns, and the bits of alpha and beta; the last accounts may have no row."""
+    places, columns, accounts = draw(st.integers(1, 3)), draw(st.integers(1, 4)), 1 << draw(st.integers(0, 5))
+    row = st.dictionaries(st.integers(0, columns - 1), records, max_size=3)
+    rows = draw(st.lists(row, max_size=accounts))
+    alpha, beta = (draw(st.binary(min_size=places * count, max_size=places * count)) for count in (accounts, columns))
+    return rows, columns, alpha, beta
+
+
+def naive_projections(
+    rows: list[dict[int, int]], columns: int, alpha: bytes, beta: bytes, challenge: int, rho: list[int]
+) -> tuple[list[int], list[tuple[int, int]], list[int]]:
+    """Return projections, rounds and weights from the whole matrices R_l, entry by entry."""
+    places = len(beta) // columns
+    accounts = len(alpha) // places
+
+    def block(bits: bytes, number: int) -> int:
+        return int.from_bytes(bits[number * places : (number + 1) * places], "little")
+
+    def chosen(account: int, column: int) -> list[int]:
+        both = block(alpha, account) & block(beta, column)
+        return [bit(both, number) for number in range(8 * places)]
+
+    full = [[row.get(column, 0) for column in range(columns)] for row in rows]
+    full += [[0] * columns] * (accounts - len(rows))
+    projections = [0] * (8 * places)
+    for account, row in enumerate(full):
+        for column, entry in enumerate(row):
+            for number, one in enumerate(chosen(account, column)):
+                projections[number] += one * entry
+    powers = [pow(challenge, number, ORDER) for number in range(8 * places)]
+    matrix = [
+        [
+            sum(power for power, one in zip(powers, chosen(account, column), strict=True) if one)
+            for column in range(columns)
+        ]
+        for account in range(accounts)
+    ]
+    rounds = []
+    for at in rho:
+        # p(Z) by its values at 0, 1 and 2.
+        values = [
+            sum(
+                (a + z * (b - a)) * (c + z * (d - c))
+                for low, high, row, other in zip(matrix[0::2], matrix[1::2], full[0::2], full[1::2], strict=True)
+                for a, b, c, d in zip(low, high, row, other, strict=True)
+            )
+            for z in range(3)
+        ]
+        _, linear, square = interpolate(values)
+        rounds.append((linear % ORDER, square % ORDER))
+        matrix, full = (
+            [
+                [(a + at * (b - a)) % ORDER for a, b in zip(low, high, strict=True)]
+                for low, high in zip(table[0::2], table[1::2], strict=True)
+            ]
+            for table in (matrix, full)
+        )
+    return projections, rounds, [weight % ORDER for weight in matrix[0]]
+
+
+@settings(max_examples=40)
+@given(projected_rows(), scalars, st.data())
+def test_record_sumcheck_rounds(
+    backend: Backend, case: tuple[list[dict[int, int]], int, bytes, bytes], challenge: int, data: st.DataObject
+) -> None:
+    rows, columns, alpha, beta = case
+    variables = (len(alpha) * columns // len(beta)).bit_length() - 1
+    rho = [data.draw(scalars) for _ in range(variables)]
+    projections, rounds, weights = naive_projections(rows, columns, alpha, beta, challenge, rho)
+    state = backend.record_sumcheck(*csr(rows), columns, alpha, beta)
+    assert list(state.projections) == projections
+    state.combine(challenge)
+    for at, coefficients in zip(rho, rounds, strict=True):
+        assert state.round() == coefficients
+        state.bind(at)
+    assert list(state.weights) == weights
+
+
+@pytest.mark.parametrize("entry", [2**62 - 1, 1 - 2**62])
+def test_projections_of_the_greatest_records(backend: Backend, entry: int) -> None:
+    """Sums of many great records leave 64 bits."""
+    rows = [dict.fromkeys(range(4), entry)] * 64
+    state = backend.record_sumcheck(*csr(rows), 4, b"\xff" * 64, b"\xff" * 4)
+    assert list(state.projections) == [256 * entry] * 8
+
+
+def test_record_sumcheck_wants_fitting_bits_and_calls_in_order(backend: Backend) -> None:
+    rows = [{0: 5}, {1: -6}, {}]
+    for alpha, beta in [(b"", b"12"), (b"123", b"12"), (b"12", b"12"), (b"1234", b"1"), (b"12345", b"1212")]:
+        with pytest.raises(ValueError, match=r"must be|records"):
+            backend.record_sumcheck(*csr(rows), 2, alpha, beta)
+    state = backend.record_sumcheck(*csr(rows), 2, b"1234", b"12")
+    for call in (state.round, lambda: state.bind(1), lambda: state.weights):
+        with pytest.raises(ValueError, match=r"not combined|not every variable"):
+            call()
+    state.combine(3)
+    with pytest.raises(ValueError, match="combined already"):
+        state.combine(3)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="not every variable"):
+            _ = state.weights
+        state.bind(7)
+    for call in (state.round, lambda: state.bind(1)):
+        with pytest.raises(ValueError, match="every variable is bound"):
+            call()
+
+
 @given(sparse_rows(), st.data())
 def test_fold_sparse(backend: Backend, case: tuple[list[dict[int, int]], list[int]], data: st.DataObject) -> None:
     rows, weights = case

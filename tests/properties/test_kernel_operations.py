@@ -103,6 +103,43 @@ def test_bit_sumcheck_of_a_larger_shard() -> None:
     assert state.value == expected.value
 
 
+@st.composite
+def projected_rows(draw: st.DrawFn) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, int, bytes, bytes]:
+    """Return nu, at most 2^nu sparse rows, their columns, and the bits of alpha and beta."""
+    nu, columns, places = draw(st.integers(0, 7)), draw(st.integers(1, 40)), draw(st.sampled_from([1, 16, 39]))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    rows = draw(st.integers(0, 1 << nu))
+    lengths = generator.integers(0, min(columns, draw(st.sampled_from([0, 3, 40]))) + 1, rows)
+    indices = [np.sort(generator.choice(columns, length, replace=False)) for length in lengths.tolist()]
+    largest = draw(st.sampled_from([1, 2**40, 2**62 - 1]))
+    data = generator.choice([-largest, largest, 1, 0], lengths.sum())
+    if draw(st.booleans()):
+        data = generator.integers(-largest, largest + 1, lengths.sum())
+    starts = np.concatenate(([0], np.cumsum(lengths)))
+    columns_of = np.concatenate([np.zeros(0, np.int64), *indices]).astype(np.int64)
+    return nu, starts, columns_of, data, columns, generator.bytes(places << nu), generator.bytes(places * columns)
+
+
+@settings(max_examples=60)
+@given(backends, projected_rows(), scalars, st.data())
+def test_record_sumcheck(
+    backend: KernelBackend,
+    case: tuple[int, np.ndarray, np.ndarray, np.ndarray, int, bytes, bytes],
+    challenge: int,
+    data: st.DataObject,
+) -> None:
+    variables, *arguments = case
+    state, expected = backend.record_sumcheck(*arguments), REFERENCE.record_sumcheck(*arguments)
+    assert state.projections == expected.projections
+    state.combine(challenge)
+    expected.combine(challenge)
+    for at in data.draw(many(scalars, variables)):
+        assert state.round() == expected.round()
+        state.bind(at)
+        expected.bind(at)
+    assert state.weights == expected.weights
+
+
 @given(backends, sparse_rows())
 def test_fold_sparse(backend: KernelBackend, case: tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]) -> None:
     starts, indices, data, weights = case

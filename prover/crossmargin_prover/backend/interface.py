@@ -69,7 +69,7 @@ class BitSumcheck(Protocol):
 class RecordSumcheck(Protocol):
     """State of one sum-check over random projections of the records of a shard (SPEC B3, B4), without any mask.
 
-    Read `projections`, `combine` them once, then alternate `round` and `bind`, nu times each; then there are `alphas`.
+    Read `projections`, `combine` them once, then alternate `round` and `bind`, nu times each; then there are `weights`.
     """
 
     @property
@@ -86,8 +86,8 @@ class RecordSumcheck(Protocol):
         """Fix the variable of the last round to rho_d."""
 
     @property
-    def alphas(self) -> Sequence[int]:
-        """sum_i eq(rho, i) alpha_l(i) for every l, once every variable is bound."""
+    def weights(self) -> Sequence[int]:
+        """sum_l lambda^l alpha_l(rho) beta_l(v) for every column v, once every variable is bound."""
 
 
 class Backend(Protocol):

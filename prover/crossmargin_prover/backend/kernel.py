@@ -196,9 +196,9 @@ class _KernelRecordSumcheck:
         self._state.bind(encode_scalar(challenge))
 
     @property
-    def alphas(self) -> list[int]:
-        """sum_i eq(rho, i) alpha_l(i) for every l, once every variable is bound."""
-        return _decode_scalars(self._state.alphas())
+    def weights(self) -> list[int]:
+        """sum_l lambda^l alpha_l(rho) beta_l(v) for every column v, once every variable is bound."""
+        return _decode_scalars(self._state.weights())
 
 
 @cache

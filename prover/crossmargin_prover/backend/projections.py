@@ -57,6 +57,7 @@ class ReferenceRecordSumcheck:
         alpha_bits = bit_rows(alpha, accounts)
         if alpha_bits.shape[1] != projections or accounts & (accounts - 1) or records > accounts:
             raise ValueError(f"{records} records and {len(alpha)} bytes of alpha: must be blocks for a power of two")
+        self._beta = beta
         self._variables = accounts.bit_length() - 1
         self._done = 0
         self._inner = min(BLOCK_VARIABLES, self._variables)
@@ -72,7 +73,7 @@ class ReferenceRecordSumcheck:
         self._products = self._sum_blocks(blocks)
         self._projections = [sum(products[place][place] for place in range(size)) for products in self._products]
         self._matrix: list[list[int]] = []
-        self._weights: list[int] = []
+        self._powers: list[int] = []
         self._challenges: list[int] = []
         self._tables: list[tuple[list[int], list[int]]] = []
 
@@ -87,12 +88,12 @@ class ReferenceRecordSumcheck:
 
     def combine(self, challenge: int) -> None:
         """Weigh projection l by lambda^l from here on."""
-        if self._weights:
+        if self._powers:
             raise ValueError("the projections are combined already")
-        self._weights = powers(challenge, len(self._products))
+        self._powers = powers(challenge, len(self._products))
         size = range(1 << self._inner)
         self._matrix = [
-            [dot(self._weights, [products[row][column] for products in self._products]) for column in size]
+            [dot(self._powers, [products[row][column] for products in self._products]) for column in size]
             for row in size
         ]
         if not self._inner:
@@ -104,7 +105,7 @@ class ReferenceRecordSumcheck:
         if self._done < self._inner:
             return self._block_round()
         first = second = 0
-        for weight, (alphas, sums) in zip(self._weights, self._tables, strict=True):
+        for weight, (alphas, sums) in zip(self._powers, self._tables, strict=True):
             linear = square = 0
             for a, b, low, high in zip(alphas[0::2], alphas[1::2], sums[0::2], sums[1::2], strict=True):
                 difference, slope = b - a, high - low
@@ -128,14 +129,20 @@ class ReferenceRecordSumcheck:
             self._unfold()
 
     @property
-    def alphas(self) -> list[int]:
-        """sum_i eq(rho, i) alpha_l(i) for every l, once every variable is bound."""
+    def weights(self) -> list[int]:
+        """sum_l lambda^l alpha_l(rho) beta_l(v) for every column v, once every variable is bound."""
         if not self._tables or self._done != self._variables:
             raise ValueError("not every variable is bound")
-        return [alphas[0] for alphas, _ in self._tables]
+        weighted = [power * alphas[0] % ORDER for power, (alphas, _) in zip(self._powers, self._tables, strict=True)]
+        weights = [0] * (len(self._beta) * 8 // len(weighted))
+        places = len(weighted) // 8
+        for place in range(places):
+            table = _subset_sums(weighted[8 * place : 8 * place + 8])
+            weights = [weight + table[byte] for weight, byte in zip(weights, self._beta[place::places], strict=True)]
+        return [weight % ORDER for weight in weights]
 
     def _expect_round(self) -> None:
-        if not self._weights:
+        if not self._powers:
             raise ValueError("the projections are not combined")
         if self._done == self._variables:
             raise ValueError("every variable is bound")
@@ -163,10 +170,7 @@ class ReferenceRecordSumcheck:
     def _unfold(self) -> None:
         """Turn every block into two scalars for each l, once its variables are bound."""
         weights = eq_table(self._challenges)
-        alphas = [0]
-        for weight in weights:
-            alphas += [entry + weight for entry in alphas]
-        alphas = [entry % ORDER for entry in alphas]
+        alphas = _subset_sums(weights)
         high, low = self._halves
         if not np.any(high >= 1 << HALF_BITS) and not np.any(high < -(1 << HALF_BITS)):
             sums = (high << HALF_BITS) + low
@@ -176,6 +180,14 @@ class ReferenceRecordSumcheck:
             folded = [sum(map(mul, weights, block)) % ORDER for block in blocks.tolist()]
             self._tables.append(([alphas[pattern] for pattern in patterns.tolist()], folded))
         self._products, self._halves = [], []
+
+
+def _subset_sums(values: Sequence[int]) -> list[int]:
+    """Return the sums of all subsets of some values, by the bits of the subset."""
+    table = [0]
+    for value in values:
+        table += [entry + value for entry in table]
+    return [entry % ORDER for entry in table]
 
 
 def _bind(challenge: int, entries: Sequence[int]) -> list[int]:

@@ -304,7 +304,7 @@ mod crossmargin_kernel {
         }
     }
 
-    /// State of a sum-check over projections of records; read them, combine, alternate round and bind, ask for alphas.
+    /// State of a sum-check over projections of records; read them, combine, alternate round and bind, then ask for weights.
     #[pyclass]
     struct RecordSumcheck(core::RecordSumcheck);
 
@@ -354,10 +354,10 @@ mod crossmargin_kernel {
             compute(py, || self.0.bind(scalar(challenge)?))
         }
 
-        /// Return alpha_l(rho) for every l, once every variable is bound.
-        fn alphas<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-            let alphas = compute(py, || encode_scalars(self.0.alphas()?))?;
-            object(py, &alphas)
+        /// Return the weight of every column, once every variable is bound.
+        fn weights<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+            let weights = compute(py, || encode_scalars(&self.0.weights()?))?;
+            object(py, &weights)
         }
     }
 

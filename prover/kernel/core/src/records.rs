@@ -16,7 +16,7 @@ use core::mem;
 use crate::csr::Csr;
 use crate::error::{Refused, room};
 use crate::parallel::{map_ranges, map_rows};
-use crate::scalar::{Products, Scalar, SignedProducts, Sum};
+use crate::scalar::{Products, Scalar, SignedProducts};
 
 /// Rounds in small integers.
 const BLOCK_ROUNDS: usize = 4;
@@ -31,7 +31,7 @@ const GROUP: usize = 4;
 const LANES: usize = 8;
 
 /// Columns of one table of sums.
-const TABLE_COLUMNS: usize = 8;
+const TABLE_COLUMNS: usize = 4;
 
 /// Bits of the lower half of a record, where the sum of all magnitudes does not fit 63 bits.
 const HALF_BITS: u32 = 31;
@@ -55,7 +55,7 @@ const BROKEN: Refused = Refused::Invalid("a sum-check whose last challenge was n
 type BlockSums = [[i64; BLOCK]; BLOCK];
 
 /// State of one sum-check: read the `projections`, `combine` them, then alternate `round` and `bind`, once for each
-/// variable, and ask for the `alphas`.
+/// variable, and ask for the `weights`.
 pub struct RecordSumcheck {
     starts: Vec<i64>,
     indices: Vec<i64>,
@@ -120,7 +120,7 @@ impl RecordSumcheck {
         let rows = Csr::new(&starts, &indices, &data)?;
         rows.expect_columns(columns)?;
         if rows.rows() > accounts {
-            return Err(Refused::Length { what: "records", expected: accounts, found: rows.rows() });
+            return Err(Refused::Invalid("more records than accounts"));
         }
         let sums = block_sums(&rows, &data, &alpha, &beta, places, threads)?;
         let variables = accounts.trailing_zeros() as usize;
@@ -167,11 +167,14 @@ impl RecordSumcheck {
         }
         let size = 1 << self.variables.min(BLOCK_ROUNDS);
         let entry = |row: usize, column: usize| {
-            let mut sum = Products::default();
+            let (mut small, mut large) = (SignedProducts::default(), Products::default());
             for (weight, sums) in powers.iter().zip(sums) {
-                sum.add(weight, &signed(sums[row][column]));
+                match i64::try_from(sums[row][column]) {
+                    Ok(sum) => small.add(weight, sum),
+                    Err(_) => large.add(weight, &signed(sums[row][column])),
+                }
             }
-            sum.reduce()
+            small.reduce() + large.reduce()
         };
         let matrix = map_rows(size, self.threads, |range| {
             range.map(|row| (0..size).map(|column| entry(row, column)).collect::<Vec<_>>()).collect()
@@ -270,16 +273,23 @@ impl RecordSumcheck {
         if self.done == self.variables.min(BLOCK_ROUNDS) { self.unfold() } else { Ok(()) }
     }
 
-    /// Returns `alpha_l` at the point of all challenges for every `l`.
+    /// Returns `sum_l lambda^l alpha_l(rho) beta_l(v)` for every column `v`, at the point `rho` of all challenges.
     ///
     /// # Errors
-    /// A variable is not bound, or the last bind failed.
-    pub fn alphas(&self) -> Result<&[Scalar], Refused> {
-        match &self.stage {
-            Stage::Entries { alphas, .. } if self.done == self.variables => Ok(alphas),
-            Stage::Broken => Err(BROKEN),
-            _ => Err(Refused::Invalid("not every variable is bound")),
-        }
+    /// A variable is not bound, the last bind failed, or memory runs out.
+    pub fn weights(&self) -> Result<Vec<Scalar>, Refused> {
+        let alphas = match &self.stage {
+            Stage::Entries { alphas, .. } if self.done == self.variables => alphas,
+            Stage::Broken => return Err(BROKEN),
+            _ => return Err(Refused::Invalid("not every variable is bound")),
+        };
+        let weighted: Vec<Scalar> = self.powers.iter().zip(alphas).map(|(&power, &alpha)| power * alpha).collect();
+        let tables: Vec<_> = weighted.chunks(LANES).map(subset_sums).collect();
+        let mut weights = room(self.columns)?;
+        weights.extend(self.beta.chunks_exact(self.places).map(|bits| {
+            bits.iter().zip(&tables).fold(Scalar::ZERO, |sum, (&byte, table)| sum + table[usize::from(byte)])
+        }));
+        Ok(weights)
     }
 
     fn expect_round(&self) -> Result<(), Refused> {
@@ -310,17 +320,20 @@ impl RecordSumcheck {
         let blocks = self.alpha.len() / self.places / weights.len();
         let mut bits = weights.clone();
         bits.resize(BLOCK, Scalar::ZERO);
-        let tables = [subset_sums(&bits[..LANES]), subset_sums(&bits[LANES..])];
+        let tables: Vec<_> = bits.chunks(LANES).map(subset_sums).collect();
         let alphas = map_rows(blocks, self.threads, |range| {
             let mut entries = Vec::with_capacity(range.len() * width);
             for block in range {
                 let rows = &self.alpha[block * weights.len() * self.places..(block + 1) * weights.len() * self.places];
                 for place in 0..self.places {
-                    let mut accounts = rows.iter().skip(place).step_by(self.places);
-                    let [low, high] = [gather(accounts.by_ref().take(LANES)), gather(accounts)];
-                    let patterns = low.to_le_bytes().into_iter().zip(high.to_le_bytes());
-                    entries
-                        .extend(patterns.map(|(low, high)| tables[0][usize::from(low)] + tables[1][usize::from(high)]));
+                    let mut sums = [Scalar::ZERO; LANES];
+                    for (rows, table) in rows.chunks(LANES * self.places).zip(&tables) {
+                        let patterns = gather(rows.iter().skip(place).step_by(self.places));
+                        for (sum, pattern) in sums.iter_mut().zip(patterns.to_le_bytes()) {
+                            *sum += table[usize::from(pattern)];
+                        }
+                    }
+                    entries.extend(sums);
                 }
             }
             entries
@@ -359,8 +372,10 @@ struct Folder {
     used: Vec<bool>,
     /// The columns in use.
     columns: Vec<usize>,
-    table: Vec<Sum>,
-    projected: Vec<Sum>,
+    /// For each few columns in use the sums of some of their sums.
+    tables: Vec<[Loose; 1 << TABLE_COLUMNS]>,
+    /// For each of the tables which of its columns the projections of a place choose.
+    patterns: Vec<u64>,
 }
 
 impl Folder {
@@ -368,7 +383,7 @@ impl Folder {
         let (mut sums, mut used) = (room(columns)?, room(columns)?);
         sums.resize(columns, SignedProducts::default());
         used.resize(columns, false);
-        Ok(Self { sums, used, columns: Vec::new(), table: Vec::new(), projected: Vec::new() })
+        Ok(Self { sums, used, columns: Vec::new(), tables: Vec::new(), patterns: Vec::new() })
     }
 
     /// Sums the records from the first on, each with its weight.
@@ -386,31 +401,81 @@ impl Folder {
 
     /// Appends the projections of the sums, and forgets them.
     fn project(&mut self, beta: &[u8], places: usize, entries: &mut Vec<Scalar>) {
-        self.projected.clear();
-        self.projected.resize(places * LANES, Sum::default());
+        self.tables.clear();
         for columns in self.columns.chunks(TABLE_COLUMNS) {
-            self.table.clear();
-            self.table.push(Sum::default());
-            for &column in columns {
-                let value = self.sums[column].reduce();
-                for at in 0..self.table.len() {
-                    let mut sum = self.table[at];
-                    sum.add(&value);
-                    self.table.push(sum);
+            let mut table = [[0; LOOSE_LIMBS]; 1 << TABLE_COLUMNS];
+            for (bit, &column) in columns.iter().enumerate() {
+                let value = loosen(&self.sums[column].reduce());
+                let (known, fresh) = table.split_at_mut(1 << bit);
+                for (fresh, known) in fresh.iter_mut().zip(known) {
+                    *fresh = plus(known, &value);
                 }
             }
-            for (place, sums) in self.projected.chunks_exact_mut(LANES).enumerate() {
-                let patterns = gather(columns.iter().map(|&column| &beta[column * places + place]));
-                for (sum, pattern) in sums.iter_mut().zip(patterns.to_le_bytes()) {
-                    sum.append(&self.table[usize::from(pattern)]);
+            self.tables.push(table);
+        }
+        for place in 0..places {
+            self.patterns.clear();
+            let chosen = |columns: &[usize]| gather(columns.iter().map(|&column| &beta[column * places + place]));
+            self.patterns.extend(self.columns.chunks(TABLE_COLUMNS).map(chosen));
+            for lane in 0..LANES {
+                let mut sum = [0; LOOSE_LIMBS];
+                for (table, pattern) in self.tables.iter().zip(&self.patterns) {
+                    #[allow(clippy::cast_possible_truncation)] // masked
+                    let chosen = (pattern >> (8 * lane)) as usize & ((1 << TABLE_COLUMNS) - 1);
+                    sum = plus(&sum, &table[chosen]);
                 }
+                entries.push(tighten(&sum));
             }
         }
-        entries.extend(self.projected.iter().map(Sum::reduce));
         for column in self.columns.drain(..) {
             self.used[column] = false;
         }
     }
+}
+
+/// An integer as limbs of 44 bits and more, so that up to 2^20 of them can be added without carries.
+type Loose = [u64; LOOSE_LIMBS];
+
+const LOOSE_LIMBS: usize = 6;
+const LOOSE_BITS: usize = 44;
+
+#[inline(always)]
+fn plus(a: &Loose, b: &Loose) -> Loose {
+    core::array::from_fn(|at| a[at].wrapping_add(b[at]))
+}
+
+fn loosen(scalar: &Scalar) -> Loose {
+    let [a, b, c, d] = *scalar.limbs();
+    let mask = (1 << LOOSE_BITS) - 1;
+    [
+        a & mask,
+        (a >> 44 | b << 20) & mask,
+        (b >> 24 | c << 40) & mask,
+        c >> 4 & mask,
+        (c >> 48 | d << 16) & mask,
+        d >> 28,
+    ]
+}
+
+fn tighten(sum: &Loose) -> Scalar {
+    // Carries first, then limbs of exactly 44 bits but for the top one.
+    let mask = (1 << LOOSE_BITS) - 1;
+    let mut limbs = *sum;
+    for at in 1..LOOSE_LIMBS {
+        limbs[at] = limbs[at].wrapping_add(limbs[at - 1] >> LOOSE_BITS);
+        limbs[at - 1] &= mask;
+    }
+    let [a, b, c, d, e, f] = limbs;
+    Scalar::from_wide(&[
+        a | b << 44,
+        b >> 20 | c << 24,
+        c >> 40 | d << 4 | e << 48,
+        e >> 16 | f << 28,
+        f >> 36,
+        0,
+        0,
+        0,
+    ])
 }
 
 /// Returns `G_l(j, k)` of all projections.
@@ -461,9 +526,8 @@ fn place_sums(rows: &Csr<'_>, alpha: &[u8], beta: &[u8], part: impl Fn(i64) -> i
             let mut lanes = [0_i64; LANES];
             for (column, value) in rows.entries(rows.positions(first + account..first + account + 1)) {
                 let value = part(value);
-                for (lane, mask) in lanes.iter_mut().zip(&MASKS[usize::from(beta[column])]) {
-                    *lane = lane.wrapping_add(value & mask);
-                }
+                let masks = &MASKS[usize::from(beta[column])];
+                lanes = core::array::from_fn(|lane| lanes[lane].wrapping_add(value & masks[lane]));
             }
             for (projected, lane) in projected.iter_mut().zip(lanes) {
                 projected[account / BLOCK][account % BLOCK] = lane;
@@ -527,7 +591,7 @@ const fn masks() -> [[i64; LANES]; 256] {
     while byte < 256 {
         let mut bit = 0;
         while bit < LANES {
-            masks[byte][bit] = -((byte >> bit & 1) as i64);
+            masks[byte][bit] = if byte >> bit & 1 == 1 { -1 } else { 0 };
             bit += 1;
         }
         byte += 1;
@@ -612,7 +676,7 @@ mod tests {
             (0..8 * self.places).map(cells).collect()
         }
 
-        /// All sums over the whole cube, cell by cell, and alpha at the point of the challenges.
+        /// All sums over the whole cube, cell by cell, and the weights at the point of the challenges.
         fn naive(&self, lambda: Scalar, rho: &[Scalar]) -> (Vec<[Scalar; 2]>, Vec<Scalar>) {
             let flag = |bit| if bit { Scalar::ONE } else { Scalar::ZERO };
             let mut weights: Vec<Vec<Scalar>> = (0..self.accounts)
@@ -631,9 +695,6 @@ mod tests {
             let mut records: Vec<Vec<Scalar>> =
                 self.rows.iter().map(|row| row.iter().map(|&value| signed(value.into())).collect()).collect();
             records.resize(self.accounts, vec![Scalar::ZERO; self.columns]);
-            let mut alphas: Vec<Vec<Scalar>> = (0..self.accounts)
-                .map(|row| (0..8 * self.places).map(|l| flag(self.bit(&self.alpha, row, l))).collect())
-                .collect();
             let mut rounds = Vec::new();
             for &challenge in rho {
                 let mut coefficients = [Scalar::ZERO; 2];
@@ -652,9 +713,9 @@ mod tests {
                     };
                     table.chunks(2).map(pair).collect()
                 };
-                (weights, records, alphas) = (fold(&weights), fold(&records), fold(&alphas));
+                (weights, records) = (fold(&weights), fold(&records));
             }
-            (rounds, alphas.swap_remove(0))
+            (rounds, weights.swap_remove(0))
         }
     }
 
@@ -674,19 +735,19 @@ mod tests {
             let book = Book::new(accounts, records, columns, places, bits);
             let rho: Vec<Scalar> = random_residues(61, accounts.trailing_zeros() as usize);
             let lambda = random_residues::<GroupOrder>(62, 1)[0];
-            let (rounds, alphas) = book.naive(lambda, &rho);
+            let (rounds, weights) = book.naive(lambda, &rho);
             let mut state = book.start(threads).expect("fitting");
             assert_eq!(state.projections().expect("fresh"), book.projections(), "{accounts} {columns}");
-            assert!(state.round().is_err() && state.bind(lambda).is_err() && state.alphas().is_err());
+            assert!(state.round().is_err() && state.bind(lambda).is_err() && state.weights().is_err());
             state.combine(lambda).expect("fresh");
             assert!(state.combine(lambda).is_err() && state.projections().is_err());
             for (number, (&challenge, expected)) in rho.iter().zip(&rounds).enumerate() {
-                assert!(state.alphas().is_err());
+                assert!(state.weights().is_err());
                 assert!(state.round().expect("open") == *expected, "{accounts} {columns} round {number}");
                 assert!(state.round().expect("open") == *expected, "a round can be asked for again");
                 state.bind(challenge).expect("open");
             }
-            assert!(state.alphas().expect("bound") == alphas);
+            assert!(state.weights().expect("bound") == weights);
             assert!(state.round().is_err() && state.bind(lambda).is_err());
         }
     }
@@ -695,7 +756,7 @@ mod tests {
     fn rounds_need_not_be_asked_for() {
         let book = Book::new(64, 64, 3, 2, 50);
         let rho: Vec<Scalar> = random_residues(63, 6);
-        let (rounds, alphas) = book.naive(Scalar::ONE, &rho);
+        let (rounds, weights) = book.naive(Scalar::ONE, &rho);
         let mut state = book.start(2).expect("fitting");
         state.combine(Scalar::ONE).expect("fresh");
         for &challenge in &rho[..5] {
@@ -703,7 +764,7 @@ mod tests {
         }
         assert!(state.round() == Ok(rounds[5]));
         state.bind(rho[5]).expect("open");
-        assert!(state.alphas() == Ok(alphas.as_slice()));
+        assert!(state.weights() == Ok(weights));
     }
 
     #[test]
@@ -727,7 +788,7 @@ mod tests {
         state.beta.clear();
         assert!(catch_unwind(AssertUnwindSafe(|| state.bind(Scalar::ONE))).is_err());
         assert!(state.round() == Err(BROKEN) && state.bind(Scalar::ONE) == Err(BROKEN));
-        assert!(state.alphas() == Err(BROKEN));
+        assert!(state.weights() == Err(BROKEN));
     }
 
     #[test]

@@ -76,6 +76,12 @@ impl Modulus for GroupOrder {
 }
 
 impl Scalar {
+    /// Returns the residue of an integer of eight limbs.
+    #[inline(always)]
+    pub(crate) fn from_wide(wide: &Wide) -> Self {
+        Self::from_limbs(GroupOrder::reduce(wide))
+    }
+
     /// Returns the bits of the multilinear `eq(point, .)` over the hypercube, the first variable in the lowest bit.
     #[must_use]
     pub fn eq_table(point: &[Self]) -> Vec<Self> {
@@ -140,14 +146,6 @@ impl Sum {
         let (sum, carry) = limbs::add(&self.limbs, scalar.limbs());
         self.limbs = sum;
         self.top = self.top.wrapping_add(u64::from(carry));
-    }
-
-    /// Adds what another sum has.
-    #[inline(always)]
-    pub(crate) fn append(&mut self, other: &Self) {
-        let (sum, carry) = limbs::add(&self.limbs, &other.limbs);
-        self.limbs = sum;
-        self.top = self.top.wrapping_add(other.top).wrapping_add(u64::from(carry));
     }
 
     /// Returns the sum.
