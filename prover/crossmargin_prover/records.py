@@ -4,7 +4,6 @@ It shows once per snapshot that every committed record is a vector of small inte
 kept and copied: with the same masks and other projections its z_l would reveal differences of the records.
 """
 
-import hashlib
 from collections.abc import Sequence
 from itertools import chain
 
@@ -14,9 +13,9 @@ from crossmargin_prover.opening import prove_opening
 from crossmargin_prover.proof_writer import ProofWriter
 from crossmargin_prover.randomness import Draw, Randomness
 from crossmargin_prover.witness import Records
-from crossmargin_verifier.protocol.field import HALF, ORDER, dot
+from crossmargin_verifier.protocol.field import HALF, ORDER, encode_scalar
 from crossmargin_verifier.protocol.generators import blinding_generator, mask_generators, position_generators
-from crossmargin_verifier.protocol.polynomial import eq_table, powers
+from crossmargin_verifier.protocol.polynomial import powers
 from crossmargin_verifier.protocol.proof_stream import RECORDS_MAGIC
 from crossmargin_verifier.protocol.records import PublicRecords, record_bits
 from crossmargin_verifier.protocol.transcript import (
@@ -52,8 +51,8 @@ def prove_records(
     writer.absorb(SNAPSHOT, public.snapshot_digest)
     writer.absorb(SHARD_ROOTS, number + public.position_root)
 
-    # B1: one fresh seed for everything that is drawn.
-    attempt = randomness.attempt(public.snapshot_digest + number + _digest(records, blindings))
+    # B1: one fresh seed for everything that is drawn, bound to snapshot, shard and a secret of the witness.
+    attempt = randomness.attempt(public.snapshot_digest + number + encode_scalar(sum(blindings)))
     masks = RecordMasks.draw(shape, shard, attempt, writer.state)
     writer.message(MASK, points=[masks.commit(backend)])
 
@@ -75,12 +74,11 @@ def prove_records(
 
     # B5
     chi = writer.challenge(CHI)
-    account_weights = eq_table(rho)[: len(records)]
     mask_vector = masks.vector
     secret = [
-        *backend.fold_sparse(records.indptr, records.indices, records.data, records.columns, account_weights),
+        *sumcheck.record,
         *mask_vector,
-        dot(account_weights, blindings) + chi * masks.blinding,
+        _fold(blindings, shape.accounts_per_shard, rho) + chi * masks.blinding,
     ]
     points = [
         *position_generators(shape.columns),
@@ -99,11 +97,9 @@ def prove_records(
     return prove_opening(writer, points, factors, secret, weights, nonces, backend)
 
 
-def _digest(records: Records, blindings: Sequence[int]) -> bytes:
-    """Return a digest of the secrets, to which the draws are bound."""
-    state = hashlib.sha256()
-    for part in (records.indptr, records.indices, records.data):
-        state.update(len(part).to_bytes(8, "big") + part.tobytes())
-    for blinding in blindings:
-        state.update((blinding % ORDER).to_bytes(32, "big"))
-    return state.digest()
+def _fold(blindings: Sequence[int], accounts: int, rho: Sequence[int]) -> int:
+    """Return sum_i eq(rho, i) r_i, half of the blindings at a time."""
+    folded = [*blindings, *[0] * (accounts - len(blindings))]
+    for at in rho:
+        folded = [(low + at * (high - low)) % ORDER for low, high in zip(folded[0::2], folded[1::2], strict=True)]
+    return folded[0]

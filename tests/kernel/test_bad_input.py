@@ -287,7 +287,7 @@ def test_rounds_out_of_order() -> None:
 
 def test_records_out_of_order() -> None:
     state = record_state()
-    for call in (state.round, lambda: state.bind(ONE), state.weights):
+    for call in (state.round, lambda: state.bind(ONE), state.weights, state.record):
         with pytest.raises(ValueError, match=r"combined|bound"):
             call()
     state.combine(ONE)

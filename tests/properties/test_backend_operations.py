@@ -184,8 +184,8 @@ def projected_rows(draw: st.DrawFn) -> tuple[list[dict[int, int]], int, bytes, b
 
 def naive_projections(
     rows: list[dict[int, int]], columns: int, alpha: bytes, beta: bytes, challenge: int, rho: list[int]
-) -> tuple[list[int], list[tuple[int, int]], list[int]]:
-    """Return projections, rounds and weights from the whole matrices R_l, entry by entry."""
+) -> tuple[list[int], list[tuple[int, int]], list[int], list[int]]:
+    """Return projections, rounds, weights and the record at rho from the whole matrices R_l, entry by entry."""
     places = len(beta) // columns
     accounts = len(alpha) // places
 
@@ -231,7 +231,7 @@ def naive_projections(
             ]
             for table in (matrix, full)
         )
-    return projections, rounds, [weight % ORDER for weight in matrix[0]]
+    return projections, rounds, [weight % ORDER for weight in matrix[0]], [entry % ORDER for entry in full[0]]
 
 
 @settings(max_examples=40)
@@ -242,7 +242,7 @@ def test_record_sumcheck_rounds(
     rows, columns, alpha, beta = case
     variables = (len(alpha) * columns // len(beta)).bit_length() - 1
     rho = [data.draw(scalars) for _ in range(variables)]
-    projections, rounds, weights = naive_projections(rows, columns, alpha, beta, challenge, rho)
+    projections, rounds, weights, record = naive_projections(rows, columns, alpha, beta, challenge, rho)
     state = backend.record_sumcheck(*csr(rows), columns, alpha, beta)
     assert list(state.projections) == projections
     state.combine(challenge)
@@ -250,6 +250,7 @@ def test_record_sumcheck_rounds(
         assert state.round() == coefficients
         state.bind(at)
     assert list(state.weights) == weights
+    assert list(state.record) == record
 
 
 @pytest.mark.parametrize("entry", [2**62 - 1, 1 - 2**62])
@@ -266,7 +267,7 @@ def test_record_sumcheck_wants_fitting_bits_and_calls_in_order(backend: Backend)
         with pytest.raises(ValueError, match=r"must be|records"):
             backend.record_sumcheck(*csr(rows), 2, alpha, beta)
     state = backend.record_sumcheck(*csr(rows), 2, b"1234", b"12")
-    for call in (state.round, lambda: state.bind(1), lambda: state.weights):
+    for call in (state.round, lambda: state.bind(1), lambda: state.weights, lambda: state.record):
         with pytest.raises(ValueError, match=r"not combined|not every variable"):
             call()
     state.combine(3)

@@ -138,6 +138,7 @@ def test_record_sumcheck(
         state.bind(at)
         expected.bind(at)
     assert state.weights == expected.weights
+    assert state.record == expected.record
 
 
 @given(backends, sparse_rows())

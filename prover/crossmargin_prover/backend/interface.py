@@ -69,7 +69,7 @@ class BitSumcheck(Protocol):
 class RecordSumcheck(Protocol):
     """State of one sum-check over random projections of the records of a shard (SPEC B3, B4), without any mask.
 
-    Read `projections`, `combine` them once, then alternate `round` and `bind`, nu times each; then there are `weights`.
+    Read `projections`, `combine` them once, alternate `round` and `bind`, nu times each; then read `weights`, `record`.
     """
 
     @property
@@ -88,6 +88,10 @@ class RecordSumcheck(Protocol):
     @property
     def weights(self) -> Sequence[int]:
         """sum_l lambda^l alpha_l(rho) beta_l(v) for every column v, once every variable is bound."""
+
+    @property
+    def record(self) -> Sequence[int]:
+        """sum_i eq(rho, i) x_iv in F for every column v, once every variable is bound."""
 
 
 class Backend(Protocol):

@@ -200,6 +200,11 @@ class _KernelRecordSumcheck:
         """sum_l lambda^l alpha_l(rho) beta_l(v) for every column v, once every variable is bound."""
         return _decode_scalars(self._state.weights())
 
+    @property
+    def record(self) -> list[int]:
+        """sum_i eq(rho, i) x_iv in F for every column v, once every variable is bound."""
+        return _decode_scalars(self._state.record())
+
 
 @cache
 def _position_key() -> crossmargin_kernel.PositionKey:

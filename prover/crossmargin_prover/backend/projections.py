@@ -20,7 +20,7 @@ from crossmargin_prover.backend.interface import Int64Array
 from crossmargin_verifier.protocol.field import ORDER, dot
 from crossmargin_verifier.protocol.polynomial import eq_table, powers
 
-__all__ = ["ReferenceRecordSumcheck", "bit_rows"]
+__all__ = ["ReferenceRecordSumcheck", "fold_rows"]
 
 BLOCK_VARIABLES = 3
 """t, unless the shard has fewer variables: alpha_l of a block is then one byte."""
@@ -32,15 +32,16 @@ PART = 1 << 12
 """Accounts whose products are summed in int64: 2^9 blocks, each with up to 2^16 halves."""
 
 
-def bit_rows(blocks: bytes, rows: int) -> npt.NDArray[np.uint8]:
-    """Return the bits of little-endian blocks, one row for each, the low bit first.
-
-    Raises:
-        ValueError: the bytes do not make so many blocks.
-    """
-    if not rows or len(blocks) % rows or not blocks:
-        raise ValueError(f"{len(blocks)} bytes: must be {rows} blocks")
-    return np.unpackbits(np.frombuffer(blocks, dtype=np.uint8).reshape(rows, -1), axis=1, bitorder="little")
+def fold_rows(
+    indptr: Int64Array, indices: Int64Array, data: Int64Array, columns: int, weights: Sequence[int]
+) -> list[int]:
+    """Return sum_i weights_i x_iv in F for every column v."""
+    sums = [0] * columns
+    starts, where, values = indptr.tolist(), indices.tolist(), data.tolist()
+    for number, weight in enumerate(weights):
+        for entry in range(starts[number], starts[number + 1]):
+            sums[where[entry]] += weight * values[entry]
+    return [value % ORDER for value in sums]
 
 
 class ReferenceRecordSumcheck:
@@ -50,16 +51,16 @@ class ReferenceRecordSumcheck:
         self, indptr: Int64Array, indices: Int64Array, data: Int64Array, columns: int, alpha: bytes, beta: bytes
     ) -> None:
         """Start with at most N records over the columns; alpha: N blocks of bits, beta: one for each column."""
-        beta_bits = bit_rows(beta, columns)
+        beta_bits = _bit_rows(beta, columns)
         projections = beta_bits.shape[1]
         accounts = len(alpha) * 8 // projections
         records = len(indptr) - 1
-        alpha_bits = bit_rows(alpha, accounts)
+        alpha_bits = _bit_rows(alpha, accounts)
         if alpha_bits.shape[1] != projections or accounts & (accounts - 1) or records > accounts:
             raise ValueError(f"{records} records and {len(alpha)} bytes of alpha: must be blocks for a power of two")
+        self._records = (indptr, indices, data, columns)
         self._beta = beta
         self._variables = accounts.bit_length() - 1
-        self._done = 0
         self._inner = min(BLOCK_VARIABLES, self._variables)
         size = 1 << self._inner
         halves = [np.zeros((projections, accounts), dtype=np.int64) for _ in range(2)]
@@ -79,7 +80,7 @@ class ReferenceRecordSumcheck:
 
     def __repr__(self) -> str:
         """Return a text without the records."""
-        return f"ReferenceRecordSumcheck(round {self._done + 1} of {self._variables}, redacted)"
+        return f"ReferenceRecordSumcheck(round {len(self._challenges) + 1} of {self._variables}, redacted)"
 
     @property
     def projections(self) -> list[int]:
@@ -102,7 +103,7 @@ class ReferenceRecordSumcheck:
     def round(self) -> tuple[int, int]:
         """Return the coefficients p_1, p_2 of sum_v R_lambda(Z,v) x(Z,v), summed over the later variables."""
         self._expect_round()
-        if self._done < self._inner:
+        if len(self._challenges) < self._inner:
             return self._block_round()
         first = second = 0
         for weight, (alphas, sums) in zip(self._powers, self._tables, strict=True):
@@ -118,21 +119,19 @@ class ReferenceRecordSumcheck:
     def bind(self, challenge: int) -> None:
         """Fix the variable of the last round to rho_d."""
         self._expect_round()
-        if self._done < self._inner:
+        if len(self._challenges) < self._inner:
             folded = [_bind(challenge, row) for row in zip(*self._matrix, strict=True)]
             self._matrix = [_bind(challenge, row) for row in zip(*folded, strict=True)]
-            self._challenges.append(challenge)
         else:
             self._tables = [(_bind(challenge, alphas), _bind(challenge, sums)) for alphas, sums in self._tables]
-        self._done += 1
-        if self._done == self._inner:
+        self._challenges.append(challenge)
+        if len(self._challenges) == self._inner:
             self._unfold()
 
     @property
     def weights(self) -> list[int]:
         """sum_l lambda^l alpha_l(rho) beta_l(v) for every column v, once every variable is bound."""
-        if not self._tables or self._done != self._variables:
-            raise ValueError("not every variable is bound")
+        self._expect_end()
         weighted = [power * alphas[0] % ORDER for power, (alphas, _) in zip(self._powers, self._tables, strict=True)]
         weights = [0] * (len(self._beta) * 8 // len(weighted))
         places = len(weighted) // 8
@@ -141,10 +140,21 @@ class ReferenceRecordSumcheck:
             weights = [weight + table[byte] for weight, byte in zip(weights, self._beta[place::places], strict=True)]
         return [weight % ORDER for weight in weights]
 
+    @property
+    def record(self) -> list[int]:
+        """sum_i eq(rho, i) x_iv in F for every column v, once every variable is bound."""
+        self._expect_end()
+        weights = eq_table(self._challenges)
+        return fold_rows(*self._records, weights[: len(self._records[0]) - 1])
+
+    def _expect_end(self) -> None:
+        if not self._tables or len(self._challenges) != self._variables:
+            raise ValueError("not every variable is bound")
+
     def _expect_round(self) -> None:
         if not self._powers:
             raise ValueError("the projections are not combined")
-        if self._done == self._variables:
+        if len(self._challenges) == self._variables:
             raise ValueError("every variable is bound")
 
     def _sum_blocks(self, alphas: npt.NDArray[np.uint8]) -> list[list[list[int]]]:
@@ -180,6 +190,17 @@ class ReferenceRecordSumcheck:
             folded = [sum(map(mul, weights, block)) % ORDER for block in blocks.tolist()]
             self._tables.append(([alphas[pattern] for pattern in patterns.tolist()], folded))
         self._products, self._halves = [], []
+
+
+def _bit_rows(blocks: bytes, rows: int) -> npt.NDArray[np.uint8]:
+    """Return the bits of little-endian blocks, one row for each, the low bit first.
+
+    Raises:
+        ValueError: the bytes do not make so many blocks.
+    """
+    if not rows or len(blocks) % rows or not blocks:
+        raise ValueError(f"{len(blocks)} bytes: must be {rows} blocks")
+    return np.unpackbits(np.frombuffer(blocks, dtype=np.uint8).reshape(rows, -1), axis=1, bitorder="little")
 
 
 def _subset_sums(values: Sequence[int]) -> list[int]:

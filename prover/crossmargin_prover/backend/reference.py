@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from crossmargin_prover.backend.bits import ReferenceBitSumcheck, byte_columns
 from crossmargin_prover.backend.interface import Costs, Int64Array, UInt64Array
-from crossmargin_prover.backend.projections import ReferenceRecordSumcheck
+from crossmargin_prover.backend.projections import ReferenceRecordSumcheck, fold_rows
 from crossmargin_prover.backend.tables import (
     WindowTable,
     best_window,
@@ -100,12 +100,7 @@ class ReferenceBackend:
         self, indptr: Int64Array, indices: Int64Array, data: Int64Array, columns: int, weights: Sequence[int]
     ) -> list[int]:
         """Return sum_i weights_i x_iv in F for every column v."""
-        sums = [0] * columns
-        starts, where, values = indptr.tolist(), indices.tolist(), data.tolist()
-        for number, weight in enumerate(weights):
-            for entry in range(starts[number], starts[number + 1]):
-                sums[where[entry]] += weight * values[entry]
-        return [value % ORDER for value in sums]
+        return fold_rows(indptr, indices, data, columns, weights)
 
     def fold_bits(self, values: UInt64Array, packing: int, weights: Sequence[int]) -> list[int]:
         """Return sum_h weights_h b_{hG+a,j,t} in F, ordered (a J + j) 64 + t, for G = 2^packing."""

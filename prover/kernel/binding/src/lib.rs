@@ -304,7 +304,7 @@ mod crossmargin_kernel {
         }
     }
 
-    /// State of a sum-check over projections of records; read them, combine, alternate round and bind, then ask for weights.
+    /// State of a sum-check over projections of records; read them, combine, alternate round and bind, then ask for the rest.
     #[pyclass]
     struct RecordSumcheck(core::RecordSumcheck);
 
@@ -358,6 +358,12 @@ mod crossmargin_kernel {
         fn weights<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
             let weights = compute(py, || encode_scalars(&self.0.weights()?))?;
             object(py, &weights)
+        }
+
+        /// Return the record at rho, an entry for every column, once every variable is bound.
+        fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+            let record = compute(py, || encode_scalars(&self.0.record()?))?;
+            object(py, &record)
         }
     }
 

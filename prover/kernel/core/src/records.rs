@@ -5,16 +5,18 @@
 //!
 //! * Cut the accounts into blocks of 16. The projections and rounds 1 to 4 follow from small integers alone,
 //!   `G_l(j, k)`, the sum over the blocks of `alpha_l(j) w_l(k)`: combined to `M(j, k) = sum_l lambda^l G_l(j, k)`, a round
-//!   is read off `M`, and a bind folds both of its indices. Each place makes its own sums, eight projections at a time, and
-//!   four blocks together: what is added for an account `j` is one of the 16 sums of some of the four.
+//!   is read off `M`, and a bind folds both of its indices. Four blocks are done together: what is added for an account
+//!   `j` is one of the 16 sums of some of the four.
 //! * Then the records of a block are folded to one, and projected again: `w_l` is a sum of field elements, one for each
-//!   column that the block uses. They are added by tables of sums of some of eight columns.
+//!   column that the block uses.
+//! * All projections look up sums of some of six entries, which a table has for all of them.
 //! * What is left is a scalar `alpha_l` and a scalar `w_l` for each block, which ordinary rounds bind.
 
 use core::mem;
 
 use crate::csr::Csr;
 use crate::error::{Refused, room};
+use crate::fold::fold_sparse;
 use crate::parallel::{map_ranges, map_rows};
 use crate::scalar::{Products, Scalar, SignedProducts};
 
@@ -30,8 +32,11 @@ const GROUP: usize = 4;
 /// Projections of a place.
 const LANES: usize = 8;
 
-/// Columns of one table of sums.
-const TABLE_COLUMNS: usize = 4;
+/// Entries of one table of sums.
+const TABLE_ENTRIES: usize = 6;
+
+/// Accounts whose `w_l` are in memory at once.
+const CHUNK: usize = 512;
 
 /// Bits of the lower half of a record, where the sum of all magnitudes does not fit 63 bits.
 const HALF_BITS: u32 = 31;
@@ -42,20 +47,20 @@ const MAX_ENTRIES: usize = 1 << 30;
 /// Columns beyond which memory would be asked for that no machine has.
 const MAX_COLUMNS: usize = 1 << 20;
 
-/// For every byte a mask for each of its bits, all ones or zero.
-static MASKS: [[i64; LANES]; 256] = masks();
-
 /// For every byte its bits, each in a byte of its own.
 static SPREAD: [u64; 256] = spread();
 
 /// Why nothing follows once a bind did not end.
 const BROKEN: Refused = Refused::Invalid("a sum-check whose last challenge was not bound");
 
+/// One value for each of the projections of a place.
+type Lanes = [i64; LANES];
+
 /// `G_l(j, k)` of one projection.
 type BlockSums = [[i64; BLOCK]; BLOCK];
 
 /// State of one sum-check: read the `projections`, `combine` them, then alternate `round` and `bind`, once for each
-/// variable, and ask for the `weights`.
+/// variable, and ask for the `weights` and the `record`.
 pub struct RecordSumcheck {
     starts: Vec<i64>,
     indices: Vec<i64>,
@@ -67,10 +72,9 @@ pub struct RecordSumcheck {
     /// Bytes of a row of alpha or beta.
     places: usize,
     variables: usize,
-    /// Variables that are bound.
-    done: usize,
     /// `lambda^l`, once it is known.
     powers: Vec<Scalar>,
+    challenges: Vec<Scalar>,
     /// The coefficients of the round, once they are known.
     coefficients: Option<[Scalar; 2]>,
     stage: Stage,
@@ -79,8 +83,8 @@ pub struct RecordSumcheck {
 enum Stage {
     /// Before lambda: `G_l(j, k)`, those of a projection together.
     Sums(Vec<[[i128; BLOCK]; BLOCK]>),
-    /// Rounds 1 to 4: `M`, row by row, and the challenges.
-    Blocks { matrix: Vec<Vec<Scalar>>, challenges: Vec<Scalar> },
+    /// Rounds 1 to 4: `M`, row by row.
+    Blocks(Vec<Vec<Scalar>>),
     /// Later rounds: `alpha_l` and `w_l` of each block, those of a block together, and the sum over the cube.
     Entries { alphas: Vec<Scalar>, sums: Vec<Scalar>, claim: Scalar },
     /// A bind did not end: nothing is left to go on with.
@@ -134,8 +138,8 @@ impl RecordSumcheck {
             threads,
             places,
             variables,
-            done: 0,
             powers: Vec::new(),
+            challenges: Vec::new(),
             coefficients: None,
             stage: Stage::Sums(sums),
         })
@@ -180,7 +184,7 @@ impl RecordSumcheck {
             range.map(|row| (0..size).map(|column| entry(row, column)).collect::<Vec<_>>()).collect()
         });
         self.powers = powers;
-        self.stage = Stage::Blocks { matrix, challenges: Vec::new() };
+        self.stage = Stage::Blocks(matrix);
         if self.variables == 0 { self.unfold() } else { Ok(()) }
     }
 
@@ -200,7 +204,7 @@ impl RecordSumcheck {
 
     fn sum_pairs(&self) -> Result<[Scalar; 2], Refused> {
         match &self.stage {
-            Stage::Blocks { matrix, .. } => {
+            Stage::Blocks(matrix) => {
                 let mut coefficients = [Scalar::ZERO; 2];
                 for at in (0..matrix.len()).step_by(2) {
                     let ([low, right], [left, high]) =
@@ -242,13 +246,12 @@ impl RecordSumcheck {
         self.coefficients = None;
         let bound = |low: Scalar, high: Scalar| low + challenge * (high - low);
         let stage = match mem::replace(&mut self.stage, Stage::Broken) {
-            Stage::Blocks { matrix, mut challenges } => {
+            Stage::Blocks(matrix) => {
                 let folded = matrix.chunks_exact(2).map(|rows| {
                     let row: Vec<Scalar> = rows[0].iter().zip(&rows[1]).map(|(&low, &high)| bound(low, high)).collect();
                     row.chunks_exact(2).map(|pair| bound(pair[0], pair[1])).collect()
                 });
-                challenges.push(challenge);
-                Stage::Blocks { matrix: folded.collect(), challenges }
+                Stage::Blocks(folded.collect())
             }
             Stage::Entries { alphas, sums, claim } => {
                 let width = self.powers.len();
@@ -269,8 +272,8 @@ impl RecordSumcheck {
             Stage::Sums(_) | Stage::Broken => return Err(BROKEN),
         };
         self.stage = stage;
-        self.done += 1;
-        if self.done == self.variables.min(BLOCK_ROUNDS) { self.unfold() } else { Ok(()) }
+        self.challenges.push(challenge);
+        if self.challenges.len() == self.variables.min(BLOCK_ROUNDS) { self.unfold() } else { Ok(()) }
     }
 
     /// Returns `sum_l lambda^l alpha_l(rho) beta_l(v)` for every column `v`, at the point `rho` of all challenges.
@@ -278,11 +281,7 @@ impl RecordSumcheck {
     /// # Errors
     /// A variable is not bound, the last bind failed, or memory runs out.
     pub fn weights(&self) -> Result<Vec<Scalar>, Refused> {
-        let alphas = match &self.stage {
-            Stage::Entries { alphas, .. } if self.done == self.variables => alphas,
-            Stage::Broken => return Err(BROKEN),
-            _ => return Err(Refused::Invalid("not every variable is bound")),
-        };
+        let alphas = self.expect_end()?;
         let weighted: Vec<Scalar> = self.powers.iter().zip(alphas).map(|(&power, &alpha)| power * alpha).collect();
         let tables: Vec<_> = weighted.chunks(LANES).map(subset_sums).collect();
         let mut weights = room(self.columns)?;
@@ -292,11 +291,30 @@ impl RecordSumcheck {
         Ok(weights)
     }
 
+    /// Returns the record at the point `rho` of all challenges, `sum_i eq(rho, i) x_iv` for every column `v`.
+    ///
+    /// # Errors
+    /// A variable is not bound, the last bind failed, or memory runs out.
+    pub fn record(&self) -> Result<Vec<Scalar>, Refused> {
+        self.expect_end()?;
+        let rows = Csr::new(&self.starts, &self.indices, &self.data)?;
+        let weights = Scalar::eq_table(&self.challenges);
+        fold_sparse(&rows, self.columns, &weights[..rows.rows()], self.threads)
+    }
+
+    fn expect_end(&self) -> Result<&[Scalar], Refused> {
+        match &self.stage {
+            Stage::Entries { alphas, .. } if self.challenges.len() == self.variables => Ok(alphas),
+            Stage::Broken => Err(BROKEN),
+            _ => Err(Refused::Invalid("not every variable is bound")),
+        }
+    }
+
     fn expect_round(&self) -> Result<(), Refused> {
         match &self.stage {
             Stage::Sums(_) => Err(Refused::Invalid("the projections are not combined")),
             Stage::Broken => Err(BROKEN),
-            _ if self.done == self.variables => Err(Refused::Invalid("every variable is bound")),
+            _ if self.challenges.len() == self.variables => Err(Refused::Invalid("every variable is bound")),
             _ => Ok(()),
         }
     }
@@ -312,10 +330,10 @@ impl RecordSumcheck {
 
     /// Turns each block into a scalar `alpha_l` and a scalar `w_l` for every `l`, once its variables are bound.
     fn unfold(&mut self) -> Result<(), Refused> {
-        let Stage::Blocks { matrix, challenges } = mem::replace(&mut self.stage, Stage::Broken) else {
+        let Stage::Blocks(matrix) = mem::replace(&mut self.stage, Stage::Broken) else {
             return Err(BROKEN);
         };
-        let weights = Scalar::eq_table(&challenges);
+        let weights = Scalar::eq_table(&self.challenges);
         let width = self.powers.len();
         let blocks = self.alpha.len() / self.places / weights.len();
         let mut bits = weights.clone();
@@ -339,21 +357,19 @@ impl RecordSumcheck {
             entries
         });
         let rows = Csr::new(&self.starts, &self.indices, &self.data)?;
+        let none = vec![0; self.places];
         let mut sums = Vec::new();
         for part in map_ranges(blocks, self.threads, |range| {
             let mut folder = Folder::new(self.columns)?;
             let mut entries = room(range.len() * width)?;
             for block in range {
                 folder.fold(&rows, block * weights.len(), &weights);
-                folder.project(&self.beta, self.places, &mut entries);
+                folder.project(&self.beta, self.places, &none, &mut entries);
             }
             Ok(entries)
         }) {
             let part: Vec<Scalar> = part?;
             if sums.is_empty() { sums = part } else { sums.extend(part) }
-        }
-        for spent in [&mut self.starts, &mut self.indices, &mut self.data] {
-            *spent = Vec::new();
         }
         self.alpha = Vec::new();
         self.stage = Stage::Entries { alphas, sums, claim: matrix[0][0] };
@@ -373,7 +389,7 @@ struct Folder {
     /// The columns in use.
     columns: Vec<usize>,
     /// For each few columns in use the sums of some of their sums.
-    tables: Vec<[Loose; 1 << TABLE_COLUMNS]>,
+    tables: Vec<[Loose; 1 << TABLE_ENTRIES]>,
     /// For each of the tables which of its columns the projections of a place choose.
     patterns: Vec<u64>,
 }
@@ -400,10 +416,10 @@ impl Folder {
     }
 
     /// Appends the projections of the sums, and forgets them.
-    fn project(&mut self, beta: &[u8], places: usize, entries: &mut Vec<Scalar>) {
+    fn project(&mut self, beta: &[u8], places: usize, none: &[u8], entries: &mut Vec<Scalar>) {
         self.tables.clear();
-        for columns in self.columns.chunks(TABLE_COLUMNS) {
-            let mut table = [[0; LOOSE_LIMBS]; 1 << TABLE_COLUMNS];
+        for columns in self.columns.chunks(TABLE_ENTRIES) {
+            let mut table = [[0; LOOSE_LIMBS]; 1 << TABLE_ENTRIES];
             for (bit, &column) in columns.iter().enumerate() {
                 let value = loosen(&self.sums[column].reduce());
                 let (known, fresh) = table.split_at_mut(1 << bit);
@@ -413,15 +429,19 @@ impl Folder {
             }
             self.tables.push(table);
         }
+        let rows: Vec<Chosen<'_>> = self
+            .columns
+            .chunks(TABLE_ENTRIES)
+            .map(|columns| Chosen::new(columns.iter().map(|&column| row(beta, places, column)), none))
+            .collect();
         for place in 0..places {
             self.patterns.clear();
-            let chosen = |columns: &[usize]| gather(columns.iter().map(|&column| &beta[column * places + place]));
-            self.patterns.extend(self.columns.chunks(TABLE_COLUMNS).map(chosen));
+            self.patterns.extend(rows.iter().map(|rows| rows.patterns(place)));
             for lane in 0..LANES {
                 let mut sum = [0; LOOSE_LIMBS];
                 for (table, pattern) in self.tables.iter().zip(&self.patterns) {
                     #[allow(clippy::cast_possible_truncation)] // masked
-                    let chosen = (pattern >> (8 * lane)) as usize & ((1 << TABLE_COLUMNS) - 1);
+                    let chosen = (pattern >> (8 * lane)) as usize & ((1 << TABLE_ENTRIES) - 1);
                     sum = plus(&sum, &table[chosen]);
                 }
                 entries.push(tighten(&sum));
@@ -478,6 +498,33 @@ fn tighten(sum: &Loose) -> Scalar {
     ])
 }
 
+/// The bits of the projections for the entries of one table.
+struct Chosen<'a>([&'a [u8]; TABLE_ENTRIES]);
+
+impl<'a> Chosen<'a> {
+    /// Takes up to six rows of bits; `none` stands for those that are missing.
+    #[inline(always)]
+    fn new(rows: impl Iterator<Item = &'a [u8]>, none: &'a [u8]) -> Self {
+        let mut chosen = [none; TABLE_ENTRIES];
+        for (slot, row) in chosen.iter_mut().zip(rows) {
+            *slot = row;
+        }
+        Self(chosen)
+    }
+
+    /// Returns which entries the projections of a place choose, a byte for each projection.
+    #[inline(always)]
+    fn patterns(&self, place: usize) -> u64 {
+        gather(self.0.iter().map(|row| &row[place]))
+    }
+}
+
+/// Returns a row of bits.
+#[inline(always)]
+fn row(bits: &[u8], places: usize, number: usize) -> &[u8] {
+    &bits[number * places..(number + 1) * places]
+}
+
 /// Returns `G_l(j, k)` of all projections.
 fn block_sums(
     rows: &Csr<'_>,
@@ -489,70 +536,141 @@ fn block_sums(
 ) -> Result<Vec<[[i128; BLOCK]; BLOCK]>, Refused> {
     // No sum of some of the records, or else of some of their halves, leaves 63 bits.
     let whole = data.iter().map(|value| u128::from(value.unsigned_abs())).sum::<u128>() < 1 << 63;
-    if !whole && data.len() >= MAX_ENTRIES {
+    if whole {
+        return part_sums(rows, alpha, beta, places, threads, |value| value);
+    }
+    if data.len() >= MAX_ENTRIES {
         return Err(Refused::Invalid("records: at most 2^30 entries"));
     }
-    let low = |value: i64| value & ((1 << HALF_BITS) - 1);
-    Ok(map_rows(places, threads, |range| {
-        let mut sums = Vec::with_capacity(range.len() * LANES);
-        for place in range {
-            let accounts: Vec<u8> = alpha.iter().skip(place).step_by(places).copied().collect();
-            let projected: Vec<u8> = beta.iter().skip(place).step_by(places).copied().collect();
-            let wide = |parts: Vec<BlockSums>, shift: u32| {
-                parts.into_iter().map(move |part| part.map(|row| row.map(|sum| i128::from(sum) << shift)))
-            };
-            if whole {
-                sums.extend(wide(place_sums(rows, &accounts, &projected, |value| value), 0));
-            } else {
-                let lows = wide(place_sums(rows, &accounts, &projected, low), 0);
-                let highs = wide(place_sums(rows, &accounts, &projected, |value| value >> HALF_BITS), HALF_BITS);
-                sums.extend(lows.zip(highs).map(|(low, high)| {
-                    core::array::from_fn(|row| core::array::from_fn(|column| low[row][column] + high[row][column]))
-                }));
-            }
-        }
-        sums
-    }))
+    let mut sums = part_sums(rows, alpha, beta, places, threads, |value| value & ((1 << HALF_BITS) - 1))?;
+    let highs = part_sums(rows, alpha, beta, places, threads, |value| value >> HALF_BITS)?;
+    for (sum, high) in sums.as_flattened_mut().as_flattened_mut().iter_mut().zip(highs.as_flattened().as_flattened()) {
+        *sum += high << HALF_BITS;
+    }
+    Ok(sums)
 }
 
-/// Returns `G_l(j, k)` of the eight projections of a place, for one part of each record.
-fn place_sums(rows: &Csr<'_>, alpha: &[u8], beta: &[u8], part: impl Fn(i64) -> i64) -> Vec<BlockSums> {
-    let mut sums = vec![[[0_i64; BLOCK]; BLOCK]; LANES];
-    for first in (0..rows.rows()).step_by(GROUP * BLOCK) {
-        let count = (rows.rows() - first).min(GROUP * BLOCK);
-        // w_l of every account.
-        let mut projected = [[[0; BLOCK]; GROUP]; LANES];
-        for account in 0..count {
-            let mut lanes = [0_i64; LANES];
-            for (column, value) in rows.entries(rows.positions(first + account..first + account + 1)) {
-                let value = part(value);
-                let masks = &MASKS[usize::from(beta[column])];
-                lanes = core::array::from_fn(|lane| lanes[lane].wrapping_add(value & masks[lane]));
+/// Returns `G_l(j, k)` of all projections for one part of each record.
+fn part_sums(
+    rows: &Csr<'_>,
+    alpha: &[u8],
+    beta: &[u8],
+    places: usize,
+    threads: usize,
+    part: impl Fn(i64) -> i64 + Sync,
+) -> Result<Vec<[[i128; BLOCK]; BLOCK]>, Refused> {
+    let parts = map_ranges(rows.rows().div_ceil(CHUNK), threads, |range| {
+        let mut sums: Vec<BlockSums> = room(places * LANES)?;
+        sums.resize(places * LANES, [[0; BLOCK]; BLOCK]);
+        let mut projected: Vec<Lanes> = room(places * CHUNK)?;
+        projected.resize(places * CHUNK, [0; LANES]);
+        let mut projector = Projector { none: vec![0; places], tables: Vec::new() };
+        for first in range.map(|chunk| chunk * CHUNK) {
+            let count = (rows.rows() - first).min(CHUNK);
+            for account in 0..count {
+                projector.project(
+                    rows,
+                    first + account,
+                    beta,
+                    &part,
+                    projected.iter_mut().skip(account).step_by(CHUNK),
+                );
             }
-            for (projected, lane) in projected.iter_mut().zip(lanes) {
-                projected[account / BLOCK][account % BLOCK] = lane;
+            let bits = &alpha[first * places..alpha.len().min((first + CHUNK) * places)];
+            for (place, (sums, projected)) in
+                sums.chunks_exact_mut(LANES).zip(projected.chunks_exact(CHUNK)).enumerate()
+            {
+                let bits = bits.chunks(GROUP * BLOCK * places);
+                for (projected, bits) in projected[..count].chunks(GROUP * BLOCK).zip(bits) {
+                    add_group(sums, projected, bits.iter().skip(place).step_by(places));
+                }
             }
         }
-        // For each account of a block which of the blocks have alpha_l = 1 there, four bits for each l.
-        let bits = &alpha[first..alpha.len().min(first + GROUP * BLOCK)];
-        let patterns: [u64; BLOCK] = core::array::from_fn(|at| gather(bits.iter().skip(at).step_by(BLOCK)));
-        for (lane, (sums, projected)) in sums.iter_mut().zip(&projected).enumerate() {
-            let mut table = [[0_i64; BLOCK]; 1 << GROUP];
-            for (bit, row) in projected.iter().enumerate() {
-                let (known, fresh) = table.split_at_mut(1 << bit);
-                for (fresh, known) in fresh.iter_mut().zip(known) {
-                    *fresh = core::array::from_fn(|at| known[at].wrapping_add(row[at]));
-                }
-            }
-            for (sums, pattern) in sums.iter_mut().zip(patterns) {
-                let row = &table[usize::from(pattern.to_le_bytes()[lane]) & ((1 << GROUP) - 1)];
-                for (sum, added) in sums.iter_mut().zip(row) {
-                    *sum = sum.wrapping_add(*added);
-                }
-            }
+        Ok(sums)
+    });
+    let mut total = room(places * LANES)?;
+    total.resize(places * LANES, [[0; BLOCK]; BLOCK]);
+    for sums in parts {
+        let sums = sums?;
+        let sums = sums.as_flattened().as_flattened();
+        for (total, &sum) in total.as_flattened_mut().as_flattened_mut().iter_mut().zip(sums) {
+            *total += i128::from(sum);
         }
     }
-    sums
+    Ok(total)
+}
+
+/// Projects records one by one.
+struct Projector {
+    /// A row without bits.
+    none: Vec<u8>,
+    tables: Vec<[i64; 1 << TABLE_ENTRIES]>,
+}
+
+impl Projector {
+    /// Computes `w_l` of one record, for the projections of every place.
+    fn project<'a>(
+        &mut self,
+        rows: &Csr<'_>,
+        record: usize,
+        beta: &[u8],
+        part: impl Fn(i64) -> i64,
+        projected: impl Iterator<Item = &'a mut Lanes>,
+    ) {
+        let places = self.none.len();
+        let mut entries = rows.entries(rows.positions(record..record + 1)).peekable();
+        let mut chosen = Vec::new();
+        self.tables.clear();
+        while entries.peek().is_some() {
+            let mut table = [0_i64; 1 << TABLE_ENTRIES];
+            let mut size = 1;
+            let bits = entries.by_ref().take(TABLE_ENTRIES).map(|(column, value)| {
+                let value = part(value);
+                let (known, fresh) = table.split_at_mut(size);
+                for (fresh, known) in fresh.iter_mut().zip(&*known) {
+                    *fresh = known.wrapping_add(value);
+                }
+                size *= 2;
+                row(beta, places, column)
+            });
+            chosen.push(Chosen::new(bits, &self.none));
+            self.tables.push(table);
+        }
+        for (place, projected) in projected.enumerate() {
+            let mut lanes = [0_i64; LANES];
+            for (table, chosen) in self.tables.iter().zip(&chosen) {
+                let patterns = chosen.patterns(place).to_le_bytes();
+                for (lane, pattern) in lanes.iter_mut().zip(patterns) {
+                    *lane = lane.wrapping_add(table[usize::from(pattern) & ((1 << TABLE_ENTRIES) - 1)]);
+                }
+            }
+            *projected = lanes;
+        }
+    }
+}
+
+/// Adds what up to four blocks have to `G_l(j, k)` of the projections of a place.
+fn add_group<'a>(sums: &mut [BlockSums], projected: &[Lanes], bits: impl Iterator<Item = &'a u8> + Clone) {
+    // For each account of a block which of the blocks have alpha_l = 1 there, four bits for each l.
+    let patterns: [[u8; LANES]; BLOCK] =
+        core::array::from_fn(|at| gather(bits.clone().skip(at).step_by(BLOCK)).to_le_bytes());
+    for (lane, sums) in sums.iter_mut().enumerate() {
+        let mut table = [[0_i64; BLOCK]; 1 << GROUP];
+        for bit in 0..GROUP {
+            let mut row = [0; BLOCK];
+            for (entry, lanes) in row.iter_mut().zip(projected.iter().skip(bit * BLOCK)) {
+                *entry = lanes[lane];
+            }
+            let (known, fresh) = table.split_at_mut(1 << bit);
+            for (fresh, known) in fresh.iter_mut().zip(&*known) {
+                *fresh = core::array::from_fn(|at| known[at].wrapping_add(row[at]));
+            }
+        }
+        for (sums, pattern) in sums.iter_mut().zip(&patterns) {
+            let row = &table[usize::from(pattern[lane]) & ((1 << GROUP) - 1)];
+            *sums = core::array::from_fn(|at| sums[at].wrapping_add(row[at]));
+        }
+    }
 }
 
 /// Returns two neighbouring rows of entries.
@@ -583,20 +701,6 @@ fn signed(value: i128) -> Scalar {
     #[allow(clippy::cast_possible_truncation)] // the two halves are meant
     let residue = Scalar::from_limbs([magnitude as u64, (magnitude >> 64) as u64, 0, 0]);
     if value < 0 { -residue } else { residue }
-}
-
-const fn masks() -> [[i64; LANES]; 256] {
-    let mut masks = [[0; LANES]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut bit = 0;
-        while bit < LANES {
-            masks[byte][bit] = if byte >> bit & 1 == 1 { -1 } else { 0 };
-            bit += 1;
-        }
-        byte += 1;
-    }
-    masks
 }
 
 const fn spread() -> [u64; 256] {
@@ -677,7 +781,7 @@ mod tests {
         }
 
         /// All sums over the whole cube, cell by cell, and the weights at the point of the challenges.
-        fn naive(&self, lambda: Scalar, rho: &[Scalar]) -> (Vec<[Scalar; 2]>, Vec<Scalar>) {
+        fn naive(&self, lambda: Scalar, rho: &[Scalar]) -> (Vec<[Scalar; 2]>, Vec<Scalar>, Vec<Scalar>) {
             let flag = |bit| if bit { Scalar::ONE } else { Scalar::ZERO };
             let mut weights: Vec<Vec<Scalar>> = (0..self.accounts)
                 .map(|row| {
@@ -715,7 +819,7 @@ mod tests {
                 };
                 (weights, records) = (fold(&weights), fold(&records));
             }
-            (rounds, weights.swap_remove(0))
+            (rounds, weights.swap_remove(0), records.swap_remove(0))
         }
     }
 
@@ -731,23 +835,24 @@ mod tests {
             (32, 32, 20, 2, 64, 2),
             (64, 33, 9, 1, 40, 2),
             (256, 200, 17, 1, 63, 3),
+            (1024, 700, 2, 1, 64, 2),
         ] {
             let book = Book::new(accounts, records, columns, places, bits);
             let rho: Vec<Scalar> = random_residues(61, accounts.trailing_zeros() as usize);
             let lambda = random_residues::<GroupOrder>(62, 1)[0];
-            let (rounds, weights) = book.naive(lambda, &rho);
+            let (rounds, weights, record) = book.naive(lambda, &rho);
             let mut state = book.start(threads).expect("fitting");
             assert_eq!(state.projections().expect("fresh"), book.projections(), "{accounts} {columns}");
             assert!(state.round().is_err() && state.bind(lambda).is_err() && state.weights().is_err());
             state.combine(lambda).expect("fresh");
             assert!(state.combine(lambda).is_err() && state.projections().is_err());
             for (number, (&challenge, expected)) in rho.iter().zip(&rounds).enumerate() {
-                assert!(state.weights().is_err());
+                assert!(state.weights().is_err() && state.record().is_err());
                 assert!(state.round().expect("open") == *expected, "{accounts} {columns} round {number}");
                 assert!(state.round().expect("open") == *expected, "a round can be asked for again");
                 state.bind(challenge).expect("open");
             }
-            assert!(state.weights().expect("bound") == weights);
+            assert!(state.weights() == Ok(weights) && state.record() == Ok(record));
             assert!(state.round().is_err() && state.bind(lambda).is_err());
         }
     }
@@ -756,7 +861,7 @@ mod tests {
     fn rounds_need_not_be_asked_for() {
         let book = Book::new(64, 64, 3, 2, 50);
         let rho: Vec<Scalar> = random_residues(63, 6);
-        let (rounds, weights) = book.naive(Scalar::ONE, &rho);
+        let (rounds, weights, record) = book.naive(Scalar::ONE, &rho);
         let mut state = book.start(2).expect("fitting");
         state.combine(Scalar::ONE).expect("fresh");
         for &challenge in &rho[..5] {
@@ -764,7 +869,7 @@ mod tests {
         }
         assert!(state.round() == Ok(rounds[5]));
         state.bind(rho[5]).expect("open");
-        assert!(state.weights() == Ok(weights));
+        assert!(state.weights() == Ok(weights) && state.record() == Ok(record));
     }
 
     #[test]
@@ -788,7 +893,7 @@ mod tests {
         state.beta.clear();
         assert!(catch_unwind(AssertUnwindSafe(|| state.bind(Scalar::ONE))).is_err());
         assert!(state.round() == Err(BROKEN) && state.bind(Scalar::ONE) == Err(BROKEN));
-        assert!(state.weights() == Err(BROKEN));
+        assert!(state.weights() == Err(BROKEN) && state.record() == Err(BROKEN));
     }
 
     #[test]
