@@ -11,7 +11,7 @@ from crossmargin.cli.policy.file import located, read_policy
 from crossmargin.loading import load_parameters
 from crossmargin.models import build_policy, rebuild_policy
 from crossmargin_circuits.expression import expression_to_json
-from crossmargin_circuits.policy import Constraint, Definition, Policy
+from crossmargin_circuits.policy import Policy
 
 __all__ = ["check"]
 
@@ -90,14 +90,9 @@ def _differences(given: Policy, again: Policy, tolerance: int, own_inputs: bool)
 
 def _differing_formulas(given: Policy, again: Policy, tolerance: int) -> list[str]:
     """Return the differences of the formulas; those that differ in amounts alone are compared amount by amount."""
-    pairs = list(zip((*given.definitions, *given.constraints), (*again.definitions, *again.constraints), strict=False))
-    old, new = amounts_of(given), amounts_of(again)
-    if (
-        (len(given.definitions), len(given.constraints)) != (len(again.definitions), len(again.constraints))
-        or any(_without_amounts(one) != _without_amounts(other) for one, other in pairs)
-        or {name: len(each) for name, each in old.items()} != {name: len(each) for name, each in new.items()}
-    ):
+    if _without_amounts(given) != _without_amounts(again):
         return ["the formulas differ"]
+    old, new = amounts_of(given), amounts_of(again)
     return [
         f"{name}: an amount of {abs(mine)} quanta in the policy, {abs(computed)} computed"
         for name, amounts in old.items()
@@ -106,10 +101,11 @@ def _differing_formulas(given: Policy, again: Policy, tolerance: int) -> list[st
     ]
 
 
-def _without_amounts(part: Definition | Constraint) -> tuple[object, ...]:
-    """Return everything in a definition or constraint but the size of its amounts."""
-    named = (part.name, part.meaning, part.role, part.subject) if isinstance(part, Definition) else (part.name,)
-    return (*named, _emptied(expression_to_json(part.expression)))
+def _without_amounts(policy: Policy) -> list[tuple[object, ...]]:
+    """Return everything in the definitions and constraints but the size of the amounts."""
+    defined = [(each.name, each.meaning, each.role, each.subject, each.expression) for each in policy.definitions]
+    constrained = [(each.name, each.meaning, each.expression) for each in policy.constraints]
+    return [(*words, _emptied(expression_to_json(expression))) for *words, expression in (*defined, *constrained)]
 
 
 def _emptied(node: Any) -> Any:
