@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from crossmargin.cli import output
-from crossmargin_verifier.bundle import check
+from crossmargin_verifier.bundle import check, check_receipt
 from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle
 from crossmargin_verifier.cli import main
 from crossmargin_verifier.protocol import equation
@@ -114,6 +114,10 @@ def test_an_interrupted_run_says_how_it_goes_on(tmp_path: Path) -> None:
         assert ended.stderr == "interrupted: re-run the same command to resume\n"
 
 
+PLACES = {"bundle": check, "receipt": check_receipt}
+"""The module of each check."""
+
+
 def verify(command: str, bundle: Path, *options: str) -> Result:
     rest = [str(bundle), "--processes", "1"]
     if command == "receipt":
@@ -126,13 +130,13 @@ def verify(command: str, bundle: Path, *options: str) -> Result:
 def test_interruption_has_a_code_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, command: str
 ) -> None:
-    monkeypatch.setattr(check, f"check_{command}", raising(error))
+    monkeypatch.setattr(PLACES[command], f"check_{command}", raising(error))
     result = verify(command, tmp_path)
     words = "the check did not finish: no finding about the files"
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", f"INTERRUPTED: {words}\n")
     result = verify(command, tmp_path, "--json")
     assert (result.exit_code, result.stderr) == (130, "")
-    assert json.loads(result.stdout) == {"verified": False, "interrupted": words}
+    assert json.loads(result.stdout) == {"outcome": "interrupted", "reason": words}
     # Also before a command has begun.
     monkeypatch.setattr(main.commands[command], "invoke", raising(error))
     assert verify(command, tmp_path).exit_code == 130
@@ -157,7 +161,7 @@ def raising(error: BaseException) -> Any:
 def test_a_library_that_exits_gives_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, command: str
 ) -> None:
-    monkeypatch.setattr(check, f"check_{command}", raising(SystemExit(code)))
+    monkeypatch.setattr(PLACES[command], f"check_{command}", raising(SystemExit(code)))
     result = verify(command, tmp_path)
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"COULD NOT CHECK: SystemExit: {code}\n")
 
@@ -178,7 +182,7 @@ def test_a_worker_that_exits_gives_no_verdict(coverage_bundle: Path, monkeypatch
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes close otherwise")
-@pytest.mark.parametrize(("code", "options"), [(0, []), (1, ["--json"])])
+@pytest.mark.parametrize(("code", "options"), [(0, []), (4, ["--json"])])
 def test_a_reader_who_leaves_changes_no_verdict(
     venue: Any, coverage_bundle: Path, code: int, options: list[str]
 ) -> None:
@@ -220,7 +224,7 @@ def test_no_exit_code_depends_on_who_reads(
         done = subprocess.run(
             [sys.executable, "-m", "crossmargin_verifier.cli", *options], stdout=stream, stderr=stream, check=False
         )
-    assert done.returncode == (code or 2 * full)
+    assert done.returncode == (code or 3 * full)
 
 
 def test_names_that_a_terminal_cannot_show_are_no_failure(
@@ -230,4 +234,4 @@ def test_names_that_a_terminal_cannot_show_are_no_failure(
     monkeypatch.setattr(check, "check_bundle", lambda *_, **__: verdict)
     monkeypatch.setattr(type(verdict), "text", "B\u00f6rse: VERIFIED\n")
     result = CliRunner(charset="ascii").invoke(main, ["bundle", str(coverage_bundle), "--processes", "1"])
-    assert (result.exit_code, result.output) == (int(not verdict.verified), "B\\xf6rse: VERIFIED\n")
+    assert (result.exit_code, result.output) == (4, "B\\xf6rse: VERIFIED\n")

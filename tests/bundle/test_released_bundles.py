@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from crossmargin_circuits.encoding import EARLIER_RELEASE
 from crossmargin_circuits.policy import Policy
 from crossmargin_prover.cli import main as prover
-from crossmargin_verifier import MalformedError, NotAReceiptError, RejectedError, check_bundle, check_receipt
+from crossmargin_verifier import MalformedError, RejectedError, check_bundle, check_receipt
 from crossmargin_verifier.bundle.anchor import Anchor
 from crossmargin_verifier.bundle.declarations import BundleManifest, DeclaredReserves
+from crossmargin_verifier.bundle.receipt_file import NotAReceiptError
 from crossmargin_verifier.bundle.verdict import Outcome
 from crossmargin_verifier.cli import main as verifier
 from crossmargin_verifier.kernel import KernelArithmetic

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
@@ -14,9 +15,11 @@ from typing import Any, ClassVar
 import pytest
 from click.testing import CliRunner, Result
 
+from crossmargin_circuits.version import VERSION
 from crossmargin_verifier import cli
-from crossmargin_verifier.bundle import check
+from crossmargin_verifier.bundle import check, check_receipt
 from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle
+from crossmargin_verifier.bundle.verdict import Outcome
 from crossmargin_verifier.cli import main
 from crossmargin_verifier.kernel import KernelError
 from crossmargin_verifier.protocol import arithmetic, equation
@@ -39,34 +42,43 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(equation, "MAX_PIECE", 5)
 
 
+def claims(text: str) -> str:
+    """Return a verdict without the line that says how and when it was found."""
+    return text.partition("crossmargin-verify ")[0]
+
+
 @pytest.fixture(scope="session")
 def text(venue: Any) -> str:
-    return (venue.bundle / "summary.txt").read_text(encoding="utf-8")
+    found = claims((venue.bundle / "summary.txt").read_text(encoding="utf-8"))
+    assert "Digests and key" in found
+    return found
 
 
 def test_plain_is_silent_off_a_terminal(venue: Any, text: str) -> None:
     for processes in ("1", "2"):
         result = run(venue.bundle, "--processes", processes)
-        assert (result.exit_code, result.stdout, result.stderr) == (0, text, "")
+        assert (result.exit_code, claims(result.stdout), result.stderr) == (0, text, "")
+        assert "plain Python" in result.stdout
 
 
 @needs_kernel
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_kernel_says_that_it_is_trusted(venue: Any, text: str, threads: str) -> None:
     result = run(venue.bundle, "--kernel", "--processes", threads)
-    assert (result.exit_code, result.stdout) == (0, text)
-    assert result.stderr == f"  arithmetic: compiled kernel 0.1.0, which is trusted here; threads: {threads}\n"
+    assert (result.exit_code, claims(result.stdout)) == (0, text)
+    assert result.stderr == f"  arithmetic: compiled kernel {VERSION}, which is trusted here; threads: {threads}\n"
 
 
 @needs_kernel
-def test_kernel_refuses_the_same_proofs(bundle: Path) -> None:
-    proof = next(iter(sorted(bundle.glob("*/shard-000000.cm1"))))
+def test_kernel_refuses_the_same_proofs(bundle: Path, anchor: Callable[[Path], None]) -> None:
+    proof = next(iter(sorted(bundle.glob("statements/*/shard-000000.cm2"))))
     data = bytearray(proof.read_bytes())
     data[-1] ^= 1
     proof.write_bytes(data)
+    anchor(bundle)
     plain, fast = run(bundle), run(bundle, "--kernel")
     assert (plain.exit_code, fast.exit_code) == (1, 1)
-    assert "REJECTED: V6, shard 0" in plain.stderr
+    assert plain.stderr.startswith("REJECTED: V6")
     assert fast.stderr.splitlines()[-1] == plain.stderr.splitlines()[-1]
 
 
@@ -86,10 +98,9 @@ def test_stages_on_a_terminal(venue: Any, monkeypatch: pytest.MonkeyPatch, capfd
     shown = capfd.readouterr().err
     lines = shown.splitlines()
     assert "  arithmetic: plain Python; processes: 1" in lines
-    finished = re.findall(r"  ([a-z ]+: [a-z]+): \d+\.\d s", shown)
-    assert finished[:3] == [f"statement {finished[0].split()[1].rstrip(':')}: policy", "snapshot: trees", finished[2]]
-    assert finished[2].endswith(": trees")
-    assert finished[3].endswith(": proof")
+    finished = re.findall(r"  ([a-z: ]+): \d+\.\d s", shown)
+    trees = [f"statement {name}: trees" for name in ("maintenance", "initial", "coverage")]
+    assert finished == ["policies", "snapshot: trees", *trees, "proof"]
     assert re.search(r"proof \.\.\. \d+ %, \d+ a second, \d:\d\d left", shown)
 
 
@@ -142,7 +153,8 @@ def test_a_killed_worker_is_no_verdict(venue: Any, monkeypatch: pytest.MonkeyPat
     assert result.stderr == (
         "COULD NOT CHECK: a worker process ended early; perhaps memory ran out: try fewer processes\n"
     )
-    assert '"could not check"' in run(venue.bundle, "--processes", "2", "--json").stdout
+    as_json = json.loads(run(venue.bundle, "--processes", "2", "--json").stdout)
+    assert as_json["outcome"] == "could not check"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +173,7 @@ def test_no_failure_of_the_machine_is_a_rejection(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(check, f"check_{command}", fail)
+    monkeypatch.setattr(check if command == "bundle" else check_receipt, f"check_{command}", fail)
     options = [str(venue.bundle)]
     if command == "receipt":
         options = [str(venue.bundle / "none"), "--bundle", str(venue.bundle), "--id", "nobody"]
@@ -169,7 +181,7 @@ def test_no_failure_of_the_machine_is_a_rejection(
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"COULD NOT CHECK: {words}\n")
     result = CliRunner().invoke(main, [command, *options, "--json"])
     assert (result.exit_code, result.stderr) == (2, "")
-    assert json.loads(result.stdout) == {"verified": False, "could not check": words}
+    assert json.loads(result.stdout) == {"outcome": "could not check", "reason": words}
 
 
 LIMITED = """
@@ -191,7 +203,7 @@ def test_too_few_open_files_are_no_verdict(venue: Any, tmp_path: Path, as_json: 
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 2, finished.stdout + finished.stderr
     if as_json:
-        assert "Too many open files" in json.loads(finished.stdout)["could not check"]
+        assert "Too many open files" in json.loads(finished.stdout)["reason"]
     else:
         assert finished.stdout == ""
         assert "COULD NOT CHECK: OSError" in finished.stderr
@@ -206,13 +218,13 @@ def test_a_verdict_that_cannot_be_written_is_no_rejection(venue: Any, monkeypatc
             patch.setattr(sys, "stdout", full)
             with pytest.raises(SystemExit) as ended:
                 main(["bundle", str(venue.bundle), "--processes", "1", *options])
-            assert ended.value.code == 2
+            assert ended.value.code == 3
 
 
 class FakeVerdict:
-    text = "Verdict: VERIFIED\n"
+    text = "VERIFIED\n"
     data: ClassVar[dict[str, Any]] = {}
-    verified = True
+    outcome = Outcome.VERIFIED
 
 
 def test_progress_counts_up_to_all(venue: Any) -> None:

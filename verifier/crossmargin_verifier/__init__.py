@@ -16,48 +16,39 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from crossmargin_circuits.errors import CrossmarginError as CrossmarginError
     from crossmargin_verifier.bundle.check import check_bundle as check_bundle
-    from crossmargin_verifier.bundle.check_receipt import AnotherSnapshotError as AnotherSnapshotError
-    from crossmargin_verifier.bundle.check_receipt import UnfitReceiptError as UnfitReceiptError
     from crossmargin_verifier.bundle.check_receipt import check_receipt as check_receipt
     from crossmargin_verifier.bundle.checked_receipt import CheckedReceipt as CheckedReceipt
     from crossmargin_verifier.bundle.claim import Claim as Claim
     from crossmargin_verifier.bundle.claim import Result as Result
     from crossmargin_verifier.bundle.folder import CannotCheckError as CannotCheckError
-    from crossmargin_verifier.bundle.receipt_file import NotAReceiptError as NotAReceiptError
     from crossmargin_verifier.bundle.verdict import Verdict as Verdict
     from crossmargin_verifier.kernel import KernelArithmetic as KernelArithmetic
     from crossmargin_verifier.protocol.errors import MalformedError as MalformedError
     from crossmargin_verifier.protocol.errors import RejectedError as RejectedError
 
 __all__ = [
-    "AnotherSnapshotError",
     "CannotCheckError",
     "CheckedReceipt",
     "Claim",
     "CrossmarginError",
     "KernelArithmetic",
     "MalformedError",
-    "NotAReceiptError",
     "RejectedError",
     "Result",
-    "UnfitReceiptError",
     "Verdict",
     "check_bundle",
     "check_receipt",
 ]
 
 _PLACES = {
-    "AnotherSnapshotError": "crossmargin_verifier.bundle.check_receipt",
     "CannotCheckError": "crossmargin_verifier.bundle.folder",
     "CheckedReceipt": "crossmargin_verifier.bundle.checked_receipt",
     "Claim": "crossmargin_verifier.bundle.claim",
     "CrossmarginError": "crossmargin_circuits.errors",
     "KernelArithmetic": "crossmargin_verifier.kernel",
     "MalformedError": "crossmargin_verifier.protocol.errors",
-    "NotAReceiptError": "crossmargin_verifier.bundle.receipt_file",
     "RejectedError": "crossmargin_verifier.protocol.errors",
     "Result": "crossmargin_verifier.bundle.claim",
-    "UnfitReceiptError": "crossmargin_verifier.bundle.check_receipt",
     "Verdict": "crossmargin_verifier.bundle.verdict",
     "check_bundle": "crossmargin_verifier.bundle.check",
     "check_receipt": "crossmargin_verifier.bundle.check_receipt",
