@@ -1,6 +1,6 @@
 """A prover who lies anywhere is rejected, and where a challenge order matters, he would succeed without it.
 
-Attacks of the section on pitfalls in SPEC. Some tests first weaken the protocol (a challenge that the prover can
+Attacks of SPEC section 10. Some tests first weaken the protocol (a challenge that the prover can
 predict, batch weights that he knows) and show that the attack then works: so it is that challenge, and no accident,
 that stops it.
 """
