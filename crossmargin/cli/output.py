@@ -85,9 +85,9 @@ reject_option = click.option(
 )
 
 
-def console() -> Console:
-    """Return the terminal for results."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+def console(width: int | None = None) -> Console:
+    """Return the terminal for results; width: characters of a line, by default those of the terminal."""
+    return Console(highlight=False, width=width or (None if sys.stdout.isatty() else 140))
 
 
 def load(book: str, reject_bad_accounts: bool) -> Inputs:

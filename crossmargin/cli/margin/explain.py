@@ -68,16 +68,20 @@ def explain(
         print_explanation(shown, policy)
 
 
-def print_explanation(shown: Explanation, policy: Policy) -> None:
-    """Print one account's margin with its parts."""
+def print_explanation(shown: Explanation, policy: Policy, width: int | None = None) -> None:
+    """Print one account's margin with its parts.
+
+    width: characters of a line, or None for that of the terminal; a given one leaves out what is held in units.
+    """
     unit = policy.value_unit
-    out = console()
+    out = console(width)
     out.print(f"[bold]account {plain(shown.account)}[/bold], {plain(policy.title)}, {unit.currency}")
-    parts = table("", ("column", False), ("held", True), ("value", True), ("equity", True), ("requirement", True))
+    held = (("held", True),) if width is None else ()
+    parts = table("", ("column", False), *held, ("value", True), ("equity", True), ("requirement", True))
     for part in shown.parts:
         parts.add_row(
             plain(part.name),
-            plain(part.held),
+            *([plain(part.held)] if held else []),
             money(part.value, unit),
             money(part.equity, unit),
             money(part.requirement, unit),

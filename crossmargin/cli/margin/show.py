@@ -73,11 +73,14 @@ def show(
         print_book(loaded.inputs.book, result, policy, top)
 
 
-def print_book(book: Book, result: Margin, policy: Policy, top: int = 10) -> None:
-    """Print the book's totals and the accounts with the least excess."""
+def print_book(book: Book, result: Margin, policy: Policy, top: int = 10, width: int | None = None) -> None:
+    """Print the book's totals and the accounts with the least excess.
+
+    width: characters of a line, or None for that of the terminal; a given one leaves out the worst scenarios.
+    """
     unit = policy.value_unit
     under_water = int(np.count_nonzero(result.excess < 0))
-    out = console()
+    out = console(width)
     out.print(f"[bold]{plain(policy.title)}[/bold], {len(book)} accounts, {len(book.rejected)} lines rejected")
     totals = table("", (f"total, {unit.currency}", False), ("", True))
     for name, values in (
@@ -95,7 +98,7 @@ def print_book(book: Book, result: Margin, policy: Policy, top: int = 10) -> Non
         ("equity", True),
         ("requirement", True),
         ("excess", True),
-        ("worst scenario", False),
+        *((("worst scenario", False),) if width is None else ()),
     )
     for number in np.argsort(result.excess, kind="stable")[:top].tolist():
         listing.add_row(
@@ -103,7 +106,7 @@ def print_book(book: Book, result: Margin, policy: Policy, top: int = 10) -> Non
             money(int(result.equity[number]), unit),
             money(int(result.requirement[number]), unit),
             money(int(result.excess[number]), unit),
-            plain(result.worst_of(number)),
+            *([plain(result.worst_of(number))] if width is None else []),
         )
     out.print(listing)
 

@@ -158,12 +158,12 @@ def _show_margin(inputs: Inputs) -> str:
     policy = build_policy(inputs.venue.venue, inputs.environment, inputs.model, inputs.model.margin_statements[0])
     compiled = compile_policy(policy)
     book = inputs.book
-    print_book(book, evaluate(compiled, book.records), policy, top=8)
+    print_book(book, evaluate(compiled, book.records), policy, top=8, width=WIDTH)
     several = np.flatnonzero(np.bincount(book.owners, minlength=len(book)) > 1).tolist() or [0]
     explained = [explain(compiled, book, book.accounts[number]) for number in several]
     best = max(explained, key=lambda each: each.pooling_saves)
     click.echo()
-    print_explanation(best, policy)
+    print_explanation(best, policy, width=WIDTH)
     return best.account
 
 
@@ -181,7 +181,10 @@ def _strict_is_refused(vault: Path, inputs: Inputs, run: Run) -> None:
 def _verify(expected: int, *arguments: str) -> None:
     """Run the stand-alone verifier in a separate process and require an exit code."""
     click.echo(f"$ {_shown(arguments)}")
-    done = subprocess.run([sys.executable, "-m", "crossmargin_verifier.cli", *arguments], check=False)
+    command = [sys.executable, "-m", "crossmargin_verifier.cli", *arguments]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    for line in done.stderr.splitlines():
+        click.echo(fill(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
     if done.returncode != expected:
         raise CrossmarginError(f"the verifier ended with exit code {done.returncode}, expected {expected}")
     click.echo(f"[exit code {done.returncode}]")
@@ -189,12 +192,16 @@ def _verify(expected: int, *arguments: str) -> None:
 
 def _shown(arguments: tuple[str, ...]) -> str:
     """Return a command of the verifier with an option, and its value, on a line."""
-    text, at = "crossmargin-verify", 0
+    lines, at = [f"crossmargin-verify {arguments[0]}"], 1
     while at < len(arguments):
         size = 2 if arguments[at].startswith("--") else 1
-        text += (" " if at == 0 else " \\\n    ") + " ".join(arguments[at : at + size])
+        part = " ".join(arguments[at : at + size])
+        if len(part) + 6 <= WIDTH:
+            lines.append(f"    {part}")
+        else:
+            lines += [f"    {arguments[at]}", f"      {arguments[at + 1]}"]
         at += size
-    return text
+    return " \\\n".join(lines)
 
 
 def _tampered_bundle(bundle: Path, copy: Path) -> Path:
