@@ -18,6 +18,7 @@ ARITHMETIC = select_backend().arithmetic
 """The fastest that is installed: a change is refused alike by all, which tests of verifier and kernel hold."""
 
 BOOKS = {name: load(name) for name in ("tiny", "tiny_one")}
+RELATIONS_OF = {name: relations_of(files) for name, files in BOOKS.items()}
 RECEIPT = bytes.fromhex(vectors()["tiny"]["receipt0"])
 Field = tuple[str, int]
 
@@ -180,10 +181,12 @@ def tampered(data: bytes, at: int) -> bytes:
 
 
 def refused(book: str, file: str, at: int) -> None:
+    """Check that a changed byte is refused, of a statement's file with that statement alone: the others add checks."""
     honest = BOOKS[book]
     files = {**honest, file: tampered(honest[file], at)}
+    own = {name: relation for name, relation in RELATIONS_OF[book].items() if file.startswith(f"statements/{name}/")}
     with pytest.raises((MalformedError, RejectedError)):
-        verify(files, relations_of(honest), arithmetic=ARITHMETIC)
+        verify(files, own, arithmetic=ARITHMETIC)
 
 
 @pytest.mark.parametrize("book", BOOKS)
