@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
-from crossmargin_circuits.errors import CrossmarginError
+from crossmargin_circuits.errors import CrossmarginError, LimitError
 from crossmargin_circuits.version import VERSION
 from crossmargin_verifier.workers import Progress, cores_here, no_progress, worker_pool
 
@@ -238,7 +238,7 @@ def _outcome(as_json: bool) -> Iterator[None]:
         _stop("does not fit", f"{error}; {error.advice}", REJECTED, as_json)
     except KernelError as error:
         _stop("could not check", f"{error}, or leave --kernel out", CANNOT_CHECK, as_json)
-    except CannotCheckError as error:
+    except (CannotCheckError, LimitError) as error:
         _stop("could not check", str(error), CANNOT_CHECK, as_json)
     except CrossmarginError as error:
         _stop("rejected", str(error), REJECTED, as_json)
