@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crossmargin_verifier.bundle.claim import Claim as Claim
     from crossmargin_verifier.bundle.claim import Result as Result
     from crossmargin_verifier.bundle.folder import CannotCheckError as CannotCheckError
+    from crossmargin_verifier.bundle.verdict import Outcome as Outcome
     from crossmargin_verifier.bundle.verdict import Verdict as Verdict
     from crossmargin_verifier.kernel import KernelArithmetic as KernelArithmetic
     from crossmargin_verifier.protocol.errors import MalformedError as MalformedError
@@ -33,6 +34,7 @@ __all__ = [
     "CrossmarginError",
     "KernelArithmetic",
     "MalformedError",
+    "Outcome",
     "RejectedError",
     "Result",
     "Verdict",
@@ -47,6 +49,7 @@ _PLACES = {
     "CrossmarginError": "crossmargin_circuits.errors",
     "KernelArithmetic": "crossmargin_verifier.kernel",
     "MalformedError": "crossmargin_verifier.protocol.errors",
+    "Outcome": "crossmargin_verifier.bundle.verdict",
     "RejectedError": "crossmargin_verifier.protocol.errors",
     "Result": "crossmargin_verifier.bundle.claim",
     "Verdict": "crossmargin_verifier.bundle.verdict",
