@@ -63,8 +63,9 @@ class ClaimsOpenError(CrossmarginError):
 
     def __init__(self, verdict: Verdict) -> None:
         """Take the verdict on the bundle that was not published."""
+        topics = ", ".join(dict.fromkeys(str(claim.topic) for claim in (*verdict.failed, *verdict.open)))
         super().__init__(
-            "nothing is published: claims of the bundle fail or are not judged; --despite-claims publishes it anyway"
+            f"nothing is published: claims fail or are not judged ({topics}); --despite-claims publishes them anyway"
         )
         self.verdict = verdict
 

@@ -67,7 +67,7 @@ def test_open_claims_are_published_on_demand_alone(run: Callable[..., Result], v
     bundle = tmp_path / "bundle"
     refused = run()
     assert refused.exit_code == 1
-    assert "--despite-claims publishes it anyway" in refused.stderr
+    assert "--despite-claims publishes them anyway" in refused.stderr
     assert refused.stdout, "the verdict is shown, so that the venue knows which claims are open"
     assert not bundle.exists()
     assert Vault.open(vault).published == (), "what was not published is not logged"

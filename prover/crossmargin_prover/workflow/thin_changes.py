@@ -39,7 +39,8 @@ def _entries(
 
     numbers: number of each account by its id; takes the new ones.
     """
-    columns = np.array([labels.index(label) for label in snapshot.columns], dtype=np.int64)
+    places_of = {label: place for place, label in enumerate(labels)}
+    columns = np.array([places_of[label] for label in snapshot.columns], dtype=np.int64)
     rows, places, data = [], [], []
     for shard in snapshot.shards:
         here = np.array([numbers.setdefault(holder, len(numbers)) for holder in shard.ids], dtype=np.int64)

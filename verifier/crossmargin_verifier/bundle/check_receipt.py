@@ -240,7 +240,7 @@ def _compare_snapshots(
     if around.snapshot is not None:
         other = SnapshotManifest.decode(around.snapshot)
         if other.digest != snapshot.digest:
-            raise AnotherSnapshotError(f"{about}; the bundle is about {_described(other)}")
+            raise AnotherSnapshotError(f"{about}; what you compare it with is about {_described(other)}")
     if published is not None and published != snapshot.digest:
         raise AnotherSnapshotError(f"{about}; the digest that you gave is {published.hex()}")
 

@@ -107,7 +107,7 @@ class CheckedReceipt:
         part = holder_part(self.receipt.receipt.holder)
         if part:
             return (
-                f"Nobody else can be shown this leaf, if you chose {foreign_text(part)!r}, the part of the id after "
+                f'Nobody else can be shown this leaf, if you chose "{foreign_text(part)}", the part of the id after '
                 "#, yourself, and nobody else chose it."
             )
         return (

@@ -45,6 +45,6 @@ thousand assets, instruments or formulas."""
 MAX_POLICY_BYTES = 2**26
 """Bytes of `policy.json` (implementation): about 12 for each of V (scenarios + assets) coefficients."""
 
-MAX_RECEIPT_BYTES = 2**22
-"""Bytes of a receipt or its readable twin (implementation): 8 bytes, in text some 200, for each of 2^16 columns at most
-of which a few are not zero."""
+MAX_RECEIPT_BYTES = 2**24
+"""Bytes of a delivered receipt (implementation): in hexadecimal 16 bytes and about 120 of the label for each of 2^16
+columns at most, and some 200 for each of the few that are not zero."""
