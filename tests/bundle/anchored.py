@@ -33,9 +33,11 @@ def anchor_again(folder: Path, keys: Iterable[SigningKey]) -> None:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.is_symlink() and path.name not in UNLISTED
     }
+    public = ""
     try:
         declared = json.loads((folder / BUNDLE_FILE).read_bytes())
-        venue, names, public = str(declared["venue"]), list(declared["statements"]), declared["receipt_key"]
+        public = declared["receipt_key"]
+        venue, names = str(declared["venue"]), list(declared["statements"])
         snapshot = SnapshotManifest.decode((folder / SNAPSHOT_FOLDER / SNAPSHOT_FILE).read_bytes())
         anchor = Anchor(
             venue, snapshot.digest, snapshot.as_of, tuple(_statement(folder, name) for name in names), files
@@ -44,7 +46,6 @@ def anchor_again(folder: Path, keys: Iterable[SigningKey]) -> None:
         if old is None:
             raise
         was = Anchor.decode((folder / ANCHOR_FILE).read_bytes())
-        public = ""
         anchor = Anchor(was.venue, was.snapshot_digest, was.as_of, was.statements, files).encoded
     every = list(keys)
     key = next((each for each in every if each.public.hex() == public), every[0])

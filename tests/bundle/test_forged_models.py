@@ -164,7 +164,7 @@ def test_array_and_definition_do_not_share_a_name() -> None:
 )
 def test_column_label_has_one_reading(name: str, unit: str) -> None:
     with pytest.raises(MalformedError):
-        RecordLayout(Column(ColumnKind.BALANCE, name, unit, 10))
+        RecordLayout((Column(ColumnKind.BALANCE, name, unit, 10),))
 
 
 def test_statements_that_read_the_columns_differently_are_rejected(
