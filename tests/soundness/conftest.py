@@ -9,7 +9,7 @@ bent, and where:
     o_M of a record proof   FieldBackend.bend_masks, after `predict(proj=...)` also with sigma known
     z_l                     FieldBackend.bend_projections, after `predict(**{"lambda": ...})` also with lambda known
     rounds of either proof  FieldBackend.record_sumcheck, bit_sumcheck
-    o of either opening     FieldBackend.fold_sparse, fold_bits
+    o of either opening     FieldRecordSumcheck.record; FieldBackend.fold_sparse, fold_bits
     challenges              predict, on both sides
     n, cnt, empty leaves    Forger(accounts=...), more records or values than accounts, Forger.public
     another statement       Forger(base=...): about the snapshot of another forger, with its blindings
@@ -124,13 +124,13 @@ class PlainSumcheck:
 class FieldRecordSumcheck:
     """The sum-check over projections of records that are arbitrary field elements, in dense tables."""
 
-    def __init__(self, backend: "FieldBackend", columns: int, alpha: bytes, beta: bytes) -> None:
+    def __init__(self, backend: "FieldBackend", accounts: int, columns: int, alpha: bytes, beta: bytes) -> None:
         block = len(beta) // columns
         self.backend, self.block = backend, block
         self.bits = [int.from_bytes(alpha[start : start + block], "little") for start in range(0, len(alpha), block)]
         self.chosen = [int.from_bytes(beta[start : start + block], "little") for start in range(0, len(beta), block)]
-        empty = [[0] * columns] * (len(self.bits) - len(backend.records))
-        self.records: list[list[int]] = [*map(list, backend.records), *empty]
+        held = [list(record) for record in backend.records[:accounts]]
+        self.records: list[list[int]] = [*held, *[[0] * columns] * (len(self.bits) - len(held))]
         self.matrix: list[list[int]] = []
 
     def entry(self, account: int, column: int, weights: Sequence[int]) -> int:
@@ -176,6 +176,16 @@ class FieldRecordSumcheck:
             ]
             for table in (self.matrix, self.records)
         )
+
+    @property
+    def record(self) -> list[int]:
+        """x*, once every variable is bound."""
+        return [entry % ORDER for entry in self.records[0]]
+
+    @property
+    def weights(self) -> list[int]:
+        """Those of x* in the opening, once every variable is bound."""
+        return self.matrix[0]
 
 
 class FieldBackend(ReferenceBackend):
@@ -245,9 +255,9 @@ class FieldBackend(ReferenceBackend):
         return PlainSumcheck(self.digits, tau, mask)
 
     def record_sumcheck(  # type: ignore[override]
-        self, indptr: object, indices: object, data: object, columns: int, alpha: bytes, beta: bytes
+        self, indptr: Sequence[int], indices: object, data: object, columns: int, alpha: bytes, beta: bytes
     ) -> FieldRecordSumcheck:
-        return FieldRecordSumcheck(self, columns, alpha, beta)
+        return FieldRecordSumcheck(self, len(indptr) - 1, columns, alpha, beta)
 
     def fold_sparse(
         self, indptr: object, indices: object, data: object, columns: int, weights: Sequence[int]
