@@ -52,7 +52,7 @@ class Measured:
 
     @property
     def accounts(self) -> int:
-        """Accounts without padding."""
+        """Committed accounts."""
         return int(self.data["point"]["accounts"])
 
     @property

@@ -61,7 +61,7 @@ class Sizes:
 
     @property
     def leaves(self) -> int:
-        """Accounts with padding."""
+        """Leaves, empty ones included."""
         return self.accounts_per_shard * self.shards
 
     @property

@@ -32,6 +32,7 @@ from crossmargin_prover.workflow.deliver import deliver
 from crossmargin_prover.workflow.prove import prove
 from crossmargin_prover.workflow.publish import publish
 from crossmargin_prover.workflow.run import Run
+from crossmargin_verifier.bundle.anchor import SNAPSHOT_FOLDER, STATEMENTS_FOLDER
 from crossmargin_verifier.bundle.check import check_bundle
 from crossmargin_verifier.bundle.check_receipt import check_receipt
 from crossmargin_verifier.kernel import KernelArithmetic
@@ -44,7 +45,12 @@ __all__ = ["TASKS", "main"]
 
 STATEMENT = "maintenance"
 
-POINTS = (POSITIONS_FILE, SLACK_FILE, "shard-*")
+POINTS = (
+    f"{SNAPSHOT_FOLDER}/{POSITIONS_FILE}",
+    f"{SNAPSHOT_FOLDER}/records-*",
+    f"{STATEMENTS_FOLDER}/{STATEMENT}/{SLACK_FILE}",
+    f"{STATEMENTS_FOLDER}/{STATEMENT}/shard-*",
+)
 
 
 @dataclass
@@ -149,12 +155,14 @@ def derive(task: dict[str, Any], clock: Clock) -> None:
 
 
 def bundle_up(parameters: Parameters, vault: Path, bundle: Path, how: Run, clock: Clock) -> None:
-    """Prove and publish; the verdict on the bundle must be good."""
+    """Prove and publish; no claim may fail. One statement alone leaves claims about liabilities open."""
     with clock.stage("prove"):
         prove(parameters, vault, [STATEMENT], how)
     with clock.stage("publish"):
-        verdict = publish(parameters, vault, bundle, [STATEMENT], replace(how, progress=no_progress)).verdict
-    if not verdict.verified:
+        quiet = replace(how, progress=no_progress)
+        published = publish(parameters, vault, bundle, [STATEMENT], quiet, despite_claims=True, other_prices=True)
+    verdict = published.verdict
+    if verdict.failed:
         raise ValueError(f"a bundle that does not verify:\n{verdict.text}")
 
 
@@ -164,7 +172,7 @@ def verify(task: dict[str, Any]) -> dict[str, Any]:
     derive(task, clock)
     with workplace(task["backend"], task["processes"]) as (arithmetic, executor), clock.stage("verify"):
         verdict = check_bundle(Path(task["bundle"]), executor=executor, arithmetic=arithmetic, progress=clock.progress)
-    if not verdict.verified:
+    if verdict.failed:
         raise ValueError(f"a bundle that does not verify:\n{verdict.text}")
     return {"stages": clock.stages, "processor": processor_seconds()}
 
@@ -195,7 +203,7 @@ def look(task: dict[str, Any]) -> dict[str, Any]:
     deliver(task["vault"], receipts, [account])
     (name,) = json.loads((receipts / "index.json").read_text(encoding="utf-8"))["receipts"].values()
     with clock.stage("check receipt"):
-        check_receipt(receipts / f"{name}.json", Path(task["bundle"]), account)
+        check_receipt(receipts / f"{name}.json", account, bundle=Path(task["bundle"]))
     return {"stages": clock.stages, "sizes": asdict(sizes)}
 
 
@@ -242,8 +250,8 @@ def folder_bytes(folder: Path) -> int:
 
 
 def point_bytes(bundle: Path) -> int:
-    """Return the bytes of positions, slack rows and shard proofs: what grows with the accounts."""
-    return sum(path.stat().st_size for name in POINTS for path in (bundle / STATEMENT).glob(name))
+    """Return the bytes of positions, slack rows and proofs of shards: what grows with the accounts."""
+    return sum(path.stat().st_size for name in POINTS for path in bundle.glob(name))
 
 
 def main() -> None:
