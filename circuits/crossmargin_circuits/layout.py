@@ -102,7 +102,7 @@ class RecordLayout:
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the assumptions of every reader: keys are distinct, limits in range, settlement assets have balances.
+        """Check the assumptions of every reader: keys are distinct, limits in range, and every asset has a balance.
 
         Raises:
             MalformedError: names the column.
@@ -133,6 +133,9 @@ class RecordLayout:
                     raise MalformedError(f"layout: {column.key}: only a position is settled in an asset")
                 if not any(map(str.isalpha, column.name)):
                     raise MalformedError(f"layout: {column.key}: the name of an asset has a letter")
+                # The verdict judges what is owed by balance columns: none of an asset, and nobody would judge it.
+                if column.name not in assets:
+                    raise MalformedError(f"layout: {column.key}: {column.name} has no balance column")
             elif column.settled not in assets:
                 raise MalformedError(
                     f"layout: {column.key}: settled in {column.settled!r}, which has no balance column"

@@ -61,6 +61,7 @@ ARRAYS = {
     "claim XVT": (0, 1, 0, 0, 3000),
     "claim USD without positions": (1, 0, 1, 0, 0),
     "claim XVT without positions": (0, 1, 0, 0, 0),
+    "claim XVT with all positions": (0, 1, 0, 3000, 3000),
     "both": (1, 1, 1, 6000, 0),
     "half": (1, 0, 1, 3000, 0),
 }
@@ -252,6 +253,43 @@ def test_position_counted_as_by_equity_within_rounding_passes() -> None:
     for units, result in ((5990, Result.PASS), (6000, Result.PASS), (5900, Result.FAIL), (6100, Result.FAIL)):
         found = verdict({"maintenance": solvency(), "coverage": claiming(units)})
         assert only(found, Topic.POSITIONS).result is result, units
+
+
+def test_position_belongs_into_the_debts_of_the_asset_that_settles_it() -> None:
+    """A profit of 100,000 USD is owed in dollars, and the debt statement counts it as tokens of the venue's own."""
+    moved = coverage(
+        USD=Scale(-1, Linear("claim USD without positions")), XVT=Scale(-1, Linear("claim XVT with all positions"))
+    )
+    found = verdict({"maintenance": solvency(), "coverage": moved})
+    assert only(found, Topic.POSITIONS).result is Result.FAIL
+    assert only(found, Topic.POSITIONS).text.startswith("position BTC-PERP: ")
+    assert {each.result for each in about(found, Topic.LIABILITIES)} == {Result.PASS}
+    # Beside a statement that counts it twice as much nothing is better: each debt is the least of its statements.
+    for pair in ({"b": FULL, "c": moved}, {"c": moved, "b": FULL}):
+        assert only(verdict({"maintenance": solvency(), **pair}), Topic.POSITIONS).result is Result.FAIL
+
+
+def test_what_rounding_leaves_of_a_position_is_told() -> None:
+    """With a quantum and a unit as coarse as a lot, a claim of nothing is rounding: the verdict names the amount."""
+    coarse = dataclasses.replace(
+        solvency(),
+        value_unit=ValueUnit("USD", "100"),
+        arrays=tuple(
+            dataclasses.replace(each, coefficients=(1, 2, 1, 2, 0) if each.name == "value" else each.coefficients)
+            for each in solvency().arrays
+        ),
+    )
+    short = coverage(USD=Scale(-1, Linear("claim USD without positions")), XVT=FULL.definitions[1].expression)
+    short = dataclasses.replace(
+        short,
+        arrays=tuple(
+            dataclasses.replace(each, coefficients=(0, 1, 0, 0, 0) if each.name == "claim XVT" else each.coefficients)
+            for each in short.arrays
+        ),
+    )
+    claim = only(verdict({"maintenance": coarse, "coverage": short}), Topic.POSITIONS)
+    assert claim.text.endswith("; rounding leaves 200 USD a lot at most")
+    assert only(verdict(HONEST), Topic.POSITIONS).text.endswith("; rounding leaves 0 USD a lot at most")
 
 
 def test_a_second_debt_statement_does_not_hide_the_first_one() -> None:

@@ -252,7 +252,7 @@ ENTRY = Column(ColumnKind.ENTRY, "BTC", "0.00000001 BTC", 10**9)
         ((BTC, dataclasses.replace(ENTRY, settled="BTC")), "only a position is settled"),
         ((USD, dataclasses.replace(PERPETUAL, settled="")), "settled in '', which has no balance column"),
         ((USD, PERPETUAL), "settled in 'BTC', which has no balance column"),
-        ((USD, ENTRY, PERPETUAL), "settled in 'BTC', which has no balance column"),
+        ((USD, ENTRY), "entry BTC: BTC has no balance column"),
         ((dataclasses.replace(USD, unit="0.01 EUR"),), "one decimal of USD"),
         ((BTC, dataclasses.replace(ENTRY, unit="1 BTC")), "one decimal of BTC"),
         ((dataclasses.replace(USD, unit="0 USD"),), "decimal above zero"),

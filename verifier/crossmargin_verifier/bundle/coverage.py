@@ -9,7 +9,7 @@ balance, the entry value and the mark value of the positions settled in a. The m
 counts: otherwise a policy could owe holders a profit that no claim includes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -118,49 +118,65 @@ def liability_claim(
 def position_claims(statements: Sequence[JudgedStatement], debts: dict[str, list[DisclosedDebt]]) -> list[Claim]:
     """Compare the value of each position in the debt rows with the one in equity, for each solvency statement.
 
-    The coefficient in the debt rows, valued by the coefficients of balances in equity, must be the coefficient of the
-    position in equity within rounding: half a unit, and half a quantum of its price, but not more than one percent.
-    Otherwise liabilities leave out what equity counts.
+    A position belongs into the debt rows of the asset that settles it, and into no other one. Its coefficient there,
+    valued by the coefficient of the balance in equity, must be its coefficient in equity within rounding: half a unit,
+    and half a quantum of its price, but not more than one percent. Otherwise liabilities leave out what equity counts.
     """
     claims = []
     if not debts:
         return []
+    strays = _strays(statements[0].policy.layout, debts)
     for each in statements:
         form, layout = each.full_form, each.policy.layout
         if form is None or all(column.kind is not ColumnKind.POSITION for column in layout.columns):
             continue
-        wrong: list[str] = []
-        for number in range(max(map(len, debts.values()))):
-            chosen = [found[min(number, len(found) - 1)] for found in debts.values()]
-            wrong += [key for key in _misvalued(layout, form, chosen) if key not in wrong]
+        differences = _differences(layout, form, debts)
+        wrong = list(dict.fromkeys([*strays, *(key for key, apart, rounded in differences if apart > rounded)]))
         if wrong:
             text = f"{', '.join(wrong[:MAX_NAMED])}: the debt statement values it otherwise than equity does, so what "
             text += "holders are owed on it is not in the liabilities"
             claims.append(Claim(Topic.POSITIONS, each.number, wrong[0], Result.FAIL, text))
         else:
-            text = "the debt statement values every position as equity does"
+            # With a coarse quantum or a coarse unit of an asset even rounding leaves much.
+            most = each.money(max(apart for _, apart, _ in differences))
+            text = f"the debt statement values every position as equity does; rounding leaves {most} a lot at most"
             claims.append(Claim(Topic.POSITIONS, each.number, "", Result.PASS, text))
     return claims
 
 
-def _misvalued(layout: RecordLayout, form: FullForm, debts: Sequence[DisclosedDebt]) -> list[str]:
-    """Return the positions whose value in the debt rows is not that in equity."""
+def _differences(
+    layout: RecordLayout, form: FullForm, debts: Mapping[str, Sequence[DisclosedDebt]]
+) -> list[tuple[str, int, Fraction]]:
+    """Return how far debt rows value each position from equity, and what rounding explains, both in value quanta."""
     found = []
-    balances = [layout.index(ColumnKind.BALANCE, debt.asset) for debt in debts]
     for number, column in enumerate(layout.columns):
         if column.kind is not ColumnKind.POSITION:
             continue
-        low, high, tolerance = Fraction(0), Fraction(0), Fraction(2)
-        for balance, debt in zip(balances, debts, strict=True):
-            units = debt.row.base[number]
-            ends = units * form.lowest[balance], units * form.greatest[balance]
-            low, high = low + min(ends), high + max(ends)
-            if column.settled == debt.asset or units:
-                price = form.greatest[balance]
-                tolerance += Fraction(price, 2) + abs(units) * min(Fraction(1, 2), Fraction(price, COARSEST))
-        if abs(low - form.lowest[number]) > tolerance or abs(high - form.greatest[number]) > tolerance:
-            found.append(column.key)
+        balance = layout.index(ColumnKind.BALANCE, column.settled)
+        ends = form.lowest[number], form.greatest[number]
+        prices = form.lowest[balance], form.greatest[balance]
+        # If no row discloses debts in the asset that settles it, nothing counts it.
+        counted = [debt.row.base[number] for debt in debts.get(column.settled, ())] or [0]
+        found += [(column.key, *_difference(units, prices, ends)) for units in counted]
     return found
+
+
+def _strays(layout: RecordLayout, debts: Mapping[str, Sequence[DisclosedDebt]]) -> list[str]:
+    """Return the positions that some debt row counts in another asset than the one that settles them."""
+    rows = [(asset, debt.row) for asset, found in debts.items() for debt in found]
+    positions = [pair for pair in enumerate(layout.columns) if pair[1].kind is ColumnKind.POSITION]
+    return [c.key for number, c in positions if any(row.base[number] and asset != c.settled for asset, row in rows)]
+
+
+def _difference(units: int, prices: tuple[int, int], ends: tuple[int, int]) -> tuple[int, Fraction]:
+    """Return how far the value of so many units of an asset is from that of a position, and what rounding explains.
+
+    prices, ends: least and greatest coefficient in equity of the asset and of the position.
+    """
+    price = prices[1]
+    low, high = sorted((units * prices[0], units * prices[1]))
+    rounded = 2 + Fraction(price, 2) + abs(units) * min(Fraction(1, 2), Fraction(price, COARSEST))
+    return max(abs(low - ends[0]), abs(high - ends[1])), rounded
 
 
 def _debt_row(compiled: CompiledPolicy, debt: Definition) -> Row | None:
