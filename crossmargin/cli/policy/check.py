@@ -103,9 +103,13 @@ def _differing_formulas(given: Policy, again: Policy, tolerance: int) -> list[st
 
 def _without_amounts(policy: Policy) -> list[tuple[object, ...]]:
     """Return everything in the definitions and constraints but the size of the amounts."""
-    defined = [(each.name, each.meaning, each.role, each.subject, each.expression) for each in policy.definitions]
-    constrained = [(each.name, each.meaning, each.expression) for each in policy.constraints]
-    return [(*words, _emptied(expression_to_json(expression))) for *words, expression in (*defined, *constrained)]
+    return [
+        *(
+            (d.name, d.meaning, d.role, d.subject, _emptied(expression_to_json(d.expression)))
+            for d in policy.definitions
+        ),
+        *((c.name, c.meaning, _emptied(expression_to_json(c.expression))) for c in policy.constraints),
+    ]
 
 
 def _emptied(node: Any) -> Any:
