@@ -227,12 +227,21 @@ def _chains_and_feeds(files: Files) -> Files:
     }
 
 
+def _holder_parts(files: Files) -> Files:
+    """Return the book with ids of which the holders chose a part, all but one."""
+    parts = {"acct-a,": "blue-heron", "acct-b,": "9f2c4e71", "acct-c,": "Wed_14.30", "acct-d,": "x"}
+    header, *rows = files["accounts.csv"].decode().splitlines()
+    lines = [f"{header},holder_part", *(f"{row},{parts.get(row, '')}" for row in rows)]
+    return files | {"accounts.csv": "".join(f"{line}\n" for line in lines).encode()}
+
+
 EDGES: dict[str, Callable[[Files], Files]] = {
     "one-account": _one_account,
     "all-accounts-empty": _all_empty,
     "expired-option": _expired_option,
     "at-the-limit": _at_the_limit,
     "chains-and-feeds": _chains_and_feeds,
+    "holder-parts": _holder_parts,
 }
 
 
