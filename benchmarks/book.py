@@ -27,8 +27,8 @@ SIZE_BITS = 13
 NOTIONAL = 10
 """US dollars of a lot, about."""
 
-FIXED_COLUMNS = 3
-"""Account, balance and entry value: the columns that are no positions."""
+FIXED_COLUMNS = 2
+"""Balance and entry value: the columns that are no positions."""
 
 
 @dataclass(frozen=True)

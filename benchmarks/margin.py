@@ -29,6 +29,8 @@ __all__ = ["Liquidation", "main", "measure_liquidation", "measure_margin"]
 
 AS_OF = "2025-03-28T08:00:00Z"
 HELD = 10
+FIXED = 2
+"""Columns that are no positions: balance and entry value."""
 
 MARGIN = {"scenario_portfolio_margin": (500, 4), "sum_of_underlyings": (500, 50)}
 """Contracts and underlyings on which margin is measured, sixteen scenarios each."""
@@ -162,7 +164,7 @@ def _model(model: str, contracts: int, underlyings: int) -> dict[str, object]:
 
 
 def _records(environment: MarketEnvironment, accounts: int, underlyings: int, seed: int) -> csr_array:
-    """Return the book: account, cash, entry value, and positions at up to 1,024 lots, opened at the mark."""
+    """Return the book: cash, entry value, and positions at up to 1,024 lots, opened at the mark."""
     contracts = len(environment.catalogue.instruments)
     generator = np.random.default_rng(seed)
     # Sorted draws plus 0, 1, 2, .. are different contracts.
@@ -171,12 +173,12 @@ def _records(environment: MarketEnvironment, accounts: int, underlyings: int, se
     lots *= generator.choice(np.array([-1, 1]), lots.shape)
     worth = lots * np.array([_spot(number, underlyings) for number in range(contracts)])[chosen] * 10**6
     cash = (np.abs(worth).sum(axis=1) * generator.uniform(0.05, 0.5, accounts)).astype(np.int64)
-    fixed = np.stack([np.ones(accounts, dtype=np.int64), cash, -worth.sum(axis=1)], axis=1)
-    columns = np.concatenate([np.broadcast_to(np.arange(3), (accounts, 3)), 3 + chosen], axis=1)
-    width = 3 + HELD
+    fixed = np.stack([cash, -worth.sum(axis=1)], axis=1)
+    columns = np.concatenate([np.broadcast_to(np.arange(FIXED), (accounts, FIXED)), FIXED + chosen], axis=1)
+    width = FIXED + HELD
     starts = np.arange(0, width * accounts + 1, width)
     data = np.concatenate([fixed, lots], axis=1).ravel()
-    return csr_array((data, columns.ravel(), starts), shape=(accounts, 3 + contracts))
+    return csr_array((data, columns.ravel(), starts), shape=(accounts, FIXED + contracts))
 
 
 if __name__ == "__main__":

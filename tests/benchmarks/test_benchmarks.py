@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import floor, run
-from benchmarks.book import BookPlan, write_book
+from benchmarks.book import FIXED_COLUMNS, BookPlan, write_book
 from benchmarks.campaign import CAMPAIGNS, Campaign, Incremental, Point
 from benchmarks.figures import Figures, line_through
 from benchmarks.models import MODELS
@@ -159,20 +159,20 @@ def test_statement_has_the_stated_rows_and_all_accounts_are_solvent(rows: int, t
     assert len(compiled.relation.rows) == rows
     assert compiled.relation.values == MODELS[rows].values
     assert len(witness(compiled, inputs.book.records).slacks) == 40
-    assert not np.asarray(inputs.book.records.sum(axis=0)).ravel()[3:].any()
+    assert not np.asarray(inputs.book.records.sum(axis=0)).ravel()[FIXED_COLUMNS:].any()
 
 
 def test_book_has_the_stated_columns_and_positions(tmp_path: Path) -> None:
     inputs = load(tmp_path, BookPlan(1000, columns=50, positions=10))
     assert len(inputs.book.layout) == 50
-    assert set(np.diff(inputs.book.records[:, 3:].indptr).tolist()) == {10}
+    assert set(np.diff(inputs.book.records[:, FIXED_COLUMNS:].indptr).tolist()) == {10}
     assert len(set(inputs.book.accounts)) == 1000
 
 
 def test_a_changed_book_differs_in_one_position_of_the_stated_accounts(tmp_path: Path) -> None:
     before = load(tmp_path / "before", BookPlan(1000, columns=50))
     after = load(tmp_path / "after", BookPlan(1000, columns=50, changed=0.1, hour=1))
-    changed = (after.book.records - before.book.records)[:, 3:]
+    changed = (after.book.records - before.book.records)[:, FIXED_COLUMNS:]
     changed.eliminate_zeros()
     assert np.diff(changed.indptr).tolist().count(1) == 100
     assert changed.nnz == 100
