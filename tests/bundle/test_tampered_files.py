@@ -1,7 +1,8 @@
 """Every field of every binary file of a bundle gets another canonical value, and is refused at the step that guards it.
 
-The fields are walked by the tables of SPEC section 6, written out again below. `GUARDS` names every field of every file
-with the step; a test fails where a walk does not end with the file or meets a field that has no guard.
+The venue anchors and signs what it changed, so that the anchor refuses nothing. The fields are walked by the tables of
+SPEC section 6, written out again below. `GUARDS` names every field of every file with the step; a test fails where a
+walk does not end with the file or meets a field that has no guard.
 """
 
 import re
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from crossmargin_circuits.errors import PolicyError
 from crossmargin_prover.backend import select_backend
 from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
@@ -20,23 +22,28 @@ ARITHMETIC = select_backend().arithmetic
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
-MALFORMED, CANNOT = "malformed", "cannot check"
-EQUATIONS = {"V6", "V7", "V8"}
+Anchoring = Callable[[Path], None]
+
+MALFORMED, CANNOT, POLICY = "malformed", "cannot check", "policy"
+EQUATIONS = {"V4", "V6", "V7", "V8"}
+
+FOLDER = "statements/coverage"
 
 GUARDS = {
-    "columns.cm1": {
+    "snapshot/columns.cm2": {
         "magic": MALFORMED,
         "version": MALFORMED,
         "V": MALFORMED,
         "length of label": MALFORMED,
         "label": "V2",
     },
-    "relation.cm1": {
+    "statements/coverage/relation.cm2": {
         "magic": MALFORMED,
         "version": MALFORMED,
         "columns digest": MALFORMED,
         "V": MALFORMED,
         "Q": MALFORMED,
+        "M": MALFORMED,
         "K": MALFORMED,
         "length of auxiliary label": MALFORMED,
         "auxiliary label": "V2",
@@ -47,19 +54,34 @@ GUARDS = {
         "auxiliary coefficient": "V2",
         "offset": "V2",
     },
-    "snapshot.cm1": {
+    "snapshot/snapshot.cm2": {
         "magic": MALFORMED,
         "version": MALFORMED,
         "length of sid": MALFORMED,
-        "sid": "V2",
-        "as_of": "V2",
-        "columns digest": "V2",
+        # bundle.json names the digest of the snapshot.
+        "sid": "V10",
+        "as_of": "V10",
+        "columns digest": "V10",
         "N": MALFORMED,
-        "S": MALFORMED,  # the positions are too few
-        "position root": "V3",
+        "n": "V10",
+        "position root": "V10",
     },
-    "positions.cm1": {"magic": MALFORMED, "version": MALFORMED, "count": MALFORMED, "point": "V3"},
-    "totals.cm1": {
+    "snapshot/positions.cm2": {"magic": MALFORMED, "version": MALFORMED, "count": MALFORMED, "point": "V3"},
+    "snapshot/records-000000.cm2": {
+        "magic": MALFORMED,
+        "version": MALFORMED,
+        "snapshot digest": "V4",
+        "shard": "V4",
+        "C_M": "V4",
+        "z": "V4",
+        "p": "V4",
+        "Gamma": "V4",
+        "u": "V4",
+        "E": "V4",
+        "E'": "V4",
+        "last scalar": "V4",
+    },
+    "snapshot/totals.cm2": {
         "magic": MALFORMED,
         "version": MALFORMED,
         "snapshot digest": "V7",
@@ -68,22 +90,22 @@ GUARDS = {
         "Gamma": "V7",
         "s": "V7",
     },
-    "statement.cm1": {
+    "statements/coverage/statement.cm2": {
         "magic": MALFORMED,
         "version": MALFORMED,
         "snapshot digest": "V2",
         "relation digest": "V2",
         "policy digest": "V2",
+        "model digest": "V2",
         "gamma": MALFORMED,  # the number of slack rows is another one
-        "mode": MALFORMED,  # a bounded shard proof is longer
         "slack root": "V3",
     },
-    "slack.cm1": {"magic": MALFORMED, "version": MALFORMED, "count": MALFORMED, "point": "V3"},
-    "shard-000000.cm1": {
+    "statements/coverage/slack.cm2": {"magic": MALFORMED, "version": MALFORMED, "count": MALFORMED, "point": "V3"},
+    "statements/coverage/shard-000000.cm2": {
         "magic": MALFORMED,
         "version": MALFORMED,
-        "statement digest": "V4",
-        "shard": "V4",
+        "statement digest": "V5",
+        "shard": "V5",
         "C_M": "V6",
         "t": "V6",
         "beta": "V6",
@@ -93,7 +115,7 @@ GUARDS = {
         "E'": "V6",
         "last scalar": "V6",
     },
-    "auxtotals.cm1": {
+    "statements/coverage/auxtotals.cm2": {
         "magic": MALFORMED,
         "version": MALFORMED,
         "statement digest": "V8",
@@ -159,7 +181,9 @@ def columns(walk: Walk, counts: dict[str, int]) -> None:
 
 def relation(walk: Walk, counts: dict[str, int]) -> None:
     walk.take("columns digest", "digest", 32)
-    counts["V"], counts["Q"], counts["K"] = walk.number("V", 4), walk.number("Q", 4), walk.number("K", 4)
+    counts["V"], counts["Q"] = walk.number("V", 4), walk.number("Q", 4)
+    walk.number("M", 4)
+    counts["K"] = walk.number("K", 4)
     for _ in range(counts["Q"]):
         walk.text("auxiliary label")
         walk.take("disclosed", "flag", 1)
@@ -175,7 +199,7 @@ def snapshot(walk: Walk, counts: dict[str, int]) -> None:
     walk.take("as_of", "number", 8)
     walk.take("columns digest", "digest", 32)
     counts["N"] = int.from_bytes(walk.take("N", "power", 8), "big")
-    counts["S"] = walk.number("S", 8)
+    counts["n"] = walk.number("n", 8)
     walk.take("position root", "digest", 32)
 
 
@@ -191,11 +215,21 @@ def totals(walk: Walk, counts: dict[str, int]) -> None:
 
 
 def statement(walk: Walk, counts: dict[str, int]) -> None:
-    for name in ("snapshot digest", "relation digest", "policy digest"):
+    for name in ("snapshot digest", "relation digest", "policy digest", "model digest"):
         walk.take(name, "digest", 32)
     counts["gamma"] = walk.number("gamma", 1)
-    walk.take("mode", "flag", 1)
     walk.take("slack root", "digest", 32)
+
+
+def records(walk: Walk, counts: dict[str, int]) -> None:
+    places, columns = counts["N"], counts["V"]
+    variables, projections = places.bit_length() - 1, 128 if places == 1 else 312
+    walk.take("snapshot digest", "digest", 32)
+    walk.take("shard", "number", 8)
+    walk.take("C_M", "point", 33)
+    walk.many("z", "number", (62 + (places * columns).bit_length() + 91 + 7) // 8, projections)
+    walk.many("p", "scalar", 32, 2 * variables)
+    walk.opening(columns + 2 * variables + projections + 1)
 
 
 def slack_length(counts: dict[str, int]) -> int:
@@ -220,23 +254,24 @@ def auxiliary_totals(walk: Walk, counts: dict[str, int]) -> None:
 
 
 TABLES: dict[str, Callable[[Walk, dict[str, int]], None]] = {
-    "columns.cm1": columns,
-    "relation.cm1": relation,
-    "snapshot.cm1": snapshot,
-    "positions.cm1": points,
-    "totals.cm1": totals,
-    "statement.cm1": statement,
-    "slack.cm1": points,
-    "shard-000000.cm1": shard,
-    "auxtotals.cm1": auxiliary_totals,
+    "snapshot/columns.cm2": columns,
+    "statements/coverage/relation.cm2": relation,
+    "snapshot/snapshot.cm2": snapshot,
+    "snapshot/positions.cm2": points,
+    "snapshot/records-000000.cm2": records,
+    "snapshot/totals.cm2": totals,
+    "statements/coverage/statement.cm2": statement,
+    "statements/coverage/slack.cm2": points,
+    "statements/coverage/shard-000000.cm2": shard,
+    "statements/coverage/auxtotals.cm2": auxiliary_totals,
 }
 
 
-def walks(folder: Path) -> Iterator[tuple[str, Walk]]:
-    """Walk every file, those that tell the counts of others first."""
+def walks(bundle: Path, statement: str = "coverage") -> Iterator[tuple[str, Walk]]:
+    """Walk every file of the snapshot and of a statement, those that tell the counts of others first."""
     counts: dict[str, int] = {}
     for name, table in TABLES.items():
-        walk = Walk((folder / name).read_bytes())
+        walk = Walk((bundle / name.replace("coverage", statement)).read_bytes())
         table(walk, counts)
         yield name, walk
 
@@ -245,7 +280,7 @@ def other(kind: str, value: bytes) -> bytes:
     """Return another value of the same length that is as canonical as the honest one."""
     match kind:
         case "magic":
-            return b"CM1Z"
+            return b"CM2Z"
         case "number":
             return ((int.from_bytes(value, "big") + 1) % (1 << 8 * len(value))).to_bytes(len(value), "big")
         case "power":
@@ -270,24 +305,30 @@ def refusal(folder: Path) -> str:
         return CANNOT
     except MalformedError:
         return MALFORMED
+    except PolicyError:
+        return POLICY
     except RejectedError as error:
         return error.step
     return "verified"
 
 
 def test_every_file_is_walked_to_its_end(venue: Any) -> None:
-    for name in ("maintenance", "initial", "coverage"):
-        folder = venue.bundle / name
-        assert {path.name for path in folder.iterdir()} == {*TABLES, "policy.json"}
-        for file, walk in walks(folder):
+    for statement in ("maintenance", "initial", "coverage"):
+        folder = venue.bundle / "statements" / statement
+        own = {name.rpartition("/")[2] for name in TABLES if name.startswith("statements/")}
+        assert {path.name for path in folder.iterdir()} == {*own, "policy.json"}
+        for file, walk in walks(venue.bundle, statement):
             assert walk.at == len(walk.data), file
             assert {field.name for field in walk.fields} == set(GUARDS[file]), file
+    everything = {name.rpartition("/")[2] for name in TABLES if name.startswith("snapshot/")}
+    assert {path.name for path in (venue.bundle / "snapshot").iterdir()} == everything
 
 
 @pytest.mark.parametrize(("file", "name"), [(file, name) for file, names in GUARDS.items() for name in names])
-def test_other_value_is_refused_by_the_step_that_guards_it(coverage: Path, file: str, name: str) -> None:
-    folder = coverage / "coverage"
-    walk = dict(walks(folder))[file]
+def test_other_value_is_refused_by_the_step_that_guards_it(
+    coverage: Path, anchor: Anchoring, file: str, name: str
+) -> None:
+    walk = dict(walks(coverage))[file]
     same = [field for field in walk.fields if field.name == name]
     assert same
     # Fields that cost a multi-scalar multiplication and only repeat another: the first, the last, one in between.
@@ -296,52 +337,74 @@ def test_other_value_is_refused_by_the_step_that_guards_it(coverage: Path, file:
         value = walk.data[field.start : field.end]
         tampered = walk.data[: field.start] + other(field.kind, value) + walk.data[field.end :]
         assert tampered != walk.data
-        (folder / file).write_bytes(tampered)
+        (coverage / file).write_bytes(tampered)
+        anchor(coverage)
         assert refusal(coverage) == GUARDS[file][name], field
 
 
 @pytest.mark.parametrize("file", TABLES)
-def test_shorter_longer_and_empty_files_are_refused(coverage: Path, file: str) -> None:
-    honest = (coverage / "coverage" / file).read_bytes()
+def test_shorter_longer_and_empty_files_are_refused(coverage: Path, anchor: Anchoring, file: str) -> None:
+    honest = (coverage / file).read_bytes()
     for data in (honest[:-1], honest + b"\x00", b"", honest[:6], honest[:4]):
-        (coverage / "coverage" / file).write_bytes(data)
-        # A manifest that cannot be read does not tell how many files there are.
-        assert refusal(coverage) in {MALFORMED, CANNOT}
+        (coverage / file).write_bytes(data)
+        anchor(coverage)
+        # The length of relation.cm2 bounds what a policy may compile to, before it is read.
+        assert refusal(coverage) in ({MALFORMED, POLICY} if file.endswith("relation.cm2") else {MALFORMED})
 
 
 @pytest.mark.parametrize(
     ("file", "name", "encodings"),
     [
-        ("totals.cm1", "s", {ORDER.to_bytes(32, "big"), b"\xff" * 32}),
-        ("shard-000000.cm1", "beta", {ORDER.to_bytes(32, "big")}),
-        ("shard-000000.cm1", "C_M", {bytes(33), b"\x04" + bytes(31) + b"\x01", b"\x02" + b"\xff" * 32}),
-        ("positions.cm1", "point", {b"\x02" + bytes(31) + b"\x05", b"\x00" * 33}),  # x = 5 is on no point
-        ("auxtotals.cm1", "last scalar", {ORDER.to_bytes(32, "big")}),
-        ("relation.cm1", "disclosed", {b"\x02", b"\xff"}),
-        ("statement.cm1", "gamma", {b"\x05", b"\xff", b"\x04"}),  # 16 accounts a row, and the shard has 8
-        ("statement.cm1", "mode", {b"\x02"}),
-        ("snapshot.cm1", "N", {bytes(8), bytes(7) + b"\x07", b"\x7f" + bytes(7), (2**21).to_bytes(8, "big")}),
-        ("snapshot.cm1", "S", {bytes(8), b"\xff" * 8, (2**20).to_bytes(8, "big")}),
-        ("snapshot.cm1", "sid", {b"\xff" * len("example-exchange/small/2025-03-28T08:00:00Z")}),
-        ("columns.cm1", "V", {bytes(4), b"\xff" * 4}),
-        ("relation.cm1", "K", {b"\xff" * 4}),
-        ("relation.cm1", "Q", {b"\xff" * 4, b"\x10\x00\x00\x00"}),
+        ("snapshot/totals.cm2", "s", {ORDER.to_bytes(32, "big"), b"\xff" * 32}),
+        ("statements/coverage/shard-000000.cm2", "beta", {ORDER.to_bytes(32, "big")}),
+        (
+            "statements/coverage/shard-000000.cm2",
+            "C_M",
+            {bytes(33), b"\x04" + bytes(31) + b"\x01", b"\x02" + b"\xff" * 32},
+        ),
+        ("snapshot/positions.cm2", "point", {b"\x02" + bytes(31) + b"\x05", b"\x00" * 33}),  # x = 5 is on no point
+        ("statements/coverage/auxtotals.cm2", "last scalar", {ORDER.to_bytes(32, "big")}),
+        ("statements/coverage/relation.cm2", "disclosed", {b"\x02", b"\xff"}),
+        (
+            "statements/coverage/statement.cm2",
+            "gamma",
+            {b"\x05", b"\xff", b"\x04"},
+        ),  # 16 accounts a row, and the shard has 8
+        ("snapshot/records-000000.cm2", "p", {ORDER.to_bytes(32, "big")}),
+        ("snapshot/snapshot.cm2", "N", {bytes(8), bytes(7) + b"\x07", b"\x7f" + bytes(7), (2**21).to_bytes(8, "big")}),
+        ("snapshot/snapshot.cm2", "n", {bytes(8), b"\xff" * 8}),
+        ("snapshot/snapshot.cm2", "sid", {b"\xff" * len("example-exchange/small/2025-03-28T08:00:00Z")}),
+        ("snapshot/columns.cm2", "V", {bytes(4), b"\xff" * 4}),
+        ("statements/coverage/relation.cm2", "K", {b"\xff" * 4}),
+        ("statements/coverage/relation.cm2", "Q", {b"\xff" * 4, b"\x10\x00\x00\x00"}),
     ],
 )
-def test_value_with_no_meaning_is_malformed(coverage: Path, file: str, name: str, encodings: set[bytes]) -> None:
-    folder = coverage / "coverage"
-    walk = dict(walks(folder))[file]
+def test_value_with_no_meaning_is_malformed(
+    coverage: Path, anchor: Anchoring, file: str, name: str, encodings: set[bytes]
+) -> None:
+    walk = dict(walks(coverage))[file]
     field = next(field for field in walk.fields if field.name == name)
     for value in encodings:
         assert len(value) == field.end - field.start
-        (folder / file).write_bytes(walk.data[: field.start] + value + walk.data[field.end :])
+        (coverage / file).write_bytes(walk.data[: field.start] + value + walk.data[field.end :])
+        anchor(coverage)
         assert refusal(coverage) == MALFORMED, value.hex()
 
 
-def test_refusal_names_statement_and_step(coverage: Path) -> None:
-    proof = coverage / "coverage" / "shard-000000.cm1"
+def test_refusal_names_statement_and_step(coverage: Path, anchor: Anchoring) -> None:
+    proof = coverage / FOLDER / "shard-000000.cm2"
     data = bytearray(proof.read_bytes())
-    data[6] ^= 1
+    data[-1] ^= 1
     proof.write_bytes(data)
-    with pytest.raises(RejectedError, match=re.escape("V4, shard 0: statement coverage: ")):
+    anchor(coverage)
+    with pytest.raises(RejectedError, match=re.escape("V6, statement coverage, shard 0: ")):
         check_bundle(coverage, arithmetic=ARITHMETIC)
+
+
+def test_a_changed_file_that_is_not_anchored_is_refused_before_it_is_read(coverage: Path) -> None:
+    for file in TABLES:
+        honest = (coverage / file).read_bytes()
+        (coverage / file).write_bytes(honest[:-1] + bytes([honest[-1] ^ 1]))
+        with pytest.raises((MalformedError, RejectedError), match="anchor"):
+            check_bundle(coverage, arithmetic=ARITHMETIC)
+        (coverage / file).write_bytes(honest)
