@@ -9,6 +9,7 @@ import copy
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,14 @@ from crossmargin_circuits.encoding import dump_canonical
 from crossmargin_circuits.errors import PolicyError
 from crossmargin_prover.backend import select_backend
 from crossmargin_verifier.bundle.check import CannotCheckError, check_bundle
+from crossmargin_verifier.bundle.verdict import Verdict
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
+from tests.bundle.anchored import anchor_again
 
 pytestmark = pytest.mark.usefixtures("proofs_once")
+
+MOST = 3
+"""Fields of one kind that are all changed; of more, the first, the last and one between."""
 
 ARITHMETIC = select_backend().arithmetic
 """The fastest that is installed: a change is refused alike by all, which tests of verifier and kernel hold."""
@@ -28,36 +34,40 @@ ARITHMETIC = select_backend().arithmetic
 MALFORMED = "malformed"  # not decoded
 POLICY = "policy"  # decoded, and no relation
 CANNOT = "cannot check"
-SUMMARY = "summary"  # a declaration: the verdict is another one than the summary in the bundle
+SHOWS = "the verdict shows it"  # a declaration, under no proof: the verdict says another thing
+SIGNATURE = "signature"
 STATEMENT, WORLD = "V2", "V10"  # rejected at that step
 
 Place = tuple[str | int, ...]
 
+# As the venue itself could change its bundle: it anchors and signs it again.
 BUNDLE = {
     "format": {MALFORMED},
     "venue": {WORLD},
     "snapshot": {WORLD},
-    "statements[]": {CANNOT},
-    "receipt_key": {SUMMARY},
-    "accounts.loaded": {SUMMARY},
-    "accounts.padding": {SUMMARY},
-    "accounts.rejected": {SUMMARY},
+    "statements[]": {WORLD},
+    "receipt_key": {SIGNATURE},
+    "totals": {MALFORMED},
+    "accounts.loaded": {WORLD},
+    "accounts.rejected": {SHOWS},
 }
 RESERVES = {
     "format": {MALFORMED},
     "snapshot": {WORLD},
-    "source": {SUMMARY},
-    "assets.*": {SUMMARY},
-    "insurance_fund.amount": {SUMMARY},
-    "insurance_fund.currency": {SUMMARY, MALFORMED},
+    "source": {SHOWS},
+    "assets.*": {SHOWS},
+    "insurance_fund.amount": {SHOWS},
+    "insurance_fund.currency": {SHOWS, MALFORMED},
 }
-SUMMARY_FIELDS = {
-    name: {SUMMARY}
-    for name in (
-        *("format", "venue", "verified", "snapshot.id", "snapshot.as_of"),
-        *(f"claims[].{name}" for name in ("claim", "result", "figures", "meaning")),
-        *("formulas.*[]", "digests.*", "compared", "not shown[]"),
-    )
+ANCHOR = {
+    "format": {MALFORMED},
+    "venue": {WORLD},
+    "snapshot.digest": {WORLD},
+    "snapshot.as_of": {WORLD},
+    "statements[].name": {WORLD},
+    "statements[].statement": {WORLD},
+    "statements[].policy": {WORLD},
+    "files.*": {WORLD},
 }
 # What the arrays were computed from: only the digest of the policy knows these, and it stands in the statement.
 INPUTS = (
@@ -86,6 +96,7 @@ INPUTS = (
 )
 POLICY_FIELDS = {
     "format": {MALFORMED},
+    "kind": {POLICY},
     "venue": {STATEMENT},
     "title": {STATEMENT},
     "as_of": {STATEMENT},
@@ -95,6 +106,7 @@ POLICY_FIELDS = {
     "columns[].name": {STATEMENT, MALFORMED},
     "columns[].unit": {STATEMENT, MALFORMED},
     "columns[].limit": {STATEMENT, MALFORMED},
+    "columns[].settled": {MALFORMED},
     "arrays[].name": {POLICY},
     "arrays[].meaning": {STATEMENT},
     "arrays[].coefficients[]": {STATEMENT},
@@ -107,7 +119,7 @@ POLICY_FIELDS = {
 }
 NODES = {
     "op": {STATEMENT, POLICY, MALFORMED},
-    "by": {STATEMENT},
+    "by": {STATEMENT, POLICY},
     "array": {POLICY},
     "name": {POLICY},
 }
@@ -131,19 +143,17 @@ def policy_manifest(statement: str) -> dict[str, set[str]]:
 MANIFESTS = {
     "bundle.json": BUNDLE,
     "reserves.json": RESERVES,
-    "summary.json": SUMMARY_FIELDS,
-    "maintenance/policy.json": policy_manifest("maintenance"),
-    "coverage/policy.json": policy_manifest("coverage"),
+    "anchor.json": ANCHOR,
+    "statements/maintenance/policy.json": policy_manifest("maintenance"),
+    "statements/coverage/policy.json": policy_manifest("coverage"),
 }
-NAMED = re.compile(
-    r"^(assets|digests|formulas|inputs\.market\.(?:index|marks|options|rates)|inputs\.model\.scan)\.[^.[]+"
-)
+NAMED = re.compile(r"^(assets|inputs\.market\.(?:index|marks|options|rates)|inputs\.model\.scan)\.[^.[]+")
 OTHER = {
     "op": {"max": "sum", "sum": "max", "min": "sum", "positive-part": "abs", "scale": "abs", "linear": "reference"}
     | {"reference": "linear"},
-    "kind": {"account": "position", "balance": "entry", "entry": "balance", "position": "entry"},
-    "role": {"abbreviation": "hidden", "requirement": "hidden", "shortfall": "hidden", "debt": "requirement"},
-    "result": {"PASS": "INFO", "INFO": "PASS"},
+    "kind": {"balance": "entry", "entry": "balance", "position": "entry"}
+    | {"solvency": "coverage", "coverage": "crowding"},
+    "role": {"equity": "abbreviation", "requirement": "hidden", "shortfall": "hidden", "debt": "exposure"},
 }
 
 
@@ -162,6 +172,8 @@ def leaves(value: Any, path: Place = ()) -> Iterator[tuple[Place, Any]]:
 
 
 def pattern(path: Place) -> str:
+    if path[:1] == ("files",):
+        return "files.*"
     text = ""
     for key in path:
         text += "[]" if isinstance(key, int) else f".{key}" if text else key
@@ -206,26 +218,45 @@ def put(root: Any, path: Place, value: Any) -> Any:
     return copied
 
 
-def outcome(folder: Path) -> str:
-    """Check a bundle; say how it was refused."""
-    try:
-        verdict = check_bundle(folder, arithmetic=ARITHMETIC)
-    except CannotCheckError:
-        return CANNOT
-    except MalformedError:
-        return MALFORMED
-    except PolicyError:
-        return POLICY
-    except RejectedError as error:
-        return SUMMARY if "is not the verdict on this bundle" in error.reason else error.step
-    return f"verified: {verdict.verified}"
+@dataclass(frozen=True)
+class Tampering:
+    """Writes a changed file into a bundle as its venue would, and says how the bundle is refused."""
+
+    folder: Path
+    key: Any
+    before: Verdict
+
+    def write(self, file: str, data: bytes) -> str:
+        (self.folder / file).write_bytes(data)
+        if file == "anchor.json":
+            (self.folder / "anchor.sig").write_bytes(self.key.sign_anchor(data))
+        else:
+            anchor_again(self.folder, [self.key])
+        return self.outcome()
+
+    def outcome(self) -> str:
+        try:
+            verdict = check_bundle(self.folder, arithmetic=ARITHMETIC)
+        except CannotCheckError:
+            return CANNOT
+        except MalformedError:
+            return MALFORMED
+        except PolicyError:
+            return POLICY
+        except RejectedError as error:
+            return error.step
+        same = verdict.text == self.before.text or verdict.data == self.before.data
+        return "verified as before" if same else SHOWS
 
 
-def put_first(folder: Path, statement: str) -> None:
-    """Put a statement first, so that a fault in its policy is met before other proofs are looked at."""
-    manifest = json.loads((folder / "bundle.json").read_bytes())
-    manifest["statements"].sort(key=lambda name: name != statement)
-    (folder / "bundle.json").write_bytes(dump_canonical(manifest))
+@pytest.fixture(scope="module")
+def before(venue: Any) -> Verdict:
+    return check_bundle(venue.bundle, arithmetic=ARITHMETIC)
+
+
+@pytest.fixture
+def tampering(bundle: Path, venue: Any, before: Verdict) -> Tampering:
+    return Tampering(bundle, venue.key, before)
 
 
 @pytest.mark.parametrize("file", MANIFESTS)
@@ -237,42 +268,32 @@ def test_manifest_names_every_field(venue: Any, file: str) -> None:
 def test_every_json_file_has_a_manifest(venue: Any) -> None:
     found = {name for name in venue.files if name.endswith(".json")}
     # The policy of initial has the fields of that of maintenance.
-    assert found == {*MANIFESTS, "initial/policy.json"}
+    assert found == {*MANIFESTS, "statements/initial/policy.json", "summary.json"}
 
 
 @pytest.mark.parametrize(("file", "field"), [(file, field) for file, fields in MANIFESTS.items() for field in fields])
-def test_changed_field_is_refused(bundle: Path, file: str, field: str) -> None:
-    if "/" in file:
-        put_first(bundle, file.partition("/")[0])
-    honest = json.loads((bundle / file).read_bytes())
+def test_changed_field_is_refused(tampering: Tampering, file: str, field: str) -> None:
+    """A change that the venue signs is refused at the step that guards the field, or stands in the verdict."""
+    honest = json.loads((tampering.folder / file).read_bytes())
     met = set()
-    for path, value in leaves(honest):
-        if pattern(path) != field:
-            continue
+    same = [(path, value) for path, value in leaves(honest) if pattern(path) == field]
+    assert same
+    # Many fields of a kind only repeat one another.
+    for path, value in same if len(same) <= MOST else [same[0], same[len(same) // 2], same[-1]]:
         other = changed(path, value)
         assert other != value
-        (bundle / file).write_bytes(dump_canonical(put(honest, path, other)))
-        met.add(outcome(bundle))
-    assert met
+        met.add(tampering.write(file, dump_canonical(put(honest, path, other))))
     assert met <= MANIFESTS[file][field], met
 
 
-DECLARED = [(file, field) for file in ("bundle.json", "reserves.json") for field in MANIFESTS[file]]
-
-
-@pytest.mark.parametrize(("file", "field"), [each for each in DECLARED if MANIFESTS[each[0]][each[1]] == {SUMMARY}])
-def test_changed_declaration_without_summaries_shows_in_the_verdict(bundle: Path, file: str, field: str) -> None:
-    """Whoever changes a declaration can take the summaries away, or write new ones; the verdict still differs."""
-    for name in ("summary.json", "summary.txt"):
-        (bundle / name).unlink()
-    before = check_bundle(bundle, arithmetic=ARITHMETIC)
+@pytest.mark.parametrize("file", MANIFESTS)
+def test_change_that_the_venue_did_not_sign_is_refused(bundle: Path, file: str) -> None:
+    """Of a host, say: nothing beside the anchor, and not the anchor."""
     honest = json.loads((bundle / file).read_bytes())
-    for path, value in leaves(honest):
-        if pattern(path) == field:
-            (bundle / file).write_bytes(dump_canonical(put(honest, path, changed(path, value))))
-            after = check_bundle(bundle, arithmetic=ARITHMETIC)
-            assert after.text != before.text
-            assert after.data != before.data
+    path, value = next((path, value) for path, value in leaves(honest) if path[0] not in ("format", "receipt_key"))
+    (bundle / file).write_bytes(dump_canonical(put(honest, path, changed(path, value))))
+    with pytest.raises(RejectedError, match=r"^(V10|signature)"):
+        check_bundle(bundle, arithmetic=ARITHMETIC)
 
 
 def objects(value: Any, path: Place = ()) -> Iterator[Place]:
@@ -293,21 +314,22 @@ def reach(root: Any, path: Place) -> Any:
 
 
 @pytest.mark.parametrize("file", MANIFESTS)
-def test_added_and_removed_keys_are_refused(bundle: Path, file: str) -> None:
-    if "/" in file:
-        put_first(bundle, file.partition("/")[0])
-    honest = json.loads((bundle / file).read_bytes())
+def test_added_and_removed_keys_are_refused(tampering: Tampering, file: str) -> None:
+    honest = json.loads((tampering.folder / file).read_bytes())
     # One object of each kind: lists of alike objects would only repeat.
     kinds = {re.sub(r"\[\]", "", pattern(path)): path for path in objects(honest)}
     for path in kinds.values():
-        for key in [*reach(honest, path), None]:
+        for key in [*list(reach(honest, path))[:MOST], None]:
             tampered = copy.deepcopy(honest)
             if key is None:
-                reach(tampered, path)["additional"] = "x"
+                reach(tampered, path)["additional"] = "0" * 64
             else:
                 del reach(tampered, path)[key]
-            (bundle / file).write_bytes(dump_canonical(tampered))
-            assert outcome(bundle) in {MALFORMED, POLICY, STATEMENT, SUMMARY}, (path, key)
+            expected = {MALFORMED, POLICY, STATEMENT, WORLD}
+            if path == ("assets",):
+                # Reserves of another asset, or of none: the verdict says so.
+                expected = {MALFORMED, SHOWS}
+            assert tampering.write(file, dump_canonical(tampered)) in expected, (path, key)
 
 
 def reordered(value: Any) -> bytes:
@@ -332,27 +354,8 @@ REENCODED: dict[str, Callable[[Any], bytes]] = {
 
 @pytest.mark.parametrize("encode", REENCODED.values(), ids=REENCODED)
 @pytest.mark.parametrize("file", MANIFESTS)
-def test_other_bytes_for_the_same_value_are_refused(bundle: Path, file: str, encode: Callable[[Any], bytes]) -> None:
-    honest = json.loads((bundle / file).read_bytes())
-    (bundle / file).write_bytes(encode(honest))
-    assert outcome(bundle) == (SUMMARY if file == "summary.json" else MALFORMED)
-
-
-def test_changed_line_of_the_summary_is_refused(bundle: Path) -> None:
-    lines = (bundle / "summary.txt").read_text(encoding="utf-8").splitlines(keepends=True)
-    for number, line in enumerate(lines):
-        for other in (line.rstrip("\n") + " \n", ""):
-            text = "".join([*lines[:number], other, *lines[number + 1 :]])
-            (bundle / "summary.txt").write_text(text, encoding="utf-8")
-            assert outcome(bundle) == SUMMARY, line
-
-
-def test_forged_summary_that_calls_a_failing_bundle_verified_is_refused(bundle: Path) -> None:
-    reserves = json.loads((bundle / "reserves.json").read_bytes())
-    reserves["assets"]["BTC"] = "0.1"
-    (bundle / "reserves.json").write_bytes(dump_canonical(reserves))
-    assert outcome(bundle) == SUMMARY
-    (bundle / "summary.json").unlink()
-    assert outcome(bundle) == SUMMARY
-    (bundle / "summary.txt").unlink()
-    assert outcome(bundle) == "verified: False"
+def test_other_bytes_for_the_same_value_are_refused(
+    tampering: Tampering, file: str, encode: Callable[[Any], bytes]
+) -> None:
+    honest = json.loads((tampering.folder / file).read_bytes())
+    assert tampering.write(file, encode(honest)) == MALFORMED
