@@ -31,6 +31,10 @@ from crossmargin_verifier.protocol.manifests import COLUMNS_FILE, SNAPSHOT_FILE,
 __all__ = ["AnotherSnapshotError", "CheckedReceipt", "NotAReceiptError", "UnfitReceiptError", "check_receipt"]
 
 
+MAX_QUOTED = 100
+"""Characters of an id in a message."""
+
+
 class AnotherSnapshotError(CannotCheckError):
     """The receipt is about another snapshot than the one it is compared with."""
 
@@ -258,11 +262,15 @@ def _check_holder(found: str, given: str, *, is_signed: bool) -> None:
     """
     if found == given:
         return
-    ids = f"the id in it is {found!a}, and you gave {given!a}"
+    ids = f"the id in it is {_quoted(found)}, and you gave {_quoted(given)}"
     if found.strip().casefold() == given.strip().casefold():
         what = "capitals" if found.strip() != given.strip() else "blanks around it"
         raise NotAReceiptError(f"{ids}: they differ in {what}")
-    raise UnfitReceiptError("H2", ids, is_signed=is_signed)
+    raise UnfitReceiptError("H2", f"{ids}: it is another account's, or the id is mistyped", is_signed=is_signed)
+
+
+def _quoted(text: str) -> str:
+    return ascii(text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}...")
 
 
 def _margins(verified: VerifiedReceipt, bundle: BundleFolder, around: _Surroundings) -> Iterator[HolderMargin]:
