@@ -3,7 +3,7 @@
 //! With `w_l(i) = sum_v beta_l(v) x_iv` the summand is `sum_l lambda^l alpha_l(i) w_l(i)`, and bits `alpha`, `beta` come in
 //! bytes, one for eight projections, a *place*.
 //!
-//! * Cut the accounts into blocks of 16. The projections and rounds 1 to 4 follow from small integers alone,
+//! * Cut the accounts into blocks of 32. The projections and rounds 1 to 5 follow from small integers alone,
 //!   `G_l(j, k)`, the sum over the blocks of `alpha_l(j) w_l(k)`: combined to `M(j, k) = sum_l lambda^l G_l(j, k)`, a round
 //!   is read off `M`, and a bind folds both of its indices. Four blocks are done together: what is added for an account
 //!   `j` is one of the 16 sums of some of the four.
@@ -21,7 +21,7 @@ use crate::parallel::{map_ranges, map_rows};
 use crate::scalar::{Products, Scalar, SignedProducts};
 
 /// Rounds in small integers.
-const BLOCK_ROUNDS: usize = 4;
+const BLOCK_ROUNDS: usize = 5;
 
 /// Accounts of a block.
 const BLOCK: usize = 1 << BLOCK_ROUNDS;
@@ -36,7 +36,7 @@ const LANES: usize = 8;
 const TABLE_ENTRIES: usize = 6;
 
 /// Accounts whose `w_l` are in memory at once.
-const CHUNK: usize = 512;
+const CHUNK: usize = 1024;
 
 /// Bits of the lower half of a record, where the sum of all magnitudes does not fit 63 bits.
 const HALF_BITS: u32 = 31;
@@ -83,7 +83,7 @@ pub struct RecordSumcheck {
 enum Stage {
     /// Before lambda: `G_l(j, k)`, those of a projection together.
     Sums(Vec<[[i128; BLOCK]; BLOCK]>),
-    /// Rounds 1 to 4: `M`, row by row.
+    /// Rounds 1 to 5: `M`, row by row.
     Blocks(Vec<Vec<Scalar>>),
     /// Later rounds: `alpha_l` and `w_l` of each block, those of a block together, and the sum over the cube.
     Entries { alphas: Vec<Scalar>, sums: Vec<Scalar>, claim: Scalar },
