@@ -582,7 +582,7 @@ fn part_sums(
             {
                 let bits = bits.chunks(GROUP * BLOCK * places);
                 for (projected, bits) in projected[..count].chunks(GROUP * BLOCK).zip(bits) {
-                    add_group(sums, projected, bits.iter().skip(place).step_by(places));
+                    add_group(sums, projected, &bits.iter().skip(place).step_by(places));
                 }
             }
         }
@@ -650,7 +650,7 @@ impl Projector {
 }
 
 /// Adds what up to four blocks have to `G_l(j, k)` of the projections of a place.
-fn add_group<'a>(sums: &mut [BlockSums], projected: &[Lanes], bits: impl Iterator<Item = &'a u8> + Clone) {
+fn add_group<'a>(sums: &mut [BlockSums], projected: &[Lanes], bits: &(impl Iterator<Item = &'a u8> + Clone)) {
     // For each account of a block which of the blocks have alpha_l = 1 there, four bits for each l.
     let patterns: [[u8; LANES]; BLOCK] =
         core::array::from_fn(|at| gather(bits.clone().skip(at).step_by(BLOCK)).to_le_bytes());
