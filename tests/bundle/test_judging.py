@@ -306,7 +306,7 @@ def test_without_the_debt_statement_liabilities_are_open() -> None:
     found = verdict({"maintenance": solvency()})
     assert [claim.result for claim in about(found, Topic.LIABILITIES)] == [Result.OPEN, Result.OPEN]
     assert found.outcome is Outcome.CLAIMS_OPEN
-    assert found.text.endswith("\nVERIFIED, BUT 2 are not judged (liabilities)\n")
+    assert found.text.endswith("\nVERIFIED, BUT 2 claims are not judged (liabilities)\n")
     assert [(each.debts, each.owed, each.ratio) for each in found.assets] == [(None, None, None)] * 2
 
 

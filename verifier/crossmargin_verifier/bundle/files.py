@@ -297,5 +297,6 @@ def _factor(policy: Policy) -> str:
     statements = model.get("statements") if isinstance(model, dict) else None
     for each in statements if isinstance(statements, list) else []:
         if isinstance(each, dict) and each.get("name") == policy.inputs.get("statement"):
-            return str(each.get("factor", ""))[:MAX_FACTOR_CHARACTERS]
+            factor = each.get("factor")
+            return factor[:MAX_FACTOR_CHARACTERS] if isinstance(factor, str) else ""
     return ""

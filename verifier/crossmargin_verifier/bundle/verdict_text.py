@@ -28,7 +28,7 @@ def verdict_text(verdict: "Verdict", not_shown: Sequence[str]) -> str:
     """Return the text of a verdict."""
     snapshot = verdict.snapshot
     lines = [
-        f"Snapshot of {snapshot.as_of}, {snapshot.accounts:,} committed accounts",
+        f"Snapshot of {snapshot.as_of}, {snapshot.accounts:,} committed account{'s' if snapshot.accounts > 1 else ''}",
         *_venue(verdict.venue, 2),
         *_venue(snapshot.id, 2),
         "",
@@ -147,7 +147,8 @@ def _outcome(verdict: "Verdict") -> list[str]:
     if failed:
         parts.append(f"{len(failed)} claim{'s fail' if len(failed) > 1 else ' fails'} ({_topics(failed)})")
     if left:
-        parts.append(f"{len(left)} {'are' if len(left) > 1 else 'is'} not judged ({_topics(left)})")
+        claims = "" if failed else " claim" if len(left) == 1 else " claims"
+        parts.append(f"{len(left)}{claims} {'are' if len(left) > 1 else 'is'} not judged ({_topics(left)})")
     return _wrapped(f"VERIFIED, BUT {' and '.join(parts)}")
 
 
