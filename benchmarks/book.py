@@ -1,6 +1,6 @@
 """A made-up venue and its book of any size, as a book folder: YAML files, and three tables in Parquet.
 
-Every account is solvent by construction, under a strict statement: its balance is twice the notional of its positions,
+Every account is solvent by construction, under strict statements: its balance is twice the notional of its positions,
 and no scenario moves a position by more than its notional. The second half of the accounts mirrors the first half, so
 that open interest is zero.
 """
@@ -163,7 +163,7 @@ def _parameters(plan: BookPlan, instruments: list[_Instrument]) -> dict[str, str
         "scan:",
         *scan,
         'extreme: {multiple: "2", covered: "0.35"}',
-        'statements: [{name: maintenance, factor: "0.8"}]',
+        'statements: [{name: maintenance, factor: "0.8"}, {name: initial, factor: "1"}, {name: coverage}]',
         "strict: true",
     ]
     files = {

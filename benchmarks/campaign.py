@@ -10,7 +10,8 @@ class Point:
     """One run from book to verified bundle.
 
     group: what varies; value: how much of it; positions: None for all instruments; one_shard: whether all accounts are
-    in one shard and one process works on it, so that rates are those of one core.
+    in one shard and one process works on it, so that rates are those of one core; statements: after a bundle of one
+    statement, the others are proven one by one, and a bundle of so many is made and verified.
     """
 
     group: str
@@ -22,6 +23,7 @@ class Point:
     packing: int = 2
     backend: str = "kernel"
     one_shard: bool = True
+    statements: int = 1
 
     @property
     def key(self) -> str:
@@ -49,12 +51,12 @@ class Incremental:
 class Campaign:
     """The points to measure, in this order.
 
-    measured_shard: accounts for the operations of the kernel; growth: whole runs by accounts; sweeps: all else.
+    measured_shard: accounts for the operations of the kernel, or 0; growth: whole runs by accounts; sweeps: all else.
     """
 
     measured_shard: int
     growth: tuple[Point, ...]
-    incremental: Incremental
+    incremental: Incremental | None
     sweeps: tuple[Point, ...]
 
 
@@ -69,7 +71,11 @@ def _sweeps(
 
 
 def _growth(sizes: tuple[int, ...]) -> tuple[Point, ...]:
-    return tuple(Point("accounts", str(size), size, one_shard=False) for size in sizes)
+    """Return runs with all cores; that of the largest book has three statements."""
+    largest = max(sizes)
+    return tuple(
+        Point("accounts", str(size), size, one_shard=False, statements=3 if size == largest else 1) for size in sizes
+    )
 
 
 def _plain(sizes: tuple[int, ...]) -> list[Point]:
@@ -92,5 +98,6 @@ CAMPAIGNS = {
         incremental=Incremental(2**13),
         sweeps=(*_plain((1024,)), *_sweeps(2**12, (16, 64), (2, 10, 50), (50, 500))),
     ),
+    "targets": Campaign(0, _growth((10**6,)), None, tuple(_plain((4096,)))),
 }
-"""Campaigns by size: about 20 minutes on two cores, and three."""
+"""Campaigns by size: everything on two cores, the same with small books, and what the targets need."""

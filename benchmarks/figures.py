@@ -15,6 +15,7 @@ STAGES = (
     "load",
     "evaluate",
     "commit positions",
+    "prove records",
     "commit slacks",
     "prove shards",
     "rest of commit",
@@ -52,7 +53,7 @@ class Measured:
 
     @property
     def accounts(self) -> int:
-        """Committed accounts."""
+        """Accounts of the book."""
         return int(self.data["point"]["accounts"])
 
     @property
@@ -92,12 +93,25 @@ class Measured:
         stages = self.data["run"]["stages"]
         return self.accounts / float(stages["commit"]["seconds"] + stages["prove"]["seconds"]) / self.cores
 
+    @property
+    def added_by_records(self) -> float:
+        """What record proofs add to commit and prove of one statement, as a part of these without them."""
+        stages = self.data["run"]["stages"]
+        records = float(stages["prove records"]["seconds"])
+        return records / (float(stages["commit"]["seconds"] + stages["prove"]["seconds"]) - records)
+
+    @property
+    def further(self) -> Mapping[str, Any] | None:
+        """What was measured of the bundle with all statements."""
+        found: Mapping[str, Any] | None = self.data.get("further")
+        return found
+
     def seconds(self, stage: str) -> float:
         """Return the seconds of one of STAGES."""
         return stage_seconds(self.data["run"], stage)
 
     def bytes_per_account(self, what: str) -> float:
-        """Return bytes of the vault, the bundle, or of its points and proofs."""
+        """Return bytes of the vault, the bundle, its points and shard proofs, or its record proofs."""
         return float(self.data["run"]["bytes"][what]) / self.accounts
 
 
@@ -109,7 +123,7 @@ def stage_seconds(run: Mapping[str, Any], stage: str) -> float:
         return float(stages[name]["seconds"]) if name in stages else 0.0
 
     if stage == "rest of commit":
-        return spent("commit") - spent("commit positions")
+        return spent("commit") - spent("commit positions") - spent("prove records")
     if stage == "rest of prove":
         return spent("prove") - spent("evaluate") - spent("commit slacks") - spent("prove shards")
     return spent(stage)
@@ -150,6 +164,7 @@ class Figures:
             return float(point.data["look"]["stages"]["read tables"]["seconds"])
         counted = {
             "commit positions": floor.commit_positions,
+            "prove records": floor.prove_records,
             "commit slacks": floor.commit_slacks,
             "prove shards": floor.prove,
             "verify": floor.verify,

@@ -3,7 +3,7 @@
 The floor of a stage is the number of its point additions and of its multiplications, times the measured cost of one:
 an affine addition in a batch, a product modulo p, a product in F. Counted is what the chosen algorithms do with the
 best parameters, and nothing else: no memory, no hashing, no conversion, no vector as long as an opening. J = K + Q
-values of 64 bits, G = 2^gamma accounts to a slack row, N accounts to a shard.
+values of 64 bits, G = 2^gamma accounts to a slack row, N accounts to a shard, P projections of its records.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-__all__ = ["Operations", "Sizes", "commit_positions", "commit_slacks", "position_uses", "prove", "verify"]
+from crossmargin_verifier.protocol.records import RecordShape
+
+__all__ = [
+    "Operations",
+    "Sizes",
+    "commit_positions",
+    "commit_slacks",
+    "position_uses",
+    "prove",
+    "prove_records",
+    "verify",
+]
 
 SCALAR_BITS = 256
 
@@ -30,6 +41,9 @@ PIECE = 2**16
 SQUARE_ROOT = 270
 """Products modulo p of a square root, and those that bring a point to it and from it."""
 
+BLOCK = 16
+"""Accounts that the first rounds of a record proof bind in small integers."""
+
 FOLDS_BEFORE_MERGE = 4
 LAST_LENGTH = 4
 
@@ -45,6 +59,7 @@ class Sizes:
     entry has b bits.
     """
 
+    accounts: int
     accounts_per_shard: int
     shards: int
     columns: int
@@ -61,13 +76,23 @@ class Sizes:
 
     @property
     def leaves(self) -> int:
-        """Leaves, empty ones included."""
+        """Places of all shards, empty ones included."""
         return self.accounts_per_shard * self.shards
 
     @property
     def opening(self) -> int:
         """Entries of the opening of a shard, masks left out."""
         return self.columns + 64 * self.values * (1 << self.packing)
+
+    @property
+    def records(self) -> RecordShape:
+        """Sizes of a record proof."""
+        return RecordShape(self.accounts_per_shard, self.columns)
+
+    @property
+    def generators(self) -> int:
+        """Generators of all proofs of a statement."""
+        return self.opening + self.records.masks
 
 
 @dataclass(frozen=True)
@@ -120,13 +145,26 @@ def buckets(points: int) -> float:
 
 
 def commit_positions(sizes: Sizes) -> Operations:
-    """Return the floor of S4: windows for every entry, and those of H for every leaf."""
+    """Return the floor of S4: windows for every entry, and those of H for every account."""
     entries = sum(
         number * windows(bits, POSITION_WIDTH, number / columns)
         for bits, (number, columns) in enumerate(sizes.uses)
         if number
     )
-    return Operations(additions=entries + sizes.leaves * windows(SCALAR_BITS, BLINDING_WIDTH))
+    return Operations(additions=entries + sizes.accounts * windows(SCALAR_BITS, BLINDING_WIDTH))
+
+
+def prove_records(sizes: Sizes) -> Operations:
+    """Return the floor of B1 to B5 for all shards.
+
+    The first four rounds see small integers alone, which are not counted. Then two scalars are left of each block of 16
+    accounts for each projection; a pair of blocks takes two products in its round, and two to be bound. An entry of a
+    record times an eq weight is a quarter of a product, once in its block and once at the end.
+    """
+    shape = sizes.records
+    rounds = sizes.leaves // BLOCK * shape.projections * SCALAR_PAIR
+    additions = sizes.shards * opening(sizes.columns + shape.masks + 1)
+    return Operations(additions=additions, scalar=rounds + sizes.entries / 2)
 
 
 def commit_slacks(sizes: Sizes) -> Operations:
@@ -172,16 +210,19 @@ def opening(length: int) -> float:
 
 
 def verify(sizes: Sizes) -> Operations:
-    """Return the floor of V5 to V9.
+    """Return the floor of V4 to V9.
 
     Every committed point is decompressed and multiplied, in pieces; every generator once. In F: an eq weight, a batch
-    weight and its product for every committed point, and for every generator in every shard what it is in the linear
-    form, in the folded bases, and the product with the batch weight.
+    weight and its product for every committed point, for a position both in the record proof and in the shard proof;
+    and for every generator in every proof what it is in the linear form, in the folded bases, and the product with the
+    batch weight.
     """
-    points = sizes.leaves + (sizes.leaves >> sizes.packing)
+    rows = sizes.leaves >> sizes.packing
+    points = sizes.accounts + rows
     piece = min(PIECE, points)
+    openings = sizes.opening + sizes.columns + sizes.records.masks
     return Operations(
-        additions=points / piece * buckets(piece) + buckets(sizes.opening),
+        additions=points / piece * buckets(piece) + buckets(sizes.generators),
         base=points * SQUARE_ROOT,
-        scalar=2 * points + 3 * sizes.shards * sizes.opening,
+        scalar=2 * (2 * sizes.accounts + rows) + 3 * sizes.shards * openings,
     )

@@ -1,9 +1,10 @@
 """Bundles of at most 100 kB that cost a verifier as much as their author could think of, and what they cost.
 
-    python -m benchmarks.hostile_bundles [--patient]
+    python -m benchmarks.hostile_bundles [--kernel] [--patient]
 
 Each is well-formed up to the last multiplication, or to the limit that refuses it; none is a proof of anything. A
-bundle is checked in plain Python in a fresh process: its processor seconds, and the most memory that it held.
+bundle is checked in a fresh process, in plain Python or with the kernel in one thread: its processor seconds, and the
+most memory that it held.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.errors import CrossmarginError
@@ -49,6 +51,8 @@ from crossmargin_verifier.bundle.declarations import (
     DeclaredReserves,
     Totals,
 )
+from crossmargin_verifier.kernel import KernelArithmetic
+from crossmargin_verifier.protocol.arithmetic import PLAIN
 from crossmargin_verifier.protocol.generators import value_generator
 from crossmargin_verifier.protocol.group import encode_point
 from crossmargin_verifier.protocol.manifests import (
@@ -70,7 +74,7 @@ from crossmargin_verifier.protocol.merkle import shard_root, top_root
 from crossmargin_verifier.protocol.records import RecordShape
 from crossmargin_verifier.protocol.shape import Shape, folds
 
-__all__ = ["HOSTILE", "MAX_BYTES", "check", "write"]
+__all__ = ["HOSTILE", "MAX_BYTES", "check", "measure", "write"]
 
 MAX_BYTES = 100_000
 """Bytes of a hostile bundle."""
@@ -173,11 +177,23 @@ HOSTILE: dict[str, Callable[[], Plan]] = {
 }
 
 
-def check(folder: Path, *, patient: bool = False) -> tuple[str, float, int]:
-    """Check a bundle in plain Python here; return how it ends, its processor seconds, and the most bytes held."""
+def measure(name: str, *, kernel: bool = False, patient: bool = False) -> dict[str, Any]:
+    """Write a bundle, and check it in a fresh process; return its bytes, seconds, peak memory in bytes, and end."""
+    with tempfile.TemporaryDirectory() as folder:
+        size = write(Path(folder) / "bundle", HOSTILE[name]())
+        command = [sys.executable, "-m", "benchmarks.hostile_bundles", "--check", f"{folder}/bundle"]
+        command += ["--kernel"] * kernel + ["--patient"] * patient
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    reason, seconds, held = json.loads(done.stdout)
+    return {"bytes": size, "seconds": seconds, "memory": held, "end": reason}
+
+
+def check(folder: Path, *, kernel: bool = False, patient: bool = False) -> tuple[str, float, int]:
+    """Check a bundle here; return how it ends, its processor seconds, and the most bytes held."""
+    arithmetic = KernelArithmetic(1) if kernel else PLAIN
     started = time.process_time()
     try:
-        reason = str(check_bundle(folder, patient=patient).outcome)
+        reason = str(check_bundle(folder, arithmetic=arithmetic, patient=patient).outcome)
     except CrossmarginError as error:
         reason = f"{type(error).__name__}: {error}"
     return reason, time.process_time() - started, _most_held()
@@ -271,22 +287,20 @@ def _opening(length: int) -> bytes:
 
 def main() -> None:
     """Write each bundle, check it in a fresh process, and print what it cost."""
-    parser = argparse.ArgumentParser(description="What hostile bundles cost a verifier in plain Python.")
+    parser = argparse.ArgumentParser(description="What hostile bundles cost a verifier.")
+    parser.add_argument("--kernel", action="store_true", help="with the compiled kernel, in one thread")
     parser.add_argument("--patient", action="store_true", help="without the limit on points")
     parser.add_argument("--check", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.check is not None:
-        print(json.dumps(check(options.check, patient=options.patient)))
+        print(json.dumps(check(options.check, kernel=options.kernel, patient=options.patient)))
         return
     print(f"{'bundle':32} {'bytes':>7} {'seconds':>8} {'MiB':>6}  end")
-    for name, plan in HOSTILE.items():
-        with tempfile.TemporaryDirectory() as folder:
-            size = write(Path(folder) / "bundle", plan())
-            command = [sys.executable, "-m", "benchmarks.hostile_bundles", "--check", f"{folder}/bundle"]
-            command += ["--patient"] if options.patient else []
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            reason, seconds, held = json.loads(done.stdout)
-            print(f"{name:32} {size:7} {seconds:8.2f} {held / 2**20:6.0f}  {reason[:70]}")
+    for name in HOSTILE:
+        found = measure(name, kernel=options.kernel, patient=options.patient)
+        print(
+            f"{name:32} {found['bytes']:7} {found['seconds']:8.2f} {found['memory'] / 2**20:6.0f}  {found['end'][:70]}"
+        )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ COLOURS = {
     "load": "#999999",
     "evaluate": "#F0E442",
     "commit positions": "#0072B2",
+    "prove records": "#882255",
     "commit slacks": "#56B4E9",
     "prove shards": "#D55E00",
     "rest of commit": "#004060",
@@ -38,7 +39,7 @@ SWEEPS = {
     "columns": "columns V",
     "gamma": "gamma (2^gamma accounts in a slack row)",
 }
-SWEPT = ("generators", "commit positions", "commit slacks", "prove shards", "verify")
+SWEPT = ("generators", "commit positions", "prove records", "commit slacks", "prove shards", "verify")
 
 
 def draw(figures: Figures, folder: Path, kind: str = "svg") -> list[str]:

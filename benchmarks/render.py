@@ -34,6 +34,7 @@ COLUMNS = {
     "load": "load",
     "evaluate": "evaluate",
     "commit positions": "positions",
+    "prove records": "records",
     "rest of commit": "rest of commit",
     "commit slacks": "slack rows",
     "prove shards": "shards",
@@ -42,14 +43,18 @@ COLUMNS = {
 }
 """Stages in the order of a run, with the headings of tables."""
 
-COUNTED = ("load", "evaluate", "commit positions", "commit slacks", "prove shards", "verify")
+BACKEND_STAGES = ("commit positions", "prove records", "commit slacks", "prove shards")
+
+COUNTED = ("load", "evaluate", "commit positions", "prove records", "commit slacks", "prove shards", "verify")
+
+SIZES = {"targets": "This page is one of SIZE=targets.", "small": "This page is one of SIZE=small."}
 
 INTRODUCTION = """# Benchmarks
 
 This page says what a proof costs, from Parquet tables to a verified bundle, and how far that is from the least its
-arithmetic can cost. `make bench` measures everything and writes this page, in about 20 minutes on two cores; with
-SIZE=small it takes some minutes and writes to build/bench instead. `make plots` writes page and plots again from the
-figures in [plots/figures.json](plots/figures.json).
+arithmetic can cost. `make bench` measures everything and writes this page; with SIZE=targets it measures what the
+targets below need, and with SIZE=small a small book, whose page it writes to build/bench. {size} `make plots` writes
+page and plots again from the figures in [plots/figures.json](plots/figures.json).
 
 {machine}
 
@@ -57,16 +62,31 @@ figures in [plots/figures.json](plots/figures.json).
 and options on 4 underlyings, every account solvent, open interest zero. Unless a table says otherwise: 500 columns,
 10 positions an account, and one strict statement, maintenance margin with 16 rows and one auxiliary (17 values of
 64 bits an account), 4 accounts to a slack row (gamma 2). A run is what `crossmargin run` does with one statement:
-load the book, commit it, evaluate and prove the statement, publish the bundle, which is verified before. A
-verification is what `crossmargin-verify bundle --kernel` does. Each is a fresh process, and the time of the whole
-begins with its start; every time is of a single run unless it says otherwise. Peak memory is sampled, and pages
+load the book, commit it, prove its records, evaluate and prove the statement, publish the bundle, which is verified
+before. A verification is what `crossmargin-verify bundle --kernel` does. Each is a fresh process, and the time of the
+whole begins with its start; every time is of a single run unless it says otherwise. Peak memory is sampled, and pages
 that processes share count in each of them. Rates are of one core: of all cores that work, divided by their number."""
 
 GROWTH = """## From a book to a verified bundle
 
-Seconds, on {cores}. *Positions*, *slack rows* and *shards* are the work of the backend, spread over worker processes,
-which derive the generators and build their tables for the first time in it. The rest of commit has the tree and what
-is written; the rest of prove the compilation of the policy, the trees and the opening of the totals."""
+Seconds, on {cores}. *Positions*, *records*, *slack rows* and *shards* are the work of the backend, spread over worker
+processes, which derive the generators and build their tables for the first time in it. The rest of commit has the tree
+and what is written; the rest of prove the compilation of the policy, the trees and the opening of the totals."""
+
+STATEMENTS = """## Three statements
+
+{accounts:,} accounts, on {cores}. After the bundle of one statement the same vault proves two more, initial margin and
+coverage, and publishes all three. Record proofs belong to the snapshot: they are made with the first commitment, and
+never again. A verifier multiplies each committed position once, whatever the number of statements."""
+
+FURTHER_STAGES = ("prove initial", "prove coverage")
+
+HOSTILE_BUNDLES = """## Hostile bundles
+
+Bundles of at most 100 kB that cost a verifier as much as their author could think of
+([benchmarks/hostile_bundles.py](../benchmarks/hostile_bundles.py)). None proves anything. Seconds are those of one core
+from the reading to the end, without the start of the process; MiB are the most that the process held. A limit ends what
+asks for more points than its bytes justify (CannotCheckError); `--patient` takes that limit away."""
 
 FLOOR = """## Against the floor
 
@@ -88,8 +108,8 @@ One shard of {accounts:,} accounts, one process, one thread; microseconds for an
 in a process, of the prover and of the verifier alike, so that they weigh the less the larger the book is; *verify* is
 without them. In parentheses: times the floor. *Values* and *entries* are 64-bit values and non-zero entries of an
 account; *rate* is accounts committed and proven in a second, without generators; *bytes* are those of points and
-proofs for an account; *MiB* is the peak memory of the run. Statements with more rows add up the worst losses of 4 and
-of 16 underlyings, with 4 and 16 auxiliaries ([benchmarks/models.py](../benchmarks/models.py)). The usual book was
+shard proofs for an account; *MiB* is the peak memory of the run. Statements with more rows add up the worst losses of
+4 and of 16 underlyings, with 4 and 16 auxiliaries ([benchmarks/models.py](../benchmarks/models.py)). The usual book was
 measured again in each table: its rates, {spread}, show how much one run differs from another on this machine."""
 
 INCREMENTAL = """## An hour later
@@ -104,7 +124,8 @@ and no slack row is blinded twice alike, so that a statement is proven in full e
 PLAIN = """## Without the compiled kernel
 
 The reference backend is plain Python; one process, one shard. Seconds; a whole run, and a whole verification with the
-arithmetic of the same kind, include deriving the generators. Bytes are those of points and proofs for an account."""
+arithmetic of the same kind, include deriving the generators. Bytes are those of points and shard proofs for an account;
+a record proof comes once to each shard."""
 
 FURTHER = """## Ten million accounts
 
@@ -120,6 +141,8 @@ def page(figures: Figures, plots: Sequence[str]) -> str:
         _introduction(figures),
         _targets(figures),
         _growth(figures, plots),
+        _statements(figures),
+        _hostile(figures),
         _floor(figures, plots),
         _sweeps(figures, plots),
         _incremental(figures, plots),
@@ -149,12 +172,18 @@ def _introduction(figures: Figures) -> str:
         f"**Machine.** {machine['processor']}, {_cores(machine['cores'])} of a virtual machine{memory}, "
         f"{machine['system']}; {versions}{commit}."
     )
-    return _wrapped(INTRODUCTION.format(machine=text))
+    return _wrapped(INTRODUCTION.format(machine=text, size=SIZES.get(figures.data["size"], "")))
 
 
 def _targets(figures: Figures) -> str:
     """Return the targets, each met, missed, or not measured."""
-    rows = [*_targets_of_book(figures), *_targets_of_kernel(figures), *_targets_of_plain(figures)]
+    rows = [
+        *_targets_of_book(figures),
+        *_targets_of_statements(figures),
+        *_targets_of_kernel(figures),
+        *_targets_of_plain(figures),
+        *_targets_of_hostile(figures),
+    ]
     return "## Targets\n\n" + _table(("target", "at most", "measured", ""), rows, left=1)
 
 
@@ -181,6 +210,35 @@ def _targets_of_book(figures: Figures) -> Iterable[tuple[str, ...]]:
     yield f"{name}: verified with the kernel", *_verdict(None if point is None else point.verify, 60, " s")
     size = None if point is None else point.bytes_per_account("bundle")
     yield f"{name}: bytes of the bundle for an account", *_verdict(size, 45, "")
+    added = None if point is None else 100 * point.added_by_records
+    yield f"{name}: record proofs add to the other work of commit and prove", *_verdict(added, 10, " %")
+
+
+def _targets_of_statements(figures: Figures) -> Iterable[tuple[str, ...]]:
+    point = figures.point(f"accounts/{STATED}")
+    found = None if point is None else point.further
+    name = f"{STATED:,} accounts, three statements"
+    again = size = ratio = None
+    if point is not None and found is not None:
+        again = stage_seconds(found["run"], "prove records")
+        size = found["run"]["bytes"]["bundle"] / point.accounts
+        ratio = found["verify"]["seconds"] / point.verify
+    yield f"{name}: record proofs of the second and the third", *_verdict(again, 0, " s")
+    yield f"{name}: bytes of the bundle for an account", *_verdict(size, 62, "")
+    yield f"{name}: verified with the kernel, times one statement", *_verdict(ratio, 1.8, "")
+
+
+def _targets_of_hostile(figures: Figures) -> Iterable[tuple[str, ...]]:
+    found = figures.data.get("hostile", {})
+    for backend, how in (("reference", "in plain Python"), ("kernel", "with the kernel")):
+        bundles = found.get(backend, {}).values()
+        name = f"worst hostile bundle of 100 kB, {how}"
+        yield (
+            f"{name}: seconds of one core",
+            *_verdict(max((each["seconds"] for each in bundles), default=None), 5, " s"),
+        )
+        memory = max((each["memory"] / MEGABYTE for each in bundles), default=None)
+        yield f"{name}: memory", *_verdict(memory, 300, " MiB")
 
 
 def _targets_of_kernel(figures: Figures) -> Iterable[tuple[str, ...]]:
@@ -210,7 +268,9 @@ def _targets_of_plain(figures: Figures) -> Iterable[tuple[str, ...]]:
     checked = None if point is None else point.verification
     yield f"{name}: verified", *_verdict(checked, 5, " s")
     size = None if point is None else point.bytes_per_account("points")
-    yield f"{name}: bytes of points and proofs for an account", *_verdict(size, 42, "")
+    yield f"{name}: bytes of points and shard proofs for an account", *_verdict(size, 42, "")
+    added = None if point is None else 100 * point.added_by_records
+    yield f"{name}: record proofs add to the other work of commit and prove", *_verdict(added, 15, " %")
     receipt = None if point is None else point.data["look"]["stages"]["check receipt"]["seconds"]
     yield f"{name}: a receipt checked", *_verdict(receipt, 1, " s")
     large = figures.point(f"accounts/{STATED}")
@@ -240,6 +300,7 @@ def _growth(figures: Figures, plots: Sequence[str]) -> str:
             f"{point.rate:,.0f}",
             f"{point.bytes_per_account('bundle'):,.1f}",
             f"{point.bytes_per_account('points'):,.1f}",
+            f"{point.bytes_per_account('records'):,.1f}",
             f"{point.bytes_per_account('vault'):,.0f}",
             *_peaks(point.memory),
             *_peaks(point.data["verify"]["memory"])[:1],
@@ -249,8 +310,8 @@ def _growth(figures: Figures, plots: Sequence[str]) -> str:
     parts.append(
         _wrapped(
             "*Rate* is accounts committed and proven in a second on one core. Bytes for an account: in the bundle, in "
-            "its points and proofs alone (without policy and declarations, which do not grow), and in the private "
-            "vault. Peak memory in MiB: of the run, and of the verifier."
+            "its points and shard proofs alone, in its record proofs, and in the private vault; policy and "
+            "declarations do not grow. Peak memory in MiB: of the run, and of the verifier."
         )
     )
     headings = (
@@ -259,6 +320,7 @@ def _growth(figures: Figures, plots: Sequence[str]) -> str:
         "rate",
         "bundle",
         "points",
+        "records",
         "vault",
         "parent",
         "largest worker",
@@ -267,6 +329,61 @@ def _growth(figures: Figures, plots: Sequence[str]) -> str:
     )
     parts += [_table(headings, others), _plot("memory", plots)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _statements(figures: Figures) -> str:
+    """Return what the second and the third statement cost, of the largest book that has them."""
+    points = [point for _, point in figures.group("accounts") if point.further is not None]
+    if not points:
+        return ""
+    point = points[-1]
+    found = point.further or {}
+    stages = found["run"]["stages"]
+    first = point.data["run"]["stages"]
+    one = (point.data["run"]["bytes"]["bundle"], point.seconds("publish"), point.verify)
+    all_of_them = (found["run"]["bytes"]["bundle"], stages["publish"]["seconds"], found["verify"]["seconds"])
+    rows = [
+        ("commit, with record proofs", _figure(first["commit"]["seconds"])),
+        ("of these, record proofs", _figure(first["prove records"]["seconds"])),
+        ("prove maintenance margin", _figure(first["prove"]["seconds"])),
+        *((name.replace("prove", "then prove"), _figure(stages[name]["seconds"])) for name in FURTHER_STAGES),
+        ("of these, record proofs", _figure(stage_seconds(found["run"], "prove records"))),
+    ]
+    bundles = [
+        (name, f"{size / point.accounts:,.1f}", _figure(publish), _figure(verify))
+        for name, (size, publish, verify) in (("one", one), ("three", all_of_them))
+    ]
+    bundles.append(
+        ("times as much", *(f"{three / single:.2f}" for single, three in zip(one, all_of_them, strict=True)))
+    )
+    return "\n\n".join(
+        (
+            _wrapped(STATEMENTS.format(accounts=point.accounts, cores=_cores(point.cores))),
+            _table(("step", "seconds"), rows),
+            _table(("statements in the bundle", "bytes for an account", "publish", "verify"), bundles),
+        )
+    )
+
+
+def _hostile(figures: Figures) -> str:
+    """Return what hostile bundles cost a verifier."""
+    found = figures.data.get("hostile", {})
+    if not found:
+        return ""
+    backends = [name for name in ("reference", "kernel") if name in found]
+    rows = []
+    for name, plain in found[backends[0]].items():
+        both = [found[backend][name] for backend in backends]
+        costs = [text for each in both for text in (_figure(each["seconds"]), f"{each['memory'] / MEGABYTE:.0f}")]
+        rows.append((name, *(each["end"].partition(":")[0] for each in both), f"{plain['bytes']:,}", *costs))
+    words = {"reference": "plain", "kernel": "kernel"}
+    headings = (
+        "bundle",
+        *(f"{words[each]}: ends with" for each in backends),
+        "bytes",
+        *(f"{words[each]}: {unit}" for each in backends for unit in ("s", "MiB")),
+    )
+    return _wrapped(HOSTILE_BUNDLES) + "\n\n" + _table(headings, rows, left=1 + len(backends))
 
 
 def _peaks(memory: dict[str, int] | Any) -> tuple[str, str, str]:
@@ -291,7 +408,7 @@ def _floor(figures: Figures, plots: Sequence[str]) -> str:
         integer = float(figures.data["machine"]["integer"])
         parts.append(_wrapped(FLOOR.format(units=costs, integer=integer)))
         derived = _figure(point.seconds("generators"))
-        parts.append(_wrapped(ONE_SHARD.format(generators=point.sizes.opening, derived=derived)))
+        parts.append(_wrapped(ONE_SHARD.format(generators=point.sizes.generators, derived=derived)))
         parts.append(
             _table(("stage", "accounts", "cores", "seconds", "floor", "times the floor"), _floors(figures, point))
         )
@@ -350,7 +467,7 @@ def _sweeps(figures: Figures, plots: Sequence[str]) -> str:
                 str(point.sizes.values),
                 f"{point.sizes.entries / point.accounts:,.0f}",
                 *(_micro(point, point.seconds(stage)) for stage in ("generators", "load", "evaluate")),
-                *(_swept(figures, point, stage) for stage in ("commit positions", "commit slacks", "prove shards")),
+                *(_swept(figures, point, stage) for stage in BACKEND_STAGES),
                 _swept(figures, point, "verify"),
                 f"{point.rate:,.0f}",
                 f"{point.bytes_per_account('points'):,.1f}",
@@ -365,9 +482,7 @@ def _sweeps(figures: Figures, plots: Sequence[str]) -> str:
             "generators",
             "load",
             "evaluate",
-            "positions",
-            "slack rows",
-            "shards",
+            *(COLUMNS[stage] for stage in BACKEND_STAGES),
             "verify",
             "rate",
             "bytes",
@@ -451,13 +566,13 @@ def _plain(figures: Figures) -> str:
             rows.append((f"{plain.accounts:,}", "times faster", *(f"{ratio:,.0f}" for ratio in ratios), ""))
     if not rows:
         return ""
-    headings = ("accounts", "backend", "positions", "slack rows", "shards", "whole run", "verified", "bytes")
+    stages = (COLUMNS[stage] for stage in BACKEND_STAGES)
+    headings = ("accounts", "backend", *stages, "whole run", "verified", "bytes")
     return _wrapped(PLAIN) + "\n\n" + _table(headings, rows, left=2)
 
 
 def _compared(point: Measured) -> list[float]:
-    stages = ("commit positions", "commit slacks", "prove shards")
-    return [*(point.seconds(stage) for stage in stages), point.total, point.verify]
+    return [*(point.seconds(stage) for stage in BACKEND_STAGES), point.total, point.verify]
 
 
 def _further(figures: Figures) -> str:

@@ -13,11 +13,14 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks import hostile_bundles
 from benchmarks.campaign import CAMPAIGNS, Campaign, Incremental, Point
+from benchmarks.hostile_bundles import HOSTILE
 from benchmarks.memory import Watch
 from benchmarks.models import MODELS
 from benchmarks.units import measure_units
@@ -25,7 +28,7 @@ from benchmarks.units import measure_units
 __all__ = ["main"]
 
 ROOT = Path(__file__).resolve().parents[1]
-FORMAT = "crossmargin-benchmarks/1"
+FORMAT = "crossmargin-benchmarks/2"
 
 
 class FailedTaskError(Exception):
@@ -51,7 +54,7 @@ def run_task(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure_point(point: Point, work: Path) -> dict[str, Any]:
-    """Make a book, run it into a bundle, verify that, and look at the rest."""
+    """Make a book, run it into a bundle, verify that, and look at the rest; then the same with all statements."""
     processes = 1 if point.one_shard else os.cpu_count() or 1
     plan = {
         "accounts": point.accounts,
@@ -69,7 +72,23 @@ def measure_point(point: Point, work: Path) -> dict[str, Any]:
     verify = run_task({"do": "verify", **common})
     shape = {name: run[name] for name in ("shards", "accounts_per_shard")}
     look = run_task({"do": "look", **common, **shape})
-    return {"point": asdict(point), "processes": processes, "run": run, "verify": verify, "look": look}
+    found = {"point": asdict(point), "processes": processes, "run": run, "verify": verify, "look": look}
+    if point.statements > 1:
+        common["bundle"] = str(work / "further")
+        found["further"] = {
+            "run": run_task({"do": "further", **common}),
+            "verify": run_task({"do": "verify", **common}),
+        }
+    return found
+
+
+def measure_hostile(backends: Sequence[str]) -> dict[str, Any]:
+    """Check every hostile bundle, in plain Python and with the kernel where it is installed."""
+    chosen = [name for name in ("reference", "kernel") if name in backends]
+    return {
+        backend: {name: hostile_bundles.measure(name, kernel=backend == "kernel") for name in HOSTILE}
+        for backend in chosen
+    }
 
 
 def measure_incremental(plan: Incremental, work: Path) -> dict[str, Any]:
@@ -158,12 +177,12 @@ def measure(campaign: Campaign, results: Results, work: Path) -> None:
         data["machine"] = machine()
     if "kernel" not in data:
         print("operations of the kernel", flush=True)
-        data["kernel"] = measure_units(campaign.measured_shard)
+        data["kernel"] = measure_units(campaign.measured_shard) if campaign.measured_shard else None
         results.save()
     installed = data["machine"]["backends"]
     plans: list[tuple[str, dict[str, Any], Any, Point | Incremental]] = [
         *((point.key, data["points"], measure_point, point) for point in campaign.growth),
-        ("incremental", data, measure_incremental, campaign.incremental),
+        *(("incremental", data, measure_incremental, plan) for plan in (campaign.incremental,) if plan is not None),
         *((point.key, data["points"], measure_point, point) for point in campaign.sweeps),
     ]
     for key, found, function, plan in plans:
@@ -172,6 +191,9 @@ def measure(campaign: Campaign, results: Results, work: Path) -> None:
         elif key not in found:
             _attempt(key, found, data["failed"], work, function, plan)
             results.save()
+    if "hostile" not in data:
+        print("hostile bundles", flush=True)
+        data["hostile"] = measure_hostile(installed)
     data["finished"] = not data["failed"]
     results.save()
 
@@ -204,7 +226,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     results = Results(options.results, options.size, options.fresh)
     measure(CAMPAIGNS[options.size], results, options.work)
-    docs = options.docs or (ROOT / "docs" if options.size == "full" else options.results.parent)
+    docs = options.docs or (options.results.parent if options.size == "small" else ROOT / "docs")
     # What measures stays small: the plots are made by a process of their own.
     command = [sys.executable, "-m", "benchmarks.render", str(options.results), str(docs)]
     rendered = subprocess.run(command, cwd=ROOT, check=False).returncode

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import floor, run
-from benchmarks.book import FIXED_COLUMNS, BookPlan, write_book
+from benchmarks.book import BookPlan, write_book
 from benchmarks.campaign import CAMPAIGNS, Campaign, Incremental, Point
 from benchmarks.figures import Figures, line_through
 from benchmarks.models import MODELS
@@ -48,7 +48,8 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     backend = available()[0]
     common = {"columns": 50, "packing": 0, "backend": backend}
     incremental = Incremental(64, changed=(0.1,), repeats=1, **common)
-    tiny = Campaign(256, (), incremental, (Point("gamma", "2", 60, **common),))
+    points = (Point("gamma", "2", 60, **common), Point("accounts", "62", 62, statements=3, **common))
+    tiny = Campaign(256, points[1:], incremental, points[:1])
     apart = run.run_task
 
     def here(task: dict[str, Any]) -> dict[str, Any]:
@@ -64,6 +65,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(run, "run_task", here)
         patch.setattr(run.os, "cpu_count", lambda: 1)
         patch.setattr(run, "measure_units", lambda accounts: parse(PRINTED))
+        patch.setattr(run, "HOSTILE", ["abbreviations that double"])
         options = ["--size", "small", "--results", str(folder / "results.json"), "--work", str(folder / "work")]
         assert run.main(options) == 0
     yield folder / "results.json"
@@ -80,7 +82,7 @@ def test_campaign_measures_every_stage(figures: Path) -> None:
     assert not data["failed"]
     point = Figures(data).point("gamma/2")
     assert point is not None
-    for stage in ("load", "evaluate", "commit positions", "commit slacks", "prove shards", "publish"):
+    for stage in ("load", "evaluate", "commit positions", "prove records", "commit slacks", "prove shards", "publish"):
         assert point.seconds(stage) > 0, stage
     assert 0 < point.verification < point.verify
     assert point.bytes_per_account("points") > 66
@@ -159,20 +161,20 @@ def test_statement_has_the_stated_rows_and_all_accounts_are_solvent(rows: int, t
     assert len(compiled.relation.rows) == rows
     assert compiled.relation.values == MODELS[rows].values
     assert len(witness(compiled, inputs.book.records).slacks) == 40
-    assert not np.asarray(inputs.book.records.sum(axis=0)).ravel()[FIXED_COLUMNS:].any()
+    assert not np.asarray(inputs.book.records.sum(axis=0)).ravel()[2:].any()
 
 
 def test_book_has_the_stated_columns_and_positions(tmp_path: Path) -> None:
     inputs = load(tmp_path, BookPlan(1000, columns=50, positions=10))
     assert len(inputs.book.layout) == 50
-    assert set(np.diff(inputs.book.records[:, FIXED_COLUMNS:].indptr).tolist()) == {10}
+    assert set(np.diff(inputs.book.records[:, 2:].indptr).tolist()) == {10}
     assert len(set(inputs.book.accounts)) == 1000
 
 
 def test_a_changed_book_differs_in_one_position_of_the_stated_accounts(tmp_path: Path) -> None:
     before = load(tmp_path / "before", BookPlan(1000, columns=50))
     after = load(tmp_path / "after", BookPlan(1000, columns=50, changed=0.1, hour=1))
-    changed = (after.book.records - before.book.records)[:, FIXED_COLUMNS:]
+    changed = (after.book.records - before.book.records)[:, 2:]
     changed.eliminate_zeros()
     assert np.diff(changed.indptr).tolist().count(1) == 100
     assert changed.nnz == 100
@@ -184,7 +186,7 @@ def test_floors_are_those_that_the_kernel_prints() -> None:
     for points, additions in ((45, 59.6), (512, 37.5), (2325, 28.9), (4650, 26.6), (16384, 22.5), (65536, 20.2)):
         assert floor.buckets(points) / points == pytest.approx(additions, abs=0.06)
     uses = [[0, 0]] * 40 + [[4096 * 11, 500]]
-    sizes = floor.Sizes(4096, 1, 500, 16, 0, 2, 4096 * 11, uses)
+    sizes = floor.Sizes(4096, 4096, 1, 500, 16, 0, 2, 4096 * 11, uses)
     assert floor.commit_positions(sizes).additions / 4096 == pytest.approx(126.4, abs=0.06)
     assert floor.commit_slacks(sizes).additions / 4096 == pytest.approx(133.5)
     assert floor.prove(sizes).scalar / 4096 == pytest.approx(400 + 2.5 + 11 / 4)
