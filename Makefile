@@ -44,7 +44,7 @@ ifneq ($(KERNEL),no)
 endif
 	$(BIN)/python tools/check_links.py
 
-bench: $(DEVELOPMENT) kernel ## measure every stage and write docs/benchmarks.md (20 minutes); SIZE=small: some minutes
+bench: $(DEVELOPMENT) kernel ## measure every stage and write docs/benchmarks.md; SIZE=targets: what the targets need
 	$(BIN)/python -m benchmarks.run --size $(SIZE)
 
 margins: $(DEVELOPMENT) ## measure the margin core on a million accounts (a minute or two)

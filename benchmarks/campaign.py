@@ -98,6 +98,6 @@ CAMPAIGNS = {
         incremental=Incremental(2**13),
         sweeps=(*_plain((1024,)), *_sweeps(2**12, (16, 64), (2, 10, 50), (50, 500))),
     ),
-    "targets": Campaign(0, _growth((10**6,)), None, tuple(_plain((4096,)))),
+    "targets": Campaign(0, _growth((10**3, 10**5, 10**6)), None, tuple(_plain((4096,)))),
 }
 """Campaigns by size: everything on two cores, the same with small books, and what the targets need."""

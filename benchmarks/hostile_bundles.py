@@ -255,7 +255,9 @@ def _statement(each: Policy, snapshot: SnapshotManifest, packing: int) -> tuple[
         relation = compile_policy(each, coefficients=MAX_COEFFICIENTS).relation
     except CrossmarginError:
         relation = compile_policy(policy(Linear("a0"), each.arrays[:1], each.layout)).relation
-    shape = Shape.of(snapshot, StatementManifest(*[bytes(32)] * 3, NO_MODEL, packing, bytes(32)), relation)
+    shape = Shape.of(
+        snapshot, StatementManifest(bytes(32), bytes(32), bytes(32), NO_MODEL, packing, bytes(32)), relation
+    )
     rows = POINT * (shape.leaves >> packing)
     size = shape.slack_rows_per_shard * len(POINT)
     root = top_root([shard_root(rows[at : at + size], shape.slack_rows_per_shard) for at in range(0, len(rows), size)])

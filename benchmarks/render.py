@@ -349,7 +349,7 @@ def _statements(figures: Figures) -> str:
         *((name.replace("prove", "then prove"), _figure(stages[name]["seconds"])) for name in FURTHER_STAGES),
         ("of these, record proofs", _figure(stage_seconds(found["run"], "prove records"))),
     ]
-    bundles = [
+    bundles: list[tuple[str, ...]] = [
         (name, f"{size / point.accounts:,.1f}", _figure(publish), _figure(verify))
         for name, (size, publish, verify) in (("one", one), ("three", all_of_them))
     ]

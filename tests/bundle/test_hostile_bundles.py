@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.hostile_bundles import HOSTILE, MAX_BYTES, write
+from benchmarks.hostile_bundles import HOSTILE, MAX_BYTES, check, write
+from crossmargin_prover.backend import available
 
 MEMORY = 300 * 2**20
 
@@ -38,3 +39,14 @@ def test_hostile_bundle_ends_within_its_memory(name: str, tmp_path: Path) -> Non
     assert not reason.startswith("verified")
     assert "memory" not in reason
     assert held <= MEMORY
+
+
+@pytest.mark.parametrize("kernel", [False, True])
+def test_short_bundle_with_many_generators_needs_patience_with_any_arithmetic(kernel: bool, tmp_path: Path) -> None:
+    """The kernel multiplies faster, but a generator is derived in Python, whoever multiplies it."""
+    if kernel and "kernel" not in available():
+        pytest.skip("the compiled kernel is not installed")
+    write(tmp_path / "bundle", HOSTILE["many accounts in a row"]())
+    reason, _, _ = check(tmp_path / "bundle", kernel=kernel)
+    assert "be patient (--patient)" in reason
+    assert "kernel" not in reason
