@@ -354,3 +354,37 @@ def test_model_digest_without_a_model(forger: Any, rejected: Any) -> None:
     attack.statement = replace(attack.statement, model_digest=bytes([1]) * 32)
     attack.files["statement.cm2"] = attack.statement.encoded
     rejected(attack.prove(), USD, "V2")
+
+
+@pytest.mark.parametrize("total", [2**120, -(2**120)])
+def test_total_beyond_its_range(
+    forger: Any, field_backend: Any, monkeypatch: Weakened, verify: Any, rejected: Any, total: int
+) -> None:
+    """A record far above 2^62 is within the bound of record proofs, and no row looks at it; its total is refused."""
+    relation = Relation(("usd", "btc"), (), (Row("equity", (1, 0), ()),))
+
+    class Cheat(field_backend):  # type: ignore[misc]
+        def bend_masks(self, masks: Any) -> Any:
+            half = 1 << 8 * self.projection_bytes - 1
+            return replace(masks, projections=(half,) * len(masks.projections))
+
+    files = forger(relation, [[3, total], [1, 0]], [[3], [1]], backend=Cheat).prove()
+    with monkeypatch.context() as weakened:
+        weakened.setattr(f"{DRAWN}.totals.TOTAL_BOUND", 2**127)
+        assert verify(files, relation).totals == (4, total)
+    assert "2^120" in rejected(files, relation, "V7").reason
+
+
+@pytest.mark.parametrize("total", [-1, 2**120])
+def test_auxiliary_total_out_of_range(forger: Any, rejected: Any, total: int) -> None:
+    """No debt is negative; the range is checked before the equation is."""
+    files = forger(RELIEVED, [[-5], [7]], [[4, 0], [16, 0]]).prove()
+    data = files["auxtotals.cm2"]
+    changed = data[:42] + total.to_bytes(16, "big", signed=True) + data[58:]
+    assert "not in 0" in rejected({**files, "auxtotals.cm2": changed}, RELIEVED, "V8").reason
+
+
+def test_relation_file_of_another_policy(forger: Any, rejected: Any) -> None:
+    """The verifier never computes with the file, and refuses it all the same: people may read it."""
+    files = forger(USD, [[3], [1]], [[3], [1]]).prove()
+    rejected({**files, "relation.cm2": HUNDREDFOLD.encoded}, USD, "V2")
