@@ -62,6 +62,7 @@ ARRAYS = {
     "claim USD without positions": (1, 0, 1, 0, 0),
     "claim XVT without positions": (0, 1, 0, 0, 0),
     "claim XVT with all positions": (0, 1, 0, 3000, 3000),
+    "haircut": (100, 200, 100, 540_000, 600_000),
     "both": (1, 1, 1, 6000, 0),
     "half": (1, 0, 1, 3000, 0),
 }
@@ -269,6 +270,30 @@ def test_position_belongs_into_the_debts_of_the_asset_that_settles_it() -> None:
         assert only(verdict({"maintenance": solvency(), **pair}), Topic.POSITIONS).result is Result.FAIL
 
 
+def test_position_counted_in_two_assets_fails() -> None:
+    """Tokens owed by an account that is long would be no debt: its position counts in dollars, and again in tokens."""
+    twice = coverage(USD=Scale(-1, Linear("claim USD")), XVT=Scale(-1, Linear("claim XVT with all positions")))
+    claim = only(verdict({"maintenance": solvency(), "coverage": twice}), Topic.POSITIONS)
+    assert (claim.result, claim.subject) == (Result.FAIL, "position BTC-PERP")
+
+
+def test_position_settled_in_an_asset_without_debts_fails() -> None:
+    found = verdict({"maintenance": solvency(), "coverage": coverage(USD=Scale(-1, Linear("claim USD")))})
+    assert only(found, Topic.POSITIONS).subject == "position BTC-EARN"
+
+
+@pytest.mark.parametrize("other", [6000, 5400], ids=["least", "greatest"])
+def test_both_ends_of_a_position_in_equity_count(other: int) -> None:
+    """Equity takes the less of two values of the perpetual, so no single claim on it is right."""
+    given = dict(ARRAYS, **{"claim USD": (1, 0, 1, other, 0)})
+    debts = dataclasses.replace(
+        FULL, arrays=tuple(dataclasses.replace(each, coefficients=given[each.name]) for each in FULL.arrays)
+    )
+    found = verdict({"m": solvency(Min((Linear("value"), Linear("haircut")))), "coverage": debts})
+    assert only(found, Topic.FULL_FORM).result is Result.PASS
+    assert only(found, Topic.POSITIONS).subject == "position BTC-PERP"
+
+
 def test_what_rounding_leaves_of_a_position_is_told() -> None:
     """With a quantum and a unit as coarse as a lot, a claim of nothing is rounding: the verdict names the amount."""
     coarse = dataclasses.replace(
@@ -337,6 +362,25 @@ def test_liabilities_beyond_reserves_fail() -> None:
     assert only(undeclared, Topic.LIABILITIES, subject="XVT").result is Result.FAIL
     unjudged = verdict({"maintenance": solvency()}, assets={"USD": "1", "XVT": "10"})
     assert only(unjudged, Topic.LIABILITIES, subject="USD").result is Result.FAIL
+
+
+def test_liabilities_count_what_positions_add_while_they_do_not_net() -> None:
+    """A position that does not net moves the claim away from balances and entry values: reserves must cover either."""
+    for net in (10, -10):
+        found = verdict(HONEST, totals=(*TOTALS[:3], net, 0), assets={"USD": "49900", "XVT": "10"})
+        assert only(found, Topic.LIABILITIES, subject="USD").result is (Result.FAIL if net > 0 else Result.PASS)
+        found = verdict(HONEST, totals=(*TOTALS[:3], net, 0), assets={"USD": "49899", "XVT": "10"})
+        assert only(found, Topic.LIABILITIES, subject="USD").result is Result.FAIL
+
+
+def test_coverage_that_counts_entry_values_otherwise_discloses_nothing() -> None:
+    other = Definition("relief", "relief", Role.HIDDEN, Linear("uneven"))
+    given = (*arrays(other.expression), *FULL.arrays)
+    uneven = dataclasses.replace(FULL, definitions=(other, *FULL.definitions), arrays=given)
+    found = verdict({"m": solvency(), "coverage": uneven})
+    assert only(found, Topic.ENTRY_VALUES).statement == 2
+    assert only(found, Topic.COVERAGE, 2, "").result is Result.FAIL
+    assert only(found, Topic.LIABILITIES, subject="USD").result is Result.OPEN
 
 
 DEBTS = {
