@@ -62,6 +62,7 @@ ARRAYS = {
     "claim USD without positions": (1, 0, 1, 0, 0),
     "claim XVT without positions": (0, 1, 0, 0, 0),
     "claim XVT with all positions": (0, 1, 0, 3000, 3000),
+    "charge": (10**9, 0, 10**9, 0, 0),
     "haircut": (100, 200, 100, 540_000, 600_000),
     "both": (1, 1, 1, 6000, 0),
     "half": (1, 0, 1, 3000, 0),
@@ -294,6 +295,15 @@ def test_both_ends_of_a_position_in_equity_count(other: int) -> None:
     assert only(found, Topic.POSITIONS).subject == "position BTC-PERP"
 
 
+def test_charge_on_what_is_owed_does_not_pass_for_rounding() -> None:
+    """Half of the greatest price of a cent is far above a contract, if cents that are owed are charged at 10^5 USD."""
+    charged = Sum((Linear("value"), Min((Linear("none"), Linear("charge")))))
+    short = coverage(USD=Scale(-1, Linear("claim USD without positions")), XVT=Scale(-1, Linear("claim XVT")))
+    found = verdict({"m": solvency(charged), "coverage": short})
+    assert only(found, Topic.FULL_FORM).result is Result.PASS
+    assert only(found, Topic.POSITIONS).subject == "position BTC-PERP"
+
+
 def test_what_rounding_leaves_of_a_position_is_told() -> None:
     """With a quantum and a unit as coarse as a lot, a claim of nothing is rounding: the verdict names the amount."""
     coarse = dataclasses.replace(
@@ -322,6 +332,12 @@ def test_a_second_debt_statement_does_not_hide_the_first_one() -> None:
     for pair in ({"b": FULL, "c": short}, {"c": short, "b": FULL}):
         found = verdict({"maintenance": solvency(), **pair})
         assert only(found, Topic.POSITIONS).result is Result.FAIL
+
+
+def test_of_several_disclosed_debts_the_least_counts() -> None:
+    """Each is an upper bound by itself."""
+    found = verdict({"m": solvency(), "b": FULL, "c": FULL}, {"m": (0, 0), "b": (7_00, 0), "c": (5_00, 9_00)})
+    assert [str(each.debts) for each in found.assets] == ["5 USD", "0 XVT"]
 
 
 # D4: liabilities that nobody judged.

@@ -157,7 +157,7 @@ def _differences(
         prices = form.lowest[balance], form.greatest[balance]
         # If no row discloses debts in the asset that settles it, nothing counts it.
         counted = [debt.row.base[number] for debt in debts.get(column.settled, ())] or [0]
-        found += [(column.key, *_difference(units, prices, ends)) for units in counted]
+        found += [(column.key, *pair) for units in counted for pair in _difference(units, prices, ends)]
     return found
 
 
@@ -168,15 +168,20 @@ def _strays(layout: RecordLayout, debts: Mapping[str, Sequence[DisclosedDebt]]) 
     return [c.key for number, c in positions if any(row.base[number] and asset != c.settled for asset, row in rows)]
 
 
-def _difference(units: int, prices: tuple[int, int], ends: tuple[int, int]) -> tuple[int, Fraction]:
+def _difference(
+    units: int, prices: tuple[int, int], ends: tuple[int, int]
+) -> tuple[tuple[int, Fraction], tuple[int, Fraction]]:
     """Return how far the value of so many units of an asset is from that of a position, and what rounding explains.
 
-    prices, ends: least and greatest coefficient in equity of the asset and of the position.
+    prices, ends: least and greatest coefficient in equity of the asset and of the position. Each end is judged by its
+    own price: a charge on what is owed may make the greatest one as large as a venue likes.
     """
-    price = prices[1]
-    low, high = sorted((units * prices[0], units * prices[1]))
-    rounded = 2 + Fraction(price, 2) + abs(units) * min(Fraction(1, 2), Fraction(price, COARSEST))
-    return max(abs(low - ends[0]), abs(high - ends[1])), rounded
+    pairs = zip(sorted(((units * prices[0], prices[0]), (units * prices[1], prices[1]))), ends, strict=True)
+    low, high = (
+        (abs(value - end), 2 + Fraction(price, 2) + abs(units) * min(Fraction(1, 2), Fraction(price, COARSEST)))
+        for (value, price), end in pairs
+    )
+    return low, high
 
 
 def _debt_row(compiled: CompiledPolicy, debt: Definition) -> Row | None:
