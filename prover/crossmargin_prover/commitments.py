@@ -5,7 +5,7 @@ proves their records one by one, and keeps both in a store, from which it resume
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,7 @@ from crossmargin_prover.backend import Backend, Int64Array, finite
 from crossmargin_prover.point_files import encode_positions
 from crossmargin_prover.randomness import Draw, Randomness
 from crossmargin_prover.record_files import prove_missing_records
-from crossmargin_prover.snapshot import CommittedShard, CommittedSnapshot, blindings, number_account
+from crossmargin_prover.snapshot import CommittedShard, CommittedSnapshot, blindings, decode_blindings, number_account
 from crossmargin_prover.totals import prove_base_totals
 from crossmargin_prover.vault.arrays import (
     PLAN,
@@ -32,7 +32,7 @@ from crossmargin_prover.vault.arrays import (
 from crossmargin_prover.vault.rerandomize import Earlier, Origins
 from crossmargin_prover.vault.store import Store, located
 from crossmargin_prover.witness import CsrMatrix, Records, WitnessError
-from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.field import ORDER, encode_scalars
 from crossmargin_verifier.protocol.group import Point
 from crossmargin_verifier.protocol.manifests import (
     COLUMNS_FILE,
@@ -111,12 +111,15 @@ def commit_snapshot(
     jobs = ((backend, randomness, sid, *parts.job(shard)) for shard in missing)
     finished = draft.accounts - sum(map(draft.accounts_in, missing))
     progress(STAGE, finished, draft.accounts)
-    for shard, (nonces, points, blinding) in zip(missing, run_jobs(_commit_shard, jobs, executor), strict=True):
+    # What the record proofs need again, and hashing makes dear: 32 bytes an account.
+    fresh: dict[int, bytes] = {}
+    for shard, (nonces, points, scalars) in zip(missing, run_jobs(_commit_shard, jobs, executor), strict=True):
         part, holders, order = parts.records(shard), parts.holders(shard), parts.order(shard)
+        fresh[shard], blinding = scalars, sum(decode_blindings(scalars)) % ORDER
         store[shard_name(shard)] = encode_shard(CommittedShard(part, holders, nonces, order, points, blinding))
         finished += draft.accounts_in(shard)
         progress(STAGE, finished, draft.accounts)
-    return _finish(draft, columns, open_totals, plan, randomness, backend, store, executor, progress)
+    return _finish(draft, columns, open_totals, plan, randomness, backend, store, executor, progress, fresh)
 
 
 def book_digest(columns: Sequence[str], records: Records, ids: Sequence[str]) -> bytes:
@@ -220,8 +223,8 @@ def _commit_shard(
     records: Records,
     holders: tuple[str, ...],
     origins: Origins | None,
-) -> tuple[bytes, bytes, int]:
-    """Return the nonces and the points X_i of a shard whose first leaf is `first`, and sum_i r_i."""
+) -> tuple[bytes, bytes, bytes]:
+    """Return the nonces and the points X_i of a shard whose first leaf is `first`, and sc(r_i), one after the other."""
     witness = hashlib.sha256(context)
     for part in (records.indptr, records.indices, records.data):
         witness.update(np.ascontiguousarray(part).data)
@@ -231,7 +234,7 @@ def _commit_shard(
         points = backend.commit_sparse(records.indptr, records.indices, records.data, fresh)
     else:
         points = origins.commit(fresh, backend)
-    return nonces, _coordinates(points), sum(fresh) % ORDER
+    return nonces, _coordinates(points), encode_scalars(fresh)
 
 
 def _coordinates(points: Sequence[Point]) -> bytes:
@@ -249,8 +252,12 @@ def _finish(
     store: Store,
     executor: Executor | None,
     progress: Progress,
+    fresh: Mapping[int, bytes],
 ) -> CommittedSnapshot:
-    """Write the public files of a store with all shards, and prove their records; the manifest comes last."""
+    """Write the public files of a store with all shards, and prove their records; the manifest comes last.
+
+    fresh: sc(r_i) of the shards that this process committed.
+    """
     encodings: list[bytes] = []
     totals = [0] * len(columns)
     blinding = 0
@@ -269,7 +276,7 @@ def _finish(
         if name in files:
             store[name] = files[name]
     shards = StoredShards(store, manifest, len(columns), b"".join(encodings))
-    prove_missing_records(manifest, len(columns), shards, roots, store, randomness, backend, executor, progress)
+    prove_missing_records(manifest, len(columns), shards, roots, store, randomness, backend, executor, progress, fresh)
     store[SNAPSHOT_FILE] = files[SNAPSHOT_FILE]
     return load_snapshot(store)
 

@@ -4,13 +4,14 @@ They depend on the snapshot alone, so every statement about it uses the same fil
 at all: an interrupted attempt leaves no mask behind, and the next one draws fresh masks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from types import MappingProxyType
 
 from crossmargin_prover.backend import Backend
 from crossmargin_prover.randomness import Randomness
 from crossmargin_prover.records import prove_records
-from crossmargin_prover.snapshot import CommittedShard
+from crossmargin_prover.snapshot import CommittedShard, decode_blindings
 from crossmargin_prover.vault.store import Store, located
 from crossmargin_verifier.protocol.errors import MalformedError, RejectedError
 from crossmargin_verifier.protocol.manifests import SnapshotManifest, records_file
@@ -34,10 +35,12 @@ def prove_missing_records(
     backend: Backend,
     executor: Executor | None = None,
     progress: Progress = no_progress,
+    fresh: Mapping[int, bytes] = MappingProxyType({}),
 ) -> None:
     """Prove the records of the shards without a record proof in the store, and put the proofs there.
 
-    columns: V; shard_roots: over the X_i of each shard.
+    columns: V; shard_roots: over the X_i of each shard; fresh: sc(r_i) of shards, by their numbers; those of other
+    shards follow from their nonces.
 
     Raises:
         MalformedError: the store holds a record proof of another snapshot, or one of another length.
@@ -48,7 +51,7 @@ def prove_missing_records(
         for shard, root in enumerate(shard_roots)
     ]
     missing = [each for each in public if not _is_proven(store, each)]
-    jobs = ((each, manifest.sid, shards[each.index], randomness, backend) for each in missing)
+    jobs = ((each, manifest.sid, shards[each.index], fresh.get(each.index), randomness, backend) for each in missing)
     finished = manifest.accounts - sum(each.accounts for each in missing)
     progress(STAGE, finished, manifest.accounts)
     for each, proof in zip(missing, run_jobs(_prove_records, jobs, executor), strict=True):
@@ -77,6 +80,12 @@ def _is_proven(store: Store, public: PublicRecords) -> bool:
 
 
 def _prove_records(
-    public: PublicRecords, sid: str, shard: CommittedShard, randomness: Randomness, backend: Backend
+    public: PublicRecords,
+    sid: str,
+    shard: CommittedShard,
+    fresh: bytes | None,
+    randomness: Randomness,
+    backend: Backend,
 ) -> bytes:
-    return prove_records(public, shard.records, shard.blindings(sid), randomness, backend)
+    scalars = shard.blindings(sid) if fresh is None else decode_blindings(fresh)
+    return prove_records(public, shard.records, scalars, randomness, backend)

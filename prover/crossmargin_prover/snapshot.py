@@ -13,7 +13,7 @@ from crossmargin_circuits.errors import MalformedError
 from crossmargin_prover.backend import Int64Array
 from crossmargin_prover.tree import Tree, shard_tree, top_tree
 from crossmargin_prover.witness import Records
-from crossmargin_verifier.protocol.field import ORDER
+from crossmargin_verifier.protocol.field import ORDER, SCALAR_BYTES
 from crossmargin_verifier.protocol.generators import blinding_generator, position_generators
 from crossmargin_verifier.protocol.group import POINT_BYTES, msm, sum_points_batch
 from crossmargin_verifier.protocol.inclusion import NONCE_BYTES, RECEIPT_MAGIC, Receipt
@@ -25,6 +25,7 @@ __all__ = [
     "CommittedShard",
     "CommittedSnapshot",
     "blindings",
+    "decode_blindings",
     "encode_receipt",
     "number_account",
     "number_leaf",
@@ -198,6 +199,12 @@ def blindings(sid: str, ids: Sequence[str], nonces: bytes) -> list[int]:
         low.update(message)
         scalars.append(int.from_bytes(high.digest() + low.digest(), "big") % ORDER)
     return scalars
+
+
+def decode_blindings(scalars: bytes) -> list[int]:
+    """Return blindings from their encodings, one after the other."""
+    starts = range(0, len(scalars), SCALAR_BYTES)
+    return [int.from_bytes(scalars[start : start + SCALAR_BYTES], "big") for start in starts]
 
 
 def number_account(number: int) -> str:
