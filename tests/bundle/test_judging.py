@@ -63,6 +63,7 @@ ARRAYS = {
     "claim XVT without positions": (0, 1, 0, 0, 0),
     "claim XVT with all positions": (0, 1, 0, 3000, 3000),
     "charge": (10**9, 0, 10**9, 0, 0),
+    "rarely less": (100, 0, 100, 600_000, 600_000),
     "haircut": (100, 200, 100, 540_000, 600_000),
     "both": (1, 1, 1, 6000, 0),
     "half": (1, 0, 1, 3000, 0),
@@ -209,7 +210,7 @@ def test_share_of_equity_and_instruments_show_what_a_deposit_rests_on() -> None:
         ("BTC-PERP", "USD"),
         ("BTC-EARN", "XVT"),
     ]
-    assert "share of the book's equity, statement 1: 100 %" in found.text
+    assert "share of the book's equity, statement 1: at most 100 %" in found.text
     assert "BTC-EARN: settled in XVT, all positions net to 0" in found.text
     assert "a position is no deposit" in " ".join(found.text.split())
 
@@ -219,6 +220,22 @@ def test_shares_of_equity_add_up() -> None:
     percents = [float(share.percent) for each in found.assets for share in each.shares]
     assert sum(percents) == pytest.approx(100, abs=0.02)
     assert verdict(HONEST, totals=(0, 0, 0, 0, 0)).assets[0].shares == ()
+
+
+@pytest.mark.parametrize(
+    "equity",
+    [
+        Sum((Linear("value"), Min((Linear("none"), Linear("charge"))))),
+        Min((Linear("value"), Sum((Linear("rarely less"), Amount(2**52))))),
+    ],
+    ids=["charge on dollars that are owed", "tier of tokens that nobody reaches"],
+)
+def test_shape_of_equity_hides_no_asset_on_which_it_rests(equity: Expression) -> None:
+    found = verdict({"m": solvency(equity), "coverage": FULL}, totals=(2_00, 50_000_00, 0, 0, 0))
+    (share,) = found.assets[1].shares
+    assert float(share.percent) > 99.9
+    owing = verdict({"m": solvency(equity), "coverage": FULL}, totals=(-2_00, 50_000_00, 0, 0, 0))
+    assert [share.percent for share in owing.assets[1].shares] == ["100"]
 
 
 # D2: debts that leave out what equity counts.

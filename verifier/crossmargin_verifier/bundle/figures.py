@@ -109,7 +109,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Share:
-    """The share of the book's equity under a statement that rests on an asset, in percent, rounded."""
+    """The greatest share of the book's equity under a statement that may rest on an asset, in percent, rounded."""
 
     statement: int
     percent: str

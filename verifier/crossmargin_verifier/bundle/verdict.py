@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from crossmargin_circuits.amounts import format_amount, format_time, unit_size
 from crossmargin_circuits.encoding import dump_canonical
@@ -164,8 +164,9 @@ def judge(
         claims.insert(0, Claim(Topic.SOLVENCY, 0, "", Result.OPEN, text))
     claims += position_claims(statements, debts)
     assets = []
+    held = {each.number: _held(each, totals) for each in statements}
     for name in dict.fromkeys(column.name for column in columns if column.kind is not ColumnKind.POSITION):
-        asset, claim = _asset(name, columns, totals, debts.get(name), reserves, statements)
+        asset, claim = _asset(name, columns, totals, debts.get(name), reserves, held)
         assets.append(asset)
         claims.append(claim)
     claims += _open_interest_claims(columns, totals)
@@ -260,13 +261,21 @@ def _crowding_claims(each: JudgedStatement) -> list[Claim]:
     return [Claim(Topic.CROWDING, each.number, "", Result.PASS, text), *wrong]
 
 
+class _Held(NamedTuple):
+    """What the assets of the book are worth in the equity of a statement, at least and at most; quanta, by asset."""
+
+    ends: Mapping[str, tuple[int, int]]
+    least: int
+    """Sum of what assets with a positive total are worth at least."""
+
+
 def _asset(
     name: str,
     columns: Sequence[Column],
     totals: Sequence[int] | None,
     debts: Sequence[DisclosedDebt] | None,
     reserves: DeclaredReserves,
-    statements: Sequence[JudgedStatement],
+    held: Mapping[int, _Held | None],
 ) -> tuple[Asset, Claim]:
     """Return the figures of an asset, and the claim on its liabilities; it may have a balance, entry values or both."""
     own = [n for n, c in enumerate(columns) if c.kind is not ColumnKind.POSITION and c.name == name]
@@ -284,7 +293,7 @@ def _asset(
     ratio = None
     if owed is not None and owed > 0 and declared is not None:
         ratio = format_amount(Fraction(int(10000 * declared / (owed * unit_size(unit))), 10000)).replace(",", "")
-    shares = ((each.number, _share(each, own, totals)) for each in statements)
+    shares = ((number, _share(each, name)) for number, each in held.items())
     asset = Asset(
         asset=name,
         balances=by_kind.get(ColumnKind.BALANCE),
@@ -299,23 +308,36 @@ def _asset(
     return asset, liability_claim(name, unit, net, owed, debt, reserves)
 
 
-def _share(each: JudgedStatement, own: Sequence[int], totals: Sequence[int]) -> str | None:
-    """Return the share of equity that rests on the columns of an asset, in percent, or None where it has no value."""
-    form, whole = each.full_form, _equity(each, totals)
-    if form is None or whole is None or whole <= 0:
+def _held(each: JudgedStatement, totals: Sequence[int] | None) -> _Held | None:
+    form = each.full_form
+    if form is None or totals is None:
         return None
-    value = sum(form.greatest[number] * totals[number] for number in own)
-    return format_amount(Fraction(round(Fraction(10000 * value, whole)), 100)).replace(",", "")
+    ends: dict[str, tuple[int, int]] = {}
+    for column, low, high, total in zip(each.policy.layout.columns, form.lowest, form.greatest, totals, strict=True):
+        if column.kind is not ColumnKind.POSITION:
+            least, most = ends.get(column.name, (0, 0))
+            ends[column.name] = least + min(low * total, high * total), most + max(low * total, high * total)
+    return _Held(ends, sum(least for least, _ in ends.values() if least > 0))
+
+
+def _share(held: _Held | None, name: str) -> str | None:
+    """Return the greatest share of what is held that an asset may be, in percent; None where nothing is held.
+
+    The asset counts with its greatest coefficient, others with their least one, and debts of others not at all: a
+    charge on what is owed in an asset, or a tier that nobody reaches, then hides no other asset.
+    """
+    if held is None:
+        return None
+    least, most = held.ends[name]
+    own = max(0, most)
+    whole = own + held.least - max(0, least)
+    return None if whole <= 0 else format_amount(Fraction(round(Fraction(10000 * own, whole)), 100)).replace(",", "")
 
 
 def _equity(each: JudgedStatement, totals: Sequence[int] | None) -> int | None:
     """Return what equity counts at most, by the totals of balances and entry values: positions net to zero."""
-    form = each.full_form
-    if form is None or totals is None:
-        return None
-    columns = each.policy.layout.columns
-    counted = zip(columns, form.greatest, totals, strict=True)
-    return sum(c * total for column, c, total in counted if column.kind is not ColumnKind.POSITION)
+    held = _held(each, totals)
+    return None if held is None else sum(most for _, most in held.ends.values())
 
 
 def _open_interest_claims(columns: Sequence[Column], totals: Sequence[int] | None) -> list[Claim]:

@@ -80,7 +80,7 @@ def _asset(asset: Asset) -> Iterator[str]:
     if asset.ratio is not None:
         yield from _wrapped(f"reserves divided by what holders are owed: {asset.ratio}", 4)
     for share in asset.shares:
-        yield from _wrapped(f"share of the book's equity, statement {share.statement}: {share.percent} %", 4)
+        yield from _wrapped(f"share of the book's equity, statement {share.statement}: at most {share.percent} %", 4)
 
 
 def _statement(each: Statement) -> Iterator[str]:
