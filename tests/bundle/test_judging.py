@@ -64,6 +64,8 @@ ARRAYS = {
     "claim XVT with all positions": (0, 1, 0, 3000, 3000),
     "charge": (10**9, 0, 10**9, 0, 0),
     "rarely less": (100, 0, 100, 600_000, 600_000),
+    "small lots": (100, 200, 100, 600_000, 90),
+    "small lots less": (100, 100, 100, 600_000, 40),
     "haircut": (100, 200, 100, 540_000, 600_000),
     "both": (1, 1, 1, 6000, 0),
     "half": (1, 0, 1, 3000, 0),
@@ -319,6 +321,14 @@ def test_charge_on_what_is_owed_does_not_pass_for_rounding() -> None:
     found = verdict({"m": solvency(charged), "coverage": short})
     assert only(found, Topic.FULL_FORM).result is Result.PASS
     assert only(found, Topic.POSITIONS).subject == "position BTC-PERP"
+
+
+def test_each_end_is_rounded_by_its_own_price() -> None:
+    """A lot below half a token is a claim of none, at the price of tokens that are held and at that of owed ones."""
+    both = Min((Linear("small lots"), Linear("small lots less")))
+    debts = coverage(USD=Scale(-1, Linear("claim USD")), XVT=Scale(-1, Linear("claim XVT without positions")))
+    claim = only(verdict({"m": solvency(both), "coverage": debts}), Topic.POSITIONS)
+    assert (claim.result, claim.text.rpartition("; ")[2]) == (Result.PASS, "rounding leaves 0.009 USD a lot at most")
 
 
 def test_what_rounding_leaves_of_a_position_is_told() -> None:
