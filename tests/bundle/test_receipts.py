@@ -16,6 +16,7 @@ from crossmargin.loading import Inputs
 from crossmargin.models import build_policy
 from crossmargin_circuits.compile import compile_policy
 from crossmargin_circuits.encoding import dump_canonical
+from crossmargin_circuits.policy import Policy
 from crossmargin_prover.cli import main as prover
 from crossmargin_prover.signing import SigningKey
 from crossmargin_prover.snapshot import encode_receipt
@@ -576,6 +577,60 @@ def test_missing_files_cannot_be_checked(venue: Any, tmp_path: Path) -> None:
     assert verify(tmp_path, "acct-a").exit_code == 2
     assert verify(venue.receipt("acct-a"), "acct-a", "--bundle", tmp_path / "bundle").exit_code == 2
     assert verify(venue.receipt("acct-a", ".cm2"), "acct-a", "--files", tmp_path).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [(6, "another snapshot"), (38, "another policy"), (70, "another policy")],
+    ids=["snapshot digest", "relation digest", "policy digest"],
+)
+def test_no_margin_is_shown_under_a_statement_about_something_else(
+    venue: Any, bundle: Path, anchor: Any, place: int, reason: str
+) -> None:
+    """A venue anchors a policy that its statement does not name: the margin under it would be nobody's."""
+    file = bundle / "statements" / "coverage" / "statement.cm2"
+    data = bytearray(file.read_bytes())
+    data[place] ^= 1
+    file.write_bytes(data)
+    anchor(bundle)
+    result = verify(venue.receipt("acct-a"), "acct-a", "--bundle", bundle)
+    assert result.exit_code == 2
+    assert reason in " ".join(result.stderr.split())
+
+
+def test_no_margin_is_shown_under_a_policy_about_other_columns(venue: Any, bundle: Path, anchor: Any) -> None:
+    """The same record under other labels: a unit ten times as large makes every amount ten times as large."""
+    folder = bundle / "statements" / "coverage"
+    root = json.loads((folder / "policy.json").read_bytes())
+    for column in root["columns"]:
+        if column["name"] == "USDC":
+            column["unit"] = "0.00001 USDC"
+    policy = Policy.decode(dump_canonical(root))
+    (folder / "policy.json").write_bytes(policy.encoded)
+    statement = (folder / "statement.cm2").read_bytes()
+    digests = compile_policy(policy).relation.digest + policy.digest
+    (folder / "statement.cm2").write_bytes(statement[:38] + digests + statement[102:])
+    anchor(bundle)
+    result = verify(venue.receipt("acct-a"), "acct-a", "--bundle", bundle)
+    assert result.exit_code == 2
+    assert "other columns" in " ".join(result.stderr.split())
+
+
+def test_bundle_that_names_another_snapshot_than_its_files_shows_nothing(
+    venue: Any, bundle: Path, rewrite: Any
+) -> None:
+    def rename(root: Any) -> None:
+        root["snapshot"] = "00" * 32
+
+    def rename_anchored(root: Any) -> None:
+        root["snapshot"]["digest"] = "00" * 32
+
+    rewrite(bundle / "bundle.json", rename)
+    rewrite(bundle / "anchor.json", rename_anchored)
+    (bundle / "anchor.sig").write_bytes(venue.key.sign_anchor((bundle / "anchor.json").read_bytes()))
+    result = verify(venue.receipt("acct-a"), "acct-a", "--bundle", bundle)
+    assert result.exit_code == 2
+    assert "not the snapshot that bundle.json names" in " ".join(result.stderr.split())
 
 
 def test_broken_bundle_is_no_finding_about_the_receipt(venue: Any, bundle: Path, anchor: Any) -> None:
