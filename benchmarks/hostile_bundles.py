@@ -127,10 +127,10 @@ def scenarios(count: int, columns: int = 1) -> tuple[RiskArray, ...]:
     return tuple(RiskArray(f"a{n}", "m", (n + 1, *([0] * (columns - 1)))) for n in range(count))
 
 
-def many_rows(count: int) -> Policy:
+def many_rows(count: int, columns: int = 1) -> Policy:
     """Return a policy with a row for each scenario: 64 G generators for some hundred bytes."""
-    given = scenarios(count)
-    return policy(PositivePart(Max(tuple(Linear(each.name) for each in given))), given, layout(1))
+    given = scenarios(count, columns)
+    return policy(PositivePart(Max(tuple(Linear(each.name) for each in given))), given, layout(columns))
 
 
 def doubled(levels: int) -> Policy:
@@ -171,6 +171,8 @@ HOSTILE: dict[str, Callable[[], Plan]] = {
     "twelve small statements": lambda: Plan([many_rows(1)] * 12),
     "largest of many": lambda: Plan([largest(10, 60)]),
     "many columns": lambda: Plan([policy(Linear("a0"), scenarios(2, 400), layout(400))]),
+    "scenarios times columns": lambda: Plan([many_rows(60, 60)]),
+    "dense arrays": lambda: Plan([many_rows(100, 230)]),
     "junk in the inputs": lambda: Plan(
         [policy(Linear("a0"), scenarios(1), layout(1), inputs=[[] for _ in range(30_000)])]
     ),

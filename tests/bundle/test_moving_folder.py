@@ -132,6 +132,17 @@ def test_a_failing_claim_about_a_folder_that_moved_is_no_verdict_on_a_mixture(
         check_bundle(coverage)
 
 
+def test_a_file_that_is_gone_from_a_bundle_that_moved_is_not_missing(bundle: Path, later: Path) -> None:
+    """A publication moves the earlier bundle, and removes it from the inside."""
+    if not folder.RELATIVE:
+        pytest.skip("this system opens no file relative to an open folder")
+    with folder.Folder.open(bundle) as opened:
+        exchange(bundle, later)
+        (later / "snapshot" / "totals.cm2").unlink()
+        with pytest.raises(CannotCheckError, match=CHANGED):
+            opened.inner("snapshot").read("totals.cm2", 1 << 20)
+
+
 @pytest.mark.usefixtures("relative")
 @pytest.mark.parametrize("change", [exchange, replace, rewrite, remove])
 def test_a_receipt_is_never_rejected_for_a_bundle_that_moves(

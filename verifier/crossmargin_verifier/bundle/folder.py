@@ -175,9 +175,10 @@ class Folder:
         outermost = self
         while outermost._parent is not None:
             outermost = outermost._parent
-        if outermost._identity is not None and outermost.changed():
-            return outermost.mixture()
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        # Whoever moved a folder may be removing it, and begins with a folder inside, which changes nothing further out.
+        if outermost._identity is not None and (outermost.changed() or (missing and outermost._lost_its_name())):
+            return outermost.mixture()
         return (MissingFileError if missing else CannotCheckError)(f"{path}: {error.strerror or error}")
 
     def mixture(self) -> CannotCheckError:
@@ -195,6 +196,13 @@ class Folder:
         if not S_ISDIR(status.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return _identity(status)
+
+    def _lost_its_name(self) -> bool:
+        """Return whether the path of an outermost folder no longer leads to it."""
+        try:
+            return self._identity is None or _identity(self.path.stat())[:2] != self._identity[:2]
+        except OSError:
+            return True
 
     def _status(self, name: str) -> os.stat_result:
         if RELATIVE:
