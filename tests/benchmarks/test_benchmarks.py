@@ -100,6 +100,34 @@ def test_page_and_plots_say_what_was_measured(figures: Path) -> None:
     assert (figures.parent / "plots" / "floor.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
+def test_further_statements_reuse_the_record_proofs(figures: Path) -> None:
+    data = json.loads(figures.read_text(encoding="utf-8"))
+    point = Figures(data).point("accounts/62")
+    assert point is not None
+    assert point.further is not None
+    assert 0 < point.added_by_records < 1
+    further = point.further["run"]
+    assert further["stages"].keys() >= {"prove initial", "prove coverage", "publish"}
+    assert "prove records" not in further["stages"]
+    run = point.data["run"]["bytes"]
+    assert further["bytes"]["records"] == run["records"] > 0
+    assert run["bundle"] < further["bytes"]["bundle"] < 3 * run["bundle"]
+    text = (figures.parent / "benchmarks.md").read_text(encoding="utf-8")
+    assert "| then prove coverage |" in text
+    assert "| of these, record proofs | 0 |" in text
+
+
+def test_hostile_bundles_are_measured_with_what_is_installed(figures: Path) -> None:
+    data = json.loads(figures.read_text(encoding="utf-8"))
+    assert data["hostile"].keys() == set(available())
+    for bundles in data["hostile"].values():
+        assert bundles["abbreviations that double"]["end"].startswith("BudgetError")
+        assert 0 < bundles["abbreviations that double"]["memory"] < 300 * 2**20
+    text = (figures.parent / "benchmarks.md").read_text(encoding="utf-8")
+    assert "worst hostile bundle of 100 kB, in plain Python: seconds of one core | 5 s |" in text
+    assert "| abbreviations that double | BudgetError |" in text
+
+
 def test_targets_are_met_or_missed_by_the_figures_alone(figures: Path) -> None:
     data = json.loads(figures.read_text(encoding="utf-8"))
     for seconds, verdict in ((59.96, "| 60 s | 60.0 s | met |"), (60.3, "| 60 s | 60.3 s | **missed** |")):
