@@ -72,21 +72,22 @@ def _of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": _of(inner[1], definitions)}
     if issubclass(kind, StrEnum):
         return {"enum": [str(each) for each in kind]}
-    if not is_dataclass(kind):
+    if not isinstance(kind, type) or not is_dataclass(kind):
         raise TypeError(f"{kind}: no JSON")
-    if kind.__name__ not in definitions:
-        definitions[kind.__name__] = {}
+    name = kind.__name__
+    if name not in definitions:
+        definitions[name] = {}
         hints = get_type_hints(kind)
         properties = {each.name: _of(hints[each.name], definitions) for each in fields(kind)}
         description = " ".join((kind.__doc__ or "").partition("\n    >>>")[0].split())
-        definitions[kind.__name__] = {
+        definitions[name] = {
             "type": "object",
             "description": description,
             "properties": properties,
             "required": list(properties),
             "additionalProperties": False,
         }
-    return {"$ref": f"#/$defs/{kind.__name__}"}
+    return {"$ref": f"#/$defs/{name}"}
 
 
 def main() -> None:
