@@ -5,12 +5,14 @@
 //!
 //! * Cut the accounts into blocks of 32. The projections and rounds 1 to 5 follow from small integers alone,
 //!   `G_l(j, k)`, the sum over the blocks of `alpha_l(j) w_l(k)`: combined to `M(j, k) = sum_l lambda^l G_l(j, k)`, a round
-//!   is read off `M`, and a bind folds both of its indices. Four blocks are done together: what is added for an account
-//!   `j` is one of the 16 sums of some of the four.
+//!   is read off `M`, and a bind folds both of its indices. Four blocks are a group: what it adds for an account `j` is
+//!   one of the 16 sums of some of the four.
 //! * Then the records of a block are folded to one, and projected again: `w_l` is a sum of field elements, one for each
 //!   column that the block uses.
 //! * All projections look up sums of some of six entries, which a table has for all of them.
-//! * What is left is a scalar `alpha_l` and a scalar `w_l` for each block, which ordinary rounds bind.
+//! * What is left is a scalar `alpha_l` and a scalar `w_l` for each block, which ordinary rounds bind. The sums of a round
+//!   are taken while its entries are made.
+//! * Eight places are an *octet*. The loops go over few octets at once, so that what they add to stays in the cache.
 
 use core::mem;
 
@@ -29,14 +31,29 @@ const BLOCK: usize = 1 << BLOCK_ROUNDS;
 /// Blocks whose sums are looked up together.
 const GROUP: usize = 4;
 
+/// Groups that are added together.
+const GROUPS: usize = 4;
+
 /// Projections of a place.
 const LANES: usize = 8;
+
+/// Places of an octet.
+const OCTET: usize = 8;
+
+/// Octets whose sums are in the cache at once.
+const TILE: usize = 2;
 
 /// Entries of one table of sums.
 const TABLE_ENTRIES: usize = 6;
 
+/// Sums of one table.
+const TABLE_SIZE: usize = 1 << TABLE_ENTRIES;
+
+/// Tables that are looked up together.
+const TABLES: usize = 4;
+
 /// Accounts whose `w_l` are in memory at once.
-const CHUNK: usize = 1024;
+const CHUNK: usize = GROUPS * GROUP * BLOCK;
 
 /// Bits of the lower half of a record, where the sum of all magnitudes does not fit 63 bits.
 const HALF_BITS: u32 = 31;
@@ -56,8 +73,17 @@ const BROKEN: Refused = Refused::Invalid("a sum-check whose last challenge was n
 /// One value for each of the projections of a place.
 type Lanes = [i64; LANES];
 
+/// The bits of the places of an octet, each in a byte of its own.
+type Octet = [u64; OCTET];
+
 /// `G_l(j, k)` of one projection.
 type BlockSums = [[i64; BLOCK]; BLOCK];
+
+/// `G_l(j, k)` of all projections: `sums`, plus `2^31 highs` where the records are projected in halves.
+struct Projected {
+    sums: Vec<BlockSums>,
+    highs: Vec<BlockSums>,
+}
 
 /// State of one sum-check: read the `projections`, `combine` them, then alternate `round` and `bind`, once for each
 /// variable, and ask for the `weights` and the `record`.
@@ -67,7 +93,10 @@ pub struct RecordSumcheck {
     data: Vec<i64>,
     columns: usize,
     alpha: Vec<u8>,
+    /// Bytes of all rows of beta.
     beta: Vec<u8>,
+    /// The same for each octet, those of a column together.
+    octets: Vec<Octet>,
     threads: usize,
     /// Bytes of a row of alpha or beta.
     places: usize,
@@ -81,8 +110,8 @@ pub struct RecordSumcheck {
 }
 
 enum Stage {
-    /// Before lambda: `G_l(j, k)`, those of a projection together.
-    Sums(Vec<[[i128; BLOCK]; BLOCK]>),
+    /// Before lambda.
+    Sums(Projected),
     /// Rounds 1 to 5: `M`, row by row.
     Blocks(Vec<Vec<Scalar>>),
     /// Later rounds: `alpha_l` and `w_l` of each block, those of a block together, and the sum over the cube.
@@ -126,7 +155,8 @@ impl RecordSumcheck {
         if rows.rows() > accounts {
             return Err(Refused::Invalid("more records than accounts"));
         }
-        let sums = block_sums(&rows, &data, &alpha, &beta, places, threads)?;
+        let octets = spread_rows(&beta, places, columns)?;
+        let sums = block_sums(&rows, &data, &alpha, &octets, places, threads)?;
         let variables = accounts.trailing_zeros() as usize;
         Ok(Self {
             starts,
@@ -135,6 +165,7 @@ impl RecordSumcheck {
             columns,
             alpha,
             beta,
+            octets,
             threads,
             places,
             variables,
@@ -153,7 +184,12 @@ impl RecordSumcheck {
         let Stage::Sums(sums) = &self.stage else {
             return Err(Refused::Invalid("the projections are combined already"));
         };
-        Ok(sums.iter().map(|sums| (0..BLOCK).map(|at| sums[at][at]).sum()).collect())
+        let trace = |sums: &BlockSums| -> i128 { (0..BLOCK).map(|at| i128::from(sums[at][at])).sum() };
+        let mut projections: Vec<i128> = sums.sums.iter().map(trace).collect();
+        for (projection, highs) in projections.iter_mut().zip(&sums.highs) {
+            *projection += trace(highs) << HALF_BITS;
+        }
+        Ok(projections)
     }
 
     /// Weighs projection `l` by `lambda^l` from here on.
@@ -164,25 +200,33 @@ impl RecordSumcheck {
         let Stage::Sums(sums) = &self.stage else {
             return Err(Refused::Invalid("the projections are combined already"));
         };
-        let mut powers = Vec::with_capacity(sums.len());
+        let width = sums.sums.len();
+        let mut powers = Vec::with_capacity(width);
         powers.push(Scalar::ONE);
-        while powers.len() < sums.len() {
+        while powers.len() < width {
             powers.push(powers[powers.len() - 1] * challenge);
         }
         let size = 1 << self.variables.min(BLOCK_ROUNDS);
-        let entry = |row: usize, column: usize| {
-            let (mut small, mut large) = (SignedProducts::default(), Products::default());
+        let weigh = |sums: &[BlockSums], row: usize| {
+            let mut weighted = [SignedProducts::default(); BLOCK];
             for (weight, sums) in powers.iter().zip(sums) {
-                match i64::try_from(sums[row][column]) {
-                    Ok(sum) => small.add(weight, sum),
-                    Err(_) => large.add(weight, &signed(sums[row][column])),
+                for (weighted, &sum) in weighted.iter_mut().zip(&sums[row]).take(size) {
+                    weighted.add(weight, sum);
                 }
             }
-            small.reduce() + large.reduce()
+            weighted.map(|weighted| weighted.reduce())
         };
-        let matrix = map_rows(size, self.threads, |range| {
-            range.map(|row| (0..size).map(|column| entry(row, column)).collect::<Vec<_>>()).collect()
-        });
+        let shift = Scalar::from_limbs([1 << HALF_BITS, 0, 0, 0]);
+        let entries = |row| -> Vec<Scalar> {
+            let mut entries = weigh(&sums.sums, row);
+            if !sums.highs.is_empty() {
+                for (entry, high) in entries.iter_mut().zip(weigh(&sums.highs, row)) {
+                    *entry += shift * high;
+                }
+            }
+            entries[..size].to_vec()
+        };
+        let matrix = map_rows(size, self.threads, |range| range.map(entries).collect());
         self.powers = powers;
         self.stage = Stage::Blocks(matrix);
         if self.variables == 0 { self.unfold() } else { Ok(()) }
@@ -203,38 +247,18 @@ impl RecordSumcheck {
     }
 
     fn sum_pairs(&self) -> Result<[Scalar; 2], Refused> {
-        match &self.stage {
-            Stage::Blocks(matrix) => {
-                let mut coefficients = [Scalar::ZERO; 2];
-                for at in (0..matrix.len()).step_by(2) {
-                    let ([low, right], [left, high]) =
-                        ([matrix[at][at], matrix[at][at + 1]], [matrix[at + 1][at], matrix[at + 1][at + 1]]);
-                    coefficients[0] += left + right - low.double();
-                    coefficients[1] += low - left - right + high;
-                }
-                Ok(coefficients)
-            }
-            Stage::Entries { alphas, sums, claim } => {
-                let width = self.powers.len();
-                let parts = map_ranges(alphas.len() / (2 * width), self.threads, |range| {
-                    let [mut lows, mut squares] = [vec![Products::default(); width], vec![Products::default(); width]];
-                    for pair in range {
-                        let (alpha, others) = halves(alphas, pair, width);
-                        let (sum, further) = halves(sums, pair, width);
-                        for (at, (low, square)) in lows.iter_mut().zip(&mut squares).enumerate() {
-                            low.add(&alpha[at], &sum[at]);
-                            square.add(&(others[at] - alpha[at]), &(further[at] - sum[at]));
-                        }
-                    }
-                    [self.weigh(&lows), self.weigh(&squares)]
-                });
-                let [low, square] =
-                    parts.iter().fold([Scalar::ZERO; 2], |sum, part| [sum[0] + part[0], sum[1] + part[1]]);
-                // p(0) + p(1) is the claim.
-                Ok([*claim - low.double() - square, square])
-            }
-            Stage::Sums(_) | Stage::Broken => Err(BROKEN),
+        // Those of later rounds are known since their entries were made.
+        let Stage::Blocks(matrix) = &self.stage else {
+            return Err(BROKEN);
+        };
+        let mut coefficients = [Scalar::ZERO; 2];
+        for at in (0..matrix.len()).step_by(2) {
+            let ([low, right], [left, high]) =
+                ([matrix[at][at], matrix[at][at + 1]], [matrix[at + 1][at], matrix[at + 1][at + 1]]);
+            coefficients[0] += left + right - low.double();
+            coefficients[1] += low - left - right + high;
         }
+        Ok(coefficients)
     }
 
     /// Fixes the variable of the round to a challenge.
@@ -245,33 +269,32 @@ impl RecordSumcheck {
         let [first, second] = self.round()?;
         self.coefficients = None;
         let bound = |low: Scalar, high: Scalar| low + challenge * (high - low);
-        let stage = match mem::replace(&mut self.stage, Stage::Broken) {
+        match mem::replace(&mut self.stage, Stage::Broken) {
             Stage::Blocks(matrix) => {
                 let folded = matrix.chunks_exact(2).map(|rows| {
                     let row: Vec<Scalar> = rows[0].iter().zip(&rows[1]).map(|(&low, &high)| bound(low, high)).collect();
                     row.chunks_exact(2).map(|pair| bound(pair[0], pair[1])).collect()
                 });
-                Stage::Blocks(folded.collect())
+                self.stage = Stage::Blocks(folded.collect());
             }
             Stage::Entries { alphas, sums, claim } => {
                 let width = self.powers.len();
-                let fold = |entries: &[Scalar]| {
-                    map_rows(entries.len() / (2 * width), self.threads, |range| {
-                        let pairs = range.map(|pair| halves(entries, pair, width));
-                        pairs
-                            .flat_map(|(low, high)| low.iter().zip(high))
-                            .map(|(&low, &high)| bound(low, high))
-                            .collect()
-                    })
+                let fold = |entries: &[Scalar], pair: usize, folded: &mut Vec<Scalar>| {
+                    let (low, high) = halves(entries, pair, width);
+                    folded.extend(low.iter().zip(high).map(|(&low, &high)| bound(low, high)));
                 };
                 // p(rho) = p_0 + p_1 rho + p_2 rho^2, and p_0 + p_0 + p_1 + p_2 is the claim.
                 let twice = claim - first - second;
                 let claim = twice * HALF + challenge * (first + challenge * second);
-                Stage::Entries { alphas: fold(&alphas), sums: fold(&sums), claim }
+                self.enter(alphas.len() / (2 * width), claim, || {
+                    Ok(|pair: usize, folded: &mut [Vec<Scalar>; 2]| {
+                        fold(&alphas, pair, &mut folded[0]);
+                        fold(&sums, pair, &mut folded[1]);
+                    })
+                })?;
             }
             Stage::Sums(_) | Stage::Broken => return Err(BROKEN),
-        };
-        self.stage = stage;
+        }
         self.challenges.push(challenge);
         if self.challenges.len() == self.variables.min(BLOCK_ROUNDS) { self.unfold() } else { Ok(()) }
     }
@@ -319,6 +342,60 @@ impl RecordSumcheck {
         }
     }
 
+    /// Makes entries `alpha_l` and `w_l`, and with them the coefficients of their round.
+    ///
+    /// `start` returns what appends the entries of a number to two lists.
+    fn enter<Append: FnMut(usize, &mut [Vec<Scalar>; 2])>(
+        &mut self,
+        count: usize,
+        claim: Scalar,
+        start: impl Fn() -> Result<Append, Refused> + Sync,
+    ) -> Result<(), Refused> {
+        let width = self.powers.len();
+        let step = count.min(2);
+        let parts = map_ranges(count / step, self.threads, |range| {
+            let mut entries = [room(step * width * range.len())?, room(step * width * range.len())?];
+            let [mut lows, mut squares] = [vec![Products::default(); width], vec![Products::default(); width]];
+            let mut append = start()?;
+            for (at, number) in range.enumerate() {
+                for number in step * number..step * (number + 1) {
+                    append(number, &mut entries);
+                }
+                if step < 2 {
+                    continue;
+                }
+                let ([alpha, others], [sum, further]) = {
+                    let [(alpha, others), (sum, further)] = [0, 1].map(|list: usize| halves(&entries[list], at, width));
+                    ([alpha, others], [sum, further])
+                };
+                let values = alpha.iter().zip(others).zip(sum.iter().zip(further));
+                for (((alpha, other), (sum, further)), (low, square)) in values.zip(lows.iter_mut().zip(&mut squares)) {
+                    low.add(alpha, sum);
+                    square.add(&(*other - *alpha), &(*further - *sum));
+                }
+            }
+            Ok((entries, [self.weigh(&lows), self.weigh(&squares)]))
+        });
+        let [mut alphas, mut sums, mut low, mut square] = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+        for part in parts {
+            let ([more_alphas, more_sums], [more_low, more_square]) = part?;
+            if alphas.is_empty() {
+                (alphas, sums) = (more_alphas, more_sums);
+            } else {
+                alphas.extend(more_alphas);
+                sums.extend(more_sums);
+            }
+            low.push(more_low);
+            square.push(more_square);
+        }
+        let total = |parts: Vec<Scalar>| parts.into_iter().fold(Scalar::ZERO, |sum, part| sum + part);
+        let (low, square) = (total(low), total(square));
+        // p(0) + p(1) is the claim.
+        self.coefficients = Some([claim - low.double() - square, square]);
+        self.stage = Stage::Entries { alphas, sums, claim };
+        Ok(())
+    }
+
     /// Returns `sum_l lambda^l sums_l`.
     fn weigh(&self, sums: &[Products]) -> Scalar {
         let mut weighted = Products::default();
@@ -334,45 +411,36 @@ impl RecordSumcheck {
             return Err(BROKEN);
         };
         let weights = Scalar::eq_table(&self.challenges);
-        let width = self.powers.len();
-        let blocks = self.alpha.len() / self.places / weights.len();
+        let places = self.places;
+        let blocks = self.alpha.len() / places / weights.len();
         let mut bits = weights.clone();
         bits.resize(BLOCK, Scalar::ZERO);
         let tables: Vec<_> = bits.chunks(LANES).map(subset_sums).collect();
-        let alphas = map_rows(blocks, self.threads, |range| {
-            let mut entries = Vec::with_capacity(range.len() * width);
-            for block in range {
-                let rows = &self.alpha[block * weights.len() * self.places..(block + 1) * weights.len() * self.places];
-                for place in 0..self.places {
+        let alpha = mem::take(&mut self.alpha);
+        let octets = mem::take(&mut self.octets);
+        let records = [&mut self.starts, &mut self.indices, &mut self.data].map(mem::take);
+        let rows = Csr::new(&records[0], &records[1], &records[2])?;
+        let columns = self.columns;
+        self.enter(blocks, matrix[0][0], || {
+            let mut folder = Folder::new(columns, octets.len() / columns)?;
+            let (alpha, octets, rows, weights, tables) = (&alpha, &octets, &rows, &weights, &tables);
+            Ok(move |block: usize, entries: &mut [Vec<Scalar>; 2]| {
+                let bits = &alpha[block * weights.len() * places..(block + 1) * weights.len() * places];
+                for place in 0..places {
                     let mut sums = [Scalar::ZERO; LANES];
-                    for (rows, table) in rows.chunks(LANES * self.places).zip(&tables) {
-                        let patterns = gather(rows.iter().skip(place).step_by(self.places));
+                    for (bits, table) in bits.chunks(LANES * places).zip(tables) {
+                        let patterns = gather(bits.iter().skip(place).step_by(places));
                         for (sum, pattern) in sums.iter_mut().zip(patterns.to_le_bytes()) {
                             *sum += table[usize::from(pattern)];
                         }
                     }
-                    entries.extend(sums);
+                    entries[0].extend(sums);
                 }
-            }
-            entries
-        });
-        let rows = Csr::new(&self.starts, &self.indices, &self.data)?;
-        let none = vec![0; self.places];
-        let mut sums = Vec::new();
-        for part in map_ranges(blocks, self.threads, |range| {
-            let mut folder = Folder::new(self.columns)?;
-            let mut entries = room(range.len() * width)?;
-            for block in range {
-                folder.fold(&rows, block * weights.len(), &weights);
-                folder.project(&self.beta, self.places, &none, &mut entries);
-            }
-            Ok(entries)
-        }) {
-            let part: Vec<Scalar> = part?;
-            if sums.is_empty() { sums = part } else { sums.extend(part) }
-        }
-        self.alpha = Vec::new();
-        self.stage = Stage::Entries { alphas, sums, claim: matrix[0][0] };
+                folder.fold(rows, block * weights.len(), weights);
+                folder.project(octets, places * LANES, &mut entries[1]);
+            })
+        })?;
+        [self.starts, self.indices, self.data] = records;
         Ok(())
     }
 }
@@ -388,18 +456,20 @@ struct Folder {
     used: Vec<bool>,
     /// The columns in use.
     columns: Vec<usize>,
-    /// For each few columns in use the sums of some of their sums.
-    tables: Vec<[Loose; 1 << TABLE_ENTRIES]>,
-    /// For each of the tables which of its columns the projections of a place choose.
-    patterns: Vec<u64>,
+    /// For each few columns the sums of some of their sums; the first is 0.
+    tables: Box<[[Loose; TABLE_SIZE]; TABLES]>,
+    /// The projections of all octets.
+    projections: Vec<[[Loose; LANES]; OCTET]>,
 }
 
 impl Folder {
-    fn new(columns: usize) -> Result<Self, Refused> {
+    fn new(columns: usize, octets: usize) -> Result<Self, Refused> {
         let (mut sums, mut used) = (room(columns)?, room(columns)?);
         sums.resize(columns, SignedProducts::default());
         used.resize(columns, false);
-        Ok(Self { sums, used, columns: Vec::new(), tables: Vec::new(), patterns: Vec::new() })
+        let tables = Box::new([[[0; LOOSE_LIMBS]; TABLE_SIZE]; TABLES]);
+        let projections = vec![[[[0; LOOSE_LIMBS]; LANES]; OCTET]; octets];
+        Ok(Self { sums, used, columns: Vec::new(), tables, projections })
     }
 
     /// Sums the records from the first on, each with its weight.
@@ -415,38 +485,36 @@ impl Folder {
         }
     }
 
-    /// Appends the projections of the sums, and forgets them.
-    fn project(&mut self, beta: &[u8], places: usize, none: &[u8], entries: &mut Vec<Scalar>) {
-        self.tables.clear();
-        for columns in self.columns.chunks(TABLE_ENTRIES) {
-            let mut table = [[0; LOOSE_LIMBS]; 1 << TABLE_ENTRIES];
-            for (bit, &column) in columns.iter().enumerate() {
-                let value = loosen(&self.sums[column].reduce());
-                let (known, fresh) = table.split_at_mut(1 << bit);
-                for (fresh, known) in fresh.iter_mut().zip(known) {
-                    *fresh = plus(known, &value);
+    /// Appends so many projections of the sums, and forgets them.
+    fn project(&mut self, octets: &[Octet], width: usize, entries: &mut Vec<Scalar>) {
+        self.projections.fill([[[0; LOOSE_LIMBS]; LANES]; OCTET]);
+        for columns in self.columns.chunks(TABLES * TABLE_ENTRIES) {
+            for (table, columns) in self.tables.iter_mut().zip(columns.chunks(TABLE_ENTRIES)) {
+                for (bit, &column) in columns.iter().enumerate() {
+                    let value = loosen(&self.sums[column].reduce());
+                    let (known, fresh) = table.split_at_mut(1 << bit);
+                    for (fresh, known) in fresh.iter_mut().zip(known) {
+                        *fresh = plus(known, &value);
+                    }
                 }
             }
-            self.tables.push(table);
-        }
-        let rows: Vec<Chosen<'_>> = self
-            .columns
-            .chunks(TABLE_ENTRIES)
-            .map(|columns| Chosen::new(columns.iter().map(|&column| row(beta, places, column)), none))
-            .collect();
-        for place in 0..places {
-            self.patterns.clear();
-            self.patterns.extend(rows.iter().map(|rows| rows.patterns(place)));
-            for lane in 0..LANES {
-                let mut sum = [0; LOOSE_LIMBS];
-                for (table, pattern) in self.tables.iter().zip(&self.patterns) {
-                    #[allow(clippy::cast_possible_truncation)] // masked
-                    let chosen = (pattern >> (8 * lane)) as usize & ((1 << TABLE_ENTRIES) - 1);
-                    sum = plus(&sum, &table[chosen]);
+            let [first, second, third, fourth] = &*self.tables;
+            for (projections, octets) in self.projections.iter_mut().zip(octets.chunks_exact(self.used.len())) {
+                let mut patterns = [[0; OCTET]; TABLES];
+                for (patterns, columns) in patterns.iter_mut().zip(columns.chunks(TABLE_ENTRIES)) {
+                    *patterns = gather_rows(octets, columns);
                 }
-                entries.push(tighten(&sum));
+                for (place, projections) in projections.iter_mut().enumerate() {
+                    let [a, b, c, d] = patterns.map(|patterns| patterns[place].to_le_bytes());
+                    for (lane, sum) in projections.iter_mut().enumerate() {
+                        let few = plus(chosen(first, a[lane]), chosen(second, b[lane]));
+                        let more = plus(chosen(third, c[lane]), chosen(fourth, d[lane]));
+                        *sum = plus(sum, &plus(&few, &more));
+                    }
+                }
             }
         }
+        entries.extend(self.projections.as_flattened().as_flattened()[..width].iter().map(tighten));
         for column in self.columns.drain(..) {
             self.used[column] = false;
         }
@@ -498,31 +566,36 @@ fn tighten(sum: &Loose) -> Scalar {
     ])
 }
 
-/// The bits of the projections for the entries of one table.
-struct Chosen<'a>([&'a [u8]; TABLE_ENTRIES]);
-
-impl<'a> Chosen<'a> {
-    /// Takes up to six rows of bits; `none` stands for those that are missing.
-    #[inline(always)]
-    fn new(rows: impl Iterator<Item = &'a [u8]>, none: &'a [u8]) -> Self {
-        let mut chosen = [none; TABLE_ENTRIES];
-        for (slot, row) in chosen.iter_mut().zip(rows) {
-            *slot = row;
-        }
-        Self(chosen)
-    }
-
-    /// Returns which entries the projections of a place choose, a byte for each projection.
-    #[inline(always)]
-    fn patterns(&self, place: usize) -> u64 {
-        gather(self.0.iter().map(|row| &row[place]))
-    }
+/// Returns one of the sums of a table.
+#[inline(always)]
+fn chosen<T>(table: &[T; TABLE_SIZE], pattern: u8) -> &T {
+    &table[usize::from(pattern) % TABLE_SIZE]
 }
 
-/// Returns a row of bits.
+/// Returns which of up to eight columns the projections of an octet choose: of each place a byte for each projection.
 #[inline(always)]
-fn row(bits: &[u8], places: usize, number: usize) -> &[u8] {
-    &bits[number * places..(number + 1) * places]
+fn gather_rows(octets: &[Octet], columns: &[usize]) -> Octet {
+    let mut patterns = [0; OCTET];
+    for (bit, &column) in columns.iter().enumerate() {
+        let row = &octets[column];
+        patterns = core::array::from_fn(|place| patterns[place] | row[place] << bit);
+    }
+    patterns
+}
+
+/// Returns the rows of bits by octets: first of all rows the places of the first octet.
+fn spread_rows(bits: &[u8], places: usize, rows: usize) -> Result<Vec<Octet>, Refused> {
+    let mut octets = room(places.div_ceil(OCTET).saturating_mul(rows))?;
+    for first in (0..places).step_by(OCTET) {
+        octets.extend(bits.chunks_exact(places).map(|row| {
+            let mut octet = [0; OCTET];
+            for (spread, &byte) in octet.iter_mut().zip(&row[first..]) {
+                *spread = SPREAD[usize::from(byte)];
+            }
+            octet
+        }));
+    }
+    Ok(octets)
 }
 
 /// Returns `G_l(j, k)` of all projections.
@@ -530,71 +603,75 @@ fn block_sums(
     rows: &Csr<'_>,
     data: &[i64],
     alpha: &[u8],
-    beta: &[u8],
+    octets: &[Octet],
     places: usize,
     threads: usize,
-) -> Result<Vec<[[i128; BLOCK]; BLOCK]>, Refused> {
+) -> Result<Projected, Refused> {
     // No sum of some of the records, or else of some of their halves, leaves 63 bits.
     let whole = data.iter().map(|value| u128::from(value.unsigned_abs())).sum::<u128>() < 1 << 63;
     if whole {
-        return part_sums(rows, alpha, beta, places, threads, |value| value);
+        let sums = part_sums(rows, alpha, octets, places, threads, |value| value)?;
+        return Ok(Projected { sums, highs: Vec::new() });
     }
     if data.len() >= MAX_ENTRIES {
         return Err(Refused::Invalid("records: at most 2^30 entries"));
     }
-    let mut sums = part_sums(rows, alpha, beta, places, threads, |value| value & ((1 << HALF_BITS) - 1))?;
-    let highs = part_sums(rows, alpha, beta, places, threads, |value| value >> HALF_BITS)?;
-    for (sum, high) in sums.as_flattened_mut().as_flattened_mut().iter_mut().zip(highs.as_flattened().as_flattened()) {
-        *sum += high << HALF_BITS;
-    }
-    Ok(sums)
+    let sums = part_sums(rows, alpha, octets, places, threads, |value| value & ((1 << HALF_BITS) - 1))?;
+    let highs = part_sums(rows, alpha, octets, places, threads, |value| value >> HALF_BITS)?;
+    Ok(Projected { sums, highs })
 }
 
 /// Returns `G_l(j, k)` of all projections for one part of each record.
 fn part_sums(
     rows: &Csr<'_>,
     alpha: &[u8],
-    beta: &[u8],
+    octets: &[Octet],
     places: usize,
     threads: usize,
     part: impl Fn(i64) -> i64 + Sync,
-) -> Result<Vec<[[i128; BLOCK]; BLOCK]>, Refused> {
+) -> Result<Vec<BlockSums>, Refused> {
+    let accounts = alpha.len() / places;
+    let columns = octets.len() / places.div_ceil(OCTET);
     let parts = map_ranges(rows.rows().div_ceil(CHUNK), threads, |range| {
         let mut sums: Vec<BlockSums> = room(places * LANES)?;
         sums.resize(places * LANES, [[0; BLOCK]; BLOCK]);
-        let mut projected: Vec<Lanes> = room(places * CHUNK)?;
-        projected.resize(places * CHUNK, [0; LANES]);
-        let mut projector = Projector { none: vec![0; places], tables: Vec::new() };
-        for first in range.map(|chunk| chunk * CHUNK) {
-            let count = (rows.rows() - first).min(CHUNK);
-            for account in 0..count {
-                projector.project(
-                    rows,
-                    first + account,
-                    beta,
-                    &part,
-                    projected.iter_mut().skip(account).step_by(CHUNK),
-                );
-            }
-            let bits = &alpha[first * places..alpha.len().min((first + CHUNK) * places)];
-            for (place, (sums, projected)) in
-                sums.chunks_exact_mut(LANES).zip(projected.chunks_exact(CHUNK)).enumerate()
-            {
-                let bits = bits.chunks(GROUP * BLOCK * places);
-                for (projected, bits) in projected[..count].chunks(GROUP * BLOCK).zip(bits) {
-                    add_group(sums, projected, &bits.iter().skip(place).step_by(places));
+        // For each place of a tile the projections of all accounts of a chunk.
+        let mut projected: Vec<Lanes> = room(TILE * OCTET * CHUNK)?;
+        projected.resize(TILE * OCTET * CHUNK, [0; LANES]);
+        let mut projector = Projector { tables: Vec::new(), columns: Vec::new() };
+        for (tile, octets) in octets.chunks(TILE * columns).enumerate() {
+            let first_place = tile * TILE * OCTET;
+            let sums = &mut sums[first_place * LANES..];
+            for first in range.clone().map(|chunk| chunk * CHUNK) {
+                let count = (rows.rows() - first).min(CHUNK);
+                for account in 0..count {
+                    projector.load(rows, first + account, &part);
+                    let octets = octets.chunks_exact(columns);
+                    for (octets, projected) in octets.zip(projected.chunks_exact_mut(OCTET * CHUNK)) {
+                        for (projected, lanes) in projected.chunks_exact_mut(CHUNK).zip(projector.project(octets)) {
+                            projected[account] = lanes;
+                        }
+                    }
+                }
+                let bits = &alpha[first * places..accounts.min(first + CHUNK) * places];
+                let projected = projected.chunks_exact(CHUNK);
+                for (place, (sums, projected)) in sums.chunks_exact_mut(LANES).zip(projected).enumerate() {
+                    add_groups(sums, &projected[..count], bits.iter().skip(first_place + place).step_by(places));
                 }
             }
         }
         Ok(sums)
     });
-    let mut total = room(places * LANES)?;
-    total.resize(places * LANES, [[0; BLOCK]; BLOCK]);
+    let mut total: Vec<BlockSums> = Vec::new();
     for sums in parts {
         let sums = sums?;
+        if total.is_empty() {
+            total = sums;
+            continue;
+        }
         let sums = sums.as_flattened().as_flattened();
         for (total, &sum) in total.as_flattened_mut().as_flattened_mut().iter_mut().zip(sums) {
-            *total += i128::from(sum);
+            *total = total.wrapping_add(sum);
         }
     }
     Ok(total)
@@ -602,73 +679,81 @@ fn part_sums(
 
 /// Projects records one by one.
 struct Projector {
-    /// A row without bits.
-    none: Vec<u8>,
-    tables: Vec<[i64; 1 << TABLE_ENTRIES]>,
+    /// For each few entries the sums of some of them.
+    tables: Vec<[i64; TABLE_SIZE]>,
+    /// The columns of the entries.
+    columns: Vec<usize>,
 }
 
 impl Projector {
-    /// Computes `w_l` of one record, for the projections of every place.
-    fn project<'a>(
-        &mut self,
-        rows: &Csr<'_>,
-        record: usize,
-        beta: &[u8],
-        part: impl Fn(i64) -> i64,
-        projected: impl Iterator<Item = &'a mut Lanes>,
-    ) {
-        let places = self.none.len();
-        let mut entries = rows.entries(rows.positions(record..record + 1)).peekable();
-        let mut chosen = Vec::new();
+    /// Takes a record.
+    fn load(&mut self, rows: &Csr<'_>, record: usize, part: impl Fn(i64) -> i64) {
         self.tables.clear();
-        while entries.peek().is_some() {
-            let mut table = [0_i64; 1 << TABLE_ENTRIES];
-            let mut size = 1;
-            let bits = entries.by_ref().take(TABLE_ENTRIES).map(|(column, value)| {
+        self.columns.clear();
+        let mut size = TABLE_SIZE;
+        for (column, value) in rows.entries(rows.positions(record..record + 1)) {
+            if size == TABLE_SIZE {
+                self.tables.push([0; TABLE_SIZE]);
+                size = 1;
+            }
+            if let Some(table) = self.tables.last_mut() {
                 let value = part(value);
                 let (known, fresh) = table.split_at_mut(size);
-                for (fresh, known) in fresh.iter_mut().zip(&*known) {
+                for (fresh, known) in fresh.iter_mut().zip(known) {
                     *fresh = known.wrapping_add(value);
                 }
-                size *= 2;
-                row(beta, places, column)
-            });
-            chosen.push(Chosen::new(bits, &self.none));
-            self.tables.push(table);
+            }
+            size *= 2;
+            self.columns.push(column);
         }
-        for (place, projected) in projected.enumerate() {
-            let mut lanes = [0_i64; LANES];
-            for (table, chosen) in self.tables.iter().zip(&chosen) {
-                let patterns = chosen.patterns(place).to_le_bytes();
-                for (lane, pattern) in lanes.iter_mut().zip(patterns) {
-                    *lane = lane.wrapping_add(table[usize::from(pattern) & ((1 << TABLE_ENTRIES) - 1)]);
+    }
+
+    /// Returns `w_l` of the record, for the projections of an octet.
+    #[inline(always)]
+    fn project(&self, octets: &[Octet]) -> [Lanes; OCTET] {
+        let mut projected = [[0_i64; LANES]; OCTET];
+        for (table, columns) in self.tables.iter().zip(self.columns.chunks(TABLE_ENTRIES)) {
+            let patterns = gather_rows(octets, columns);
+            for (lanes, patterns) in projected.iter_mut().zip(patterns) {
+                for (lane, pattern) in lanes.iter_mut().zip(patterns.to_le_bytes()) {
+                    *lane = lane.wrapping_add(*chosen(table, pattern));
                 }
             }
-            *projected = lanes;
         }
+        projected
     }
 }
 
-/// Adds what up to four blocks have to `G_l(j, k)` of the projections of a place.
-fn add_group<'a>(sums: &mut [BlockSums], projected: &[Lanes], bits: &(impl Iterator<Item = &'a u8> + Clone)) {
-    // For each account of a block which of the blocks have alpha_l = 1 there, four bits for each l.
-    let patterns: [[u8; LANES]; BLOCK] =
-        core::array::from_fn(|at| gather(bits.clone().skip(at).step_by(BLOCK)).to_le_bytes());
+/// Adds what a chunk of accounts has to `G_l(j, k)` of the projections of a place.
+fn add_groups<'a>(sums: &mut [BlockSums], projected: &[Lanes], bits: impl Iterator<Item = &'a u8>) {
+    // For each account of a block which blocks of a group have alpha_l = 1 there, four bits for each l.
+    let mut patterns = [[0_u64; GROUPS]; BLOCK];
+    for (account, &byte) in bits.enumerate() {
+        let (block, at) = (account / BLOCK, account % BLOCK);
+        patterns[at][block / GROUP] |= SPREAD[usize::from(byte)] << (block % GROUP);
+    }
+    // Groups without accounts, and the first sum of each, stay zero.
+    let mut tables = [[[0_i64; BLOCK]; 1 << GROUP]; GROUPS];
     for (lane, sums) in sums.iter_mut().enumerate() {
-        let mut table = [[0_i64; BLOCK]; 1 << GROUP];
-        for bit in 0..GROUP {
-            let mut row = [0; BLOCK];
-            for (entry, lanes) in row.iter_mut().zip(projected.iter().skip(bit * BLOCK)) {
-                *entry = lanes[lane];
-            }
-            let (known, fresh) = table.split_at_mut(1 << bit);
-            for (fresh, known) in fresh.iter_mut().zip(&*known) {
-                *fresh = core::array::from_fn(|at| known[at].wrapping_add(row[at]));
+        for (table, projected) in tables.iter_mut().zip(projected.chunks(GROUP * BLOCK)) {
+            for bit in 0..GROUP {
+                let mut row = [0; BLOCK];
+                for (entry, lanes) in row.iter_mut().zip(projected.iter().skip(bit * BLOCK)) {
+                    *entry = lanes[lane];
+                }
+                let (known, fresh) = table.split_at_mut(1 << bit);
+                for (fresh, known) in fresh.iter_mut().zip(&*known) {
+                    *fresh = core::array::from_fn(|at| known[at].wrapping_add(row[at]));
+                }
             }
         }
-        for (sums, pattern) in sums.iter_mut().zip(&patterns) {
-            let row = &table[usize::from(pattern[lane]) & ((1 << GROUP) - 1)];
-            *sums = core::array::from_fn(|at| sums[at].wrapping_add(row[at]));
+        for (sums, patterns) in sums.iter_mut().zip(&patterns) {
+            let [a, b, c, d]: [&[i64; BLOCK]; GROUPS] = core::array::from_fn(|group| {
+                &tables[group][usize::from(patterns[group].to_le_bytes()[lane]) % (1 << GROUP)]
+            });
+            for (at, sum) in sums.iter_mut().enumerate() {
+                *sum = sum.wrapping_add(a[at].wrapping_add(b[at])).wrapping_add(c[at].wrapping_add(d[at]));
+            }
         }
     }
 }
@@ -695,14 +780,6 @@ fn subset_sums(values: &[Scalar]) -> Vec<Scalar> {
     table
 }
 
-/// Returns the residue of an integer of either sign.
-fn signed(value: i128) -> Scalar {
-    let magnitude = value.unsigned_abs();
-    #[allow(clippy::cast_possible_truncation)] // the two halves are meant
-    let residue = Scalar::from_limbs([magnitude as u64, (magnitude >> 64) as u64, 0, 0]);
-    if value < 0 { -residue } else { residue }
-}
-
 const fn spread() -> [u64; 256] {
     let mut spread = [0; 256];
     let mut byte = 0;
@@ -724,6 +801,14 @@ mod tests {
     use super::*;
     use crate::scalar::GroupOrder;
     use crate::testing::{Numbers, random_residues};
+
+    /// Returns the residue of an integer of either sign.
+    fn signed(value: i128) -> Scalar {
+        let magnitude = value.unsigned_abs();
+        #[allow(clippy::cast_possible_truncation)] // the two halves are meant
+        let residue = Scalar::from_limbs([magnitude as u64, (magnitude >> 64) as u64, 0, 0]);
+        if value < 0 { -residue } else { residue }
+    }
 
     /// A book with entries up to a magnitude of so many bits, in every third cell, and the bits of the projections.
     struct Book {
@@ -890,7 +975,7 @@ mod tests {
             state.bind(Scalar::ONE).expect("open");
         }
         // No call leaves so few bits behind: what looks into them panics.
-        state.beta.clear();
+        state.octets.clear();
         assert!(catch_unwind(AssertUnwindSafe(|| state.bind(Scalar::ONE))).is_err());
         assert!(state.round() == Err(BROKEN) && state.bind(Scalar::ONE) == Err(BROKEN));
         assert!(state.weights() == Err(BROKEN) && state.record() == Err(BROKEN));
