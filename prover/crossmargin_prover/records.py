@@ -6,6 +6,7 @@ kept and copied: with the same masks and other projections its z_l would reveal 
 
 from collections.abc import Sequence
 from itertools import chain
+from operator import mul
 
 from crossmargin_prover.backend import Backend
 from crossmargin_prover.masks import RecordMasks
@@ -13,9 +14,9 @@ from crossmargin_prover.opening import prove_opening
 from crossmargin_prover.proof_writer import ProofWriter
 from crossmargin_prover.randomness import Draw, Randomness
 from crossmargin_prover.witness import Records
-from crossmargin_verifier.protocol.field import HALF, ORDER, encode_scalar
+from crossmargin_verifier.protocol.field import HALF, ORDER, dot, encode_scalar
 from crossmargin_verifier.protocol.generators import blinding_generator, mask_generators, position_generators
-from crossmargin_verifier.protocol.polynomial import powers
+from crossmargin_verifier.protocol.polynomial import eq_table, powers
 from crossmargin_verifier.protocol.proof_stream import RECORDS_MAGIC
 from crossmargin_verifier.protocol.records import PublicRecords, record_bits
 from crossmargin_verifier.protocol.transcript import (
@@ -78,7 +79,7 @@ def prove_records(
     secret = [
         *sumcheck.record,
         *mask_vector,
-        _fold(blindings, shape.accounts_per_shard, rho) + chi * masks.blinding,
+        _fold(blindings, rho) + chi * masks.blinding,
     ]
     points = [
         *position_generators(shape.columns),
@@ -97,9 +98,11 @@ def prove_records(
     return prove_opening(writer, points, factors, secret, weights, nonces, backend)
 
 
-def _fold(blindings: Sequence[int], accounts: int, rho: Sequence[int]) -> int:
-    """Return sum_i eq(rho, i) r_i, half of the blindings at a time."""
-    folded = [*blindings, *[0] * (accounts - len(blindings))]
-    for at in rho:
-        folded = [(low + at * (high - low)) % ORDER for low, high in zip(folded[0::2], folded[1::2], strict=True)]
-    return folded[0]
+def _fold(blindings: Sequence[int], rho: Sequence[int]) -> int:
+    """Return sum_i eq(rho, i) r_i: weights for the lower half of the variables, then for the upper half."""
+    half = len(rho) // 2
+    inner, outer = eq_table(rho[:half]), eq_table(rho[half:])
+    size = len(inner)
+    # One table over all variables would cost more than the sums.
+    sums = (sum(map(mul, inner, blindings[start : start + size])) for start in range(0, len(blindings), size))
+    return dot(outer, sums)

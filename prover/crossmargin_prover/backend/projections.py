@@ -10,7 +10,8 @@ ordinary rounds follow.
 """
 
 from collections.abc import Sequence
-from operator import mul
+from operator import getitem, mul
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +23,14 @@ from crossmargin_verifier.protocol.polynomial import eq_table, powers
 
 __all__ = ["ReferenceRecordSumcheck", "fold_rows"]
 
-BLOCK_VARIABLES = 3
-"""t, unless the shard has fewer variables: alpha_l of a block is then one byte."""
-
 HALF_BITS = 31
 """Records are projected in halves: sums of fewer than 2^32 of them stay inside int64."""
 
 PART = 1 << 12
-"""Accounts whose products are summed in int64: 2^9 blocks, each with up to 2^16 halves."""
+"""Accounts whose products are summed at once."""
+
+EXACT = 1 << 53
+"""Integers up to here are exact in float64, whose matrix products are the fastest."""
 
 
 def fold_rows(
@@ -61,7 +62,8 @@ class ReferenceRecordSumcheck:
         self._records = (indptr, indices, data, columns)
         self._beta = beta
         self._variables = accounts.bit_length() - 1
-        self._inner = min(BLOCK_VARIABLES, self._variables)
+        # One more would make four times as many sums, and half as many entries of later rounds.
+        self._inner = min(self._variables // 3 + 1, self._variables)
         size = 1 << self._inner
         halves = [np.zeros((projections, accounts), dtype=np.int64) for _ in range(2)]
         for sums, half in zip(halves, np.divmod(data, 1 << HALF_BITS), strict=True):
@@ -69,10 +71,10 @@ class ReferenceRecordSumcheck:
             sums[:, :records] = (rows @ beta_bits.astype(np.int64)).T
         self._halves = [sums.reshape(projections, -1, size) for sums in halves]
         blocks = alpha_bits.T.reshape(projections, -1, size)
-        # Bit j of entry (l, b) is alpha_l of account j of block b.
-        self._patterns = np.packbits(blocks, axis=2, bitorder="little")[:, :, 0]
+        # Bit j of byte k of entry (l, b) is alpha_l of account 8 k + j of block b.
+        self._patterns = np.packbits(blocks, axis=2, bitorder="little")
         self._products = self._sum_blocks(blocks)
-        self._projections = [sum(products[place][place] for place in range(size)) for products in self._products]
+        self._projections = [int(sum(products.diagonal().tolist())) for products in self._products]
         self._matrix: list[list[int]] = []
         self._powers: list[int] = []
         self._challenges: list[int] = []
@@ -93,10 +95,7 @@ class ReferenceRecordSumcheck:
             raise ValueError("the projections are combined already")
         self._powers = powers(challenge, len(self._products))
         size = range(1 << self._inner)
-        self._matrix = [
-            [dot(self._powers, [products[row][column] for products in self._products]) for column in size]
-            for row in size
-        ]
+        self._matrix = [[dot(self._powers, self._products[:, row, column].tolist()) for column in size] for row in size]
         if not self._inner:
             self._unfold()
 
@@ -157,17 +156,10 @@ class ReferenceRecordSumcheck:
         if len(self._challenges) == self._variables:
             raise ValueError("every variable is bound")
 
-    def _sum_blocks(self, alphas: npt.NDArray[np.uint8]) -> list[list[list[int]]]:
-        """Return G_l for every l."""
-        total = np.zeros((len(alphas), alphas.shape[2], alphas.shape[2]), dtype=object)
-        step = PART >> self._inner
-        for start in range(0, alphas.shape[1], step):
-            part = slice(start, start + step)
-            rows = alphas[:, part].transpose(0, 2, 1).astype(np.int64)
-            high, low = (np.matmul(rows, sums[:, part]).astype(object) for sums in self._halves)
-            total += (high << HALF_BITS) + low
-        products: list[list[list[int]]] = total.tolist()
-        return products
+    def _sum_blocks(self, alphas: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """Return G_l for every l, of shape (P, 2^t, 2^t): int64, or Python's integers where those do not fit."""
+        high, low = (_multiply(alphas, sums, PART >> self._inner) for sums in self._halves)
+        return _join(high, low)
 
     def _block_round(self) -> tuple[int, int]:
         first = second = 0
@@ -180,16 +172,33 @@ class ReferenceRecordSumcheck:
     def _unfold(self) -> None:
         """Turn every block into two scalars for each l, once its variables are bound."""
         weights = eq_table(self._challenges)
-        alphas = _subset_sums(weights)
-        high, low = self._halves
-        if not np.any(high >= 1 << HALF_BITS) and not np.any(high < -(1 << HALF_BITS)):
-            sums = (high << HALF_BITS) + low
-        else:
-            sums = (high.astype(object) << HALF_BITS) + low.astype(object)
+        tables = [_subset_sums(weights[start : start + 8]) for start in range(0, len(weights), 8)]
+        sums = _join(*self._halves)
         for patterns, blocks in zip(self._patterns, sums, strict=True):
             folded = [sum(map(mul, weights, block)) % ORDER for block in blocks.tolist()]
-            self._tables.append(([alphas[pattern] for pattern in patterns.tolist()], folded))
-        self._products, self._halves = [], []
+            alphas = [sum(map(getitem, tables, pattern)) for pattern in patterns.tolist()]
+            self._tables.append((alphas, folded))
+        self._halves = []
+
+
+def _multiply(alphas: npt.NDArray[np.uint8], sums: Int64Array, step: int) -> Int64Array:
+    """Return the matrix products over the blocks, (P, blocks, j) and (P, blocks, k) to (P, j, k), so many at once."""
+    total = np.zeros((len(alphas), alphas.shape[2], sums.shape[2]), dtype=np.int64)
+    for start in range(0, alphas.shape[1], step):
+        part = slice(start, start + step)
+        rows, columns = alphas[:, part].transpose(0, 2, 1), sums[:, part]
+        exact = np.float64 if np.abs(columns).max() * columns.shape[1] < EXACT else np.int64
+        total += np.matmul(rows.astype(exact), columns.astype(exact)).astype(np.int64)
+    return total
+
+
+def _join(high: Int64Array, low: Int64Array) -> npt.NDArray[Any]:
+    """Return 2^31 high + low for low below 2^62: int64, or Python's integers where those do not fit."""
+    limit = 1 << HALF_BITS
+    if (high < limit).all() and (high >= -limit).all():
+        return (high << HALF_BITS) + low
+    joined: npt.NDArray[Any] = (high.astype(object) << HALF_BITS) + low.astype(object)
+    return joined
 
 
 def _bit_rows(blocks: bytes, rows: int) -> npt.NDArray[np.uint8]:
