@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks import floor
 from benchmarks.floor import Operations, Sizes
 
-__all__ = ["STAGES", "Figures", "Line", "Measured", "line_through"]
+__all__ = ["STAGES", "Figures", "Line", "Measured", "line_through", "processor_seconds", "stage_seconds"]
 
 STAGES = (
     "load",
@@ -113,6 +113,11 @@ class Measured:
     def bytes_per_account(self, what: str) -> float:
         """Return bytes of the vault, the bundle, its points and shard proofs, or its record proofs."""
         return float(self.data["run"]["bytes"][what]) / self.accounts
+
+
+def processor_seconds(task: Mapping[str, Any]) -> float:
+    """Return the processor time of a task, that of its workers included."""
+    return float(task["processor"]["own"] + task["processor"]["workers"])
 
 
 def stage_seconds(run: Mapping[str, Any], stage: str) -> float:
