@@ -3,7 +3,6 @@
 All input counts as hostile; a folder that changes during the check is neither verified nor rejected.
 """
 
-import hashlib
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
@@ -108,10 +107,11 @@ def check_bundle(
         verdict = judge(manifest, reserves, book, judged)
         if verdict.outcome is not Outcome.VERIFIED and opened.changed():
             raise opened.mixture()
+    digests |= verdict.digests
     return replace(
         verdict,
-        digests={**digests, **verdict.digests},
-        compared=tuple(name for name in {**digests, **verdict.digests} if name in expected),
+        digests=digests,
+        compared=tuple(name for name in digests if name in expected),
         files=tuple(File(path, size, bundle.anchor.files[path].hex()) for path, size in sorted(bundle.sizes.items())),
         run=Run(VERSION, _described(arithmetic), _time(started), _time(time.time())),
     )
@@ -126,7 +126,7 @@ def _compare(bundle: BundleFolder, expected: Mapping[str, bytes]) -> dict[str, s
         RejectedError: V10, an expected digest differs or belongs to nothing in the bundle.
     """
     anchor = bundle.anchor
-    digest = hashlib.sha256(bundle.anchor_file).digest()
+    digest = anchor.digest
     found = {"bundle": digest, "snapshot": anchor.snapshot_digest, "receipt key": bundle.manifest.receipt_key}
     for each in anchor.statements:
         found |= {f"{each.name} statement": each.statement_digest, f"{each.name} policy": each.policy_digest}

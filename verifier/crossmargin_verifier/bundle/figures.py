@@ -18,7 +18,13 @@ __all__ = [
     "Share",
     "Snapshot",
     "Statement",
+    "plain_decimal",
 ]
+
+
+def plain_decimal(amount: Fraction) -> str:
+    """Return an exact decimal for programs, without thousands separators."""
+    return format_amount(amount).replace(",", "")
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Amount:
     @classmethod
     def of(cls, amount: Fraction, unit: str) -> "Amount":
         """Return an amount of a unit."""
-        return cls(format_amount(amount).replace(",", ""), unit)
+        return cls(plain_decimal(amount), unit)
 
     @classmethod
     def in_column(cls, units: int, column: Column) -> "Amount":

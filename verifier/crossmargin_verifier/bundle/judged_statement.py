@@ -1,12 +1,13 @@
 """A verified statement as the claims of a verdict read it: with its place, its name and its compiled policy."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
 from crossmargin_circuits.compile import CompiledPolicy
 from crossmargin_circuits.errors import FullFormError
-from crossmargin_circuits.full_form import FullForm, check_full_form
+from crossmargin_circuits.full_form import FullForm, check_full_form, reliefs
 from crossmargin_circuits.layout import ColumnKind
 from crossmargin_circuits.policy import Definition, Policy, PolicyKind
 from crossmargin_verifier.bundle.figures import Amount
@@ -44,6 +45,11 @@ class JudgedStatement:
     def full_form(self) -> FullForm | None:
         """The coefficients of equity, if it has a full form."""
         return self.judged_equity if isinstance(self.judged_equity, FullForm) else None
+
+    @cached_property
+    def reliefs(self) -> Mapping[str, int]:
+        """The greatest amount by which one account is relieved, by definition or constraint; value quanta."""
+        return reliefs(self.policy)
 
     @cached_property
     def uneven(self) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 from crossmargin_circuits.amounts import format_amount, format_time, unit_size
 from crossmargin_circuits.encoding import dump_canonical
-from crossmargin_circuits.full_form import reliefs
 from crossmargin_circuits.layout import Column, ColumnKind
 from crossmargin_circuits.policy import Policy, PolicyKind, Role
 from crossmargin_verifier.bundle.claim import Claim, Result, Topic
@@ -43,6 +42,7 @@ from crossmargin_verifier.bundle.figures import (
     Share,
     Snapshot,
     Statement,
+    plain_decimal,
 )
 from crossmargin_verifier.bundle.judged_statement import JudgedStatement
 from crossmargin_verifier.bundle.solvency import entry_value_claims, insurance_fund, solvency_claims
@@ -173,7 +173,7 @@ def judge(
     fund = insurance_fund(reserves)
     text = f"declared for {len(reserves.assets)} assets, with an insurance fund of {fund}; not part of any proof"
     claims.append(Claim(Topic.RESERVES, 0, "", Result.INFO, text))
-    described = tuple(_statement(each, book) for each in statements)
+    described = tuple(_statement(each, book, held[each.number]) for each in statements)
     return Verdict(
         headline=_headline(book.snapshot.accounts, claims, statements, fund),
         venue=manifest.venue,
@@ -246,7 +246,7 @@ def _statement_claims(each: JudgedStatement, reserves: DeclaredReserves, book: V
     if each.policy.as_of != book.snapshot.as_of:
         text = f"of {format_time(each.policy.as_of)}; the snapshot is of {format_time(book.snapshot.as_of)}"
         claims.append(Claim(Topic.PRICES, each.number, "", Result.INFO, text))
-    if any(reliefs(each.policy).values()):
+    if any(each.reliefs.values()):
         text = "each account is relieved of amounts, and so would be each account that is made up: see the statement"
         claims.append(Claim(Topic.AMOUNTS, each.number, "", Result.INFO, text))
     return claims
@@ -267,6 +267,11 @@ class _Held(NamedTuple):
     ends: Mapping[str, tuple[int, int]]
     least: int
     """Sum of what assets with a positive total are worth at least."""
+
+    @property
+    def most(self) -> int:
+        """What equity counts at most, by the totals of balances and entry values: positions net to zero."""
+        return sum(most for _, most in self.ends.values())
 
 
 def _asset(
@@ -292,7 +297,7 @@ def _asset(
     owed = None if debt is None else debt.claim_on(totals) + debt.total
     ratio = None
     if owed is not None and owed > 0 and declared is not None:
-        ratio = format_amount(Fraction(int(10000 * declared / (owed * unit_size(unit))), 10000)).replace(",", "")
+        ratio = plain_decimal(Fraction(int(10000 * declared / (owed * unit_size(unit))), 10000))
     shares = ((number, _share(each, name)) for number, each in held.items())
     asset = Asset(
         asset=name,
@@ -331,13 +336,7 @@ def _share(held: _Held | None, name: str) -> str | None:
     least, most = held.ends[name]
     own = max(0, most)
     whole = own + held.least - max(0, least)
-    return None if whole <= 0 else format_amount(Fraction(round(Fraction(10000 * own, whole)), 100)).replace(",", "")
-
-
-def _equity(each: JudgedStatement, totals: Sequence[int] | None) -> int | None:
-    """Return what equity counts at most, by the totals of balances and entry values: positions net to zero."""
-    held = _held(each, totals)
-    return None if held is None else sum(most for _, most in held.ends.values())
+    return None if whole <= 0 else plain_decimal(Fraction(round(Fraction(10000 * own, whole)), 100))
 
 
 def _open_interest_claims(columns: Sequence[Column], totals: Sequence[int] | None) -> list[Claim]:
@@ -361,7 +360,7 @@ def _open_interest_claims(columns: Sequence[Column], totals: Sequence[int] | Non
     return [Claim(Topic.OPEN_INTEREST, 0, "", Result.PASS, text)]
 
 
-def _statement(each: JudgedStatement, book: VerifiedBook) -> Statement:
+def _statement(each: JudgedStatement, book: VerifiedBook, held: _Held | None) -> Statement:
     policy, relation = each.policy, each.verified.relation
     formulas = tuple(map(str, (*policy.definitions, *policy.constraints)))
 
@@ -372,7 +371,6 @@ def _statement(each: JudgedStatement, book: VerifiedBook) -> Statement:
         return None
 
     exposures = ((definition.name, each.total(definition)) for definition in policy.with_role(Role.EXPOSURE))
-    equity = _equity(each, book.totals)
     return Statement(
         number=each.number,
         name=each.name,
@@ -384,13 +382,13 @@ def _statement(each: JudgedStatement, book: VerifiedBook) -> Statement:
         rows=len(relation.rows),
         auxiliaries=len(relation.auxiliaries),
         strict=policy.is_strict if policy.kind is PolicyKind.SOLVENCY else None,
-        equity=None if equity is None else each.money(equity),
+        equity=None if held is None else each.money(held.most),
         requirement=total(Role.REQUIREMENT),
         shortfall=total(Role.SHORTFALL),
         exposures=tuple(Exposure(name, each.money(found)) for name, found in exposures if found is not None),
         reliefs=tuple(
             Relief(name, each.money(relief), each.money(relief * book.snapshot.accounts))
-            for name, relief in reliefs(policy).items()
+            for name, relief in each.reliefs.items()
         ),
         formulas=formulas if sum(map(len, formulas)) <= MAX_FORMULAS else (),
     )
