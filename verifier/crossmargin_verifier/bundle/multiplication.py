@@ -17,7 +17,7 @@ from crossmargin_verifier.protocol.arithmetic import Arithmetic
 from crossmargin_verifier.protocol.errors import LimitError
 from crossmargin_verifier.protocol.manifests import SnapshotManifest
 from crossmargin_verifier.protocol.records import RecordShape
-from crossmargin_verifier.protocol.shape import Shape
+from crossmargin_verifier.protocol.shape import Shape, values_by_place
 
 __all__ = ["Points", "check_points", "points_of"]
 
@@ -52,8 +52,7 @@ def points_of(snapshot: SnapshotManifest, columns: int, shapes: Sequence[Shape])
     """Return the generators and committed points of the multiplication."""
     records = RecordShape(snapshot.accounts_per_shard, columns)
     generators = columns + max([records.masks, *(shape.masks for shape in shapes)])
-    for account in range(max([1 << shape.packing for shape in shapes], default=0)):
-        generators += VALUE_BITS * max(shape.values for shape in shapes if account < 1 << shape.packing)
+    generators += VALUE_BITS * sum(values_by_place(shapes))
     return Points(generators, snapshot.accounts + sum(shape.leaves >> shape.packing for shape in shapes))
 
 

@@ -3,6 +3,7 @@
 A verifier takes the counts from the snapshot, the statement manifest and its own relation, never from a proof.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crossmargin_circuits.relation import VALUE_BITS, Relation
@@ -17,7 +18,7 @@ from crossmargin_verifier.protocol.manifests import (
     StatementManifest,
 )
 
-__all__ = ["BIT_VARIABLES", "LAST_LENGTH", "Shape", "folds", "opening_size", "totals_size"]
+__all__ = ["BIT_VARIABLES", "LAST_LENGTH", "Shape", "folds", "opening_size", "totals_size", "values_by_place"]
 
 LAST_LENGTH = 4
 """Length at which folding stops and the prover sends the scalars."""
@@ -136,3 +137,9 @@ class Shape:
     def auxiliary_totals_size(self) -> int:
         """Bytes of `auxtotals.cm2`."""
         return HEADER_BYTES + 32 + 4 + 16 * self.disclosed + opening_size(self.slack_length + 1)
+
+
+def values_by_place(shapes: Sequence[Shape]) -> list[int]:
+    """Return the most values of an account at each place of a slack row, over all statements that have the place."""
+    places = range(max((1 << shape.packing for shape in shapes), default=0))
+    return [max(shape.values for shape in shapes if place < 1 << shape.packing) for place in places]

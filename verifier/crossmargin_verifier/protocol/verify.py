@@ -66,7 +66,7 @@ from crossmargin_verifier.protocol.manifests import (
 )
 from crossmargin_verifier.protocol.merkle import shard_root, top_root
 from crossmargin_verifier.protocol.records import PublicRecords, RecordShape, verify_records
-from crossmargin_verifier.protocol.shape import Shape, totals_size
+from crossmargin_verifier.protocol.shape import Shape, totals_size, values_by_place
 from crossmargin_verifier.protocol.shard import PublicShard, verify_shard
 from crossmargin_verifier.protocol.totals import verify_auxiliary_totals, verify_base_totals
 from crossmargin_verifier.protocol.weights import WeightSource, batch_weights, files_digest
@@ -268,8 +268,7 @@ def _read_statement(
         sources.append(EquationSource(shard, make, name))
     totals = None
     if AUXILIARY_TOTALS_FILE in files:
-        data = files[AUXILIARY_TOTALS_FILE]
-        totals, equation = verify_auxiliary_totals(manifest.digest, relation, shape, data)
+        totals, equation = verify_auxiliary_totals(manifest.digest, relation, shape, files[AUXILIARY_TOTALS_FILE])
         sources.append(EquationSource(None, lambda: equation, name))
     return VerifiedStatement(manifest, relation, totals), sources
 
@@ -330,11 +329,9 @@ def _bases(snapshot: VerifiedSnapshot, records: RecordShape, statements: Sequenc
         Block("H"): [blinding_generator()],
         Block("U"): [value_generator()],
     }
-    for account in range(max([1 << shape.packing for shape in shapes], default=0)):
-        values = max(shape.values for shape in shapes if account < 1 << shape.packing)
+    for account, values in enumerate(values_by_place(shapes)):
         generators[Block("B", account)] = account_generators(account, values)
     committed = {Block("X"): (snapshot.positions, records.accounts_per_shard)}
-    for statement in statements:
-        rows = statement.slack_rows, statement.shape.slack_rows_per_shard
-        committed[Block("R", statement.files.manifest.digest)] = rows
+    for files, _, shape, slack_rows in statements:
+        committed[Block("R", files.manifest.digest)] = slack_rows, shape.slack_rows_per_shard
     return Bases(generators, committed, snapshot.manifest.shards)
