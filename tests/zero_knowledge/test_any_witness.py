@@ -17,18 +17,16 @@ import pytest
 from scipy.sparse import csr_array
 
 from crossmargin_circuits.relation import Relation, Row
-from crossmargin_prover.backend.reference import ReferenceBackend
 from crossmargin_prover.opening import prove_opening
 from crossmargin_prover.proof_writer import ProofWriter
 from crossmargin_prover.randomness import Draw, SystemRandomness
 from crossmargin_prover.shard import prove_shard
 from crossmargin_prover.witness import Records, ShardWitness
 from crossmargin_verifier.protocol.field import ORDER
-from crossmargin_verifier.protocol.generators import blinding_generator
-from crossmargin_verifier.protocol.group import Point
 from crossmargin_verifier.protocol.shape import Shape
 from crossmargin_verifier.protocol.shard import PublicShard
 from crossmargin_verifier.protocol.transcript import BETA, ETA, RHO, ROUND, Transcript
+from tests.zero_knowledge.no_points import NoPoints
 
 RELATION = Relation(("usd", "btc"), (), (Row("equity", (1, 10), ()),))
 POOR, RICH = ([0, 0], [0, 0]), ([2**60, -3], [2**61 + 12345, 2**40])
@@ -36,16 +34,6 @@ Accounts = Sequence[Sequence[int]]
 
 
 SHAPE = Shape(accounts_per_shard=2, shards=1, columns=2, auxiliaries=0, disclosed=0, rows=1, packing=0)
-
-
-class NoPoints(ReferenceBackend):
-    """Answers every multi-scalar multiplication with one point."""
-
-    def msm(self, scalars: Sequence[int], points: Sequence[Point]) -> Point:
-        return blinding_generator()
-
-    def fold_points(self, rows: Sequence[Sequence[Point]], weights: Sequence[int]) -> list[Point]:
-        return list(rows[0])
 
 
 class Chosen(SystemRandomness):

@@ -12,14 +12,12 @@ from scipy.sparse import csr_array
 from scipy.stats import chi2
 
 from crossmargin_circuits.relation import Relation, Row
-from crossmargin_prover.backend.reference import ReferenceBackend
 from crossmargin_prover.randomness import Draw, SystemRandomness
 from crossmargin_prover.shard import prove_shard
 from crossmargin_prover.witness import Records, ShardWitness
-from crossmargin_verifier.protocol.generators import blinding_generator
-from crossmargin_verifier.protocol.group import Point
 from crossmargin_verifier.protocol.shape import Shape
 from crossmargin_verifier.protocol.shard import PublicShard
+from tests.zero_knowledge.no_points import NoPoints
 
 RELATION = Relation(("usd", "btc"), (), (Row("equity", (1, 10), ()),))
 POOR, RICH = ([0, 0], [0, 0]), ([2**60, -3], [2**61 + 12345, 2**40])
@@ -27,16 +25,6 @@ PROOFS, BINS = 120, 4
 
 # The chance that one of the some sixty tests below fails on correct code.
 FALSE_ALARM = 1e-9
-
-
-class NoPoints(ReferenceBackend):
-    """Answers every multi-scalar multiplication with one point."""
-
-    def msm(self, scalars: Sequence[int], points: Sequence[Point]) -> Point:
-        return blinding_generator()
-
-    def fold_points(self, rows: Sequence[Sequence[Point]], weights: Sequence[int]) -> list[Point]:
-        return list(rows[0])
 
 
 class Unmasked(SystemRandomness):

@@ -38,7 +38,7 @@ from crossmargin_verifier.protocol.generators import (
     mask_generators,
     position_generators,
 )
-from crossmargin_verifier.protocol.group import Point, decode_point, encode_point, msm
+from crossmargin_verifier.protocol.group import decode_point, encode_point, msm
 from crossmargin_verifier.protocol.manifests import (
     COLUMNS_FILE,
     POSITIONS_FILE,
@@ -66,6 +66,7 @@ from crossmargin_verifier.protocol.transcript import (
     Transcript,
 )
 from crossmargin_verifier.protocol.verify import verify_statements
+from tests.zero_knowledge.no_points import NoPoints
 
 COLUMNS = ("usd", "btc")
 BACKEND = select_backend()
@@ -169,16 +170,6 @@ def test_simulated_records_need_the_programmed_challenge() -> None:
 
 
 # Any other witness
-
-
-class NoPoints(ReferenceBackend):
-    """Answers every multi-scalar multiplication with one point."""
-
-    def msm(self, scalars: Sequence[int], points: Sequence[Point]) -> Point:
-        return blinding_generator()
-
-    def fold_points(self, rows: Sequence[Sequence[Point]], weights: Sequence[int]) -> list[Point]:
-        return list(rows[0])
 
 
 class Chosen(SystemRandomness):
